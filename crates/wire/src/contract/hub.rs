@@ -1,0 +1,116 @@
+//! The hub's words: paths, and what a sender may ask about deliveries and quarantine (threats-and-faults.md section 9:
+//! everything acknowledged is delivered or visible as undelivered).
+
+use serde::{Deserialize, Serialize};
+
+/// The FHIR base under the hub; its audience is `{hub}/fhir`.
+pub const FHIR: &str = "/fhir";
+/// Single Observations.
+pub const OBSERVATION: &str = "/fhir/Observation";
+/// Delivery state per receiver, `Deliveries`.
+pub const DELIVERIES: &str = "/deliveries";
+/// Delivery state of one entry, `Delivery`; `{key}` is the entry's id as the hub answered it.
+pub const DELIVERY: &str = "/deliveries/{key}";
+/// What was held back of the caller's own sendings, `Quarantine`.
+pub const QUARANTINE: &str = "/quarantine";
+/// Scope with which a home system writes.
+pub const WRITE_SCOPE: &str = "system/Observation.c";
+
+/// What kind of receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReceiverKind {
+    /// The organisation's record system (EPJ).
+    RecordSystem,
+    /// The organisation's sharing service (datadelingstjeneste).
+    Sharing,
+}
+
+/// `GET {hub}/deliveries`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deliveries {
+    /// Receivers of the organisations that the caller sends for.
+    pub receivers: Vec<ReceiverState>,
+}
+
+/// What waits for one receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiverState {
+    /// The receiver's name in the hub's configuration.
+    pub receiver: String,
+    /// The organisation that it receives for.
+    pub orgnr: String,
+    /// What it is.
+    pub kind: ReceiverKind,
+    /// Entries not yet delivered.
+    pub pending: u64,
+    /// When the oldest of them was taken in, RFC 3339 in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<String>,
+    /// Entries that the receiver refused for good.
+    pub dead: u64,
+}
+
+/// `GET {hub}/deliveries/{key}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The entry's id.
+    pub key: String,
+    /// One a receiver.
+    pub receivers: Vec<DeliveryState>,
+}
+
+/// How far one entry came with one receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryState {
+    /// The receiver's name.
+    pub receiver: String,
+    /// What it is.
+    pub kind: ReceiverKind,
+    /// How far.
+    pub state: Progress,
+    /// Attempts made.
+    #[serde(default)]
+    pub attempts: u32,
+    /// Why it is not delivered, in words that hold nothing about a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How far an entry came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Progress {
+    /// Waiting, or to be tried again.
+    Pending,
+    /// The receiver acknowledged it.
+    Delivered,
+    /// The receiver refused it for good.
+    Dead,
+}
+
+/// `GET {hub}/quarantine`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// Newest first.
+    pub entries: Vec<QuarantineEntry>,
+}
+
+/// One entry that was held back, with the reason its sender can read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QuarantineEntry {
+    /// The id under which it is kept.
+    pub id: String,
+    /// When it was received, RFC 3339 in UTC.
+    pub received: String,
+    /// Why, as a code (`unknown-patient`, `organisation`, `conflict`, …).
+    pub reason: String,
+    /// The sender's own business identifier, `system|value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<String>,
+    /// The request in which it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The OperationOutcome that the sender got.
+    pub outcome: serde_json::Value,
+}

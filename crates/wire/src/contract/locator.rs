@@ -1,0 +1,95 @@
+//! The locator's words (CONTRACT section 8): state announced per patient and kind, and the question where one patient's
+//! data is. Never a value, never a name.
+
+use serde::{Deserialize, Serialize};
+
+use super::PatientIdentifier;
+
+/// Path of announcements under the locator.
+pub const REGISTER: &str = "/register";
+/// Path of the question under the locator.
+pub const LOCATE: &str = "/locate";
+/// Scope with which a provider announces its own pointers.
+pub const REGISTER_SCOPE: &str = "system/Pointer.c";
+/// Scope with which a gateway asks in the user's name.
+pub const LOCATE_SCOPE: &str = "user/Pointer.r";
+/// Outbox topic and receiver name of announcements in a sharing service's store.
+pub const OUTBOX_TOPIC: &str = "announce";
+/// Receiver name in the outbox.
+pub const OUTBOX_RECEIVER: &str = "locator";
+/// Most entries in one registration.
+pub const MAX_ENTRIES: usize = 500;
+
+/// Whether a holder has data of a kind about a patient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Presence {
+    /// It has.
+    Present,
+    /// It no longer has.
+    Absent,
+}
+
+/// State of one pointer; also the body of an outbox entry of topic `announce`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Announcement {
+    /// Whose data.
+    pub patient: PatientIdentifier,
+    /// Information service, `IT01` … `IT23`.
+    pub kind: String,
+    /// Present or absent.
+    pub state: Presence,
+    /// The holder's own sequence number; the locator keeps the highest per pointer.
+    pub sequence: u64,
+}
+
+/// `POST {locator}/register`. Without entries it is a heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registration {
+    /// Service id of the holder, for example `fjellvik`; it must belong to the token's organisation.
+    pub holder: String,
+    /// At most [`MAX_ENTRIES`].
+    #[serde(default)]
+    pub entries: Vec<Announcement>,
+    /// The highest sequence number the holder has given out.
+    pub high_water: u64,
+}
+
+/// Answer to a registration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// How many entries were taken in (older ones are ignored but counted as accepted).
+    pub accepted: u64,
+}
+
+/// `POST {locator}/locate`; the patient comes from the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocateRequest {
+    /// Information services asked for; at least one.
+    pub kinds: Vec<String>,
+}
+
+/// Answer to a question: who holds what, and who is bound by the locator's agreement at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocateAnswer {
+    /// Services that hold something of the kinds asked for.
+    pub holders: Vec<Holder>,
+    /// Organisation numbers of the members; others are outside the locator.
+    pub members: Vec<String>,
+}
+
+/// One service that holds something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Service id.
+    pub service: String,
+    /// The responsible organisation's number.
+    pub orgnr: String,
+    /// Kinds of those asked for that it holds.
+    pub kinds: Vec<String>,
+    /// When the holder last announced or sent a heartbeat, RFC 3339 in UTC.
+    pub as_of: String,
+}

@@ -1,0 +1,7 @@
+//! A record system (EPJ) as receiver of what the hub delivers: the same shape as at a sharing service (CONTRACT
+//! section 6), posted to `{base}/fhir`.
+
+/// The FHIR base under the record system's base, and its audience `{base}/fhir`: Bundles of type `batch` are posted here.
+pub const FHIR: &str = "/fhir";
+/// Scope with which the hub delivers.
+pub const DELIVER_SCOPE: &str = "system/Observation.c";
