@@ -1,0 +1,77 @@
+//! The front door of the project: `cargo xtask <command>`. It needs nothing but Rust, and Node for the pages.
+//!
+//! Each command does its own set-up and says what it is doing while it works.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "xtask stands outside the house: it times real work and waits for real processes"
+)]
+
+mod check;
+mod demo;
+mod setup;
+mod shell;
+mod stages;
+mod tally;
+
+use std::process::ExitCode;
+
+/// One line of the help text for each command: what to type, and what it does.
+const COMMANDS: &[(&str, &str)] = &[
+    (
+        "demo [ARGS]",
+        "build what is missing and run `delt demo ARGS`: a whole region on this machine",
+    ),
+    (
+        "build",
+        "the pages and the release binary, left at target/release/delt",
+    ),
+    (
+        "pages",
+        "the portal's pages alone: npm packages when the lock changed, then the bundle",
+    ),
+    (
+        "test [STAGE…]",
+        "everything that must hold, or the named stages; `test --list` names them",
+    ),
+    (
+        "check",
+        "the house rules: arrows between crates, module headers, sizes, unfinished work",
+    ),
+    (
+        "story [NAME]",
+        "the stories told to the real binary, or those whose name holds NAME",
+    ),
+    ("picture", "take docs/portal.png again from a running demo"),
+];
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let outcome = match command.as_str() {
+        "demo" => demo::demo(&rest),
+        "build" => stages::build(),
+        "pages" => setup::node().and_then(|()| stages::pages()),
+        "test" => stages::test(&rest),
+        "check" => check::run(),
+        "story" => stages::story(&rest),
+        "picture" => stages::picture(),
+        "" | "help" | "--help" | "-h" => {
+            println!("cargo xtask <command>\n");
+            for (name, what) in COMMANDS {
+                println!("  {name:<14} {what}");
+            }
+            return ExitCode::SUCCESS;
+        }
+        other => Err(format!(
+            "there is no `cargo xtask {other}`; `cargo xtask help` lists what there is"
+        )),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
