@@ -37,7 +37,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "pages",
         what: "the portal's pages",
-        run: pages,
+        run: typed_pages,
     },
     Stage {
         name: "clippy",
@@ -211,6 +211,14 @@ fn deny() -> Outcome {
     quiet("cargo deny", command(&deny.to_string_lossy(), &args))
 }
 
+/// The pages, and what the TypeScript compiler thinks of them.
+fn typed_pages() -> Outcome {
+    pages()?;
+    let mut check = command("npm", &["run", "--silent", "check"]);
+    check.current_dir(root().join("web"));
+    quiet("npm run check", check)
+}
+
 /// npm packages if the lock changed, then the bundle in `web/dist`.
 ///
 /// # Errors
@@ -286,7 +294,7 @@ fn interop() -> Outcome {
     node.arg(&region.file);
     run("interop node", Show::All, node)?;
     let mut client = command(&python.to_string_lossy(), &["interop/python/quick.py"]);
-    client.arg(&region.file);
+    client.arg(&region.file).env("PYTHONDONTWRITEBYTECODE", "1");
     run("interop python", Show::All, client)?;
     region.stop()
 }

@@ -1,0 +1,64 @@
+"""OAuth 2.0 with private_key_jwt (RFC 7523) and DPoP (RFC 9449) by `joserfc` and `httpx`: nothing here is Delt's."""
+
+import base64
+import hashlib
+import json
+import time
+import uuid
+
+import httpx
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+class Dpop:
+    """A key of our own that proves requests, and to which tokens are bound by its thumbprint."""
+
+    def __init__(self, http: httpx.Client):
+        self.http = http
+        self.key = ECKey.generate_key("P-256")
+        self.jwk = {name: self.key.as_dict(private=False)[name] for name in ("kty", "crv", "x", "y")}
+        self.jkt = self.key.thumbprint()
+
+    def proof(self, method: str, url: str, token: str | None = None) -> str:
+        claims = {"htm": method, "htu": url, "jti": str(uuid.uuid4()), "iat": int(time.time())}
+        if token:
+            digest = hashlib.sha256(token.encode("ascii")).digest()
+            claims["ath"] = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        return jwt.encode({"typ": "dpop+jwt", "alg": "ES256", "jwk": self.jwk}, claims, self.key)
+
+    def send(self, method: str, url: str, token: str, headers: dict | None = None, **more) -> httpx.Response:
+        proven = {"Authorization": f"DPoP {token}", "DPoP": self.proof(method, url, token)}
+        return self.http.request(method, url, headers={**proven, **(headers or {})}, **more)
+
+
+class Client:
+    """A registered client, read from its client file."""
+
+    def __init__(self, path: str):
+        with open(path, encoding="utf-8") as file:
+            self.file = json.load(file)
+        self.key = ECKey.import_key(self.file["jwk"])
+
+    def token(self, dpop: Dpop, audience: str, scope: str) -> str:
+        """A token for one audience by the client credentials grant."""
+        now = int(time.time())
+        me = self.file["client_id"]
+        header = {"alg": self.file["jwk"]["alg"], "kid": self.file["jwk"]["kid"], "typ": "client-authentication+jwt"}
+        claims = {"iss": me, "sub": me, "aud": self.file["issuer"], "jti": str(uuid.uuid4()), "iat": now, "exp": now + 30}
+        endpoint = self.file["token_endpoint"]
+        answer = dpop.http.post(
+            endpoint,
+            headers={"DPoP": dpop.proof("POST", endpoint)},
+            data={
+                "grant_type": "client_credentials",
+                "client_assertion_type": ASSERTION,
+                "client_assertion": jwt.encode(header, claims, self.key),
+                "resource": audience,
+                "scope": scope,
+            },
+        )
+        assert answer.status_code == 200, f"token endpoint: {answer.status_code} {answer.text}"
+        return answer.json()["access_token"]
