@@ -1,6 +1,7 @@
 //! The house rules that neither rustc nor clippy knows, all findings at once.
 
 mod arrows;
+mod docs;
 mod files;
 mod manifest;
 mod roles;
@@ -34,6 +35,7 @@ pub fn run() -> Outcome {
     findings.extend(files::check(&root, &tree)?);
     findings.extend(arrows::check(&root, &tree)?);
     findings.extend(roles::check(&root)?);
+    findings.extend(docs::check(&root, &tree)?);
     for finding in &findings {
         eprintln!("{finding}");
     }
