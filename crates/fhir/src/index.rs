@@ -1,0 +1,354 @@
+//! What a resource is found by: subject, codings, time, status, category, organisations, device.
+//!
+//! Standard: FHIR R4 search parameters `patient`, `code`, `category`, `date`/`effective`, `status`; which
+//! element feeds which is a table ([`SHAPES`]), not code. CONTRACT section 5 (subject resolves through the
+//! index; dates are ranges).
+
+use crate::ids::{LogicalId, PersonIdentifier, PersonNumbers};
+use crate::json::{self, Kind, Node};
+use crate::outcome::{Issue, IssueCode};
+use crate::resource::ResourceType;
+use crate::systems;
+use crate::time::{self, Range, Zone};
+use serde::{Deserialize, Serialize};
+
+/// A code in a system. `system` is `None` where the resource gives none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Coding {
+    /// The code system.
+    pub system: Option<String>,
+    /// The code; never empty.
+    pub code: String,
+}
+
+impl Coding {
+    /// A code in a system.
+    pub fn new(system: impl Into<String>, code: impl Into<String>) -> Self {
+        Self { system: Some(system.into()), code: code.into() }
+    }
+
+    /// Reads a FHIR Coding; `None` if it carries no code.
+    #[must_use]
+    pub fn read(node: Node<'_>) -> Option<Self> {
+        let code = node.text("code").filter(|code| !code.is_empty())?.into_owned();
+        Some(Self { system: node.text("system").map(|system| system.into_owned()), code })
+    }
+
+    /// Writes a FHIR Coding.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        if let Some(system) = &self.system {
+            out.extend_from_slice(b"\"system\":");
+            json::write_string(out, system);
+            out.push(b',');
+        }
+        out.extend_from_slice(b"\"code\":");
+        json::write_string(out, &self.code);
+        out.push(b'}');
+    }
+}
+
+/// Whom a resource is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// By national number: a logical reference, or a Patient's own identifier.
+    Person(PersonIdentifier),
+    /// By a Patient in the same store: `Patient/{id}`.
+    Local(LogicalId),
+}
+
+/// What a resource is found by. `Debug` shows no person's number (see [`PersonIdentifier`]).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Index {
+    /// Whom it is about; `None` if it names nobody, or in a way Delt does not resolve.
+    pub subject: Option<Subject>,
+    /// What `code` finds (for a CarePlan its categories, for a MedicationStatement its medicine), in the order
+    /// sent, without repeats.
+    pub codings: Vec<Coding>,
+    /// When it is about; an open period runs to the end of time.
+    pub when: Option<Range>,
+    /// The status code.
+    pub status: Option<String>,
+    /// What `category` finds.
+    pub categories: Vec<Coding>,
+    /// Identifiers (system in OID form, value) of the organisations among the performers.
+    pub organisations: Vec<(String, String)>,
+    /// The device, as `system|value`, its reference, or its display.
+    pub device: Option<String>,
+}
+
+/// Which elements of a type feed the index. Paths are member names with dots; arrays are gone into.
+struct Shape {
+    /// The type, or `*` for all others.
+    resource_type: &'static str,
+    /// References to the patient; `.` means that the resource is the patient.
+    subject: &'static [&'static str],
+    /// CodeableConcepts.
+    codings: &'static [&'static str],
+    /// References to contained Medications whose `code` also counts.
+    contained: &'static [&'static str],
+    /// Dates and periods; the first that is there counts.
+    when: &'static [&'static str],
+    /// CodeableConcepts.
+    categories: &'static [&'static str],
+    /// References.
+    performers: &'static [&'static str],
+    /// Reference.
+    device: &'static str,
+}
+
+/// The table. The last row serves every type that has none of its own.
+const SHAPES: &[Shape] = &[
+    Shape {
+        resource_type: "Observation",
+        subject: &["subject"],
+        codings: &["code"],
+        contained: &[],
+        when: &["effectiveDateTime", "effectivePeriod", "effectiveInstant", "effectiveTiming"],
+        categories: &["category"],
+        performers: &["performer"],
+        device: "device",
+    },
+    Shape {
+        resource_type: "CarePlan",
+        subject: &["subject"],
+        codings: &["category"],
+        contained: &[],
+        when: &["period"],
+        categories: &["category"],
+        performers: &["author", "contributor"],
+        device: "",
+    },
+    Shape {
+        resource_type: "MedicationStatement",
+        subject: &["subject"],
+        codings: &["medicationCodeableConcept"],
+        contained: &["medicationReference"],
+        when: &["effectiveDateTime", "effectivePeriod"],
+        categories: &["category"],
+        performers: &["informationSource"],
+        device: "",
+    },
+    Shape {
+        resource_type: "Patient",
+        subject: &["."],
+        codings: &[],
+        contained: &[],
+        when: &[],
+        categories: &[],
+        performers: &["managingOrganization"],
+        device: "",
+    },
+    Shape {
+        resource_type: "*",
+        subject: &["subject", "patient"],
+        codings: &["code"],
+        contained: &[],
+        when: &["effectiveDateTime", "effectivePeriod", "performedDateTime", "performedPeriod", "occurrenceDateTime",
+            "occurrencePeriod", "period", "sent", "date", "created", "authored", "authoredOn"],
+        categories: &["category"],
+        performers: &["performer", "author"],
+        device: "device",
+    },
+];
+
+fn steps(path: &str) -> Vec<&str> {
+    path.split('.').filter(|step| !step.is_empty()).collect()
+}
+
+/// Finds what `resource` is found by.
+///
+/// # Errors
+/// An issue for each person's number and each date that is there but cannot be read.
+pub fn of(
+    resource: Node<'_>,
+    resource_type: ResourceType,
+    zone: &Zone,
+    numbers: PersonNumbers,
+) -> Result<Index, Vec<Issue>> {
+    let name = resource_type.as_str();
+    let shape = SHAPES
+        .iter()
+        .find(|shape| shape.resource_type == name)
+        .or(SHAPES.last())
+        .ok_or_else(Vec::new)?;
+    let mut issues = Vec::new();
+    let mut index = Index {
+        status: resource.text("status").map(|status| status.into_owned()),
+        ..Index::default()
+    };
+    index.subject = subject(resource, shape, numbers, &mut issues);
+    for path in shape.codings {
+        concepts(resource, path, &mut index.codings);
+    }
+    for path in shape.contained {
+        contained(resource, path, &mut index.codings);
+    }
+    for path in shape.categories {
+        concepts(resource, path, &mut index.categories);
+    }
+    index.when = shape.when.iter().find_map(|path| {
+        let node = resource.path(&steps(path))?;
+        when(node, zone, name, path, &mut issues)
+    });
+    for node in shape.performers.iter().flat_map(|path| resource.all(&steps(path))) {
+        if let Some(organisation) = node.get("identifier").and_then(organisation) {
+            if !index.organisations.contains(&organisation) {
+                index.organisations.push(organisation);
+            }
+        }
+    }
+    index.device = resource.get(shape.device).and_then(device);
+    if issues.is_empty() { Ok(index) } else { Err(issues) }
+}
+
+fn concepts(resource: Node<'_>, path: &str, out: &mut Vec<Coding>) {
+    for coding in resource.all(&steps(path)).into_iter().flat_map(|concept| concept.all(&["coding"])) {
+        if let Some(coding) = Coding::read(coding).filter(|coding| !out.contains(coding)) {
+            out.push(coding);
+        }
+    }
+}
+
+/// Codings of the contained resource that a `#id` reference at `path` points to.
+fn contained(resource: Node<'_>, path: &str, out: &mut Vec<Coding>) {
+    for reference in resource.all(&steps(path)) {
+        let Some(text) = reference.text("reference") else { continue };
+        let Some(id) = text.strip_prefix('#') else { continue };
+        for inner in resource.all(&["contained"]) {
+            if inner.text("id").is_some_and(|inner_id| inner_id == id) {
+                concepts(inner, "code", out);
+            }
+        }
+    }
+}
+
+fn subject(
+    resource: Node<'_>,
+    shape: &Shape,
+    numbers: PersonNumbers,
+    issues: &mut Vec<Issue>,
+) -> Option<Subject> {
+    let name = shape.resource_type;
+    for path in shape.subject {
+        if *path == "." {
+            // A Patient: its first identifier from a national series.
+            return resource
+                .all(&["identifier"])
+                .into_iter()
+                .find_map(|identifier| person(identifier, "Patient.identifier", numbers, issues))
+                .map(Subject::Person);
+        }
+        let Some(reference) = resource.path(&steps(path)) else { continue };
+        if let Some(identifier) = reference.get("identifier") {
+            let at = format!("{}.{path}.identifier", if name == "*" { "$this" } else { name });
+            if let Some(person) = person(identifier, &at, numbers, issues) {
+                return Some(Subject::Person(person));
+            }
+        }
+        if let Some(text) = reference.text("reference") {
+            return local_patient(&text).map(Subject::Local);
+        }
+    }
+    None
+}
+
+/// The id in `Patient/{id}`, also with a version; no other form points into a store of ours.
+pub(crate) fn local_patient(reference: &str) -> Option<LogicalId> {
+    let id = reference.strip_prefix("Patient/")?;
+    let id = id.split_once("/_history/").map_or(id, |(id, _)| id);
+    LogicalId::parse(id).ok()
+}
+
+fn person(
+    identifier: Node<'_>,
+    at: &str,
+    numbers: PersonNumbers,
+    issues: &mut Vec<Issue>,
+) -> Option<PersonIdentifier> {
+    let value = identifier.text("value")?;
+    let system = identifier.text("system").unwrap_or_default();
+    if system.is_empty() {
+        // Published examples carry bare values; what does not look like a person's number is somebody's own.
+        return PersonIdentifier::guess(&value, numbers).ok();
+    }
+    crate::ids::PersonSystem::parse(&system)?;
+    match PersonIdentifier::parse(&system, &value, numbers) {
+        Ok(person) => Some(person),
+        Err(error) => {
+            issues.push(Issue::error(IssueCode::Value, format!("{at}.value"), error.to_string()));
+            None
+        }
+    }
+}
+
+/// An organisation's identifier in the form Delt writes: system in OID form; HelseID's `NO:ORGNR:parent:child`
+/// becomes the child's (or else the parent's) organisation number. `None` for other systems.
+#[must_use]
+pub fn organisation(identifier: Node<'_>) -> Option<(String, String)> {
+    let value = identifier.text("value")?.replace(' ', "");
+    let system = identifier.text("system")?;
+    let system = systems::canonical(&system);
+    match system {
+        systems::ORGNR | systems::RESH => Some((system.to_owned(), value)),
+        systems::ISO6523 => {
+            let rest = value.strip_prefix("NO:ORGNR:")?;
+            let (parent, child) = rest.split_once(':').unwrap_or((rest, ""));
+            let number = if child.is_empty() { parent } else { child };
+            (!number.is_empty()).then(|| (systems::ORGNR.to_owned(), number.to_owned()))
+        }
+        _ => None,
+    }
+}
+
+fn device(reference: Node<'_>) -> Option<String> {
+    let identifier = reference.get("identifier").and_then(|identifier| {
+        let value = identifier.text("value")?;
+        Some(format!("{}|{value}", identifier.text("system").unwrap_or_default()))
+    });
+    identifier.or_else(|| reference.text("reference").or_else(|| reference.text("display")).map(|t| t.into_owned()))
+}
+
+fn when(node: Node<'_>, zone: &Zone, name: &str, path: &str, issues: &mut Vec<Issue>) -> Option<Range> {
+    let at = format!("{}.{path}", if name == "*" { "$this" } else { name });
+    let mut read = |node: Node<'_>, at: String| match time::parse_date(&node.str()?, zone) {
+        Ok(range) => Some(range),
+        Err(error) => {
+            issues.push(Issue::error(IssueCode::Value, at, error.to_string()));
+            None
+        }
+    };
+    if node.kind() == Kind::String {
+        return read(node, at);
+    }
+    let mut period = |node: Node<'_>, at: &str| {
+        let start = node.get("start").map(|start| read(start, format!("{at}.start")));
+        let end = node.get("end").map(|end| read(end, format!("{at}.end")));
+        if start.is_none() && end.is_none() {
+            return None;
+        }
+        let lo = start.map_or(Some(time::EARLIEST), |range| range.map(|range| range.lo))?;
+        let hi = end.map_or(Some(time::LATEST), |range| range.map(|range| range.hi))?;
+        Some((lo, hi, format!("{at}.end")))
+    };
+    let timing = node.get("event").is_some() || node.get("repeat").is_some();
+    let found = if timing {
+        node.path(&["repeat", "boundsPeriod"]).and_then(|bounds| period(bounds, &format!("{at}.repeat.boundsPeriod")))
+    } else {
+        period(node, &at)
+    };
+    if let Some((lo, hi, end)) = found {
+        if lo >= hi {
+            issues.push(Issue::error(IssueCode::Value, end, "the period ends before it starts"));
+            return None;
+        }
+        return Some(Range { lo, hi });
+    }
+    let events: Vec<Range> = node
+        .all(&["event"])
+        .into_iter()
+        .enumerate()
+        .filter_map(|(i, event)| read(event, format!("{at}.event[{i}]")))
+        .collect();
+    Some(Range { lo: events.iter().map(|e| e.lo).min()?, hi: events.iter().map(|e| e.hi).max()? })
+}
