@@ -1,0 +1,369 @@
+//! The audit trail's record: who asked whom for what, why, and what came of it (threats-and-faults section 11).
+//!
+//! One record an interaction, on each side, joined by the request id. The vocabulary is closed ([`Interaction`],
+//! [`Outcome`]). The record is stored in its serde form; [`fhir`] renders it as an AuditEvent. It never holds a token, a
+//! key, narrative or a reading. It does hold people's numbers, so Debug shows none of it.
+
+pub mod fhir;
+
+use crate::attest::{Code, DecisionRef, Id};
+use crate::caller::{Caller, ClientUse, Person};
+use crate::category::Category;
+use crate::decide::{Permit, Refusal};
+use crate::encoding::base64url;
+use crate::interaction::Interaction;
+use ::fhir::ids::{HprNumber, OrganisationNumber, PersonIdentifier};
+use ::fhir::time::Instant;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Data was given or taken.
+    Allowed,
+    /// The rules refused, or answered as if nothing were there.
+    Refused {
+        /// The rule.
+        rule: String,
+        /// Its code, such as `attestation_has_expired`.
+        code: String,
+    },
+    /// Nobody proved who they are.
+    Unauthenticated {
+        /// The OAuth error code, such as `invalid_token`.
+        code: String,
+    },
+    /// It was allowed, but something else was wrong (bad input, a conflict, a fault of ours).
+    Failed {
+        /// What kind of failure.
+        category: Category,
+    },
+}
+
+/// One resource that was given out or written, or a count of them by kind. Serialises as `Observation/{id}/{version}`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Disclosed {
+    /// Resource type.
+    pub resource: String,
+    /// Logical id at the holder.
+    pub id: String,
+    /// Version.
+    pub version: u64,
+}
+
+impl Serialize for Disclosed {
+    fn serialize<S: serde::Serializer>(&self, writer: S) -> Result<S::Ok, S::Error> {
+        writer.collect_str(&format_args!(
+            "{}/{}/{}",
+            self.resource, self.id, self.version
+        ))
+    }
+}
+
+impl<'de> Deserialize<'de> for Disclosed {
+    fn deserialize<D: serde::Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(reader)?;
+        let mut parts = text.splitn(3, '/');
+        let read = (|| {
+            let (resource, id, version) = (parts.next()?, parts.next()?, parts.next()?);
+            Some(Disclosed {
+                resource: resource.into(),
+                id: id.into(),
+                version: version.parse().ok()?,
+            })
+        })();
+        read.ok_or_else(|| serde::de::Error::custom("not Type/id/version"))
+    }
+}
+
+/// Another party's part in the same interaction: what a gateway or hub asked of a source and got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Organisation number of the party.
+    pub organisation: String,
+    /// Service id or audience.
+    pub service: String,
+    /// The state of CONTRACT section 7 (`complete`, `late`, …) or of a delivery.
+    pub state: String,
+    /// Resources that came or went.
+    pub count: u64,
+}
+
+/// The person who asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asker {
+    /// Practitioner or citizen.
+    pub practitioner: bool,
+    /// National identity number; never shown to the patient.
+    pub identifier: PersonIdentifier,
+    /// Name; shown to the patient (ATT-8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// HPR number; never shown to the patient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hpr: Option<HprNumber>,
+    /// Authorisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<Code>,
+    /// A citizen who acts for the patient.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub represents: bool,
+}
+
+/// One record. Make it with [`Record::new`] and the steps below, in the order a request goes.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// When.
+    pub when: Instant,
+    /// The request id that every party shares.
+    pub request_id: String,
+    /// The caller's own id, if it sent one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_request_id: Option<String>,
+    /// The kind of request.
+    pub interaction: Interaction,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The client of the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// What that client is registered for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_use: Option<ClientUse>,
+    /// The gateway that acted for the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
+    /// The consuming organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<OrganisationNumber>,
+    /// The person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<Asker>,
+    /// Main unit of the practitioner, as attested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legal_entity: Option<Id>,
+    /// Where care is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point_of_care: Option<Id>,
+    /// Department.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub department: Option<Id>,
+    /// Kind of health service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthcare_service: Option<Code>,
+    /// Purpose of use, as attested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<Code>,
+    /// Finer grounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose_details: Option<Code>,
+    /// Written reason (break the glass).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The decision at the consumer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision_ref: Option<DecisionRef>,
+    /// Time of attestation, Unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toa: Option<i64>,
+    /// The patient the interaction is about (of the token; for a system, of the resource).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<PersonIdentifier>,
+    /// What was asked, as received.
+    pub asked: String,
+    /// What was given out or written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disclosed: Vec<Disclosed>,
+    /// Other parties' part in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<Peer>,
+    /// The agreement that opened the data: id and version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<(String, u32)>,
+    /// The rules that were asked: name and version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<(String, u32)>,
+    /// SHA-256 of the token, base64url: leads back to the signed attest (ATT-2) without being it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_hash: Option<String>,
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Record({}, {:?}, {:?})",
+            self.request_id, self.interaction, self.outcome
+        )
+    }
+}
+
+/// The longest `asked` that is kept, in bytes; longer text is cut and marked.
+const LONGEST_ASKED: usize = 8 * 1024;
+
+impl Record {
+    /// A record of something that was asked; allowed until it is said otherwise.
+    pub fn new(
+        when: Instant,
+        request_id: impl fmt::Display,
+        interaction: Interaction,
+        asked: &str,
+    ) -> Record {
+        let mut kept = asked.to_owned();
+        if kept.len() > LONGEST_ASKED {
+            let end = (0..=LONGEST_ASKED)
+                .rev()
+                .find(|at| kept.is_char_boundary(*at))
+                .unwrap_or(0);
+            kept.truncate(end);
+            kept.push('…');
+        }
+        Record {
+            when,
+            request_id: request_id.to_string(),
+            caller_request_id: None,
+            interaction,
+            outcome: Outcome::Allowed,
+            client: None,
+            client_use: None,
+            gateway: None,
+            organisation: None,
+            person: None,
+            legal_entity: None,
+            point_of_care: None,
+            department: None,
+            healthcare_service: None,
+            purpose: None,
+            purpose_details: None,
+            reason: None,
+            decision_ref: None,
+            toa: None,
+            patient: None,
+            asked: kept,
+            disclosed: Vec::new(),
+            peers: Vec::new(),
+            agreement: None,
+            rules: Vec::new(),
+            token_hash: None,
+        }
+    }
+
+    /// With the caller's own request id.
+    pub fn caller_request_id(mut self, id: Option<String>) -> Record {
+        self.caller_request_id = id;
+        self
+    }
+
+    /// With everything the verified token says about the caller and the need.
+    pub fn by(mut self, caller: &Caller) -> Record {
+        self.client = Some(caller.client_id.clone());
+        self.client_use = Some(caller.use_);
+        self.gateway = caller.gateway.clone();
+        self.organisation = caller.organisation;
+        self.patient = caller.patient.clone();
+        self.agreement = caller
+            .agreement
+            .as_ref()
+            .map(|one| (one.id.clone(), one.version));
+        self.token_hash = Some(base64url(&caller.token_hash));
+        self.person = match &caller.person {
+            Person::System => None,
+            Person::Practitioner {
+                identifier,
+                name,
+                hpr,
+                attestation,
+                ..
+            } => Some(Asker {
+                practitioner: true,
+                identifier: identifier.clone(),
+                name: name.clone(),
+                hpr: hpr.clone(),
+                authorization: attestation
+                    .as_ref()
+                    .and_then(|one| one.practitioner.authorization.clone()),
+                represents: false,
+            }),
+            Person::Citizen {
+                identifier,
+                name,
+                represents,
+            } => Some(Asker {
+                practitioner: false,
+                identifier: identifier.clone(),
+                name: name.clone(),
+                hpr: None,
+                authorization: None,
+                represents: *represents,
+            }),
+        };
+        if let Some(attest) = caller.person.attestation() {
+            let relation = &attest.care_relationship;
+            self.legal_entity = attest.practitioner.legal_entity.clone();
+            self.point_of_care = attest.practitioner.point_of_care.clone();
+            self.department = attest.practitioner.department.clone();
+            self.healthcare_service = relation.healthcare_service.clone();
+            self.purpose = relation.purpose_of_use.clone();
+            self.purpose_details = relation.purpose_of_use_details.clone();
+            self.reason = relation.reason.clone();
+            self.decision_ref = relation.decision_ref.clone();
+            self.toa = Some(attest.toa);
+        }
+        self
+    }
+
+    /// About a patient that the token does not name (a system's interaction).
+    pub fn about(mut self, patient: Option<PersonIdentifier>) -> Record {
+        self.patient = self.patient.or(patient);
+        self
+    }
+
+    /// Allowed by this permit.
+    pub fn permitted(mut self, permit: &Permit) -> Record {
+        self.outcome = Outcome::Allowed;
+        self.rules = permit
+            .rules()
+            .iter()
+            .map(|(name, version)| ((*name).to_owned(), *version))
+            .collect();
+        self
+    }
+
+    /// Refused by a rule (also where the answer is an empty one).
+    pub fn refused(mut self, refusal: &Refusal) -> Record {
+        self.outcome = Outcome::Refused {
+            rule: refusal.rule.to_owned(),
+            code: refusal.code.to_owned(),
+        };
+        self
+    }
+
+    /// Nobody proved who they are.
+    pub fn unauthenticated(mut self, code: &str) -> Record {
+        self.outcome = Outcome::Unauthenticated {
+            code: code.to_owned(),
+        };
+        self
+    }
+
+    /// Allowed, but it failed.
+    pub fn failed(mut self, category: Category) -> Record {
+        self.outcome = Outcome::Failed { category };
+        self.disclosed.clear();
+        self
+    }
+
+    /// With what was given out or written.
+    pub fn disclosing(mut self, disclosed: Vec<Disclosed>) -> Record {
+        self.disclosed = disclosed;
+        self
+    }
+
+    /// With other parties' part in it.
+    pub fn with_peers(mut self, peers: Vec<Peer>) -> Record {
+        self.peers = peers;
+        self
+    }
+}

@@ -1,0 +1,147 @@
+//! The caller of one request, as a verified token tells it. Made from claims by `token`; believed nowhere before.
+
+use crate::attest::Attestation;
+use crate::scope::Scopes;
+use fhir::ids::{HprNumber, OrganisationNumber, PersonIdentifier};
+use fhir::resource::InformationService;
+use fhir::time::Instant;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a client is registered for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientUse {
+    /// Sends home measurements to the hub (DHO-system).
+    HomeSystem,
+    /// An organisation's own record system (EPJ).
+    RecordSystem,
+    /// Asks other organisations on behalf of users; may exchange tokens.
+    Gateway,
+    /// The hub, which delivers to owners under delegation.
+    Hub,
+    /// A sharing service, which announces to the locator.
+    Service,
+    /// Pages for people.
+    Portal,
+    /// The demo's `delt-test` client.
+    Test,
+}
+
+/// The agreement between consumer and provider that the anchor put into the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agreement {
+    /// Its id at the anchor.
+    pub id: String,
+    /// Its version.
+    pub version: u32,
+    /// The information services it opens.
+    pub services: Vec<InformationService>,
+}
+
+/// The delegation by which a client acts for another organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delegation {
+    /// Its id at the anchor.
+    pub id: String,
+    /// Its version.
+    pub version: u32,
+    /// The organisation that delegated.
+    pub from: OrganisationNumber,
+}
+
+/// Whose need it is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Person {
+    /// Nobody: a system on its own.
+    System,
+    /// Health personnel.
+    Practitioner {
+        /// Who logged in (`pid`).
+        identifier: PersonIdentifier,
+        /// Name, for the patient's view of the log.
+        name: Option<String>,
+        /// HPR number, if there is one.
+        hpr: Option<HprNumber>,
+        /// Level of the login, 1 to 4; 4 is high (ATT-9).
+        security_level: u8,
+        /// The attest; its absence is a refusal in the rules.
+        attestation: Option<Box<Attestation>>,
+    },
+    /// A patient, or somebody with a power of attorney for one.
+    Citizen {
+        /// Who logged in.
+        identifier: PersonIdentifier,
+        /// Name.
+        name: Option<String>,
+        /// Does the citizen act for the patient by a representation that the anchor knows?
+        represents: bool,
+    },
+}
+
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Person::System => "System",
+            Person::Practitioner { .. } => "Practitioner",
+            Person::Citizen { .. } => "Citizen",
+        })
+    }
+}
+
+impl Person {
+    /// Who logged in, if a person did.
+    pub fn identifier(&self) -> Option<&PersonIdentifier> {
+        match self {
+            Person::System => None,
+            Person::Practitioner { identifier, .. } | Person::Citizen { identifier, .. } => {
+                Some(identifier)
+            }
+        }
+    }
+
+    /// The attest, where there is one.
+    pub fn attestation(&self) -> Option<&Attestation> {
+        match self {
+            Person::Practitioner { attestation, .. } => attestation.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// A verified caller. Debug shows no person's number or name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The client the token was first issued to (with an exchanged token: the gateway, see `gateway`).
+    pub client_id: String,
+    /// What that client is registered for.
+    pub use_: ClientUse,
+    /// The organisation that consumes: the practitioner's legal entity, or the client's own. A citizen has none.
+    pub organisation: Option<OrganisationNumber>,
+    /// What the token allows.
+    pub scopes: Scopes,
+    /// Whose need it is.
+    pub person: Person,
+    /// The patient the token is bound to.
+    pub patient: Option<PersonIdentifier>,
+    /// The gateway that asks for the user (`act`).
+    pub gateway: Option<String>,
+    /// The agreement that opens another organisation's data.
+    pub agreement: Option<Agreement>,
+    /// The delegation that lets a client write for another organisation.
+    pub delegation: Option<Delegation>,
+    /// The token's one audience.
+    pub audience: String,
+    /// The token's id.
+    pub token_id: String,
+    /// Thumbprint of the key the token is bound to.
+    pub jkt: String,
+    /// SHA-256 of the token as received.
+    pub token_hash: [u8; 32],
+    /// When it was issued.
+    pub issued: Instant,
+    /// When it ends.
+    pub expires: Instant,
+}

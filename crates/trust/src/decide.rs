@@ -1,0 +1,222 @@
+//! The one door to data: a verified caller asks, the rules answer, and only here is a [`Permit`] made.
+//!
+//! Deny wins; a rule that answers "nothing" (another patient than the token's) gives an empty answer that is audited as
+//! refused; parts that rules allow are intersected; where no rule granted anything the answer is no.
+
+use crate::caller::Caller;
+use crate::category::Category;
+use crate::interaction::Interaction;
+use crate::organisation::Register;
+use crate::rules::{self, Answer, Parts, Question};
+use fhir::ids::{OrganisationNumber, PersonIdentifier};
+use fhir::resource::{InformationService, ResourceType};
+use fhir::time::{Instant, Range};
+use std::fmt;
+use std::sync::Arc;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The kind of request.
+    pub interaction: Interaction,
+    /// The resource type it is about; `BUNDLE` for a batch, whose entries are asked one by one as well.
+    pub resource: ResourceType,
+    /// The patient named in the query, or of the resource that was found or sent; `None` where none is named.
+    pub patient: Option<PersonIdentifier>,
+}
+
+impl Ask {
+    /// A question that names no patient.
+    pub fn of(interaction: Interaction, resource: ResourceType) -> Ask {
+        Ask {
+            interaction,
+            resource,
+            patient: None,
+        }
+    }
+}
+
+/// Which kind of party decides; the rules ask different things of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Party {
+    /// An organisation's sharing service.
+    Sharing,
+    /// A consumer's gateway.
+    Gateway,
+    /// The locator.
+    Locator,
+    /// The hub.
+    Hub,
+    /// The catalogue.
+    Catalogue,
+}
+
+/// What the deciding party knows about itself. Cheap to clone for each request.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// What kind of party it is.
+    pub party: Party,
+    /// The organisation responsible for the data; for parties without patients' data, the one that runs them.
+    pub owner: OrganisationNumber,
+    /// The members of a shared register; empty otherwise. Members read it as their own.
+    pub members: Arc<[OrganisationNumber]>,
+    /// The audience of tokens for this party: its base URL.
+    pub audience: Arc<str>,
+    /// Sub-units and their controllers.
+    pub register: Arc<Register>,
+    /// Now.
+    pub now: Instant,
+}
+
+impl Facts {
+    /// The same party at another moment.
+    pub fn at(&self, now: Instant) -> Facts {
+        Facts {
+            now,
+            ..self.clone()
+        }
+    }
+
+    /// Is this organisation, or the controller of this sub-unit, the owner or a member?
+    pub fn is_own(&self, organisation: &OrganisationNumber) -> bool {
+        let controller = self
+            .register
+            .controller(organisation)
+            .unwrap_or(*organisation);
+        controller == self.owner || self.members.contains(&controller)
+    }
+}
+
+/// Why not. Safe to show to the caller and to log: no number, no name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{rule}: {message}")]
+pub struct Refusal {
+    /// The rule that refused.
+    pub rule: &'static str,
+    /// What kind of refusal it is.
+    pub category: Category,
+    /// A word for programs, such as `attestation_has_expired` or `insufficient_scope`.
+    pub code: &'static str,
+    /// A sentence for people.
+    pub message: &'static str,
+}
+
+/// What came out.
+#[derive(Debug, Clone)]
+pub enum Decision {
+    /// Go on, within the permit.
+    Permit(Permit),
+    /// Answer as if nothing were there (200 and an empty searchset, or 404), and audit it as refused.
+    Nothing(Refusal),
+    /// Refuse.
+    Refuse(Refusal),
+}
+
+impl Decision {
+    /// The permit, or the refusal of either kind.
+    pub fn permit(self) -> Result<Permit, Refusal> {
+        match self {
+            Decision::Permit(permit) => Ok(permit),
+            Decision::Nothing(refusal) | Decision::Refuse(refusal) => Err(refusal),
+        }
+    }
+}
+
+/// Whose data a permit opens.
+#[derive(Clone, PartialEq, Eq)]
+pub enum PermitScope {
+    /// One patient's.
+    Patient(PersonIdentifier),
+    /// The whole of this one store: a system of the organisation itself, or one that writes for it.
+    OwnStore,
+}
+
+impl fmt::Debug for PermitScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PermitScope::Patient(_) => "Patient",
+            PermitScope::OwnStore => "OwnStore",
+        })
+    }
+}
+
+/// The right to touch data. Only [`decide`] makes one; the store asks for it.
+#[derive(Debug, Clone)]
+pub struct Permit {
+    scope: PermitScope,
+    interaction: Interaction,
+    services: Vec<InformationService>,
+    period: Option<Range>,
+    rules: Vec<(&'static str, u32)>,
+}
+
+impl Permit {
+    /// Whose data.
+    pub fn patient(&self) -> &PermitScope {
+        &self.scope
+    }
+
+    /// For which kind of request it was given.
+    pub fn interaction(&self) -> Interaction {
+        self.interaction
+    }
+
+    /// Which information services; what is not listed is not given.
+    pub fn services(&self) -> &[InformationService] {
+        &self.services
+    }
+
+    /// Which time the data must overlap; `None` is all time.
+    pub fn period(&self) -> Option<Range> {
+        self.period
+    }
+
+    /// The rules that were asked, with their versions, so that the decision can be explained later.
+    pub fn rules(&self) -> &[(&'static str, u32)] {
+        &self.rules
+    }
+
+    /// Does the permit open this information service? A resource without one (such as AuditEvent) is governed by the
+    /// interaction alone.
+    pub fn opens(&self, service: Option<InformationService>) -> bool {
+        service.is_none_or(|service| self.services.contains(&service))
+    }
+}
+
+const NO_GRANT: Refusal = Refusal {
+    rule: "role",
+    category: Category::Forbidden,
+    code: "access_denied",
+    message: "no rule allows this",
+};
+
+/// Asks every rule in the order of [`rules::LIST`].
+pub fn decide(ask: &Ask, caller: &Caller, facts: &Facts) -> Decision {
+    let question = Question { ask, caller, facts };
+    let mut nothing = None;
+    let mut parts = Parts::default();
+    for rule in rules::LIST {
+        match (rule.check)(&question) {
+            Answer::Deny(refusal) => return Decision::Refuse(refusal),
+            Answer::Nothing(refusal) => nothing = nothing.or(Some(refusal)),
+            Answer::Allow(allowed) => parts = parts.and(allowed),
+            Answer::NotMine => {}
+        }
+    }
+    if let Some(refusal) = nothing {
+        return Decision::Nothing(refusal);
+    }
+    let Some(scope) = parts.scope else {
+        return Decision::Refuse(NO_GRANT);
+    };
+    Decision::Permit(Permit {
+        scope,
+        interaction: ask.interaction,
+        services: parts.services.unwrap_or_default(),
+        period: parts.period,
+        rules: rules::LIST
+            .iter()
+            .map(|rule| (rule.name, rule.version))
+            .collect(),
+    })
+}

@@ -1,0 +1,177 @@
+//! DPoP proofs (RFC 9449): made for our own requests, checked for others'.
+//!
+//! The checks are those of threats-and-faults section 3, and no others: `typ`, asymmetric algorithm, public key only,
+//! signature, `htm`, `htu` (normalised, without query and fragment), `ath`, `iat` from 60 s back to 10 s ahead, `jti`
+//! once. That there is exactly one `DPoP` header is seen by whoever holds the headers; that a `jti` comes once is the
+//! store's to remember, by [`Replay`].
+
+use crate::LEEWAY_SECONDS;
+use crate::category::Category;
+use crate::encoding::sha256_base64url;
+use crate::jws::{self, Embedded, JwsError};
+use crate::keys::{KeyError, SigningKey};
+use crate::replay::Replay;
+use fhir::time::Instant;
+use serde_json::{Map, Value, json};
+use url::Url;
+
+/// `typ` of a proof.
+pub const TYP: &str = "dpop+jwt";
+
+/// Oldest proof that is accepted, in seconds.
+pub const OLDEST_SECONDS: i64 = 60;
+
+/// Why a proof was not accepted. Holds no part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DpopError {
+    /// Header, key or signature.
+    #[error("the DPoP proof is not acceptable: {0}")]
+    Jws(#[from] JwsError),
+    /// A claim is missing or of the wrong type.
+    #[error("the DPoP proof's claim {0} is missing or malformed")]
+    Claim(&'static str),
+    /// Made for another method.
+    #[error("the DPoP proof is for another method")]
+    Method,
+    /// Made for another URL.
+    #[error("the DPoP proof is for another URL")]
+    Url,
+    /// Made for another access token, or none.
+    #[error("the DPoP proof is not for this access token")]
+    Ath,
+    /// Too old, or from the future.
+    #[error("the DPoP proof's iat is outside the accepted time")]
+    Time,
+    /// Made with another key than the token is bound to.
+    #[error("the DPoP proof is made with another key than expected")]
+    Key,
+}
+
+impl DpopError {
+    /// Always unauthenticated.
+    pub fn category(self) -> Category {
+        Category::Unauthenticated
+    }
+
+    /// The OAuth error code (RFC 9449 section 5 and 7.1).
+    pub fn code(self) -> &'static str {
+        "invalid_dpop_proof"
+    }
+}
+
+/// A proof that stands: the key's thumbprint, and what to remember so that it is not used twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// RFC 7638 thumbprint of the key in the proof.
+    pub jkt: String,
+    /// To be committed with the request.
+    pub replay: Replay,
+}
+
+/// `ath` of an access token: base64url SHA-256 of its ASCII.
+pub fn ath(access_token: &str) -> String {
+    sha256_base64url(access_token.as_bytes())
+}
+
+/// A proof for one request. `url` may have query and fragment (they are left out); `ath` comes from [`ath`]; `iat` is
+/// Unix seconds; `jti` must never be used again.
+pub fn prove(
+    key: &SigningKey,
+    method: &str,
+    url: &str,
+    ath: Option<&str>,
+    iat: i64,
+    jti: &str,
+) -> Result<String, KeyError> {
+    let htu = normalise(url).ok_or(KeyError::Malformed)?;
+    let mut claims = json!({"jti": jti, "htm": method, "htu": htu, "iat": iat});
+    if let Some(ath) = ath {
+        claims["ath"] = Value::String(ath.to_owned());
+    }
+    jws::sign_embedded(TYP, &claims, key)
+}
+
+/// Checks a proof against the request it came with. `method` and `url` are the request's own (`url` from our
+/// configured origin and the path as received); `ath` is required at resource servers and absent at the token
+/// endpoint; `expected_jkt` is the key the token is bound to.
+pub fn verify(
+    proof: &str,
+    method: &str,
+    url: &str,
+    ath: Option<&str>,
+    expected_jkt: Option<&str>,
+    now: Instant,
+) -> Result<Proof, DpopError> {
+    let compact = jws::parse(proof, Embedded::Required)?;
+    compact.require_typ(TYP)?;
+    let claims = jws::claims(compact.verify_embedded()?)?;
+    let jkt = compact
+        .header
+        .jwk
+        .as_ref()
+        .ok_or(JwsError::Key)?
+        .thumbprint();
+    if text(&claims, "htm")? != method {
+        return Err(DpopError::Method);
+    }
+    let htu = normalise(text(&claims, "htu")?).ok_or(DpopError::Claim("htu"))?;
+    if Some(htu) != normalise(url) {
+        return Err(DpopError::Url);
+    }
+    if let Some(ath) = ath
+        && claims.get("ath").and_then(Value::as_str) != Some(ath)
+    {
+        return Err(DpopError::Ath);
+    }
+    let iat = claims
+        .get("iat")
+        .and_then(Value::as_i64)
+        .ok_or(DpopError::Claim("iat"))?;
+    let now = now.seconds();
+    if iat < now.saturating_sub(OLDEST_SECONDS) || iat > now.saturating_add(LEEWAY_SECONDS) {
+        return Err(DpopError::Time);
+    }
+    if expected_jkt.is_some_and(|expected| expected != jkt) {
+        return Err(DpopError::Key);
+    }
+    let jti = text(&claims, "jti")?;
+    if jti.is_empty() || jti.len() > 256 {
+        return Err(DpopError::Claim("jti"));
+    }
+    // Remembered a little longer than it could be accepted, so that clocks of two workers may differ.
+    let replay = Replay::of(
+        "dpop",
+        &[jkt, jti],
+        iat.saturating_add(OLDEST_SECONDS + LEEWAY_SECONDS),
+    );
+    Ok(Proof {
+        jkt: jkt.to_owned(),
+        replay,
+    })
+}
+
+fn text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, DpopError> {
+    claims
+        .get(name)
+        .and_then(Value::as_str)
+        .ok_or(DpopError::Claim(name))
+}
+
+/// A URL in the form that `htu` is compared in: scheme and host in lower case, default port left out, empty path `/`,
+/// no query, no fragment. `None` for what is not an http(s) URL or carries user information.
+pub fn normalise(url: &str) -> Option<String> {
+    let mut url = Url::parse(url).ok()?;
+    if !matches!(url.scheme(), "http" | "https")
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
+        return None;
+    }
+    url.set_query(None);
+    url.set_fragment(None);
+    Some(url.into())
+}
+
+#[cfg(test)]
+#[path = "dpop_tests.rs"]
+mod tests;

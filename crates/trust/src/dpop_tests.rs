@@ -1,0 +1,234 @@
+//! DPoP proofs: the broken ones that HelseID's own sample checks for, and more.
+#![allow(clippy::unwrap_used)] // a failing unwrap is a failing test
+
+use super::*;
+use crate::encoding::base64url;
+
+const URL: &str = "https://fjellvik.example/fhir/Observation/_search";
+const NOW: i64 = 1_800_000_000;
+
+fn check_as(proof: &str, ath: Option<&str>, jkt: Option<&str>) -> Result<Proof, DpopError> {
+    verify(proof, "POST", URL, ath, jkt, Instant::from_seconds(NOW))
+}
+
+fn claims() -> Value {
+    json!({"jti": "j-1", "htm": "POST", "htu": URL, "iat": NOW, "ath": ath("token")})
+}
+
+fn signed(header: &Value, claims: &str, key: &SigningKey) -> String {
+    let signed = format!(
+        "{}.{}",
+        base64url(header.to_string().as_bytes()),
+        base64url(claims.as_bytes())
+    );
+    format!(
+        "{signed}.{}",
+        base64url(&key.sign(signed.as_bytes()).unwrap())
+    )
+}
+
+#[test]
+fn our_own_proof_stands_and_is_remembered_by_key_and_jti() {
+    let key = SigningKey::generate().unwrap();
+    let token = ath("token");
+    let proof = prove(
+        &key,
+        "POST",
+        &format!("{URL}?a=b#c"),
+        Some(&token),
+        NOW,
+        "j-1",
+    )
+    .unwrap();
+    let first = check_as(&proof, Some(&token), Some(key.thumbprint())).unwrap();
+    assert_eq!(first.jkt, key.thumbprint());
+    assert_eq!(first.replay.expires, Instant::from_seconds(NOW + 70));
+    // Same key and jti in another proof: the same memory. Another jti or key: another.
+    let again = prove(&key, "POST", URL, Some(&token), NOW + 1, "j-1").unwrap();
+    assert_eq!(
+        check_as(&again, Some(&token), None).unwrap().replay.hash,
+        first.replay.hash
+    );
+    let other = prove(&key, "POST", URL, Some(&token), NOW, "j-2").unwrap();
+    assert_ne!(
+        check_as(&other, Some(&token), None).unwrap().replay.hash,
+        first.replay.hash
+    );
+    let stranger = SigningKey::generate().unwrap();
+    let same_jti = prove(&stranger, "POST", URL, Some(&token), NOW, "j-1").unwrap();
+    assert_ne!(
+        check_as(&same_jti, Some(&token), None).unwrap().replay.hash,
+        first.replay.hash
+    );
+    assert_eq!(
+        check_as(&same_jti, Some(&token), Some(key.thumbprint())),
+        Err(DpopError::Key)
+    );
+}
+
+#[test]
+fn broken_claims() {
+    let key = SigningKey::generate().unwrap();
+    let with = |name: &str, value: Option<Value>| {
+        let mut claims = claims();
+        match value {
+            Some(value) => claims[name] = value,
+            None => drop(claims.as_object_mut().unwrap().remove(name)),
+        }
+        let proof = jws::sign_embedded(TYP, &claims, &key).unwrap();
+        check_as(&proof, Some(&ath("token")), None).map(|_| ())
+    };
+    assert_eq!(with("extra", Some(json!(1))), Ok(()));
+    assert_eq!(with("htm", Some(json!("GET"))), Err(DpopError::Method));
+    assert_eq!(with("htm", Some(json!("post"))), Err(DpopError::Method));
+    assert_eq!(with("htm", None), Err(DpopError::Claim("htm")));
+    assert_eq!(with("htu", None), Err(DpopError::Claim("htu")));
+    assert_eq!(
+        with("htu", Some(json!("not a url"))),
+        Err(DpopError::Claim("htu"))
+    );
+    for other in [
+        "https://other.example/fhir/Observation/_search",
+        "http://fjellvik.example/fhir/Observation/_search",
+        "https://fjellvik.example/fhir/Observation",
+        "https://fjellvik.example:8443/fhir/Observation/_search",
+        "https://fjellvik.example/fhir/Observation/_search/",
+    ] {
+        assert_eq!(
+            with("htu", Some(json!(other))),
+            Err(DpopError::Url),
+            "{other}"
+        );
+    }
+    for same in [
+        "HTTPS://FJELLVIK.example:443/fhir/Observation/_search",
+        "https://fjellvik.example/fhir/Observation/_search?x=y#z",
+    ] {
+        assert_eq!(with("htu", Some(json!(same))), Ok(()), "{same}");
+    }
+    assert_eq!(with("ath", Some(json!(ath("other")))), Err(DpopError::Ath));
+    assert_eq!(with("ath", None), Err(DpopError::Ath));
+    for (iat, expected) in [
+        (-60, Ok(())),
+        (-61, Err(DpopError::Time)),
+        (10, Ok(())),
+        (11, Err(DpopError::Time)),
+    ] {
+        assert_eq!(with("iat", Some(json!(NOW + iat))), expected, "{iat}");
+    }
+    assert_eq!(with("iat", Some(json!(i64::MIN))), Err(DpopError::Time));
+    assert_eq!(with("iat", Some(json!(i64::MAX))), Err(DpopError::Time));
+    assert_eq!(
+        with("iat", Some(json!("1800000000"))),
+        Err(DpopError::Claim("iat"))
+    );
+    assert_eq!(with("iat", None), Err(DpopError::Claim("iat")));
+    assert_eq!(with("jti", None), Err(DpopError::Claim("jti")));
+    assert_eq!(with("jti", Some(json!(""))), Err(DpopError::Claim("jti")));
+    assert_eq!(
+        with("jti", Some(json!("x".repeat(257)))),
+        Err(DpopError::Claim("jti"))
+    );
+}
+
+#[test]
+fn broken_headers_and_signatures() {
+    let key = SigningKey::generate().unwrap();
+    let bare = key.public().bare_jwk().clone();
+    let text = claims().to_string();
+    let with = |header: Value| {
+        check_as(&signed(&header, &text, &key), Some(&ath("token")), None).map(|_| ())
+    };
+    let jws = |error: JwsError| Err(DpopError::Jws(error));
+    assert_eq!(
+        with(json!({"alg": "ES256", "typ": TYP, "jwk": bare})),
+        Ok(())
+    );
+    assert_eq!(
+        with(json!({"alg": "ES256", "typ": "JWT", "jwk": bare})),
+        jws(JwsError::Type)
+    );
+    assert_eq!(
+        with(json!({"alg": "ES256", "typ": "at+jwt", "jwk": bare})),
+        jws(JwsError::Type)
+    );
+    assert_eq!(
+        with(json!({"alg": "ES256", "jwk": bare})),
+        jws(JwsError::Type)
+    );
+    assert_eq!(
+        with(json!({"alg": "none", "typ": TYP, "jwk": bare})),
+        jws(JwsError::Algorithm)
+    );
+    assert_eq!(
+        with(json!({"alg": "HS256", "typ": TYP, "jwk": bare})),
+        jws(JwsError::Algorithm)
+    );
+    assert_eq!(
+        with(json!({"alg": "PS256", "typ": TYP, "jwk": bare})),
+        jws(JwsError::Algorithm)
+    );
+    assert_eq!(
+        with(json!({"alg": "ES256", "typ": TYP})),
+        jws(JwsError::Key)
+    );
+    assert_eq!(
+        with(json!({"alg": "ES256", "typ": TYP, "kid": key.kid()})),
+        jws(JwsError::Key)
+    );
+    assert_eq!(
+        with(json!({"alg": "ES256", "typ": TYP, "jwk": bare, "crit": ["x"]})),
+        jws(JwsError::Header("crit"))
+    );
+    assert_eq!(
+        with(json!({"alg": "ES256", "typ": TYP, "jwk": bare, "jku": "https://evil.example"})),
+        jws(JwsError::Header("jku"))
+    );
+    let private: Value = serde_json::from_str(&key.to_private_jwk()).unwrap();
+    assert_eq!(
+        with(json!({"alg": "ES256", "typ": TYP, "jwk": private})),
+        jws(JwsError::Key)
+    );
+    assert_eq!(
+        with(json!({"alg": "ES256", "typ": TYP, "jwk": {"kty": "oct", "k": "AAAA"}})),
+        jws(JwsError::Key)
+    );
+    // Somebody else's public key over our signature.
+    let stranger = SigningKey::generate().unwrap();
+    assert_eq!(
+        with(json!({"alg": "ES256", "typ": TYP, "jwk": stranger.public().bare_jwk()})),
+        jws(JwsError::Signature)
+    );
+    // A member twice, in claims and in the header.
+    let header = json!({"alg": "ES256", "typ": TYP, "jwk": bare});
+    let twice = text.replacen('{', r#"{"htm":"POST","#, 1);
+    assert_eq!(
+        check_as(&signed(&header, &twice, &key), None, None).map(|_| ()),
+        jws(JwsError::Payload)
+    );
+    assert_eq!(
+        check_as(&signed(&header, "[]", &key), None, None).map(|_| ()),
+        jws(JwsError::Payload)
+    );
+    // An access token, two proofs in one header, and garbage.
+    let good = signed(&header, &text, &key);
+    assert!(check_as(&format!("{good},{good}"), None, None).is_err());
+    assert!(check_as(&format!("{good}, {good}"), None, None).is_err());
+    assert!(check_as(&good[..good.len() - 2], None, None).is_err());
+    assert!(check_as("", None, None).is_err());
+}
+
+#[test]
+fn htu_forms() {
+    assert_eq!(
+        normalise("HTTP://Example.COM:80").as_deref(),
+        Some("http://example.com/")
+    );
+    assert_eq!(
+        normalise("http://127.0.0.1:7070/anchor/token?x").as_deref(),
+        Some("http://127.0.0.1:7070/anchor/token")
+    );
+    assert_eq!(normalise("https://user@example.com/"), None);
+    assert_eq!(normalise("ftp://example.com/"), None);
+    assert_eq!(normalise("/relative"), None);
+}

@@ -1,0 +1,137 @@
+//! The closed list of things a caller can ask for; the audit trail and the rules speak of nothing else.
+
+use crate::scope::Access;
+
+/// One kind of request. Closed: a new route takes one of these or adds one here, with its row in the table below.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Interaction {
+    /// One resource by its id.
+    Read,
+    /// A search in one organisation's store, or its next page.
+    Search,
+    /// A new resource.
+    Create,
+    /// A new version of a resource.
+    Update,
+    /// A resource taken back by its owner.
+    Withdraw,
+    /// A bundle whose entries are each their own interaction.
+    Batch,
+    /// The audit trail, searched.
+    AuditSearch,
+    /// The gateway's question to every holder.
+    Lookup,
+    /// Pointers told to the locator.
+    Register,
+    /// The holders of one patient's data asked of the locator.
+    Locate,
+    /// Read from the catalogue; never about a patient.
+    Directory,
+    /// Delivery state, dead letters and quarantine asked of the hub by the sender.
+    Deliveries,
+    /// A token asked of the anchor.
+    Token,
+}
+
+/// What one interaction is called in FHIR and what right it takes.
+struct Row(Interaction, &'static str, &'static str, Option<Access>);
+
+/// Interaction; code in FHIR's restful-interaction or our own system; AuditEvent.action; right in a scope.
+const TABLE: &[Row] = &[
+    Row(Interaction::Read, "read", "R", Some(Access::Read)),
+    Row(
+        Interaction::Search,
+        "search-type",
+        "R",
+        Some(Access::Search),
+    ),
+    Row(Interaction::Create, "create", "C", Some(Access::Create)),
+    Row(Interaction::Update, "update", "U", Some(Access::Update)),
+    Row(Interaction::Withdraw, "delete", "D", Some(Access::Delete)),
+    Row(Interaction::Batch, "batch", "C", Some(Access::Create)),
+    Row(
+        Interaction::AuditSearch,
+        "search-type",
+        "R",
+        Some(Access::Search),
+    ),
+    Row(
+        Interaction::Lookup,
+        "search-type",
+        "R",
+        Some(Access::Search),
+    ),
+    Row(Interaction::Register, "create", "C", Some(Access::Create)),
+    Row(Interaction::Locate, "read", "R", Some(Access::Read)),
+    Row(Interaction::Directory, "read", "R", None),
+    Row(Interaction::Deliveries, "operation", "R", None),
+    Row(Interaction::Token, "operation", "E", None),
+];
+
+impl Interaction {
+    /// Every interaction, in table order.
+    pub fn all() -> impl Iterator<Item = Interaction> {
+        TABLE.iter().map(|row| row.0)
+    }
+
+    fn row(self) -> &'static Row {
+        // Every variant has its row; the test below walks an exhaustive match.
+        TABLE.iter().find(|row| row.0 == self).unwrap_or(&TABLE[0])
+    }
+
+    /// The code of `http://hl7.org/fhir/restful-interaction` nearest to it.
+    pub fn restful(self) -> &'static str {
+        self.row().1
+    }
+
+    /// `AuditEvent.action`: C, R, U, D or E.
+    pub fn action(self) -> &'static str {
+        self.row().2
+    }
+
+    /// The right that a SMART scope must give, where the answer depends on one resource type.
+    pub fn access(self) -> Option<Access> {
+        self.row().3
+    }
+
+    /// Does it only read?
+    pub fn reads(self) -> bool {
+        self.action() == "R"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_interaction_has_one_row() {
+        use Interaction::*;
+        for one in [
+            Read,
+            Search,
+            Create,
+            Update,
+            Withdraw,
+            Batch,
+            AuditSearch,
+            Lookup,
+            Register,
+            Locate,
+            Directory,
+            Deliveries,
+            Token,
+        ] {
+            assert_eq!(
+                TABLE.iter().filter(|row| row.0 == one).count(),
+                1,
+                "{one:?}"
+            );
+        }
+        assert_eq!(Interaction::all().count(), TABLE.len());
+        assert!(Search.reads() && !Batch.reads() && !Token.reads());
+    }
+}

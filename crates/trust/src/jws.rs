@@ -1,0 +1,396 @@
+//! JSON Web Signature, compact form (RFC 7515), read strictly.
+//!
+//! A header may carry `alg`, `typ`, `kid` and informative members; `crit`, `b64`, `zip`, `enc` and every member that
+//! brings or points to a key (`jku`, `x5u`, `x5c`, and `jwk` where no proof is expected) are refused, never followed.
+
+use crate::category::Category;
+use crate::encoding::{base64url, from_base64url};
+use crate::json;
+use crate::keys::{Algorithm, KeyError, KeySet, PublicKey, SigningKey};
+use serde_json::{Map, Value, json};
+
+/// The longest compact JWS that is read, in bytes.
+pub const LONGEST: usize = 16 * 1024;
+
+/// Why a compact JWS was not accepted. Holds no part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JwsError {
+    /// Not three base64url parts, too long, or the header is not strict JSON.
+    #[error("not a compact JWS")]
+    Malformed,
+    /// A header member that is not allowed.
+    #[error("the header carries {0}, which is not allowed")]
+    Header(&'static str),
+    /// `alg` is missing or not one of ES256, PS256, EdDSA.
+    #[error("the algorithm is not accepted")]
+    Algorithm,
+    /// `typ` is not the expected one.
+    #[error("the typ is not the expected one")]
+    Type,
+    /// The embedded key is missing or not acceptable.
+    #[error("the key in the header is missing or not acceptable")]
+    Key,
+    /// No registered key has this `kid`.
+    #[error("no known key of that kid")]
+    UnknownKey,
+    /// The signature does not belong to the content and key.
+    #[error("the signature does not verify")]
+    Signature,
+    /// The payload is not a strict JSON object.
+    #[error("the payload is not a JSON object")]
+    Payload,
+}
+
+impl JwsError {
+    /// Always unauthenticated: a signature is how a party proves itself.
+    pub fn category(self) -> Category {
+        Category::Unauthenticated
+    }
+}
+
+/// Whether the header must hold the verifying key (a DPoP proof) or may not (everything else).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Embedded {
+    /// `jwk` in the header is refused.
+    Refused,
+    /// `jwk` in the header is required, public, and of an accepted kind.
+    Required,
+}
+
+/// The part of a header that is looked at.
+#[derive(Debug, Clone)]
+pub struct Header {
+    /// The algorithm the message claims; the key has the last word.
+    pub alg: Algorithm,
+    /// `typ` as it stands.
+    pub typ: Option<String>,
+    /// `kid`, an opaque string.
+    pub kid: Option<String>,
+    /// The key that a proof brings with it.
+    pub jwk: Option<PublicKey>,
+}
+
+/// A compact JWS taken apart; nothing is believed before [`Compact::verify`].
+pub struct Compact<'a> {
+    /// What the header says.
+    pub header: Header,
+    payload: Vec<u8>,
+    signed: &'a str,
+    signature: Vec<u8>,
+}
+
+const REFUSED: [&str; 7] = ["crit", "b64", "zip", "enc", "jku", "x5u", "x5c"];
+
+fn header_of(text: &str, embedded: Embedded) -> Result<Header, JwsError> {
+    let bytes = from_base64url(text).ok_or(JwsError::Malformed)?;
+    let members = json::object(&bytes).map_err(|_| JwsError::Malformed)?;
+    if let Some(name) = REFUSED.iter().find(|name| members.contains_key(**name)) {
+        return Err(JwsError::Header(name));
+    }
+    let text_member = |name: &str| match members.get(name) {
+        None => Ok(None),
+        Some(Value::String(value)) => Ok(Some(value.clone())),
+        Some(_) => Err(JwsError::Malformed),
+    };
+    let alg = text_member("alg")?
+        .as_deref()
+        .and_then(Algorithm::parse)
+        .ok_or(JwsError::Algorithm)?;
+    let jwk = match (members.get("jwk"), embedded) {
+        (Some(_), Embedded::Refused) => return Err(JwsError::Header("jwk")),
+        (None, Embedded::Refused) => None,
+        (Some(jwk), Embedded::Required) => {
+            Some(PublicKey::from_jwk_value(jwk).map_err(|_| JwsError::Key)?)
+        }
+        (None, Embedded::Required) => return Err(JwsError::Key),
+    };
+    Ok(Header {
+        alg,
+        typ: text_member("typ")?,
+        kid: text_member("kid")?,
+        jwk,
+    })
+}
+
+/// Takes a compact JWS apart.
+pub fn parse(text: &str, embedded: Embedded) -> Result<Compact<'_>, JwsError> {
+    if text.len() > LONGEST {
+        return Err(JwsError::Malformed);
+    }
+    let (signed, signature) = text.rsplit_once('.').ok_or(JwsError::Malformed)?;
+    let (header, payload) = signed.split_once('.').ok_or(JwsError::Malformed)?;
+    let header = header_of(header, embedded)?;
+    let payload = from_base64url(payload).ok_or(JwsError::Malformed)?;
+    let signature = from_base64url(signature).ok_or(JwsError::Malformed)?;
+    Ok(Compact {
+        header,
+        payload,
+        signed,
+        signature,
+    })
+}
+
+impl Compact<'_> {
+    /// Checks `typ`: compared without regard to case and to the `application/` prefix (RFC 7515 section 4.1.9).
+    pub fn require_typ(&self, expected: &str) -> Result<(), JwsError> {
+        let typ = self.header.typ.as_deref().ok_or(JwsError::Type)?;
+        let bare = match typ.get(..12) {
+            Some(prefix) if prefix.eq_ignore_ascii_case("application/") => &typ[12..],
+            _ => typ,
+        };
+        if bare.eq_ignore_ascii_case(expected) {
+            Ok(())
+        } else {
+            Err(JwsError::Type)
+        }
+    }
+
+    /// Verifies with one key, whose algorithm must be the header's. Gives the payload.
+    pub fn verify(&self, key: &PublicKey) -> Result<&[u8], JwsError> {
+        if key.algorithm() != self.header.alg {
+            return Err(JwsError::Algorithm);
+        }
+        if key.verifies(self.signed.as_bytes(), &self.signature) {
+            Ok(&self.payload)
+        } else {
+            Err(JwsError::Signature)
+        }
+    }
+
+    /// Verifies with the key of the set that the header names.
+    pub fn verify_with(&self, keys: &KeySet) -> Result<&[u8], JwsError> {
+        self.verify(
+            keys.find(self.header.kid.as_deref())
+                .ok_or(JwsError::UnknownKey)?,
+        )
+    }
+
+    /// Verifies with the key that the header itself brings (DPoP).
+    pub fn verify_embedded(&self) -> Result<&[u8], JwsError> {
+        self.verify(self.header.jwk.as_ref().ok_or(JwsError::Key)?)
+    }
+}
+
+/// Verified payload bytes as a strict JSON object.
+pub fn claims(payload: &[u8]) -> Result<Map<String, Value>, JwsError> {
+    json::object(payload).map_err(|_| JwsError::Payload)
+}
+
+fn assemble(
+    header: &Value,
+    payload: &[u8],
+    key: &SigningKey,
+) -> Result<(String, usize, usize), KeyError> {
+    let header = base64url(header.to_string().as_bytes());
+    let start = header.len() + 1;
+    let mut text = header;
+    text.push('.');
+    text.push_str(&base64url(payload));
+    let end = text.len();
+    let signature = base64url(&key.sign(text.as_bytes())?);
+    text.push('.');
+    text.push_str(&signature);
+    Ok((text, start, end))
+}
+
+/// Signs a JSON payload with our key; header `alg`, `typ` and `kid`.
+pub fn sign(typ: &str, claims: &Value, key: &SigningKey) -> Result<String, KeyError> {
+    let header = json!({"alg": "ES256", "typ": typ, "kid": key.kid()});
+    assemble(&header, claims.to_string().as_bytes(), key).map(|signed| signed.0)
+}
+
+/// Signs a JSON payload with the key itself in the header instead of a `kid` (DPoP proofs).
+pub fn sign_embedded(typ: &str, claims: &Value, key: &SigningKey) -> Result<String, KeyError> {
+    let header = json!({"alg": "ES256", "typ": typ, "jwk": key.public().bare_jwk()});
+    assemble(&header, claims.to_string().as_bytes(), key).map(|signed| signed.0)
+}
+
+/// Signs bytes that travel elsewhere (RFC 7515 appendix F): `header..signature`.
+pub fn sign_detached(typ: &str, payload: &[u8], key: &SigningKey) -> Result<String, KeyError> {
+    let header = json!({"alg": "ES256", "typ": typ, "kid": key.kid()});
+    let (mut text, start, end) = assemble(&header, payload, key)?;
+    text.replace_range(start..end, "");
+    Ok(text)
+}
+
+/// Verifies a detached signature over `payload`.
+pub fn verify_detached(
+    text: &str,
+    typ: &str,
+    payload: &[u8],
+    keys: &KeySet,
+) -> Result<(), JwsError> {
+    if text.len() > LONGEST {
+        return Err(JwsError::Malformed);
+    }
+    let (header, signature) = text.split_once("..").ok_or(JwsError::Malformed)?;
+    let signed = format!("{header}.{}", base64url(payload));
+    let compact = Compact {
+        header: header_of(header, Embedded::Refused)?,
+        payload: Vec::new(),
+        signed: &signed,
+        signature: from_base64url(signature).ok_or(JwsError::Malformed)?,
+    };
+    compact.require_typ(typ)?;
+    compact.verify_with(keys).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failing unwrap is a failing test
+    use super::*;
+    use crate::encoding::sha256;
+
+    fn with_header(header: &str, key: &SigningKey) -> String {
+        let signed = format!("{}.{}", base64url(header.as_bytes()), base64url(b"{}"));
+        format!(
+            "{signed}.{}",
+            base64url(&key.sign(signed.as_bytes()).unwrap())
+        )
+    }
+
+    fn refusal(header: &str, key: &SigningKey) -> JwsError {
+        let set = KeySet::of(vec![key.public().clone()]).unwrap();
+        let text = with_header(header, key);
+        match parse(&text, Embedded::Refused) {
+            Err(error) => error,
+            Ok(compact) => compact.verify_with(&set).map(|_| ()).unwrap_err(),
+        }
+    }
+
+    #[test]
+    fn signed_is_verified_and_changed_is_not() {
+        let key = SigningKey::generate().unwrap();
+        let set = KeySet::of(vec![key.public().clone()]).unwrap();
+        let text = sign("at+jwt", &json!({"a": 1}), &key).unwrap();
+        let compact = parse(&text, Embedded::Refused).unwrap();
+        compact.require_typ("at+jwt").unwrap();
+        compact.require_typ("AT+JWT").unwrap();
+        assert_eq!(compact.require_typ("jwt"), Err(JwsError::Type));
+        assert_eq!(claims(compact.verify_with(&set).unwrap()).unwrap()["a"], 1);
+        let changed = text.replacen(&base64url(br#"{"a":1}"#), &base64url(br#"{"a":2}"#), 1);
+        let compact = parse(&changed, Embedded::Refused).unwrap();
+        assert_eq!(compact.verify_with(&set), Err(JwsError::Signature));
+        let other = KeySet::of(vec![SigningKey::generate().unwrap().public().clone()]).unwrap();
+        assert_eq!(
+            parse(&text, Embedded::Refused).unwrap().verify_with(&other),
+            Err(JwsError::UnknownKey)
+        );
+    }
+
+    #[test]
+    fn hostile_headers() {
+        let key = SigningKey::generate().unwrap();
+        let kid = key.kid();
+        let jwk = key.public_jwk();
+        for (header, expected) in [
+            (
+                format!(r#"{{"alg":"none","kid":"{kid}"}}"#),
+                JwsError::Algorithm,
+            ),
+            (
+                format!(r#"{{"alg":"NONE","kid":"{kid}"}}"#),
+                JwsError::Algorithm,
+            ),
+            (
+                format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#),
+                JwsError::Algorithm,
+            ),
+            (
+                format!(r#"{{"alg":"RS256","kid":"{kid}"}}"#),
+                JwsError::Algorithm,
+            ),
+            (format!(r#"{{"kid":"{kid}"}}"#), JwsError::Algorithm),
+            // An accepted algorithm that is not this key's.
+            (
+                format!(r#"{{"alg":"PS256","kid":"{kid}"}}"#),
+                JwsError::Algorithm,
+            ),
+            (
+                format!(r#"{{"alg":"EdDSA","kid":"{kid}"}}"#),
+                JwsError::Algorithm,
+            ),
+            (
+                r#"{"alg":"ES256","kid":"other"}"#.into(),
+                JwsError::UnknownKey,
+            ),
+            (r#"{"alg":"ES256","kid":7}"#.into(), JwsError::Malformed),
+            (
+                format!(r#"{{"alg":"ES256","kid":"{kid}","crit":["x"],"x":1}}"#),
+                JwsError::Header("crit"),
+            ),
+            (
+                format!(r#"{{"alg":"ES256","kid":"{kid}","jku":"https://evil.example"}}"#),
+                JwsError::Header("jku"),
+            ),
+            (
+                format!(r#"{{"alg":"ES256","kid":"{kid}","x5u":"https://evil.example"}}"#),
+                JwsError::Header("x5u"),
+            ),
+            (
+                format!(r#"{{"alg":"ES256","kid":"{kid}","x5c":[]}}"#),
+                JwsError::Header("x5c"),
+            ),
+            (
+                format!(r#"{{"alg":"ES256","kid":"{kid}","b64":false}}"#),
+                JwsError::Header("b64"),
+            ),
+            (
+                format!(r#"{{"alg":"ES256","jwk":{jwk}}}"#),
+                JwsError::Header("jwk"),
+            ),
+            (
+                format!(r#"{{"alg":"none","alg":"ES256","kid":"{kid}"}}"#),
+                JwsError::Malformed,
+            ),
+            ("[]".into(), JwsError::Malformed),
+        ] {
+            assert_eq!(refusal(&header, &key), expected, "{header}");
+        }
+        for text in [
+            "",
+            ".",
+            "..",
+            "a.b",
+            "a.b.c.d",
+            "e30.e30.AA==",
+            &"a".repeat(LONGEST + 1),
+        ] {
+            assert!(parse(text, Embedded::Refused).is_err());
+        }
+    }
+
+    #[test]
+    fn a_signature_of_hmac_with_the_public_key_is_nothing() {
+        // The classic confusion: HMAC keyed by the public key's bytes. No HMAC exists here, whatever `alg` says.
+        let key = SigningKey::generate().unwrap();
+        let set = KeySet::of(vec![key.public().clone()]).unwrap();
+        let signed = format!(
+            "{}.{}",
+            base64url(format!(r#"{{"alg":"ES256","kid":"{}"}}"#, key.kid()).as_bytes()),
+            base64url(b"{}")
+        );
+        let text = format!("{signed}.{}", base64url(&sha256(signed.as_bytes())));
+        assert_eq!(
+            parse(&text, Embedded::Refused).unwrap().verify_with(&set),
+            Err(JwsError::Signature)
+        );
+    }
+
+    #[test]
+    fn detached_covers_exactly_the_bytes() {
+        let key = SigningKey::generate().unwrap();
+        let set = KeySet::of(vec![key.public().clone()]).unwrap();
+        let text = sign_detached("receipt+jws", b"payload", &key).unwrap();
+        assert_eq!(text.matches('.').count(), 2);
+        verify_detached(&text, "receipt+jws", b"payload", &set).unwrap();
+        assert_eq!(
+            verify_detached(&text, "receipt+jws", b"payloae", &set),
+            Err(JwsError::Signature)
+        );
+        assert_eq!(
+            verify_detached(&text, "at+jwt", b"payload", &set),
+            Err(JwsError::Type)
+        );
+    }
+}

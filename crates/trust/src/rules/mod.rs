@@ -1,0 +1,148 @@
+//! The rules, one file each, and the order they are asked in.
+//!
+//! A rule answers *deny*, *nothing* (as if it were not there), *allow these parts*, or *not mine*. Deny wins; no answer
+//! means no. A new rule is a new file and one line in [`LIST`].
+
+mod agreement;
+mod attestation;
+mod audience;
+mod decision_ref;
+mod identity;
+mod minimisation;
+mod patient;
+mod purpose;
+mod role;
+mod scope;
+
+#[cfg(test)]
+mod matrix;
+#[cfg(test)]
+pub(crate) mod people;
+
+use crate::attest::Attestation;
+use crate::caller::{Caller, Person};
+use crate::category::Category;
+use crate::decide::{Ask, Facts, PermitScope, Refusal};
+use crate::interaction::Interaction;
+use fhir::resource::InformationService;
+use fhir::time::Range;
+
+/// One question to all rules.
+pub struct Question<'a> {
+    /// What is asked for.
+    pub ask: &'a Ask,
+    /// By whom.
+    pub caller: &'a Caller,
+    /// Of whom.
+    pub facts: &'a Facts,
+}
+
+impl Question<'_> {
+    /// Where a practitioner asks for patients' data: the attest, or the lack of it. Outer `None`: no attest is needed.
+    fn attest(&self) -> Option<Option<&Attestation>> {
+        match &self.caller.person {
+            Person::Practitioner { attestation, .. }
+                if self.ask.interaction != Interaction::Directory =>
+            {
+                Some(attestation.as_deref())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A rule's answer.
+pub enum Answer {
+    /// No.
+    Deny(Refusal),
+    /// As if nothing were there.
+    Nothing(Refusal),
+    /// Yes, within these parts.
+    Allow(Parts),
+    /// Nothing to say.
+    NotMine,
+}
+
+/// What a rule allows. `None` says nothing about that side.
+#[derive(Debug, Clone, Default)]
+pub struct Parts {
+    /// Whose data; without any rule that says so, nobody's.
+    pub scope: Option<PermitScope>,
+    /// Which information services.
+    pub services: Option<Vec<InformationService>>,
+    /// Which time.
+    pub period: Option<Range>,
+}
+
+impl Parts {
+    /// Both: one patient wins over the whole store, services and periods are intersected.
+    pub(crate) fn and(self, other: Parts) -> Parts {
+        let scope = match (self.scope, other.scope) {
+            (Some(PermitScope::OwnStore) | None, Some(scope)) | (Some(scope), _) => Some(scope),
+            (None, None) => None,
+        };
+        let services = match (self.services, other.services) {
+            (Some(ours), Some(theirs)) => Some(
+                ours.into_iter()
+                    .filter(|one| theirs.contains(one))
+                    .collect(),
+            ),
+            (ours, theirs) => ours.or(theirs),
+        };
+        let period = match (self.period, other.period) {
+            (Some(ours), Some(theirs)) => {
+                let lo = ours.lo.max(theirs.lo);
+                // An empty meeting keeps `hi` above `lo`, as a range must, at a point that holds no data.
+                Some(Range {
+                    lo,
+                    hi: ours.hi.min(theirs.hi).max(lo + 1),
+                })
+            }
+            (ours, theirs) => ours.or(theirs),
+        };
+        Parts {
+            scope,
+            services,
+            period,
+        }
+    }
+}
+
+/// A rule: its name and version (both go into the audit trail), its source, and the check.
+pub struct Rule {
+    /// Name, as in refusals.
+    pub name: &'static str,
+    /// Raised whenever the meaning changes.
+    pub version: u32,
+    /// Where it comes from.
+    pub source: &'static str,
+    /// The check.
+    pub check: fn(&Question<'_>) -> Answer,
+}
+
+/// All rules, in the order they are asked. Hard denials first; what narrows comes last.
+pub const LIST: &[Rule] = &[
+    audience::RULE,
+    role::RULE,
+    scope::RULE,
+    attestation::RULE,
+    identity::RULE,
+    purpose::RULE,
+    decision_ref::RULE,
+    patient::RULE,
+    agreement::RULE,
+    minimisation::RULE,
+];
+
+fn deny(rule: &'static str, code: &'static str, message: &'static str) -> Answer {
+    Answer::Deny(refusal(rule, code, message))
+}
+
+fn refusal(rule: &'static str, code: &'static str, message: &'static str) -> Refusal {
+    Refusal {
+        rule,
+        category: Category::Forbidden,
+        code,
+        message,
+    }
+}
