@@ -225,9 +225,27 @@ fn typed_pages() -> Outcome {
 /// npm or the bundler failed; their output has been printed.
 pub fn pages() -> Outcome {
     setup::npm_packages("web")?;
+    // A bundle written again is embedded again: without this every `cargo xtask demo` would compile the binary anew.
+    let stamp = target().join("xtask").join("pages.stamp");
+    if pages_are_newer(&stamp)? {
+        return Ok(());
+    }
     let mut build = command("npm", &["run", "--silent", "build"]);
     build.current_dir(root().join("web"));
-    quiet("npm run build", build)
+    quiet("npm run build", build)?;
+    std::fs::write(&stamp, "").map_err(|e| format!("{}: {e}", stamp.display()))
+}
+
+/// Whether `web/dist` is there and `stamp`, left by the last build, is newer than every source of the pages.
+fn pages_are_newer(stamp: &Path) -> Result<bool, String> {
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
+    let Some(built) = changed(stamp).filter(|_| root().join("web/dist/portal.js").is_file()) else {
+        return Ok(false);
+    };
+    let sources = check::walk(&root().join("web"))?;
+    Ok(sources
+        .iter()
+        .all(|source| changed(source).is_some_and(|time| time < built)))
 }
 
 /// The pages and `target/release/delt`. cargo's own progress is shown.

@@ -6,6 +6,8 @@ mod files;
 mod manifest;
 mod roles;
 
+pub use files::walk;
+
 use crate::shell::{Outcome, root};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -30,7 +32,7 @@ impl fmt::Display for Finding {
 /// There was at least one finding, or a file could not be read.
 pub fn run() -> Outcome {
     let root = root();
-    let tree = files::walk(&root)?;
+    let tree = walk(&root)?;
     let mut findings = Vec::new();
     findings.extend(files::check(&root, &tree)?);
     findings.extend(arrows::check(&root, &tree)?);
