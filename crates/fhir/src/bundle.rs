@@ -40,13 +40,25 @@ impl BundleType {
     /// An issue when `node` is no Bundle or its `type` is missing or unknown.
     pub fn of(node: Node<'_>) -> Result<Self, Issue> {
         if node.text("resourceType").as_deref() != Some("Bundle") {
-            return Err(Issue::error(IssueCode::Structure, "resourceType", "a Bundle was expected"));
+            return Err(Issue::error(
+                IssueCode::Structure,
+                "resourceType",
+                "a Bundle was expected",
+            ));
         }
         let Some(code) = node.text("type") else {
-            return Err(Issue::error(IssueCode::Required, "Bundle.type", "Bundle.type is missing"));
+            return Err(Issue::error(
+                IssueCode::Required,
+                "Bundle.type",
+                "Bundle.type is missing",
+            ));
         };
         Self::parse(&code).ok_or_else(|| {
-            Issue::error(IssueCode::CodeInvalid, "Bundle.type", "Bundle.type is not a code of bundle-type")
+            Issue::error(
+                IssueCode::CodeInvalid,
+                "Bundle.type",
+                "Bundle.type is not a code of bundle-type",
+            )
         })
     }
 }
@@ -105,7 +117,10 @@ impl<'a> Entry<'a> {
         if status.len() > 3 && !status[3..].starts_with(' ') {
             return None;
         }
-        digits.parse().ok().filter(|status| (100..600).contains(status))
+        digits
+            .parse()
+            .ok()
+            .filter(|status| (100..600).contains(status))
     }
 
     /// `response.outcome`, read as an OperationOutcome.
@@ -117,20 +132,29 @@ impl<'a> Entry<'a> {
 
 /// The entries of a Bundle in the order sent; none if `entry` is missing or no array.
 pub fn entries<'a>(bundle: Node<'a>) -> impl Iterator<Item = Entry<'a>> + 'a {
-    bundle.get("entry").into_iter().flat_map(|list| list.items().enumerate()).map(|(index, node)| Entry {
-        index,
-        node,
-        request: node.get("request"),
-        resource: node.get("resource").filter(|resource| resource.kind() == Kind::Object),
-        response: node.get("response"),
-    })
+    bundle
+        .get("entry")
+        .into_iter()
+        .flat_map(|list| list.items().enumerate())
+        .map(|(index, node)| Entry {
+            index,
+            node,
+            request: node.get("request"),
+            resource: node
+                .get("resource")
+                .filter(|resource| resource.kind() == Kind::Object),
+            response: node.get("response"),
+        })
 }
 
 /// The URL of the Bundle's link with this relation.
 #[must_use]
 pub fn link<'a>(bundle: Node<'a>, relation: &str) -> Option<Cow<'a, str>> {
     let links = bundle.get("link")?;
-    links.items().find(|link| link.text("relation").is_some_and(|r| r == relation))?.text("url")
+    links
+        .items()
+        .find(|link| link.text("relation").is_some_and(|r| r == relation))?
+        .text("url")
 }
 
 codes! {
@@ -163,18 +187,27 @@ impl SearchsetWriter {
             out.extend_from_slice(format!(",\"total\":{total}").as_bytes());
         }
         for (i, (relation, url)) in links.iter().enumerate() {
-            out.extend_from_slice(if i == 0 { &b",\"link\":[{\"relation\":"[..] } else { b",{\"relation\":" });
+            out.extend_from_slice(if i == 0 {
+                &b",\"link\":[{\"relation\":"[..]
+            } else {
+                b",{\"relation\":"
+            });
             json::write_string(&mut out, relation);
             out.extend_from_slice(b",\"url\":");
             json::write_string(&mut out, url);
-            out.extend_from_slice(if i + 1 == links.len() { &b"}]"[..] } else { b"}" });
+            out.extend_from_slice(if i + 1 == links.len() {
+                &b"}]"[..]
+            } else {
+                b"}"
+            });
         }
         Self { out, empty: true }
     }
 
     /// Adds an entry. `resource` must be the JSON of one resource; its bytes go in as they are.
     pub fn entry(&mut self, full_url: Option<&str>, resource: &[u8], mode: SearchMode) {
-        self.out.extend_from_slice(if self.empty { b",\"entry\":[{" } else { b",{" });
+        self.out
+            .extend_from_slice(if self.empty { b",\"entry\":[{" } else { b",{" });
         self.empty = false;
         if let Some(full_url) = full_url {
             self.out.extend_from_slice(b"\"fullUrl\":");
@@ -208,7 +241,8 @@ impl SearchsetWriter {
     /// The Bundle's bytes.
     #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
-        self.out.extend_from_slice(if self.empty { b"}" } else { b"]}" });
+        self.out
+            .extend_from_slice(if self.empty { b"}" } else { b"]}" });
         self.out
     }
 }
@@ -292,7 +326,8 @@ impl BatchResponseWriter {
     /// The Bundle's bytes.
     #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
-        self.out.extend_from_slice(if self.empty { b"}" } else { b"]}" });
+        self.out
+            .extend_from_slice(if self.empty { b"}" } else { b"]}" });
         self.out
     }
 }
@@ -309,19 +344,32 @@ mod tests {
 
     #[test]
     fn a_searchset_is_read_as_it_was_written() {
-        let mut writer = SearchsetWriter::new(Some(1), &[("self", "http://x/?a=\"b\""), ("next", "http://x/n")]);
+        let mut writer = SearchsetWriter::new(
+            Some(1),
+            &[("self", "http://x/?a=\"b\""), ("next", "http://x/n")],
+        );
         assert!(writer.is_empty());
         let resource = br#"{"resourceType":"Observation","valueQuantity":{"value":37.00}}"#;
         writer.entry(Some("http://x/Observation/1"), resource, SearchMode::Match);
-        writer.outcome(&OperationOutcome::new(vec![Issue::warning(IssueCode::Incomplete, "", "one source is late")]));
+        writer.outcome(&OperationOutcome::new(vec![Issue::warning(
+            IssueCode::Incomplete,
+            "",
+            "one source is late",
+        )]));
         let json = read(writer.finish());
         assert_eq!(BundleType::of(json.root()), Ok(BundleType::Searchset));
         assert_eq!(json.root().get("total").unwrap().number(), Some("1"));
         assert_eq!(link(json.root(), "next").as_deref(), Some("http://x/n"));
-        assert_eq!(link(json.root(), "self").as_deref(), Some("http://x/?a=\"b\""));
+        assert_eq!(
+            link(json.root(), "self").as_deref(),
+            Some("http://x/?a=\"b\"")
+        );
         let entries: Vec<_> = entries(json.root()).collect();
         assert_eq!(entries[0].resource.unwrap().raw().as_bytes(), resource);
-        assert_eq!(entries[0].full_url().as_deref(), Some("http://x/Observation/1"));
+        assert_eq!(
+            entries[0].full_url().as_deref(),
+            Some("http://x/Observation/1")
+        );
         assert_eq!(entries[0].search_mode(), Some(SearchMode::Match));
         assert_eq!(entries[1].search_mode(), Some(SearchMode::Outcome));
         assert_eq!(entries[1].expression(), "Bundle.entry[1]");
@@ -330,12 +378,19 @@ mod tests {
     #[test]
     fn an_empty_searchset_has_no_entry_member() {
         let bytes = SearchsetWriter::new(Some(0), &[]).finish();
-        assert_eq!(bytes, br#"{"resourceType":"Bundle","type":"searchset","total":0}"#);
+        assert_eq!(
+            bytes,
+            br#"{"resourceType":"Bundle","type":"searchset","total":0}"#
+        );
     }
 
     #[test]
     fn a_batch_response_repeats_the_full_url() {
-        let outcome = OperationOutcome::new(vec![Issue::error(IssueCode::Required, "Observation.code", "missing")]);
+        let outcome = OperationOutcome::new(vec![Issue::error(
+            IssueCode::Required,
+            "Observation.code",
+            "missing",
+        )]);
         let mut writer = BatchResponseWriter::default();
         writer.entry(&EntryResponse {
             full_url: Some("urn:uuid:0f8fad5b-d9cb-469f-a165-70867728950e"),
@@ -345,14 +400,31 @@ mod tests {
             last_modified: Some(Instant(0)),
             outcome: None,
         });
-        writer.entry(&EntryResponse { status: "422 Unprocessable Entity", outcome: Some(&outcome), ..Default::default() });
+        writer.entry(&EntryResponse {
+            status: "422 Unprocessable Entity",
+            outcome: Some(&outcome),
+            ..Default::default()
+        });
         let json = read(writer.finish());
         let entries: Vec<_> = entries(json.root()).collect();
         assert_eq!(entries[0].response_status(), Some(201));
-        let extension = entries[0].response.unwrap().get("extension").unwrap().items().next().unwrap();
-        assert_eq!(extension.text("url").as_deref(), Some(systems::PMD_ENTRY_ID));
+        let extension = entries[0]
+            .response
+            .unwrap()
+            .get("extension")
+            .unwrap()
+            .items()
+            .next()
+            .unwrap();
+        assert_eq!(
+            extension.text("url").as_deref(),
+            Some(systems::PMD_ENTRY_ID)
+        );
         assert_eq!(extension.text("valueUri"), entries[0].full_url());
-        assert_eq!(entries[0].response.unwrap().text("etag").as_deref(), Some("W/\"1\""));
+        assert_eq!(
+            entries[0].response.unwrap().text("etag").as_deref(),
+            Some("W/\"1\"")
+        );
         assert_eq!(entries[1].response_status(), Some(422));
         assert_eq!(entries[1].full_url(), None);
         assert_eq!(entries[1].response_outcome(), Some(outcome));
@@ -363,7 +435,10 @@ mod tests {
         for (body, count) in [
             (r#"{"resourceType":"Bundle","type":"batch"}"#, 0),
             (r#"{"resourceType":"Bundle","type":"batch","entry":{}}"#, 0),
-            (r#"{"resourceType":"Bundle","type":"batch","entry":[1,null,{"resource":[]}]}"#, 3),
+            (
+                r#"{"resourceType":"Bundle","type":"batch","entry":[1,null,{"resource":[]}]}"#,
+                3,
+            ),
         ] {
             let json = read(body.into());
             assert_eq!(entries(json.root()).count(), count);
@@ -374,11 +449,28 @@ mod tests {
             (r#"{"resourceType":"Bundle"}"#, "Bundle.type"),
             (r#"{"resourceType":"Bundle","type":"Batch"}"#, "Bundle.type"),
         ] {
-            assert_eq!(BundleType::of(read(body.into()).root()).unwrap_err().expression, [at]);
+            assert_eq!(
+                BundleType::of(read(body.into()).root())
+                    .unwrap_err()
+                    .expression,
+                [at]
+            );
         }
-        for (status, number) in [("200", Some(200)), ("200 OK", Some(200)), ("2000", None), ("20", None), ("abc", None), ("999", None)] {
-            let json = read(format!(r#"{{"entry":[{{"response":{{"status":"{status}"}}}}]}}"#).into());
-            assert_eq!(entries(json.root()).next().unwrap().response_status(), number, "{status}");
+        for (status, number) in [
+            ("200", Some(200)),
+            ("200 OK", Some(200)),
+            ("2000", None),
+            ("20", None),
+            ("abc", None),
+            ("999", None),
+        ] {
+            let json =
+                read(format!(r#"{{"entry":[{{"response":{{"status":"{status}"}}}}]}}"#).into());
+            assert_eq!(
+                entries(json.root()).next().unwrap().response_status(),
+                number,
+                "{status}"
+            );
         }
     }
 }

@@ -16,7 +16,7 @@ pub enum PersonNumbers {
     /// Eleven digits, both control digits, and a possible day and month where the number carries a date.
     #[default]
     Strict,
-    /// Eleven digits. For published examples and test systems only.
+    /// One to eleven digits, as published examples have them. For examples and test systems only.
     Lenient,
 }
 
@@ -38,13 +38,20 @@ pub enum IdError {
     #[error("the national identity number starts with an impossible day or month")]
     Date,
     /// The system is not one for people.
-    #[error("the identifier's system is not one of fødselsnummer, D-nummer and felles hjelpenummer")]
+    #[error(
+        "the identifier's system is not one of fødselsnummer, D-nummer and felles hjelpenummer"
+    )]
     System,
 }
 
 /// The weighted sum of a number's digits modulo 11 (0 for a number whose control digit fits).
 fn mod11(digits: &[u8], weights: &[u32]) -> u32 {
-    digits.iter().zip(weights).map(|(d, w)| u32::from(d - b'0') * w).sum::<u32>() % 11
+    digits
+        .iter()
+        .zip(weights)
+        .map(|(d, w)| u32::from(d - b'0') * w)
+        .sum::<u32>()
+        % 11
 }
 
 /// The digits of `text` without spaces, if it has exactly `N` and nothing else.
@@ -66,46 +73,85 @@ fn digits<const N: usize>(text: &str) -> Option<[u8; N]> {
 /// Says nothing of birth date, sex or century; those are not to be read out of the number (from 2032 it does
 /// not tell them).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NationalIdentityNumber([u8; 11]);
+pub struct NationalIdentityNumber(Digits);
+
+/// Up to eleven digits in place.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Digits {
+    bytes: [u8; 11],
+    len: u8,
+}
+
+impl Digits {
+    fn read(text: &str) -> Option<Self> {
+        let mut digits = Self {
+            bytes: [b'0'; 11],
+            len: 0,
+        };
+        for byte in text.bytes().filter(|byte| *byte != b' ') {
+            *digits.bytes.get_mut(usize::from(digits.len))? = byte;
+            digits.len += 1;
+        }
+        let sound = digits.len > 0 && digits.as_bytes().iter().all(u8::is_ascii_digit);
+        sound.then_some(digits)
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// The number if it is whole.
+    fn whole(&self) -> Option<&[u8; 11]> {
+        (self.len == 11).then_some(&self.bytes)
+    }
+}
 
 impl NationalIdentityNumber {
-    /// Reads eleven digits (spaces are taken away), with the checks that `numbers` asks for.
+    /// Reads a number (spaces are taken away), with the checks that `numbers` asks for.
     ///
     /// # Errors
     /// [`IdError`] that says which check failed.
     pub fn parse(text: &str, numbers: PersonNumbers) -> Result<Self, IdError> {
-        let number =
-            digits::<11>(text).ok_or(IdError::Form { what: "a person's number", expected: "11 digits" })?;
+        let form = IdError::Form {
+            what: "a person's number",
+            expected: "11 digits",
+        };
+        let digits = Digits::read(text).ok_or(form)?;
         if numbers == PersonNumbers::Strict {
-            let fits = mod11(&number, &[3, 7, 6, 1, 8, 9, 4, 5, 2, 1]) == 0
-                && mod11(&number, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1]) == 0;
+            let number = digits.whole().ok_or(form)?;
+            let fits = mod11(number, &[3, 7, 6, 1, 8, 9, 4, 5, 2, 1]) == 0
+                && mod11(number, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1]) == 0;
             if !fits {
                 return Err(IdError::Control("national identity number"));
             }
             // A felles hjelpenummer (8 or 9 first) carries no date.
-            if number[0] < b'8' && !possible_date(&number) {
+            if number[0] < b'8' && !possible_date(number) {
                 return Err(IdError::Date);
             }
         }
-        Ok(Self(number))
+        Ok(Self(digits))
     }
 
     /// The digits. Only for what must carry them: the body of a request, a keyed hash, a token claim.
     #[must_use]
     pub fn expose(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(self.0.as_bytes()).unwrap_or_default()
     }
 
     /// Whether the number is marked synthetic: 40, 65 or 80 added to its month (Dolly, NHN, Tenor).
     #[must_use]
     pub fn is_synthetic(&self) -> bool {
-        self.0[0] < b'8' && matches!(two(&self.0[2..4]), 41..=52 | 66..=77 | 81..=92)
+        self.0.whole().is_some_and(|number| {
+            number[0] < b'8' && matches!(two(&number[2..4]), 41..=52 | 66..=77 | 81..=92)
+        })
     }
 
     /// Whether it has a D-number's form: 40 added to the day.
     #[must_use]
     pub fn is_d_number(&self) -> bool {
-        matches!(self.0[0], b'4'..=b'7')
+        self.0
+            .whole()
+            .is_some_and(|number| matches!(number[0], b'4'..=b'7'))
     }
 }
 
@@ -191,17 +237,24 @@ impl PersonIdentifier {
             return Self::guess(value, numbers);
         }
         let system = PersonSystem::parse(system).ok_or(IdError::System)?;
-        Ok(Self { system, value: NationalIdentityNumber::parse(value, numbers)? })
+        Ok(Self {
+            system,
+            value: NationalIdentityNumber::parse(value, numbers)?,
+        })
     }
 
-    /// Reads a bare number: its first digit tells D-number (4–7) and felles hjelpenummer (8, 9) from
+    /// Reads a bare number, eleven digits in both modes: its first digit tells D-number (4–7) and felles hjelpenummer (8, 9) from
     /// fødselsnummer.
     ///
     /// # Errors
     /// Why the number was refused.
     pub fn guess(value: &str, numbers: PersonNumbers) -> Result<Self, IdError> {
         let value = NationalIdentityNumber::parse(value, numbers)?;
-        let system = match value.0[0] {
+        let number = value.0.whole().ok_or(IdError::Form {
+            what: "a person's number without a system",
+            expected: "11 digits",
+        })?;
+        let system = match number[0] {
             b'0'..=b'3' => PersonSystem::Fnr,
             b'4'..=b'7' => PersonSystem::Dnr,
             _ => PersonSystem::Fhn,
@@ -249,15 +302,19 @@ struct PersonIdentifierJson {
 
 impl Serialize for PersonIdentifier {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        PersonIdentifierJson { system: self.system().to_owned(), value: self.value.expose().to_owned() }
-            .serialize(serializer)
+        PersonIdentifierJson {
+            system: self.system().to_owned(),
+            value: self.value.expose().to_owned(),
+        }
+        .serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for PersonIdentifier {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = PersonIdentifierJson::deserialize(deserializer)?;
-        Self::parse(&json.system, &json.value, PersonNumbers::Lenient).map_err(serde::de::Error::custom)
+        Self::parse(&json.system, &json.value, PersonNumbers::Lenient)
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -271,8 +328,10 @@ impl OrganisationNumber {
     /// # Errors
     /// [`IdError`] that says which check failed.
     pub fn parse(text: &str) -> Result<Self, IdError> {
-        let number = digits::<9>(text)
-            .ok_or(IdError::Form { what: "an organisation number", expected: "9 digits" })?;
+        let number = digits::<9>(text).ok_or(IdError::Form {
+            what: "an organisation number",
+            expected: "9 digits",
+        })?;
         if mod11(&number, &[3, 2, 7, 6, 5, 4, 3, 2, 1]) != 0 {
             return Err(IdError::Control("organisation number"));
         }
@@ -302,7 +361,7 @@ impl fmt::Debug for OrganisationNumber {
 macro_rules! digit_id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal, $expected:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(String);
 
         impl $name {
@@ -334,7 +393,7 @@ macro_rules! digit_id {
 }
 
 digit_id!(
-    /// HPR number of health personnel; 1 to 9 digits, no control digit is published.
+    /// HPR number of health personnel; 1 to 9 digits, no control digit is published. `Debug` hides it.
     HprNumber, "an HPR number", 9, "1 to 9 digits"
 );
 digit_id!(
@@ -346,6 +405,24 @@ digit_id!(
     HerId, "a HER id", 12, "1 to 12 digits"
 );
 
+impl fmt::Debug for HprNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HprNumber(***)")
+    }
+}
+
+/// `Debug` in full, for numbers that name no person.
+macro_rules! shown {
+    ($($name:ident),+) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0)
+            }
+        }
+    )+};
+}
+shown!(ReshId, HerId);
+
 /// A resource's logical id in a store of ours: a random UUID, written in lower case (CONTRACT section 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LogicalId(pub Uuid);
@@ -356,7 +433,10 @@ impl LogicalId {
     /// # Errors
     /// [`IdError::Form`] for everything else; FHIR ids are case-sensitive.
     pub fn parse(text: &str) -> Result<Self, IdError> {
-        let error = IdError::Form { what: "a logical id", expected: "a lower-case UUID" };
+        let error = IdError::Form {
+            what: "a logical id",
+            expected: "a lower-case UUID",
+        };
         let uuid = Uuid::try_parse(text).map_err(|_| error)?;
         if uuid.as_hyphenated().to_string() != text {
             return Err(error);
@@ -432,7 +512,10 @@ mod tests {
                     }
                     miss[at] = digit;
                     let miss = String::from_utf8(miss).unwrap();
-                    assert!(NationalIdentityNumber::parse(&miss, STRICT).is_err(), "position {at}");
+                    assert!(
+                        NationalIdentityNumber::parse(&miss, STRICT).is_err(),
+                        "position {at}"
+                    );
                     assert!(NationalIdentityNumber::parse(&miss, PersonNumbers::Lenient).is_ok());
                 }
             }
@@ -452,26 +535,64 @@ mod tests {
 
     #[test]
     fn all_zeroes_fit_the_control_digits_but_name_no_day() {
-        assert_eq!(NationalIdentityNumber::parse("00000000000", STRICT), Err(IdError::Date));
+        assert_eq!(
+            NationalIdentityNumber::parse("00000000000", STRICT),
+            Err(IdError::Date)
+        );
     }
 
     #[test]
     fn form_is_checked_in_both_modes() {
-        for bad in ["", "1483521026", "148352102600", "1483521026a", "１４８３５２１０２６０", "-4835210260", "1000807"] {
+        for bad in [
+            "",
+            " ",
+            "148352102600",
+            "1483521026a",
+            "１４８３５２１０２６０",
+            "-4835210260",
+        ] {
             for numbers in [STRICT, PersonNumbers::Lenient] {
-                assert!(NationalIdentityNumber::parse(bad, numbers).is_err(), "{bad}");
+                assert!(
+                    NationalIdentityNumber::parse(bad, numbers).is_err(),
+                    "{bad}"
+                );
             }
         }
-        assert_eq!(NationalIdentityNumber::parse("148352 10260", STRICT).unwrap().expose(), GOOD[0]);
+        // VkpObservation's examples have short numbers; only with a system, and never as synthetic.
+        for short in ["1000807", "103", "1483521026"] {
+            assert!(
+                NationalIdentityNumber::parse(short, STRICT).is_err(),
+                "{short}"
+            );
+            let number = NationalIdentityNumber::parse(short, PersonNumbers::Lenient).unwrap();
+            assert_eq!(number.expose(), short);
+            assert!(!number.is_synthetic());
+            assert!(PersonIdentifier::guess(short, PersonNumbers::Lenient).is_err());
+        }
+        let spaced = NationalIdentityNumber::parse("148352 10260", STRICT).unwrap();
+        assert_eq!(spaced.expose(), GOOD[0]);
     }
 
     #[test]
     fn synthetic_is_month_plus_40_65_or_80_with_both_neighbours() {
-        for (month, synthetic) in
-            [(12, false), (40, false), (41, true), (52, true), (53, false), (65, false), (66, true), (77, true), (78, false), (80, false), (81, true), (92, true), (93, false)]
-        {
+        for (month, synthetic) in [
+            (12, false),
+            (40, false),
+            (41, true),
+            (52, true),
+            (53, false),
+            (65, false),
+            (66, true),
+            (77, true),
+            (78, false),
+            (80, false),
+            (81, true),
+            (92, true),
+            (93, false),
+        ] {
             let number =
-                NationalIdentityNumber::parse(&format!("01{month}0000000"), PersonNumbers::Lenient).unwrap();
+                NationalIdentityNumber::parse(&format!("01{month}0000000"), PersonNumbers::Lenient)
+                    .unwrap();
             assert_eq!(number.is_synthetic(), synthetic, "month {month}");
         }
     }
@@ -491,23 +612,53 @@ mod tests {
             ("71010000000", systems::DNR),
             ("80000000000", systems::FHN),
         ] {
-            assert_eq!(PersonIdentifier::guess(number, PersonNumbers::Lenient).unwrap().system(), system);
+            assert_eq!(
+                PersonIdentifier::guess(number, PersonNumbers::Lenient)
+                    .unwrap()
+                    .system(),
+                system
+            );
         }
-        assert_eq!(PersonIdentifier::parse(systems::HPR, GOOD[0], STRICT), Err(IdError::System));
-        let alternate = PersonIdentifier::parse("http://hl7.no/fhir/NamingSystem/FNR", GOOD[0], STRICT).unwrap();
+        assert_eq!(
+            PersonIdentifier::parse(systems::HPR, GOOD[0], STRICT),
+            Err(IdError::System)
+        );
+        let alternate =
+            PersonIdentifier::parse("http://hl7.no/fhir/NamingSystem/FNR", GOOD[0], STRICT)
+                .unwrap();
         assert_eq!(alternate.system(), systems::FNR);
     }
 
     #[test]
     fn organisation_numbers_of_the_story_and_of_the_world() {
         for good in [
-            "310001074", "310001007", "310001287", "310001147", "310001708", "310001422", "310001562", "310001775",
-            "310001635", "310001848", "993467049", "874716782", "994598759", "997506499",
+            "310001074",
+            "310001007",
+            "310001287",
+            "310001147",
+            "310001708",
+            "310001422",
+            "310001562",
+            "310001775",
+            "310001635",
+            "310001848",
+            "993467049",
+            "874716782",
+            "994598759",
+            "997506499",
         ] {
             assert_eq!(OrganisationNumber::parse(good).unwrap().to_string(), good);
         }
         // VKP's sample, and neighbours of a good one.
-        for bad in ["314159265", "310001073", "310001075", "31000107", "3100010744", "31000107x", ""] {
+        for bad in [
+            "314159265",
+            "310001073",
+            "310001075",
+            "31000107",
+            "3100010744",
+            "31000107x",
+            "",
+        ] {
             assert!(OrganisationNumber::parse(bad).is_err(), "{bad}");
         }
     }
@@ -516,7 +667,14 @@ mod tests {
     fn logical_ids_have_one_form() {
         let text = "0f8fad5b-d9cb-469f-a165-70867728950e";
         assert_eq!(LogicalId::parse(text).unwrap().to_string(), text);
-        for bad in ["0F8FAD5B-D9CB-469F-A165-70867728950E", "0f8fad5bd9cb469fa16570867728950e", "{0f8fad5b-d9cb-469f-a165-70867728950e}", "urn:uuid:0f8fad5b-d9cb-469f-a165-70867728950e", "1", ""] {
+        for bad in [
+            "0F8FAD5B-D9CB-469F-A165-70867728950E",
+            "0f8fad5bd9cb469fa16570867728950e",
+            "{0f8fad5b-d9cb-469f-a165-70867728950e}",
+            "urn:uuid:0f8fad5b-d9cb-469f-a165-70867728950e",
+            "1",
+            "",
+        ] {
             assert!(LogicalId::parse(bad).is_err(), "{bad}");
         }
     }
@@ -535,9 +693,18 @@ mod tests {
     fn json_form_of_a_person() {
         let person = PersonIdentifier::guess(GOOD[0], STRICT).unwrap();
         let json = serde_json::to_string(&person).unwrap();
-        assert_eq!(json, r#"{"system":"urn:oid:2.16.578.1.12.4.1.4.1","value":"14835210260"}"#);
-        assert_eq!(serde_json::from_str::<PersonIdentifier>(&json).unwrap(), person);
-        assert!(serde_json::from_str::<PersonIdentifier>(r#"{"system":"x","value":"14835210260"}"#).is_err());
+        assert_eq!(
+            json,
+            r#"{"system":"urn:oid:2.16.578.1.12.4.1.4.1","value":"14835210260"}"#
+        );
+        assert_eq!(
+            serde_json::from_str::<PersonIdentifier>(&json).unwrap(),
+            person
+        );
+        assert!(
+            serde_json::from_str::<PersonIdentifier>(r#"{"system":"x","value":"14835210260"}"#)
+                .is_err()
+        );
     }
 
     proptest! {

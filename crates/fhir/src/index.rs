@@ -24,14 +24,23 @@ pub struct Coding {
 impl Coding {
     /// A code in a system.
     pub fn new(system: impl Into<String>, code: impl Into<String>) -> Self {
-        Self { system: Some(system.into()), code: code.into() }
+        Self {
+            system: Some(system.into()),
+            code: code.into(),
+        }
     }
 
     /// Reads a FHIR Coding; `None` if it carries no code.
     #[must_use]
     pub fn read(node: Node<'_>) -> Option<Self> {
-        let code = node.text("code").filter(|code| !code.is_empty())?.into_owned();
-        Some(Self { system: node.text("system").map(|system| system.into_owned()), code })
+        let code = node
+            .text("code")
+            .filter(|code| !code.is_empty())?
+            .into_owned();
+        Some(Self {
+            system: node.text("system").map(|system| system.into_owned()),
+            code,
+        })
     }
 
     /// Writes a FHIR Coding.
@@ -104,7 +113,12 @@ const SHAPES: &[Shape] = &[
         subject: &["subject"],
         codings: &["code"],
         contained: &[],
-        when: &["effectiveDateTime", "effectivePeriod", "effectiveInstant", "effectiveTiming"],
+        when: &[
+            "effectiveDateTime",
+            "effectivePeriod",
+            "effectiveInstant",
+            "effectiveTiming",
+        ],
         categories: &["category"],
         performers: &["performer"],
         device: "device",
@@ -144,8 +158,20 @@ const SHAPES: &[Shape] = &[
         subject: &["subject", "patient"],
         codings: &["code"],
         contained: &[],
-        when: &["effectiveDateTime", "effectivePeriod", "performedDateTime", "performedPeriod", "occurrenceDateTime",
-            "occurrencePeriod", "period", "sent", "date", "created", "authored", "authoredOn"],
+        when: &[
+            "effectiveDateTime",
+            "effectivePeriod",
+            "performedDateTime",
+            "performedPeriod",
+            "occurrenceDateTime",
+            "occurrencePeriod",
+            "period",
+            "sent",
+            "date",
+            "created",
+            "authored",
+            "authoredOn",
+        ],
         categories: &["category"],
         performers: &["performer", "author"],
         device: "device",
@@ -177,7 +203,7 @@ pub fn of(
         status: resource.text("status").map(|status| status.into_owned()),
         ..Index::default()
     };
-    index.subject = subject(resource, shape, numbers, &mut issues);
+    index.subject = subject(resource, name, shape, numbers, &mut issues);
     for path in shape.codings {
         concepts(resource, path, &mut index.codings);
     }
@@ -191,19 +217,30 @@ pub fn of(
         let node = resource.path(&steps(path))?;
         when(node, zone, name, path, &mut issues)
     });
-    for node in shape.performers.iter().flat_map(|path| resource.all(&steps(path))) {
-        if let Some(organisation) = node.get("identifier").and_then(organisation) {
-            if !index.organisations.contains(&organisation) {
-                index.organisations.push(organisation);
-            }
+    for node in shape
+        .performers
+        .iter()
+        .flat_map(|path| resource.all(&steps(path)))
+    {
+        let found = node.get("identifier").and_then(organisation);
+        if let Some(found) = found.filter(|found| !index.organisations.contains(found)) {
+            index.organisations.push(found);
         }
     }
     index.device = resource.get(shape.device).and_then(device);
-    if issues.is_empty() { Ok(index) } else { Err(issues) }
+    if issues.is_empty() {
+        Ok(index)
+    } else {
+        Err(issues)
+    }
 }
 
 fn concepts(resource: Node<'_>, path: &str, out: &mut Vec<Coding>) {
-    for coding in resource.all(&steps(path)).into_iter().flat_map(|concept| concept.all(&["coding"])) {
+    for coding in resource
+        .all(&steps(path))
+        .into_iter()
+        .flat_map(|concept| concept.all(&["coding"]))
+    {
         if let Some(coding) = Coding::read(coding).filter(|coding| !out.contains(coding)) {
             out.push(coding);
         }
@@ -213,8 +250,12 @@ fn concepts(resource: Node<'_>, path: &str, out: &mut Vec<Coding>) {
 /// Codings of the contained resource that a `#id` reference at `path` points to.
 fn contained(resource: Node<'_>, path: &str, out: &mut Vec<Coding>) {
     for reference in resource.all(&steps(path)) {
-        let Some(text) = reference.text("reference") else { continue };
-        let Some(id) = text.strip_prefix('#') else { continue };
+        let Some(text) = reference.text("reference") else {
+            continue;
+        };
+        let Some(id) = text.strip_prefix('#') else {
+            continue;
+        };
         for inner in resource.all(&["contained"]) {
             if inner.text("id").is_some_and(|inner_id| inner_id == id) {
                 concepts(inner, "code", out);
@@ -225,11 +266,11 @@ fn contained(resource: Node<'_>, path: &str, out: &mut Vec<Coding>) {
 
 fn subject(
     resource: Node<'_>,
+    name: &str,
     shape: &Shape,
     numbers: PersonNumbers,
     issues: &mut Vec<Issue>,
 ) -> Option<Subject> {
-    let name = shape.resource_type;
     for path in shape.subject {
         if *path == "." {
             // A Patient: its first identifier from a national series.
@@ -239,9 +280,11 @@ fn subject(
                 .find_map(|identifier| person(identifier, "Patient.identifier", numbers, issues))
                 .map(Subject::Person);
         }
-        let Some(reference) = resource.path(&steps(path)) else { continue };
+        let Some(reference) = resource.path(&steps(path)) else {
+            continue;
+        };
         if let Some(identifier) = reference.get("identifier") {
-            let at = format!("{}.{path}.identifier", if name == "*" { "$this" } else { name });
+            let at = format!("{name}.{path}.identifier");
             if let Some(person) = person(identifier, &at, numbers, issues) {
                 return Some(Subject::Person(person));
             }
@@ -276,7 +319,11 @@ fn person(
     match PersonIdentifier::parse(&system, &value, numbers) {
         Ok(person) => Some(person),
         Err(error) => {
-            issues.push(Issue::error(IssueCode::Value, format!("{at}.value"), error.to_string()));
+            issues.push(Issue::error(
+                IssueCode::Value,
+                format!("{at}.value"),
+                error.to_string(),
+            ));
             None
         }
     }
@@ -304,13 +351,27 @@ pub fn organisation(identifier: Node<'_>) -> Option<(String, String)> {
 fn device(reference: Node<'_>) -> Option<String> {
     let identifier = reference.get("identifier").and_then(|identifier| {
         let value = identifier.text("value")?;
-        Some(format!("{}|{value}", identifier.text("system").unwrap_or_default()))
+        Some(format!(
+            "{}|{value}",
+            identifier.text("system").unwrap_or_default()
+        ))
     });
-    identifier.or_else(|| reference.text("reference").or_else(|| reference.text("display")).map(|t| t.into_owned()))
+    identifier.or_else(|| {
+        reference
+            .text("reference")
+            .or_else(|| reference.text("display"))
+            .map(|t| t.into_owned())
+    })
 }
 
-fn when(node: Node<'_>, zone: &Zone, name: &str, path: &str, issues: &mut Vec<Issue>) -> Option<Range> {
-    let at = format!("{}.{path}", if name == "*" { "$this" } else { name });
+fn when(
+    node: Node<'_>,
+    zone: &Zone,
+    name: &str,
+    path: &str,
+    issues: &mut Vec<Issue>,
+) -> Option<Range> {
+    let at = format!("{name}.{path}");
     let mut read = |node: Node<'_>, at: String| match time::parse_date(&node.str()?, zone) {
         Ok(range) => Some(range),
         Err(error) => {
@@ -322,7 +383,9 @@ fn when(node: Node<'_>, zone: &Zone, name: &str, path: &str, issues: &mut Vec<Is
         return read(node, at);
     }
     let mut period = |node: Node<'_>, at: &str| {
-        let start = node.get("start").map(|start| read(start, format!("{at}.start")));
+        let start = node
+            .get("start")
+            .map(|start| read(start, format!("{at}.start")));
         let end = node.get("end").map(|end| read(end, format!("{at}.end")));
         if start.is_none() && end.is_none() {
             return None;
@@ -333,13 +396,18 @@ fn when(node: Node<'_>, zone: &Zone, name: &str, path: &str, issues: &mut Vec<Is
     };
     let timing = node.get("event").is_some() || node.get("repeat").is_some();
     let found = if timing {
-        node.path(&["repeat", "boundsPeriod"]).and_then(|bounds| period(bounds, &format!("{at}.repeat.boundsPeriod")))
+        node.path(&["repeat", "boundsPeriod"])
+            .and_then(|bounds| period(bounds, &format!("{at}.repeat.boundsPeriod")))
     } else {
         period(node, &at)
     };
     if let Some((lo, hi, end)) = found {
         if lo >= hi {
-            issues.push(Issue::error(IssueCode::Value, end, "the period ends before it starts"));
+            issues.push(Issue::error(
+                IssueCode::Value,
+                end,
+                "the period ends before it starts",
+            ));
             return None;
         }
         return Some(Range { lo, hi });
@@ -350,5 +418,207 @@ fn when(node: Node<'_>, zone: &Zone, name: &str, path: &str, issues: &mut Vec<Is
         .enumerate()
         .filter_map(|(i, event)| read(event, format!("{at}.event[{i}]")))
         .collect();
-    Some(Range { lo: events.iter().map(|e| e.lo).min()?, hi: events.iter().map(|e| e.hi).max()? })
+    Some(Range {
+        lo: events.iter().map(|e| e.lo).min()?,
+        hi: events.iter().map(|e| e.hi).max()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::json::{Json, Limits};
+    use crate::time::Instant;
+
+    const PERSON: &str =
+        r#"{"identifier":{"system":"urn:oid:2.16.578.1.12.4.1.4.1","value":"14835210260"}}"#;
+
+    fn index(body: &str) -> Result<Index, Vec<Issue>> {
+        let json = Json::parse(body.as_bytes().to_vec(), Limits::RESOURCE).unwrap();
+        let resource_type = ResourceType::of(json.root()).unwrap();
+        of(
+            json.root(),
+            resource_type,
+            &Zone::default(),
+            PersonNumbers::Strict,
+        )
+    }
+
+    fn observation(members: &str) -> Result<Index, Vec<Issue>> {
+        index(&format!(r#"{{"resourceType":"Observation",{members}}}"#))
+    }
+
+    #[test]
+    fn an_observation() {
+        let index = observation(&format!(
+            r#""status":"final","subject":{PERSON},
+            "category":[{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"vital-signs"}}]}}],
+            "code":{{"coding":[{{"system":"http://loinc.org","code":"8867-4"}},{{"system":"http://snomed.info/sct","code":"364075005"}},{{"system":"http://loinc.org","code":"8867-4"}},{{"display":"none"}}]}},
+            "effectiveDateTime":"2026-03-01T08:00:00+01:00",
+            "performer":[{{"identifier":{{"system":"urn:oid:2.16.578.1.12.4.1.4.101","value":"310 001 007"}}}},
+              {{"identifier":{{"system":"urn:oid:1.0.6523","value":"NO:ORGNR:310001074:"}}}},
+              {{"identifier":{{"system":"urn:oid:1.0.6523","value":"NO:ORGNR:310001074:310001147"}}}},
+              {{"identifier":{{"system":"http://hl7.no/fhir/NamingSystem/RESHid","value":"705592"}}}},
+              {{"identifier":{{"system":"urn:oid:2.16.578.1.12.4.1.4.1","value":"14835210260"}}}}],
+            "device":{{"identifier":{{"system":"urn:d","value":"7"}},"display":"cuff"}}"#
+        ))
+        .unwrap();
+        assert!(
+            matches!(&index.subject, Some(Subject::Person(p)) if p.value().expose() == "14835210260")
+        );
+        assert_eq!(
+            index.codings,
+            [
+                Coding::new(systems::LOINC, "8867-4"),
+                Coding::new(systems::SNOMED, "364075005")
+            ]
+        );
+        assert_eq!(
+            index.categories,
+            [Coding::new(systems::OBSERVATION_CATEGORY, "vital-signs")]
+        );
+        assert_eq!(
+            Instant(index.when.unwrap().lo).to_string(),
+            "2026-03-01T07:00:00Z"
+        );
+        assert_eq!(index.status.as_deref(), Some("final"));
+        assert_eq!(index.device.as_deref(), Some("urn:d|7"));
+        let organisations: Vec<_> = index
+            .organisations
+            .iter()
+            .map(|(s, v)| (s.as_str(), v.as_str()))
+            .collect();
+        assert_eq!(
+            organisations,
+            [
+                (systems::ORGNR, "310001007"),
+                (systems::ORGNR, "310001074"),
+                (systems::ORGNR, "310001147"),
+                (systems::RESH, "705592")
+            ]
+        );
+    }
+
+    #[test]
+    fn subjects_in_other_forms() {
+        let id = "0f8fad5b-d9cb-469f-a165-70867728950e";
+        let local = Some(Subject::Local(LogicalId::parse(id).unwrap()));
+        for (reference, subject) in [
+            (format!("Patient/{id}"), local.clone()),
+            (format!("Patient/{id}/_history/2"), local.clone()),
+            (format!("https://elsewhere/Patient/{id}"), None),
+            (format!("Group/{id}"), None),
+            ("#p".to_owned(), None),
+        ] {
+            assert_eq!(
+                observation(&format!(r#""subject":{{"reference":"{reference}"}}"#))
+                    .unwrap()
+                    .subject,
+                subject
+            );
+        }
+        // An identifier says more than a reference; a bare number is recognised; a stranger's system is nobody.
+        let both = format!(
+            r#""subject":{{"reference":"Patient/{id}","identifier":{{"value":"14835210260"}}}}"#
+        );
+        assert!(matches!(
+            observation(&both).unwrap().subject,
+            Some(Subject::Person(_))
+        ));
+        let stranger = r#""subject":{"identifier":{"system":"HNR","value":"1"}}"#;
+        assert_eq!(observation(stranger).unwrap().subject, None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_a_finding_and_tells_no_number() {
+        let issues = observation(
+            r#""subject":{"identifier":{"system":"urn:oid:2.16.578.1.12.4.1.4.1","value":"14835210261"}},"effectiveDateTime":"2026-02-30""#,
+        )
+        .unwrap_err();
+        let places: Vec<_> = issues
+            .iter()
+            .map(|issue| issue.expression[0].as_str())
+            .collect();
+        assert_eq!(
+            places,
+            [
+                "Observation.subject.identifier.value",
+                "Observation.effectiveDateTime"
+            ]
+        );
+        assert!(!format!("{issues:?}").contains("14835"));
+    }
+
+    #[test]
+    fn times_of_all_kinds() {
+        let when = |members: &str| {
+            let range = observation(members).unwrap().when.unwrap();
+            (Instant(range.lo).to_string(), Instant(range.hi).to_string())
+        };
+        let at = |lo: &str, hi: &str| (lo.to_owned(), hi.to_owned());
+        assert_eq!(
+            when(r#""effectivePeriod":{"start":"2026-01-01","end":"2026-01-02"}"#),
+            at("2025-12-31T23:00:00Z", "2026-01-02T23:00:00Z")
+        );
+        assert_eq!(
+            when(r#""effectiveInstant":"2026-01-01T00:00:00.5Z""#),
+            at("2026-01-01T00:00:00.500Z", "2026-01-01T00:00:00.600Z")
+        );
+        assert_eq!(
+            when(r#""effectiveTiming":{"event":["2026-01-03T00:00:00Z","2026-01-01T00:00:00Z"]}"#),
+            at("2026-01-01T00:00:00Z", "2026-01-03T00:00:01Z")
+        );
+        let open = observation(r#""effectivePeriod":{"start":"2026-01-01"}"#)
+            .unwrap()
+            .when
+            .unwrap();
+        assert_eq!(open.hi, time::LATEST);
+        let open = observation(r#""effectivePeriod":{"end":"2026-01-01"}"#)
+            .unwrap()
+            .when
+            .unwrap();
+        assert_eq!(open.lo, time::EARLIEST);
+        assert_eq!(observation(r#""effectivePeriod":{}"#).unwrap().when, None);
+        let issues = observation(r#""effectivePeriod":{"start":"2026-01-02","end":"2026-01-01"}"#)
+            .unwrap_err();
+        assert_eq!(issues[0].expression, ["Observation.effectivePeriod.end"]);
+        assert!(observation(r#""effectivePeriod":{"start":"x"}"#).is_err());
+        assert!(observation(r#""effectiveTiming":{"event":["2026-01-01","x"]}"#).is_err());
+    }
+
+    #[test]
+    fn plans_medicines_patients_and_the_rest() {
+        let plan = index(&format!(
+            r#"{{"resourceType":"CarePlan","status":"active","subject":{PERSON},"category":[{{"coding":[{{"system":"urn:c","code":"2"}}]}}],"period":{{"start":"2026-01-01"}}}}"#
+        ))
+        .unwrap();
+        assert_eq!(plan.codings, [Coding::new("urn:c", "2")]);
+        assert_eq!(plan.when.unwrap().hi, time::LATEST);
+        let medicine = index(&format!(
+            r##"{{"resourceType":"MedicationStatement","status":"active","subject":{PERSON},"contained":[{{"resourceType":"Medication","id":"x","code":{{"coding":[{{"code":"no"}}]}}}},{{"resourceType":"Medication","id":"medication","code":{{"coding":[{{"system":"{}","code":"123"}},{{"system":"{}","code":"R03AC02"}}]}}}}],"medicationReference":{{"reference":"#medication"}},"effectiveDateTime":"2026"}}"##,
+            systems::FEST, systems::ATC
+        ))
+        .unwrap();
+        assert_eq!(
+            medicine.codings,
+            [
+                Coding::new(systems::FEST, "123"),
+                Coding::new(systems::ATC, "R03AC02")
+            ]
+        );
+        let inline = index(r#"{"resourceType":"MedicationStatement","medicationCodeableConcept":{"coding":[{"code":"a"}]}}"#).unwrap();
+        assert_eq!(
+            inline.codings,
+            [Coding {
+                system: None,
+                code: "a".into()
+            }]
+        );
+        let patient = index(r#"{"resourceType":"Patient","identifier":[{"system":"HNR","value":"1"},{"system":"urn:oid:2.16.578.1.12.4.1.4.1","value":"14835210260"}]}"#).unwrap();
+        assert!(matches!(patient.subject, Some(Subject::Person(_))));
+        let other = index(&format!(r#"{{"resourceType":"AllergyIntolerance","patient":{PERSON},"code":{{"coding":[{{"code":"a"}}]}}}}"#)).unwrap();
+        assert!(matches!(other.subject, Some(Subject::Person(_))));
+        assert_eq!(other.codings.len(), 1);
+    }
 }

@@ -26,9 +26,15 @@ pub struct Limits {
 
 impl Limits {
     /// One resource: 2 MiB, 64 levels.
-    pub const RESOURCE: Self = Self { bytes: 2 << 20, depth: 64 };
+    pub const RESOURCE: Self = Self {
+        bytes: 2 << 20,
+        depth: 64,
+    };
     /// A Bundle: 10 MiB, 64 levels.
-    pub const BUNDLE: Self = Self { bytes: 10 << 20, depth: 64 };
+    pub const BUNDLE: Self = Self {
+        bytes: 10 << 20,
+        depth: 64,
+    };
 }
 
 /// The kinds of JSON value.
@@ -116,7 +122,12 @@ impl Json {
 
 impl fmt::Debug for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Json({} bytes, {} values)", self.bytes.len(), self.tape.len())
+        write!(
+            f,
+            "Json({} bytes, {} values)",
+            self.bytes.len(),
+            self.tape.len()
+        )
     }
 }
 
@@ -162,7 +173,9 @@ impl<'a> Node<'a> {
     /// The member of this name; `None` if there is none or this is no object.
     #[must_use]
     pub fn get(self, name: &str) -> Option<Node<'a>> {
-        self.members().find(|(n, _)| n == name).map(|(_, value)| value)
+        self.members()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value)
     }
 
     /// The value at the end of a path of member names.
@@ -176,10 +189,18 @@ impl<'a> Node<'a> {
     #[must_use]
     pub fn all(self, names: &[&str]) -> Vec<Node<'a>> {
         let spread = |node: Node<'a>| -> Vec<Node<'a>> {
-            if node.kind() == Kind::Array { node.items().collect() } else { vec![node] }
+            if node.kind() == Kind::Array {
+                node.items().collect()
+            } else {
+                vec![node]
+            }
         };
         names.iter().fold(spread(self), |nodes, name| {
-            nodes.into_iter().filter_map(|node| node.get(name)).flat_map(spread).collect()
+            nodes
+                .into_iter()
+                .filter_map(|node| node.get(name))
+                .flat_map(spread)
+                .collect()
         })
     }
 
@@ -187,16 +208,32 @@ impl<'a> Node<'a> {
     #[must_use]
     pub fn items(self) -> Items<'a> {
         let slot = self.slot();
-        let end = if self.kind() == Kind::Array { slot.next } else { self.at + 1 };
-        Items { json: self.json, at: self.at + 1, end }
+        let end = if self.kind() == Kind::Array {
+            slot.next
+        } else {
+            self.at + 1
+        };
+        Items {
+            json: self.json,
+            at: self.at + 1,
+            end,
+        }
     }
 
     /// The members of an object in the order sent, names without escapes; none for any other value.
     #[must_use]
     pub fn members(self) -> Members<'a> {
         let slot = self.slot();
-        let end = if self.kind() == Kind::Object { slot.next } else { self.at + 1 };
-        Members { json: self.json, at: self.at + 1, end }
+        let end = if self.kind() == Kind::Object {
+            slot.next
+        } else {
+            self.at + 1
+        };
+        Members {
+            json: self.json,
+            at: self.at + 1,
+            end,
+        }
     }
 
     /// The text of a string, without escapes; `None` for any other value.
@@ -228,7 +265,7 @@ impl<'a> Node<'a> {
     }
 
     /// Where the value is, as FHIRPath from the body's root: `Bundle.entry[3].resource.code`. The root is called
-    /// by its resource type, or `$` if it has none. Walks the body: for errors, not for each value.
+    /// by its resource type, or `$` if it has none that R4 knows. Walks the body: for errors, not for each value.
     #[must_use]
     pub fn expression(self) -> String {
         self.expression_from(self.json.root())
@@ -237,16 +274,13 @@ impl<'a> Node<'a> {
     /// Where the value is, as FHIRPath from the resource `base`, which must hold it.
     #[must_use]
     pub fn expression_from(self, base: Node<'a>) -> String {
-        let mut path = match base.text("resourceType") {
-            Some(name) => name.into_owned(),
-            None => "$".to_owned(),
-        };
+        let mut path = root_name(base.text("resourceType")).to_owned();
         let mut here = base;
         while here.at != self.at {
             let holds = |node: &Node<'a>| node.at <= self.at && self.at < node.slot().next;
             if let Some((name, value)) = here.members().find(|(_, value)| holds(value)) {
                 path.push('.');
-                path.push_str(&name);
+                path.push_str(&shorten(&name));
                 here = value;
             } else if let Some((i, item)) = here.items().enumerate().find(|(_, item)| holds(item)) {
                 path.push_str(&format!("[{i}]"));
@@ -288,7 +322,10 @@ impl<'a> Iterator for Items<'a> {
         if self.at >= self.end {
             return None;
         }
-        let node = Node { json: self.json, at: self.at };
+        let node = Node {
+            json: self.json,
+            at: self.at,
+        };
         self.at = node.slot().next;
         Some(node)
     }
@@ -309,8 +346,14 @@ impl<'a> Iterator for Members<'a> {
         if self.at >= self.end {
             return None;
         }
-        let name = Node { json: self.json, at: self.at };
-        let value = Node { json: self.json, at: self.at + 1 };
+        let name = Node {
+            json: self.json,
+            at: self.at,
+        };
+        let value = Node {
+            json: self.json,
+            at: self.at + 1,
+        };
         self.at = value.slot().next;
         Some((unescape(name.raw()), value))
     }
@@ -318,7 +361,9 @@ impl<'a> Iterator for Members<'a> {
 
 /// The text between the quotes, escapes resolved. Only for strings that the parser has accepted.
 fn unescape(quoted: &str) -> Cow<'_, str> {
-    let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
+    let inner = quoted
+        .get(1..quoted.len().saturating_sub(1))
+        .unwrap_or_default();
     if !inner.contains('\\') {
         return Cow::Borrowed(inner);
     }
@@ -341,7 +386,9 @@ fn unescape(quoted: &str) -> Cow<'_, str> {
                     // A high surrogate: the parser has seen `\u` and its low half.
                     chars.next();
                     chars.next();
-                    0x10000 + ((unit - 0xD800) << 10) + (hex4(&mut chars).wrapping_sub(0xDC00) & 0x3FF)
+                    0x10000
+                        + ((unit - 0xD800) << 10)
+                        + (hex4(&mut chars).wrapping_sub(0xDC00) & 0x3FF)
                 } else {
                     unit
                 };
@@ -355,7 +402,21 @@ fn unescape(quoted: &str) -> Cow<'_, str> {
 }
 
 fn hex4(chars: &mut std::str::Chars<'_>) -> u32 {
-    (0..4).fold(0, |n, _| n * 16 + chars.next().and_then(|c| c.to_digit(16)).unwrap_or(0))
+    (0..4).fold(0, |n, _| {
+        n * 16 + chars.next().and_then(|c| c.to_digit(16)).unwrap_or(0)
+    })
+}
+
+/// What a path begins with: the resource type, if it is one of R4's, else `$`.
+fn root_name(resource_type: Option<Cow<'_, str>>) -> &'static str {
+    resource_type
+        .and_then(|name| crate::resource::ResourceType::parse(&name))
+        .map_or("$", crate::resource::ResourceType::as_str)
+}
+
+/// A member name fit for an error: at most 64 characters, no control characters.
+fn shorten(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
 /// Writes `text` as a JSON string, quotes included.

@@ -156,17 +156,25 @@ pub struct Issue {
     /// What was found and what was expected, in words for the sender's developer.
     pub diagnostics: String,
     /// A finer code, when one exists.
-    pub details: Option<Details>,
+    pub details: Option<Box<Details>>,
 }
 
 impl Issue {
     /// An `error` at `expression` (may be empty when no element is meant).
-    pub fn error(code: IssueCode, expression: impl Into<String>, diagnostics: impl Into<String>) -> Self {
+    pub fn error(
+        code: IssueCode,
+        expression: impl Into<String>,
+        diagnostics: impl Into<String>,
+    ) -> Self {
         Self::new(Severity::Error, code, expression, diagnostics)
     }
 
     /// A `warning` at `expression`.
-    pub fn warning(code: IssueCode, expression: impl Into<String>, diagnostics: impl Into<String>) -> Self {
+    pub fn warning(
+        code: IssueCode,
+        expression: impl Into<String>,
+        diagnostics: impl Into<String>,
+    ) -> Self {
         Self::new(Severity::Warning, code, expression, diagnostics)
     }
 
@@ -181,7 +189,11 @@ impl Issue {
         Self {
             severity,
             code,
-            expression: if expression.is_empty() { Vec::new() } else { vec![expression] },
+            expression: if expression.is_empty() {
+                Vec::new()
+            } else {
+                vec![expression]
+            },
             diagnostics: diagnostics.into(),
             details: None,
         }
@@ -189,8 +201,12 @@ impl Issue {
 
     /// The same issue with `details`.
     #[must_use]
-    pub fn with_details(mut self, coding: Option<crate::index::Coding>, text: Option<String>) -> Self {
-        self.details = Some(Details { coding, text });
+    pub fn with_details(
+        mut self,
+        coding: Option<crate::index::Coding>,
+        text: Option<String>,
+    ) -> Self {
+        self.details = Some(Box::new(Details { coding, text }));
         self
     }
 
@@ -278,7 +294,13 @@ impl OperationOutcome {
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"resourceType\":\"OperationOutcome\",\"issue\":[");
         if self.issues.is_empty() {
-            Issue::new(Severity::Information, IssueCode::Informational, "", "All OK").write(out);
+            Issue::new(
+                Severity::Information,
+                IssueCode::Informational,
+                "",
+                "All OK",
+            )
+            .write(out);
         }
         for (i, issue) in self.issues.iter().enumerate() {
             if i > 0 {
@@ -311,13 +333,22 @@ impl OperationOutcome {
 
 fn read_issue(node: Node<'_>) -> Issue {
     let text = |name: &str| node.text(name).map(|t| t.into_owned());
-    let details = node.get("details").map(|details| Details {
-        coding: details.get("coding").and_then(|c| c.items().next()).and_then(crate::index::Coding::read),
-        text: details.text("text").map(|t| t.into_owned()),
+    let details = node.get("details").map(|details| {
+        Box::new(Details {
+            coding: details
+                .get("coding")
+                .and_then(|c| c.items().next())
+                .and_then(crate::index::Coding::read),
+            text: details.text("text").map(|t| t.into_owned()),
+        })
     });
     Issue {
-        severity: text("severity").and_then(|s| Severity::parse(&s)).unwrap_or(Severity::Error),
-        code: text("code").and_then(|c| IssueCode::parse(&c)).unwrap_or(IssueCode::Processing),
+        severity: text("severity")
+            .and_then(|s| Severity::parse(&s))
+            .unwrap_or(Severity::Error),
+        code: text("code")
+            .and_then(|c| IssueCode::parse(&c))
+            .unwrap_or(IssueCode::Processing),
         expression: node
             .get("expression")
             .into_iter()
@@ -347,9 +378,16 @@ mod tests {
     #[test]
     fn written_and_read_back() {
         let outcome = OperationOutcome::new(vec![
-            Issue::error(IssueCode::Required, "Observation.code", "code is missing; \"1..1\" expected\n"),
+            Issue::error(
+                IssueCode::Required,
+                "Observation.code",
+                "code is missing; \"1..1\" expected\n",
+            ),
             Issue::warning(IssueCode::CodeInvalid, "", "æøå").with_details(
-                Some(Coding { system: Some("urn:x".into()), code: "late".into() }),
+                Some(Coding {
+                    system: Some("urn:x".into()),
+                    code: "late".into(),
+                }),
                 Some("kom for sent".into()),
             ),
         ]);
@@ -359,9 +397,14 @@ mod tests {
 
     #[test]
     fn an_expression_moves_into_its_bundle_entry() {
-        let moved = Issue::error(IssueCode::Value, "Observation.code.coding[0]", "x").within("Bundle.entry[3].resource");
-        assert_eq!(moved.expression, ["Bundle.entry[3].resource.code.coding[0]"]);
-        let root = Issue::error(IssueCode::Value, "Observation", "x").within("Bundle.entry[3].resource");
+        let moved = Issue::error(IssueCode::Value, "Observation.code.coding[0]", "x")
+            .within("Bundle.entry[3].resource");
+        assert_eq!(
+            moved.expression,
+            ["Bundle.entry[3].resource.code.coding[0]"]
+        );
+        let root =
+            Issue::error(IssueCode::Value, "Observation", "x").within("Bundle.entry[3].resource");
         assert_eq!(root.expression, ["Bundle.entry[3].resource"]);
         let none = Issue::error(IssueCode::Value, "", "x").within("Bundle.entry[0]");
         assert_eq!(none.expression, ["Bundle.entry[0]"]);

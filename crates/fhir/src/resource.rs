@@ -48,7 +48,10 @@ impl ResourceType {
     /// The type of this name, letter by letter; `None` if R4 has no such type.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        types::R4.binary_search(&name).ok().map(|at| Self(types::R4[at]))
+        types::R4
+            .binary_search(&name)
+            .ok()
+            .map(|at| Self(types::R4[at]))
     }
 
     /// The type that a resource says it is.
@@ -61,7 +64,11 @@ impl ResourceType {
             return Err(Issue::error(IssueCode::Structure, "resourceType", text));
         };
         Self::parse(&name).ok_or_else(|| {
-            Issue::error(IssueCode::Structure, "resourceType", "resourceType is not a type of FHIR R4")
+            Issue::error(
+                IssueCode::Structure,
+                "resourceType",
+                "resourceType is not a type of FHIR R4",
+            )
         })
     }
 
@@ -75,7 +82,10 @@ impl ResourceType {
     /// about a patient (Bundle, Organization, …).
     #[must_use]
     pub fn information_service(self) -> Option<InformationService> {
-        types::SERVICES.iter().find(|(name, _)| *name == self.0).map(|(_, number)| InformationService(*number))
+        types::SERVICES
+            .iter()
+            .find(|(name, _)| *name == self.0)
+            .map(|(_, number)| InformationService(*number))
     }
 }
 
@@ -120,13 +130,25 @@ impl InformationService {
 
     /// The numbers that the target architecture has.
     pub const ALL: [Self; 11] = [
-        Self(1), Self(3), Self(7), Self(8), Self(9), Self(10), Self(11), Self(12), Self(17), Self(19), Self(23),
+        Self(1),
+        Self(3),
+        Self(7),
+        Self(8),
+        Self(9),
+        Self(10),
+        Self(11),
+        Self(12),
+        Self(17),
+        Self(19),
+        Self(23),
     ];
 
     /// Reads `IT01`, `IT17`; `None` for a service the target architecture does not have.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|service| service.to_string() == text)
+        Self::ALL
+            .into_iter()
+            .find(|service| service.to_string() == text)
     }
 
     /// The number.
@@ -135,6 +157,18 @@ impl InformationService {
         self.0
     }
 }
+
+impl std::str::FromStr for InformationService {
+    type Err = UnknownService;
+    fn from_str(text: &str) -> Result<Self, UnknownService> {
+        Self::parse(text).ok_or(UnknownService)
+    }
+}
+
+/// The target architecture has no such information service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an information service: expected IT01, IT03, IT07 to IT12, IT17, IT19 or IT23")]
+pub struct UnknownService;
 
 impl fmt::Display for InformationService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -157,7 +191,7 @@ impl Serialize for InformationService {
 impl<'de> Deserialize<'de> for InformationService {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not an information service: IT01 … IT23"))
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(UnknownService))
     }
 }
 
@@ -187,7 +221,13 @@ impl Checked {
     ) -> Result<Self, Vec<Issue>> {
         let index = index::of(node, resource_type, zone, numbers)?;
         let identity = identity::of(node, resource_type, &index);
-        Ok(Self { body: json.slice(node), resource_type, index, identity, seams: Seams::of(node) })
+        Ok(Self {
+            body: json.slice(node),
+            resource_type,
+            index,
+            identity,
+            seams: Seams::of(node),
+        })
     }
 
     /// The bytes as sent.
@@ -224,7 +264,12 @@ impl Checked {
 /// Type and length only: no content.
 impl fmt::Debug for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Checked({}, {} bytes)", self.resource_type, self.body.len())
+        write!(
+            f,
+            "Checked({}, {} bytes)",
+            self.resource_type,
+            self.body.len()
+        )
     }
 }
 
@@ -237,10 +282,18 @@ mod tests {
         assert!(types::R4.is_sorted());
         assert_eq!(types::R4.len(), 146);
         for constant in [
-            ResourceType::OBSERVATION, ResourceType::PATIENT, ResourceType::CARE_PLAN,
-            ResourceType::MEDICATION_STATEMENT, ResourceType::BUNDLE, ResourceType::AUDIT_EVENT,
-            ResourceType::OPERATION_OUTCOME, ResourceType::CAPABILITY_STATEMENT, ResourceType::ORGANIZATION,
-            ResourceType::HEALTHCARE_SERVICE, ResourceType::ENDPOINT, ResourceType::ORGANIZATION_AFFILIATION,
+            ResourceType::OBSERVATION,
+            ResourceType::PATIENT,
+            ResourceType::CARE_PLAN,
+            ResourceType::MEDICATION_STATEMENT,
+            ResourceType::BUNDLE,
+            ResourceType::AUDIT_EVENT,
+            ResourceType::OPERATION_OUTCOME,
+            ResourceType::CAPABILITY_STATEMENT,
+            ResourceType::ORGANIZATION,
+            ResourceType::HEALTHCARE_SERVICE,
+            ResourceType::ENDPOINT,
+            ResourceType::ORGANIZATION_AFFILIATION,
         ] {
             assert_eq!(ResourceType::parse(constant.as_str()), Some(constant));
         }
@@ -254,9 +307,15 @@ mod tests {
 
     #[test]
     fn information_services() {
-        assert_eq!(ResourceType::OBSERVATION.information_service(), Some(InformationService::MEASUREMENTS));
+        assert_eq!(
+            ResourceType::OBSERVATION.information_service(),
+            Some(InformationService::MEASUREMENTS)
+        );
         assert_eq!(InformationService::MEDICATION.to_string(), "IT03");
-        assert_eq!(InformationService::parse("IT03"), Some(InformationService::MEDICATION));
+        assert_eq!(
+            InformationService::parse("IT03"),
+            Some(InformationService::MEDICATION)
+        );
         for bad in ["IT3", "IT02", "it03", "IT24", ""] {
             assert_eq!(InformationService::parse(bad), None, "{bad}");
         }

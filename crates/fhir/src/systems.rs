@@ -59,14 +59,20 @@ const ALTERNATES: &[(&str, &str)] = &[
     ("http://hl7.no/fhir/NamingSystem/HERid", HERID),
     ("http://hl7.no/fhir/NamingSystem/RESHid", RESH),
     ("http://data.brreg.no/begrep/28155", ORGNR),
-    ("http://hl7.no/fhir/NamingSystem/kommunenummer", MUNICIPALITY),
+    (
+        "http://hl7.no/fhir/NamingSystem/kommunenummer",
+        MUNICIPALITY,
+    ),
     ("urn:oid:2.16.578.1.12.4.1.1.3402", MUNICIPALITY),
 ];
 
 /// The form of a system's name that Delt writes; a name it does not know comes back as it is.
 #[must_use]
 pub fn canonical(system: &str) -> &str {
-    ALTERNATES.iter().find(|(other, _)| *other == system).map_or(system, |(_, ours)| ours)
+    ALTERNATES
+        .iter()
+        .find(|(other, _)| *other == system)
+        .map_or(system, |(_, ours)| ours)
 }
 
 #[cfg(test)]
@@ -77,6 +83,9 @@ mod tests {
     fn alternates_become_the_oid_and_strangers_stay() {
         assert_eq!(canonical("http://hl7.no/fhir/NamingSystem/FNR"), FNR);
         assert_eq!(canonical(FNR), FNR);
-        assert_eq!(canonical("http://hl7.no/fhir/NamingSystem/fnr"), "http://hl7.no/fhir/NamingSystem/fnr");
+        assert_eq!(
+            canonical("http://hl7.no/fhir/NamingSystem/fnr"),
+            "http://hl7.no/fhir/NamingSystem/fnr"
+        );
     }
 }

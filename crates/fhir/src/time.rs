@@ -57,7 +57,13 @@ impl fmt::Display for Instant {
         let micros = self.0.rem_euclid(SECOND);
         let (year, month, day) = civil_from_days(seconds.div_euclid(DAY_SECONDS));
         let rest = seconds.rem_euclid(DAY_SECONDS);
-        write!(f, "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60)?;
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
+            rest / 3600,
+            rest / 60 % 60,
+            rest % 60
+        )?;
         match micros {
             0 => {}
             m if m % 1000 == 0 => write!(f, ".{:03}", m / 1000)?,
@@ -98,7 +104,10 @@ pub struct Range {
 
 impl Range {
     /// All of time: a period with neither start nor end.
-    pub const ALL: Self = Self { lo: EARLIEST, hi: LATEST };
+    pub const ALL: Self = Self {
+        lo: EARLIEST,
+        hi: LATEST,
+    };
 
     /// Whether `other` lies wholly inside.
     #[must_use]
@@ -143,7 +152,10 @@ impl Zone {
     /// # Errors
     /// [`DateError::UnknownZone`].
     pub fn named(name: &str) -> Result<Self, DateError> {
-        TimeZoneDatabase::bundled().get(name).map(Self).map_err(|_| DateError::UnknownZone)
+        TimeZoneDatabase::bundled()
+            .get(name)
+            .map(Self)
+            .map_err(|_| DateError::UnknownZone)
     }
 
     /// The zone's IANA name.
@@ -213,10 +225,17 @@ enum Demand {
     Search,
 }
 
-const FORM: DateError = DateError::Form("YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDThh:mm:ss(Z|+hh:mm)");
+const FORM: DateError =
+    DateError::Form("YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDThh:mm:ss(Z|+hh:mm)");
 
 fn number(bytes: &[u8]) -> Result<i64, DateError> {
-    bytes.iter().try_fold(0, |n, b| if b.is_ascii_digit() { Ok(n * 10 + i64::from(b - b'0')) } else { Err(FORM) })
+    bytes.iter().try_fold(0, |n, b| {
+        if b.is_ascii_digit() {
+            Ok(n * 10 + i64::from(b - b'0'))
+        } else {
+            Err(FORM)
+        }
+    })
 }
 
 fn parse(text: &str, zone: &Zone, demand: Demand) -> Result<Range, DateError> {
@@ -225,9 +244,11 @@ fn parse(text: &str, zone: &Zone, demand: Demand) -> Result<Range, DateError> {
         None => (text.as_bytes(), None),
     };
     let (year, month, day) = match date {
-        [y @ .., b'-', m1, m2, b'-', d1, d2] if y.len() == 4 => {
-            (number(y)?, Some(number(&[*m1, *m2])?), Some(number(&[*d1, *d2])?))
-        }
+        [y @ .., b'-', m1, m2, b'-', d1, d2] if y.len() == 4 => (
+            number(y)?,
+            Some(number(&[*m1, *m2])?),
+            Some(number(&[*d1, *d2])?),
+        ),
         [y @ .., b'-', m1, m2] if y.len() == 4 => (number(y)?, Some(number(&[*m1, *m2])?), None),
         y if y.len() == 4 => (number(y)?, None, None),
         _ => return Err(FORM),
@@ -249,8 +270,12 @@ fn parse(text: &str, zone: &Zone, demand: Demand) -> Result<Range, DateError> {
             (Some(12) | None, None) => days_from_civil(year + 1, 1, 1),
             (Some(month), None) => days_from_civil(year, month + 1, 1),
         };
-        let midnight = |day: i64| local(zone, day * DAY_SECONDS).map_or_else(|gap| gap, |(lo, _)| lo);
-        return Ok(Range { lo: midnight(days) * SECOND, hi: midnight(after) * SECOND });
+        let midnight =
+            |day: i64| local(zone, day * DAY_SECONDS).map_or_else(|gap| gap, |(lo, _)| lo);
+        return Ok(Range {
+            lo: midnight(days) * SECOND,
+            hi: midnight(after) * SECOND,
+        });
     };
     if day.is_none() {
         return Err(FORM);
@@ -260,7 +285,10 @@ fn parse(text: &str, zone: &Zone, demand: Demand) -> Result<Range, DateError> {
 
 /// The time part, on the day that begins `days` days after 1970-01-01 (local).
 fn parse_time(time: &[u8], days: i64, zone: &Zone, demand: Demand) -> Result<Range, DateError> {
-    let at = time.iter().position(|b| matches!(b, b'Z' | b'+' | b'-' | b' ')).unwrap_or(time.len());
+    let at = time
+        .iter()
+        .position(|b| matches!(b, b'Z' | b'+' | b'-' | b' '))
+        .unwrap_or(time.len());
     let (clock, offset) = time.split_at(at);
     let (hour, minute, second, fraction) = match clock {
         [h1, h2, b':', m1, m2, b':', s1, s2] => ([*h1, *h2], [*m1, *m2], Some([*s1, *s2]), None),
@@ -292,7 +320,10 @@ fn parse_time(time: &[u8], days: i64, zone: &Zone, demand: Demand) -> Result<Ran
             (utc, utc)
         }
     };
-    Ok(Range { lo: lo * SECOND + micros, hi: hi * SECOND + micros + width })
+    Ok(Range {
+        lo: lo * SECOND + micros,
+        hi: hi * SECOND + micros + width,
+    })
 }
 
 /// Microseconds and width of a fraction; digits below a microsecond are read and cut off.
@@ -312,9 +343,11 @@ fn fraction_of(seconds: bool, fraction: Option<&[u8]>) -> Result<(i64, i64), Dat
 fn parse_offset(offset: &[u8]) -> Result<i64, DateError> {
     let (sign, hours, minutes) = match offset {
         b"Z" => return Ok(0),
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            (if *sign == b'-' { -1 } else { 1 }, number(&[*h1, *h2])?, number(&[*m1, *m2])?)
-        }
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => (
+            if *sign == b'-' { -1 } else { 1 },
+            number(&[*h1, *h2])?,
+            number(&[*m1, *m2])?,
+        ),
         _ => return Err(FORM),
     };
     if minutes > 59 || hours * 60 + minutes > 14 * 60 {
@@ -331,16 +364,24 @@ fn local(zone: &Zone, civil: i64) -> Result<(i64, i64), i64> {
     let asked = if year > 9998 { year - 400 } else { year };
     let rest = civil.rem_euclid(DAY_SECONDS);
     let datetime = Date::new(asked as i16, month as i8, day as i8)
-        .map(|date: Date| date.at((rest / 3600) as i8, (rest / 60 % 60) as i8, (rest % 60) as i8, 0))
+        .map(|date: Date| {
+            date.at(
+                (rest / 3600) as i8,
+                (rest / 60 % 60) as i8,
+                (rest % 60) as i8,
+                0,
+            )
+        })
         .unwrap_or(DateTime::ZERO);
     match zone.0.to_ambiguous_timestamp(datetime).offset() {
         AmbiguousOffset::Unambiguous { offset } => {
             let utc = civil - i64::from(offset.seconds());
             Ok((utc, utc))
         }
-        AmbiguousOffset::Fold { before, after } => {
-            Ok((civil - i64::from(before.seconds()), civil - i64::from(after.seconds())))
-        }
+        AmbiguousOffset::Fold { before, after } => Ok((
+            civil - i64::from(before.seconds()),
+            civil - i64::from(after.seconds()),
+        )),
         // Read with the offset from before the gap, a skipped local time lands as far after the gap's end as
         // it lies behind its beginning: midnight in a gap that begins at midnight is the day's first moment.
         AmbiguousOffset::Gap { before, .. } => Err(civil - i64::from(before.seconds())),
@@ -361,11 +402,16 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
@@ -397,11 +443,31 @@ mod tests {
             ("2026-12", "2026-11-30T23:00:00Z", "2026-12-31T23:00:00Z"),
             ("2026-01-15", "2026-01-14T23:00:00Z", "2026-01-15T23:00:00Z"),
             ("2026-07-15", "2026-07-14T22:00:00Z", "2026-07-15T22:00:00Z"),
-            ("2026-07-15T08:30:00+02:00", "2026-07-15T06:30:00Z", "2026-07-15T06:30:01Z"),
-            ("2026-07-15T08:30:00.5Z", "2026-07-15T08:30:00.500Z", "2026-07-15T08:30:00.600Z"),
-            ("2026-07-15T08:30:00.123Z", "2026-07-15T08:30:00.123Z", "2026-07-15T08:30:00.124Z"),
-            ("2026-07-15T08:30:00.1234567Z", "2026-07-15T08:30:00.123456Z", "2026-07-15T08:30:00.123457Z"),
-            ("2026-07-15T23:59:59-14:00", "2026-07-16T13:59:59Z", "2026-07-16T14:00:00Z"),
+            (
+                "2026-07-15T08:30:00+02:00",
+                "2026-07-15T06:30:00Z",
+                "2026-07-15T06:30:01Z",
+            ),
+            (
+                "2026-07-15T08:30:00.5Z",
+                "2026-07-15T08:30:00.500Z",
+                "2026-07-15T08:30:00.600Z",
+            ),
+            (
+                "2026-07-15T08:30:00.123Z",
+                "2026-07-15T08:30:00.123Z",
+                "2026-07-15T08:30:00.124Z",
+            ),
+            (
+                "2026-07-15T08:30:00.1234567Z",
+                "2026-07-15T08:30:00.123456Z",
+                "2026-07-15T08:30:00.123457Z",
+            ),
+            (
+                "2026-07-15T23:59:59-14:00",
+                "2026-07-16T13:59:59Z",
+                "2026-07-16T14:00:00Z",
+            ),
         ] {
             assert_eq!(range(text), (lo.to_owned(), hi.to_owned()), "{text}");
         }
@@ -413,23 +479,55 @@ mod tests {
             let range = parse_date(text, &Zone::default()).unwrap();
             (range.hi - range.lo) / SECOND / 3600
         };
-        assert_eq!((hours("2026-03-28"), hours("2026-03-29"), hours("2026-03-30")), (24, 23, 24));
-        assert_eq!((hours("2026-10-24"), hours("2026-10-25"), hours("2026-10-26")), (24, 25, 24));
+        assert_eq!(
+            (
+                hours("2026-03-28"),
+                hours("2026-03-29"),
+                hours("2026-03-30")
+            ),
+            (24, 23, 24)
+        );
+        assert_eq!(
+            (
+                hours("2026-10-24"),
+                hours("2026-10-25"),
+                hours("2026-10-26")
+            ),
+            (24, 25, 24)
+        );
     }
 
     #[test]
     fn local_times_around_the_changes() {
         let zone = Zone::default();
-        let search = |text| parse_search_date(text, &zone).map(|r| (Instant(r.lo).to_string(), Instant(r.hi).to_string()));
+        let search = |text| {
+            parse_search_date(text, &zone)
+                .map(|r| (Instant(r.lo).to_string(), Instant(r.hi).to_string()))
+        };
         let at = |lo: &str, hi: &str| Ok((lo.to_owned(), hi.to_owned()));
-        assert_eq!(search("2026-03-29T01:59"), at("2026-03-29T00:59:00Z", "2026-03-29T01:00:00Z"));
+        assert_eq!(
+            search("2026-03-29T01:59"),
+            at("2026-03-29T00:59:00Z", "2026-03-29T01:00:00Z")
+        );
         assert_eq!(search("2026-03-29T02:00"), Err(DateError::Skipped));
         assert_eq!(search("2026-03-29T02:59"), Err(DateError::Skipped));
-        assert_eq!(search("2026-03-29T03:00"), at("2026-03-29T01:00:00Z", "2026-03-29T01:01:00Z"));
+        assert_eq!(
+            search("2026-03-29T03:00"),
+            at("2026-03-29T01:00:00Z", "2026-03-29T01:01:00Z")
+        );
         // 02:30 comes twice: both are meant.
-        assert_eq!(search("2026-10-25T02:30"), at("2026-10-25T00:30:00Z", "2026-10-25T01:31:00Z"));
-        assert_eq!(search("2026-10-25T03:00"), at("2026-10-25T02:00:00Z", "2026-10-25T02:01:00Z"));
-        assert_eq!(search("2026-10-25T01:59:59"), at("2026-10-24T23:59:59Z", "2026-10-25T00:00:00Z"));
+        assert_eq!(
+            search("2026-10-25T02:30"),
+            at("2026-10-25T00:30:00Z", "2026-10-25T01:31:00Z")
+        );
+        assert_eq!(
+            search("2026-10-25T03:00"),
+            at("2026-10-25T02:00:00Z", "2026-10-25T02:01:00Z")
+        );
+        assert_eq!(
+            search("2026-10-25T01:59:59"),
+            at("2026-10-24T23:59:59Z", "2026-10-25T00:00:00Z")
+        );
     }
 
     #[test]
@@ -462,7 +560,11 @@ mod tests {
             ("2026-01-01T10:00:00+14:01", "zone offset"),
             ("2026-01-01T10:00:00+10:60", "zone offset"),
         ] {
-            assert_eq!(parse_date(text, &Zone::default()), Err(DateError::Impossible(what)), "{text}");
+            assert_eq!(
+                parse_date(text, &Zone::default()),
+                Err(DateError::Impossible(what)),
+                "{text}"
+            );
         }
         assert!(parse_date("2024-02-29", &Zone::default()).is_ok());
         assert!(parse_date("2000-02-29", &Zone::default()).is_ok());
@@ -471,14 +573,35 @@ mod tests {
     #[test]
     fn other_forms_are_refused() {
         for text in [
-            "", "26", "20260101", "2026-1-1", "2026-01-01T", "2026-01-01T10", "2026-01-01T10:00", "2026-01-01T10:00:00",
-            "2026-01-01T10:00:00 02:00", "2026-01-01 10:00:00Z", "2026-01-01t10:00:00z", "2026-01-01T10:00:00.Z",
-            "2026-01T10:00:00Z", "2026-01-01T10:00:00+0200", "2026-01-01T10:00:00Zx", "+2026", "-2026-01-01", "2026-",
-            "２０２６", "2026-01-01T10:00:00.1a3Z", " 2026", "2026 ",
+            "",
+            "26",
+            "20260101",
+            "2026-1-1",
+            "2026-01-01T",
+            "2026-01-01T10",
+            "2026-01-01T10:00",
+            "2026-01-01T10:00:00",
+            "2026-01-01T10:00:00 02:00",
+            "2026-01-01 10:00:00Z",
+            "2026-01-01t10:00:00z",
+            "2026-01-01T10:00:00.Z",
+            "2026-01T10:00:00Z",
+            "2026-01-01T10:00:00+0200",
+            "2026-01-01T10:00:00Zx",
+            "+2026",
+            "-2026-01-01",
+            "2026-",
+            "２０２６",
+            "2026-01-01T10:00:00.1a3Z",
+            " 2026",
+            "2026 ",
         ] {
             assert!(parse_date(text, &Zone::default()).is_err(), "{text}");
         }
-        assert_eq!(parse_date("2026-01-01T10:00:00", &Zone::default()), Err(DateError::NoZone));
+        assert_eq!(
+            parse_date("2026-01-01T10:00:00", &Zone::default()),
+            Err(DateError::NoZone)
+        );
         assert!(parse_instant("2026-01-01").is_err());
         assert!(parse_instant("2026-01-01T10:00Z").is_err());
     }

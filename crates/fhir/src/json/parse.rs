@@ -3,7 +3,7 @@
 //! Standard: RFC 8259 section 2 to 7; RFC 7493 section 2.1 (no lone surrogates) and 2.3 (no duplicate names).
 //! No recursion: depth costs heap, and only as much as the limit allows.
 
-use super::{Fault, Json, Limits, Node, Slot, unescape};
+use super::{Fault, Json, Limits, Node, Slot, root_name, shorten, unescape};
 use crate::outcome::IssueCode;
 use bytes::Bytes;
 use std::collections::HashSet;
@@ -16,20 +16,42 @@ const LONGEST_NUMBER: usize = 64;
 const FEW_MEMBERS: usize = 16;
 
 pub(super) fn parse(bytes: Bytes, limits: Limits) -> Result<Json, Fault> {
-    let early = |code, at, message: String| Fault { code, expression: String::new(), at, message };
+    let early = |code, at, message: String| Fault {
+        code,
+        expression: String::new(),
+        at,
+        message,
+    };
     // Places are 32 bits wide.
     let most = limits.bytes.min(u32::MAX as usize);
     if bytes.len() > most {
-        return Err(early(IssueCode::TooLong, most, format!("the body is longer than {most} bytes")));
+        return Err(early(
+            IssueCode::TooLong,
+            most,
+            format!("the body is longer than {most} bytes"),
+        ));
     }
     if bytes.starts_with(b"\xEF\xBB\xBF") {
-        return Err(early(IssueCode::Structure, 0, "the body starts with a byte order mark".to_owned()));
+        return Err(early(
+            IssueCode::Structure,
+            0,
+            "the body starts with a byte order mark".to_owned(),
+        ));
     }
     if let Err(error) = std::str::from_utf8(&bytes) {
-        return Err(early(IssueCode::Structure, error.valid_up_to(), "the body is not UTF-8".to_owned()));
+        return Err(early(
+            IssueCode::Structure,
+            error.valid_up_to(),
+            "the body is not UTF-8".to_owned(),
+        ));
     }
     let tape = Vec::with_capacity(bytes.len() / 16 + 4);
-    let mut parser = Parser { json: Json { bytes, tape }, at: 0, open: Vec::new(), limits };
+    let mut parser = Parser {
+        json: Json { bytes, tape },
+        at: 0,
+        open: Vec::new(),
+        limits,
+    };
     match parser.run() {
         Ok(()) => Ok(parser.json),
         Err(error) => Err(parser.fault(error)),
@@ -60,7 +82,8 @@ impl Parser {
         self.value()?;
         while let Some(&container) = self.open.last() {
             let first = self.json.tape.len() == container as usize + 1;
-            let is_object = self.json.bytes[self.json.tape[container as usize].start as usize] == b'{';
+            let is_object =
+                self.json.bytes[self.json.tape[container as usize].start as usize] == b'{';
             let close = if is_object { b'}' } else { b']' };
             self.space();
             match self.peek() {
@@ -74,7 +97,13 @@ impl Parser {
                     self.space();
                 }
                 _ if first => {}
-                _ => return Err(self.wrong(if is_object { "',' or '}'" } else { "',' or ']'" })),
+                _ => {
+                    return Err(self.wrong(if is_object {
+                        "',' or '}'"
+                    } else {
+                        "',' or ']'"
+                    }));
+                }
             }
             if is_object {
                 self.name()?;
@@ -103,17 +132,29 @@ impl Parser {
             None => format!("the body ends where {expected} was expected"),
             Some(_) => format!("not JSON: {expected} was expected here"),
         };
-        Stop { code: IssueCode::Structure, at: self.at, message }
+        Stop {
+            code: IssueCode::Structure,
+            at: self.at,
+            message,
+        }
     }
 
     fn push(&mut self, start: usize, end: usize) -> Step<()> {
         if self.json.tape.len() >= MOST_VALUES {
             let message = format!("the body holds more than {MOST_VALUES} values");
-            return Err(Stop { code: IssueCode::TooCostly, at: start, message });
+            return Err(Stop {
+                code: IssueCode::TooCostly,
+                at: start,
+                message,
+            });
         }
         // Both fit: the body is at most u32::MAX bytes and the tape at most MOST_VALUES long.
         let next = self.json.tape.len() as u32 + 1;
-        self.json.tape.push(Slot { start: start as u32, end: end as u32, next });
+        self.json.tape.push(Slot {
+            start: start as u32,
+            end: end as u32,
+            next,
+        });
         Ok(())
     }
 
@@ -136,7 +177,11 @@ impl Parser {
             Some(b'{' | b'[') => {
                 if self.open.len() >= self.limits.depth {
                     let message = format!("nested deeper than {} levels", self.limits.depth);
-                    return Err(Stop { code: IssueCode::TooCostly, at: self.at, message });
+                    return Err(Stop {
+                        code: IssueCode::TooCostly,
+                        at: self.at,
+                        message,
+                    });
                 }
                 self.open.push(self.json.tape.len() as u32);
                 self.push(self.at, self.at)?;
@@ -167,7 +212,11 @@ impl Parser {
         while let Some(b'0'..=b'9') = self.peek() {
             self.at += 1;
         }
-        if self.at == from { Err(self.wrong("a digit")) } else { Ok(()) }
+        if self.at == from {
+            Err(self.wrong("a digit"))
+        } else {
+            Ok(())
+        }
     }
 
     fn number(&mut self) -> Step<()> {
@@ -193,7 +242,11 @@ impl Parser {
         }
         if self.at - start > LONGEST_NUMBER {
             let message = format!("a number is longer than {LONGEST_NUMBER} characters");
-            return Err(Stop { code: IssueCode::Structure, at: start, message });
+            return Err(Stop {
+                code: IssueCode::Structure,
+                at: start,
+                message,
+            });
         }
         self.push(start, self.at)
     }
@@ -208,7 +261,11 @@ impl Parser {
                 Some(b'\\') => self.escape()?,
                 Some(0..=0x1F) => {
                     let message = "a control character stands unescaped in a string".to_owned();
-                    return Err(Stop { code: IssueCode::Structure, at: self.at, message });
+                    return Err(Stop {
+                        code: IssueCode::Structure,
+                        at: self.at,
+                        message,
+                    });
                 }
                 Some(_) => self.at += 1,
             }
@@ -228,7 +285,11 @@ impl Parser {
             Some(b'u') => {
                 self.at += 1;
                 let unit = self.hex4()?;
-                let lone = Stop { code: IssueCode::Structure, at: start, message: "a lone surrogate in a string".to_owned() };
+                let lone = Stop {
+                    code: IssueCode::Structure,
+                    at: start,
+                    message: "a lone surrogate in a string".to_owned(),
+                };
                 match unit {
                     0xDC00..=0xDFFF => Err(lone),
                     0xD800..=0xDBFF => {
@@ -236,7 +297,11 @@ impl Parser {
                             return Err(lone);
                         }
                         self.at += 2;
-                        if matches!(self.hex4()?, 0xDC00..=0xDFFF) { Ok(()) } else { Err(lone) }
+                        if matches!(self.hex4()?, 0xDC00..=0xDFFF) {
+                            Ok(())
+                        } else {
+                            Err(lone)
+                        }
                     }
                     _ => Ok(()),
                 }
@@ -270,11 +335,24 @@ impl Parser {
     }
 
     fn refuse_duplicates(&self, container: u32) -> Step<()> {
-        let object = Node { json: &self.json, at: container };
+        let object = Node {
+            json: &self.json,
+            at: container,
+        };
         let twice = |at: u32| {
-            let name = Node { json: &self.json, at };
-            let message = format!("the member '{}' is there twice", shorten(&unescape(name.raw())));
-            Err(Stop { code: IssueCode::Structure, at: name.span().start, message })
+            let name = Node {
+                json: &self.json,
+                at,
+            };
+            let message = format!(
+                "the member '{}' is there twice",
+                shorten(&unescape(name.raw()))
+            );
+            Err(Stop {
+                code: IssueCode::Structure,
+                at: name.span().start,
+                message,
+            })
         };
         // Names stand one before their values on the tape.
         if object.members().nth(FEW_MEMBERS).is_none() {
@@ -311,13 +389,23 @@ impl Parser {
             while (at as usize) < tape.len() {
                 let mut value = at;
                 if is_object {
-                    last_name = Some(unescape(Node { json: &self.json, at }.raw()));
+                    last_name = Some(unescape(
+                        Node {
+                            json: &self.json,
+                            at,
+                        }
+                        .raw(),
+                    ));
                     value += 1;
                     if value as usize >= tape.len() {
                         break;
                     }
                     if level == 0 && last_name.as_deref() == Some("resourceType") {
-                        resource_type = Node { json: &self.json, at: value }.str();
+                        resource_type = Node {
+                            json: &self.json,
+                            at: value,
+                        }
+                        .str();
                     }
                 }
                 if Some(value) == inner {
@@ -327,7 +415,7 @@ impl Parser {
                 count += 1;
             }
             if level == 0 {
-                path.push_str(&resource_type.map_or_else(|| "$".to_owned(), |name| shorten(&name)));
+                path.push_str(root_name(resource_type));
             }
             if is_object {
                 if let Some(name) = last_name {
@@ -335,14 +423,21 @@ impl Parser {
                     path.push_str(&shorten(&name));
                 }
             } else {
-                path.push_str(&format!("[{}]", if inner.is_some() { count } else { count.saturating_sub(1) }));
+                path.push_str(&format!(
+                    "[{}]",
+                    if inner.is_some() {
+                        count
+                    } else {
+                        count.saturating_sub(1)
+                    }
+                ));
             }
         }
-        Fault { code: stop.code, expression: path, at: stop.at, message: stop.message }
+        Fault {
+            code: stop.code,
+            expression: path,
+            at: stop.at,
+            message: stop.message,
+        }
     }
-}
-
-/// A member name fit for an error: at most 64 characters.
-fn shorten(name: &str) -> String {
-    name.chars().filter(|c| !c.is_control()).take(64).collect()
 }

@@ -37,9 +37,18 @@ enum What {
     /// The whole of `meta`.
     Meta,
     /// `"id":…` and `"meta":{…}` as asked, with a comma before the first and after the last as asked.
-    New { id: bool, meta: bool, before: bool, after: bool },
+    New {
+        id: bool,
+        meta: bool,
+        before: bool,
+        after: bool,
+    },
     /// The server's own members of `meta`, then a comma if the client's follow.
-    Own { tag: bool, security: bool, more: bool },
+    Own {
+        tag: bool,
+        security: bool,
+        more: bool,
+    },
     /// More codings at the end of the client's `meta.tag`; whether it has any.
     Tags { first: bool },
     /// More codings at the end of the client's `meta.security`; whether it has any.
@@ -58,17 +67,30 @@ impl Seams {
         let base = resource.span().start;
         let mut cuts = Vec::new();
         let mut cut = |start: usize, end: usize, what| {
-            cuts.push(Cut { start: (start - base) as u32, end: (end - base) as u32, what });
+            cuts.push(Cut {
+                start: (start - base) as u32,
+                end: (end - base) as u32,
+                what,
+            });
         };
         let (id, meta) = (resource.get("id"), resource.get("meta"));
         if let Some(id) = id {
             cut(id.span().start, id.span().end, What::Id);
         }
         if id.is_none() || meta.is_none() {
-            let new = |before, after| What::New { id: id.is_none(), meta: meta.is_none(), before, after };
+            let new = |before, after| What::New {
+                id: id.is_none(),
+                meta: meta.is_none(),
+                before,
+                after,
+            };
             match resource.get("resourceType") {
                 Some(after) => cut(after.span().end, after.span().end, new(true, false)),
-                None => cut(base + 1, base + 1, new(false, resource.members().next().is_some())),
+                None => cut(
+                    base + 1,
+                    base + 1,
+                    new(false, resource.members().next().is_some()),
+                ),
             }
         }
         match meta {
@@ -100,7 +122,12 @@ impl Seams {
 fn meta_cuts(meta: Node<'_>, cut: &mut impl FnMut(usize, usize, What)) {
     // The server's members of the client's `meta` go away, each with one comma: the one before it if a kept
     // member stands before, else the one after. The server's own are written first in the object.
-    let owned = |name: &str| matches!(name, "versionId" | "lastUpdated" | "_versionId" | "_lastUpdated");
+    let owned = |name: &str| {
+        matches!(
+            name,
+            "versionId" | "lastUpdated" | "_versionId" | "_lastUpdated"
+        )
+    };
     let offset = meta.span().start;
     let members: Vec<_> = meta.members().collect();
     let mut kept = false;
@@ -113,18 +140,36 @@ fn meta_cuts(meta: Node<'_>, cut: &mut impl FnMut(usize, usize, What)) {
             continue;
         }
         let last = i + 1 == members.len();
-        let comma = meta.raw()[end - offset..].find(',').map_or(0, |comma| comma + 1);
+        let comma = meta.raw()[end - offset..]
+            .find(',')
+            .map_or(0, |comma| comma + 1);
         let end = if kept || last { end } else { end + comma };
         cut(before, end, What::Nothing);
         before = end;
     }
     let (tag, security) = (meta.get("tag"), meta.get("security"));
-    cut(offset + 1, offset + 1, What::Own { tag: tag.is_none(), security: security.is_none(), more: kept });
+    cut(
+        offset + 1,
+        offset + 1,
+        What::Own {
+            tag: tag.is_none(),
+            security: security.is_none(),
+            more: kept,
+        },
+    );
     for (node, is_tag) in [(tag, true), (security, false)] {
         if let Some(node) = node.filter(|node| node.kind() == Kind::Array) {
             let first = node.items().next().is_none();
             let at = node.span().end - 1;
-            cut(at, at, if is_tag { What::Tags { first } } else { What::Security { first } });
+            cut(
+                at,
+                at,
+                if is_tag {
+                    What::Tags { first }
+                } else {
+                    What::Security { first }
+                },
+            );
         }
     }
 }
@@ -134,7 +179,12 @@ fn write_cut(out: &mut Vec<u8>, what: What, id: &str, meta: &ServerMeta) {
         What::Nothing => {}
         What::Id => write_string(out, id),
         What::Meta => write_meta(out, meta),
-        What::New { id: with_id, meta: with_meta, before, after } => {
+        What::New {
+            id: with_id,
+            meta: with_meta,
+            before,
+            after,
+        } => {
             if before {
                 out.push(b',');
             }
@@ -143,14 +193,22 @@ fn write_cut(out: &mut Vec<u8>, what: What, id: &str, meta: &ServerMeta) {
                 write_string(out, id);
             }
             if with_meta {
-                out.extend_from_slice(if with_id { &b",\"meta\":"[..] } else { b"\"meta\":" });
+                out.extend_from_slice(if with_id {
+                    &b",\"meta\":"[..]
+                } else {
+                    b"\"meta\":"
+                });
                 write_meta(out, meta);
             }
             if after {
                 out.push(b',');
             }
         }
-        What::Own { tag, security, more } => {
+        What::Own {
+            tag,
+            security,
+            more,
+        } => {
             write_own(out, meta, tag, security);
             if more {
                 out.push(b',');
@@ -168,8 +226,17 @@ fn write_meta(out: &mut Vec<u8>, meta: &ServerMeta) {
 }
 
 fn write_own(out: &mut Vec<u8>, meta: &ServerMeta, tag: bool, security: bool) {
-    out.extend_from_slice(format!("\"versionId\":\"{}\",\"lastUpdated\":\"{}\"", meta.version, meta.last_updated).as_bytes());
-    for (name, codings, wanted) in [("security", &meta.security, security), ("tag", &meta.tags, tag)] {
+    out.extend_from_slice(
+        format!(
+            "\"versionId\":\"{}\",\"lastUpdated\":\"{}\"",
+            meta.version, meta.last_updated
+        )
+        .as_bytes(),
+    );
+    for (name, codings, wanted) in [
+        ("security", &meta.security, security),
+        ("tag", &meta.tags, tag),
+    ] {
         if wanted && !codings.is_empty() {
             out.extend_from_slice(format!(",\"{name}\":[").as_bytes());
             write_codings(out, codings, true);

@@ -30,8 +30,14 @@ pub(super) fn parse(
     numbers: PersonNumbers,
 ) -> Result<Query, Vec<Issue>> {
     let Some(row) = table::supported(resource) else {
-        let types: Vec<_> = table::SUPPORTED.iter().map(|row| row.resource.as_str()).collect();
-        let text = format!("{resource} cannot be searched here; supported: {}", types.join(", "));
+        let types: Vec<_> = table::SUPPORTED
+            .iter()
+            .map(|row| row.resource.as_str())
+            .collect();
+        let text = format!(
+            "{resource} cannot be searched here; supported: {}",
+            types.join(", ")
+        );
         return Err(vec![Issue::error(IssueCode::NotSupported, "", text)]);
     };
     if parameters.len() > Query::MAX_PARAMETERS {
@@ -43,7 +49,11 @@ pub(super) fn parse(
     let mut issues = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
     for (name, value) in parameters {
-        let outcome = match row.parameters.iter().find(|parameter| parameter.name == name) {
+        let outcome = match row
+            .parameters
+            .iter()
+            .find(|parameter| parameter.name == name)
+        {
             None => Err(unknown(name, row.parameters)),
             Some(parameter) => reader.read(parameter, value, &seen, &mut query),
         };
@@ -52,13 +62,20 @@ pub(super) fn parse(
             issues.push(Issue::error(code, shown(name), text));
         }
     }
-    if issues.is_empty() { Ok(query) } else { Err(issues) }
+    if issues.is_empty() {
+        Ok(query)
+    } else {
+        Err(issues)
+    }
 }
 
 /// A parameter's name fit for an error: a client may have put anything there, also a person's number.
 fn shown(name: &str) -> String {
     let fit = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '-' | '.' | ':');
-    name.chars().take(64).map(|c| if fit(c) { c } else { '?' }).collect()
+    name.chars()
+        .take(64)
+        .map(|c| if fit(c) { c } else { '?' })
+        .collect()
 }
 
 fn unknown(name: &str, parameters: &[Parameter]) -> Refusal {
@@ -69,28 +86,47 @@ fn unknown(name: &str, parameters: &[Parameter]) -> Refusal {
     } else {
         "this search parameter is not supported"
     };
-    (IssueCode::NotSupported, format!("{what}; supported: {}", names.join(", ")))
+    (
+        IssueCode::NotSupported,
+        format!("{what}; supported: {}", names.join(", ")),
+    )
 }
 
 impl Reader<'_> {
-    fn read(&self, parameter: &Parameter, value: &str, seen: &[&str], query: &mut Query) -> Result<(), Refusal> {
+    fn read(
+        &self,
+        parameter: &Parameter,
+        value: &str,
+        seen: &[&str],
+        query: &mut Query,
+    ) -> Result<(), Refusal> {
         let feeds = parameter.feeds;
         if feeds == Feeds::Person && self.via == Via::Get {
             let text = "a person's number is not accepted in a URL: send this search by POST to _search, in the form body";
             return Err((IssueCode::Security, text.to_owned()));
         }
         if value.is_empty() {
-            return Err(invalid("the value is empty; an empty value never means all"));
+            return Err(invalid(
+                "the value is empty; an empty value never means all",
+            ));
         }
         if feeds != Feeds::Date && seen.contains(&parameter.name) {
-            return Err(invalid("the parameter is there twice; give alternatives in one comma list"));
+            return Err(invalid(
+                "the parameter is there twice; give alternatives in one comma list",
+            ));
         }
         match feeds {
             Feeds::Patient | Feeds::Person => {
                 if query.patient.is_some() {
-                    return Err(invalid("the patient is named twice; one patient per search"));
+                    return Err(invalid(
+                        "the patient is named twice; one patient per search",
+                    ));
                 }
-                query.patient = Some(if feeds == Feeds::Person { self.person(value)? } else { local(value)? });
+                query.patient = Some(if feeds == Feeds::Person {
+                    self.person(value)?
+                } else {
+                    local(value)?
+                });
             }
             Feeds::Code => query.codes = tokens(value)?,
             Feeds::Category => query.categories = tokens(value)?,
@@ -114,12 +150,17 @@ impl Reader<'_> {
             [system, number] => PersonIdentifier::parse(&unescape(system), number, self.numbers),
             _ => return Err(invalid("expected system|value or a bare value")),
         };
-        person.map(PatientParam::Identifier).map_err(|error| invalid(error.to_string()))
+        person
+            .map(PatientParam::Identifier)
+            .map_err(|error| invalid(error.to_string()))
     }
 
     fn date(&self, value: &str) -> Result<DateParam, Refusal> {
         if value.contains(',') {
-            return Err((IssueCode::NotSupported, "alternatives are not supported for dates; repeat the parameter for and".to_owned()));
+            return Err((
+                IssueCode::NotSupported,
+                "alternatives are not supported for dates; repeat the parameter for and".to_owned(),
+            ));
         }
         DateParam::parse(value, self.zone).map_err(invalid)
     }
@@ -135,7 +176,10 @@ fn local(value: &str) -> Result<PatientParam, Refusal> {
 fn alternatives(value: &str) -> Result<Vec<&str>, Refusal> {
     let parts = split(value, ',');
     if parts.len() > Query::MAX_ALTERNATIVES {
-        return Err((IssueCode::TooCostly, format!("more than {} alternatives", Query::MAX_ALTERNATIVES)));
+        return Err((
+            IssueCode::TooCostly,
+            format!("more than {} alternatives", Query::MAX_ALTERNATIVES),
+        ));
     }
     if parts.iter().any(|part| part.is_empty()) {
         return Err(invalid("an alternative is empty"));
@@ -144,7 +188,10 @@ fn alternatives(value: &str) -> Result<Vec<&str>, Refusal> {
 }
 
 fn tokens(value: &str) -> Result<Vec<TokenParam>, Refusal> {
-    let read = |part| TokenParam::parse(part).ok_or_else(|| invalid("expected code, system|code, |code or system|"));
+    let read = |part| {
+        TokenParam::parse(part)
+            .ok_or_else(|| invalid("expected code, system|code, |code or system|"))
+    };
     alternatives(value)?.into_iter().map(read).collect()
 }
 
@@ -152,21 +199,33 @@ fn statuses(value: &str, system: &str) -> Result<Vec<String>, Refusal> {
     let read = |token: TokenParam| match (token.system, token.code) {
         (TokenSystem::Any, Some(code)) => Ok(code),
         (TokenSystem::Is(named), Some(code)) if named == system => Ok(code),
-        _ => Err(invalid(format!("expected a status code, alone or as {system}|code"))),
+        _ => Err(invalid(format!(
+            "expected a status code, alone or as {system}|code"
+        ))),
     };
     tokens(value)?.into_iter().map(read).collect()
 }
 
 fn ids(value: &str) -> Result<Vec<LogicalId>, Refusal> {
-    let read = |part: &str| LogicalId::parse(part).map_err(|_| invalid("expected lower-case UUIDs"));
+    let read =
+        |part: &str| LogicalId::parse(part).map_err(|_| invalid("expected lower-case UUIDs"));
     alternatives(value)?.into_iter().map(read).collect()
 }
 
 fn count(value: &str) -> Result<u32, Refusal> {
-    let number = value.bytes().all(|b| b.is_ascii_digit()).then(|| value.parse::<u32>().ok()).flatten();
+    let number = value
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| value.parse::<u32>().ok())
+        .flatten();
     number
         .filter(|n| (1..=Query::MAX_COUNT).contains(n))
-        .ok_or_else(|| invalid(format!("expected a whole number from 1 to {}", Query::MAX_COUNT)))
+        .ok_or_else(|| {
+            invalid(format!(
+                "expected a whole number from 1 to {}",
+                Query::MAX_COUNT
+            ))
+        })
 }
 
 fn sort(value: &str) -> Result<Sort, Refusal> {

@@ -74,12 +74,26 @@ pub struct Supported {
 }
 
 /// A parameter of the table.
-const fn parameter(name: &'static str, kind: ParameterType, feeds: Feeds, documentation: &'static str) -> Parameter {
-    Parameter { name, kind, feeds, documentation }
+const fn parameter(
+    name: &'static str,
+    kind: ParameterType,
+    feeds: Feeds,
+    documentation: &'static str,
+) -> Parameter {
+    Parameter {
+        name,
+        kind,
+        feeds,
+        documentation,
+    }
 }
 
-const PATIENT: Parameter =
-    parameter("patient", ParameterType::Reference, Feeds::Patient, "Patient/{id} or {id} of a Patient in this store");
+const PATIENT: Parameter = parameter(
+    "patient",
+    ParameterType::Reference,
+    Feeds::Patient,
+    "Patient/{id} or {id} of a Patient in this store",
+);
 const PATIENT_IDENTIFIER: Parameter = parameter(
     "patient.identifier",
     ParameterType::Token,
@@ -92,11 +106,30 @@ const SUBJECT_IDENTIFIER: Parameter = parameter(
     Feeds::Person,
     "as patient.identifier; POST _search only",
 );
-const CATEGORY: Parameter =
-    parameter("category", ParameterType::Token, Feeds::Category, "system|code, |code, code or system|; comma for or");
-const ID: Parameter = parameter("_id", ParameterType::Token, Feeds::Id, "logical ids; comma for or");
-const COUNT: Parameter = parameter("_count", ParameterType::Control, Feeds::Count, "1 to 200 matches on a page");
-const SORT: Parameter = parameter("_sort", ParameterType::Control, Feeds::Sort, "date or -date (default)");
+const CATEGORY: Parameter = parameter(
+    "category",
+    ParameterType::Token,
+    Feeds::Category,
+    "system|code, |code, code or system|; comma for or",
+);
+const ID: Parameter = parameter(
+    "_id",
+    ParameterType::Token,
+    Feeds::Id,
+    "logical ids; comma for or",
+);
+const COUNT: Parameter = parameter(
+    "_count",
+    ParameterType::Control,
+    Feeds::Count,
+    "1 to 200 matches on a page",
+);
+const SORT: Parameter = parameter(
+    "_sort",
+    ParameterType::Control,
+    Feeds::Sort,
+    "date or -date (default)",
+);
 
 const fn code(documentation: &'static str) -> Parameter {
     parameter("code", ParameterType::Token, Feeds::Code, documentation)
@@ -107,7 +140,12 @@ const fn date(name: &'static str, documentation: &'static str) -> Parameter {
 }
 
 const fn status(system: &'static str) -> Parameter {
-    parameter("status", ParameterType::Token, Feeds::Status(system), "status codes; comma for or")
+    parameter(
+        "status",
+        ParameterType::Token,
+        Feeds::Status(system),
+        "status codes; comma for or",
+    )
 }
 
 /// Every type that can be searched, with its parameters.
@@ -120,7 +158,10 @@ pub const SUPPORTED: &[Supported] = &[
             SUBJECT_IDENTIFIER,
             code("system|code, |code, code or system| of the measurement; comma for or"),
             CATEGORY,
-            date("date", "effective time, with eq ne gt lt ge le sa eb; repeat for and"),
+            date(
+                "date",
+                "effective time, with eq ne gt lt ge le sa eb; repeat for and",
+            ),
             status("http://hl7.org/fhir/observation-status"),
             ID,
             COUNT,
@@ -134,7 +175,10 @@ pub const SUPPORTED: &[Supported] = &[
             PATIENT_IDENTIFIER,
             SUBJECT_IDENTIFIER,
             CATEGORY,
-            date("date", "period, with eq ne gt lt ge le sa eb; repeat for and"),
+            date(
+                "date",
+                "period, with eq ne gt lt ge le sa eb; repeat for and",
+            ),
             status("http://hl7.org/fhir/request-status"),
             ID,
             COUNT,
@@ -149,7 +193,10 @@ pub const SUPPORTED: &[Supported] = &[
             SUBJECT_IDENTIFIER,
             code("system|code, |code, code or system| of the medicine (ATC, FEST); comma for or"),
             CATEGORY,
-            date("effective", "effective time, with eq ne gt lt ge le sa eb; repeat for and"),
+            date(
+                "effective",
+                "effective time, with eq ne gt lt ge le sa eb; repeat for and",
+            ),
             date("date", "as effective, so that one look-up serves all types"),
             status("http://hl7.org/fhir/CodeSystem/medication-statement-status"),
             ID,
@@ -175,7 +222,10 @@ pub const SUPPORTED: &[Supported] = &[
         parameters: &[
             PATIENT,
             PATIENT_IDENTIFIER,
-            date("date", "time of the access, with eq ne gt lt ge le sa eb; repeat for and"),
+            date(
+                "date",
+                "time of the access, with eq ne gt lt ge le sa eb; repeat for and",
+            ),
             COUNT,
             SORT,
         ],

@@ -32,9 +32,18 @@ impl TokenParam {
         let parts = split(text, '|');
         let some = |text: &str| (!text.is_empty()).then(|| unescape(text));
         match parts.as_slice() {
-            [code] => Some(Self { system: TokenSystem::Any, code: Some(some(code)?) }),
-            ["", code] => Some(Self { system: TokenSystem::Absent, code: Some(some(code)?) }),
-            [system, code] => Some(Self { system: TokenSystem::Is(unescape(system)), code: some(code) }),
+            [code] => Some(Self {
+                system: TokenSystem::Any,
+                code: Some(some(code)?),
+            }),
+            ["", code] => Some(Self {
+                system: TokenSystem::Absent,
+                code: Some(some(code)?),
+            }),
+            [system, code] => Some(Self {
+                system: TokenSystem::Is(unescape(system)),
+                code: some(code),
+            }),
             _ => None,
         }
     }
@@ -88,7 +97,16 @@ impl Prefix {
         }
     }
 
-    const ALL: [Self; 8] = [Self::Eq, Self::Ne, Self::Gt, Self::Lt, Self::Ge, Self::Le, Self::Sa, Self::Eb];
+    const ALL: [Self; 8] = [
+        Self::Eq,
+        Self::Ne,
+        Self::Gt,
+        Self::Lt,
+        Self::Ge,
+        Self::Le,
+        Self::Sa,
+        Self::Eb,
+    ];
 }
 
 /// A date to compare with.
