@@ -1,4 +1,64 @@
 //! How parties speak: the contracts between roles, the error edge, the guard in front of protected routes, the outgoing
 //! client, the courier and the completeness receipt. HTTP lives here; SQL does not (`store`), nor do rules (`trust`).
 
+pub mod body;
+pub mod client;
 pub mod contract;
+pub mod courier;
+pub mod form;
+pub mod oauth_error;
+pub mod openapi;
+pub mod outcome;
+pub mod paging;
+pub mod protect;
+pub mod receipt;
+pub mod request_id;
+pub mod route;
+pub mod stop;
+
+use std::path::PathBuf;
+
+pub use stop::Stop;
+
+/// What the server hands each role: time, randomness, network, a folder and the stop signal.
+#[derive(Clone)]
+pub struct House {
+    /// The clock.
+    pub clock: store::Clock,
+    /// Random ids.
+    pub ids: store::Ids,
+    /// The outgoing client.
+    pub http: client::Http,
+    /// The role's own folder.
+    pub data: PathBuf,
+    /// Given when the process is to end.
+    pub stop: Stop,
+}
+
+impl House {
+    /// Clock and ids in the form that `Store::open` takes.
+    pub fn surroundings(&self) -> store::Surroundings {
+        store::Surroundings {
+            clock: self.clock.clone(),
+            ids: self.ids.clone(),
+        }
+    }
+}
+
+/// Something a role does besides answering: announcing, delivering, probing. It ends when the stop signal was given.
+pub struct Worker {
+    /// For the log.
+    pub name: &'static str,
+    /// The work itself.
+    pub run: futures::future::BoxFuture<'static, ()>,
+}
+
+impl Worker {
+    /// A worker with a name.
+    pub fn new(name: &'static str, run: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self {
+            name,
+            run: Box::pin(run),
+        }
+    }
+}

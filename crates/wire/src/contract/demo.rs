@@ -102,31 +102,8 @@ pub struct DemoService {
     pub fhir: String,
 }
 
-/// What a client is registered for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClientUse {
-    /// Writes to the hub.
-    HomeSystem,
-    /// Writes its own organisation's data to its sharing service.
-    RecordSystem,
-    /// May exchange tokens.
-    Gateway,
-    /// Delt's own parts acting as themselves: hub to receivers, sharing service to locator. Not listed by the demo.
-    Service,
-}
-
-impl ClientUse {
-    /// The word as it travels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ClientUse::HomeSystem => "home-system",
-            ClientUse::RecordSystem => "record-system",
-            ClientUse::Gateway => "gateway",
-            ClientUse::Service => "service",
-        }
-    }
-}
+/// What a client is registered for: `home-system`, `record-system`, `gateway` are listed by the demo.
+pub use trust::ClientUse;
 
 /// Where one client's file lies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

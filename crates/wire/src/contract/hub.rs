@@ -1,6 +1,7 @@
 //! The hub's words: paths, and what a sender may ask about deliveries and quarantine (threats-and-faults.md section 9:
 //! everything acknowledged is delivered or visible as undelivered).
 
+use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 
 /// The FHIR base under the hub; its audience is `{hub}/fhir`.
@@ -46,7 +47,7 @@ pub struct ReceiverState {
     pub pending: u64,
     /// When the oldest of them was taken in, RFC 3339 in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub oldest: Option<String>,
+    pub oldest: Option<Instant>,
     /// Entries that the receiver refused for good.
     pub dead: u64,
 }
@@ -102,7 +103,7 @@ pub struct QuarantineEntry {
     /// The id under which it is kept.
     pub id: String,
     /// When it was received, RFC 3339 in UTC.
-    pub received: String,
+    pub received: Instant,
     /// Why, as a code (`unknown-patient`, `organisation`, `conflict`, …).
     pub reason: String,
     /// The sender's own business identifier, `system|value`.

@@ -1,9 +1,10 @@
 //! The locator's words (CONTRACT section 8): state announced per patient and kind, and the question where one patient's
 //! data is. Never a value, never a name.
 
+use fhir::ids::{OrganisationNumber, PersonIdentifier};
+use fhir::resource::InformationService;
+use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
-
-use super::PatientIdentifier;
 
 /// Path of announcements under the locator.
 pub const REGISTER: &str = "/register";
@@ -35,9 +36,9 @@ pub enum Presence {
 #[serde(deny_unknown_fields)]
 pub struct Announcement {
     /// Whose data.
-    pub patient: PatientIdentifier,
+    pub patient: PersonIdentifier,
     /// Information service, `IT01` … `IT23`.
-    pub kind: String,
+    pub kind: InformationService,
     /// Present or absent.
     pub state: Presence,
     /// The holder's own sequence number; the locator keeps the highest per pointer.
@@ -69,7 +70,7 @@ pub struct Accepted {
 #[serde(deny_unknown_fields)]
 pub struct LocateRequest {
     /// Information services asked for; at least one.
-    pub kinds: Vec<String>,
+    pub kinds: Vec<InformationService>,
 }
 
 /// Answer to a question: who holds what, and who is bound by the locator's agreement at all.
@@ -78,7 +79,7 @@ pub struct LocateAnswer {
     /// Services that hold something of the kinds asked for.
     pub holders: Vec<Holder>,
     /// Organisation numbers of the members; others are outside the locator.
-    pub members: Vec<String>,
+    pub members: Vec<OrganisationNumber>,
 }
 
 /// One service that holds something.
@@ -87,9 +88,9 @@ pub struct Holder {
     /// Service id.
     pub service: String,
     /// The responsible organisation's number.
-    pub orgnr: String,
+    pub orgnr: OrganisationNumber,
     /// Kinds of those asked for that it holds.
-    pub kinds: Vec<String>,
+    pub kinds: Vec<InformationService>,
     /// When the holder last announced or sent a heartbeat, RFC 3339 in UTC.
-    pub as_of: String,
+    pub as_of: Instant,
 }

@@ -61,16 +61,6 @@ impl From<&str> for Hidden {
     }
 }
 
-/// A person's identifier as it travels in JSON: FHIR system and number (FNR, DNR or FHN).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PatientIdentifier {
-    /// `urn:oid:…`
-    pub system: String,
-    /// The number; never printed.
-    pub value: Hidden,
-}
-
 /// A shape that did not hold what the contract says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{document}: {fault}")]

@@ -1,0 +1,353 @@
+//! The guard in front of every protected route (threats-and-faults.md section 3; RFC 9449 section 7; RFC 9068): one
+//! `Authorization: DPoP`, one proof, a token of the configured issuer for exactly this audience, a proof for exactly this
+//! request. A refusal of something that carried a token leaves an audit record; a request without credentials is only
+//! counted.
+
+mod keyset;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::request::Parts;
+use http::{HeaderMap, header};
+use store::{Change, Store, StoreError};
+use trust::audit::Record;
+use trust::token::{Claims, TokenError};
+use trust::{Caller, Interaction, Replay, dpop, token};
+
+use crate::House;
+use crate::outcome::{Challenge, Problem};
+use crate::request_id::RequestIds;
+use keyset::HeldKeys;
+
+/// Longest token that is looked at, in bytes.
+const TOKEN_BYTES: usize = 16 * 1024;
+
+/// What a guard must know. All of it is configuration; nothing is taken from the request's `Host`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardConfig {
+    /// The issuer, exactly as in tokens.
+    pub issuer: String,
+    /// Where its keys are.
+    pub jwks_url: String,
+    /// The one audience of tokens for these routes (CONTRACT section 1), for example `{hub}/fhir`.
+    pub audience: String,
+    /// The role's base URL, to which the paths of its router are relative, for example `{hub}`. Proofs are compared with
+    /// this and the path.
+    pub base: String,
+}
+
+/// Guards one audience of one role. Clones share the key set.
+#[derive(Clone)]
+pub struct Guard {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: GuardConfig,
+    store: Store,
+    clock: store::Clock,
+    keys: HeldKeys,
+    without_credentials: AtomicU64,
+}
+
+/// A caller that proved who it is.
+pub struct Verified {
+    /// Who asks.
+    pub caller: Caller,
+    /// To be committed with the interaction's audit record: a proof counts once.
+    pub replay: Replay,
+    /// The token as received, for a gateway's exchange. Never logged.
+    pub token: String,
+}
+
+impl std::fmt::Debug for Verified {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Verified({})", self.caller.client_id)
+    }
+}
+
+/// Why a request was not admitted, before it is told and audited.
+struct Refused {
+    challenge: Challenge,
+    code: &'static str,
+    words: String,
+    /// Known when the token stood and the proof did not.
+    caller: Option<Box<Caller>>,
+}
+
+impl Refused {
+    fn token(words: impl Into<String>) -> Self {
+        Self {
+            challenge: Challenge::InvalidToken,
+            code: "invalid_token",
+            words: words.into(),
+            caller: None,
+        }
+    }
+
+    fn proof(words: impl Into<String>) -> Self {
+        Self {
+            challenge: Challenge::InvalidProof,
+            code: "invalid_dpop_proof",
+            words: words.into(),
+            caller: None,
+        }
+    }
+}
+
+/// What the headers carried.
+enum Credentials<'a> {
+    None,
+    Token { token: &'a str, proof: &'a str },
+    Wrong(Refused),
+}
+
+impl Guard {
+    /// A guard that writes its audit records to `store` and fetches keys with the house's client.
+    pub fn new(config: GuardConfig, store: Store, house: &House) -> Self {
+        let keys = HeldKeys::new(
+            config.jwks_url.clone(),
+            house.http.clone(),
+            house.clock.clone(),
+        );
+        let inner = Inner {
+            config,
+            store,
+            clock: house.clock.clone(),
+            keys,
+            without_credentials: AtomicU64::new(0),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// The audience it guards.
+    pub fn audience(&self) -> &str {
+        &self.inner.config.audience
+    }
+
+    /// Requests without credentials so far.
+    pub fn without_credentials(&self) -> u64 {
+        self.inner.without_credentials.load(Ordering::Relaxed)
+    }
+
+    /// Verifies a request's credentials. `interaction` and `asked` go into the audit record of a refusal, which is
+    /// durable when this returns.
+    ///
+    /// # Errors
+    /// 401 with the challenge that fits, or 503 when there are no keys to verify with or the audit record of a refusal
+    /// cannot be written.
+    pub async fn admit(
+        &self,
+        parts: &Parts,
+        ids: &RequestIds,
+        interaction: Interaction,
+        asked: &str,
+    ) -> Result<Verified, Problem> {
+        let refused = match credentials(&parts.headers) {
+            Credentials::None => {
+                let count = self
+                    .inner
+                    .without_credentials
+                    .fetch_add(1, Ordering::Relaxed)
+                    + 1;
+                tracing::debug!(count, "a request without credentials");
+                return Err(Problem::unauthenticated(
+                    Challenge::Plain,
+                    "a DPoP-bound access token is needed",
+                ));
+            }
+            Credentials::Wrong(refused) => refused,
+            Credentials::Token { .. } if names_token(parts.uri.query()) => {
+                Refused::token("a token in the URL is not accepted")
+            }
+            Credentials::Token { token, proof } => match self.verify(parts, token, proof).await? {
+                Ok(verified) => return Ok(verified),
+                Err(refused) => refused,
+            },
+        };
+        let mut record = self.record(ids, interaction, asked);
+        if let Some(caller) = &refused.caller {
+            record = record.by(caller);
+        }
+        self.audited(record.unauthenticated(refused.code)).await?;
+        Err(Problem::unauthenticated(refused.challenge, refused.words))
+    }
+
+    /// What to answer when the commit of an admitted interaction failed. A replayed proof, which undid the whole commit,
+    /// gets its own audit record here.
+    pub async fn commit_failed(
+        &self,
+        error: StoreError,
+        verified: &Verified,
+        ids: &RequestIds,
+        interaction: Interaction,
+        asked: &str,
+    ) -> Problem {
+        if error == StoreError::Replayed {
+            let record = self
+                .record(ids, interaction, asked)
+                .by(&verified.caller)
+                .unauthenticated("invalid_dpop_proof");
+            if let Err(problem) = self.audited(record).await {
+                return problem;
+            }
+        }
+        error.into()
+    }
+
+    fn record(&self, ids: &RequestIds, interaction: Interaction, asked: &str) -> Record {
+        Record::new((self.inner.clock)(), ids.ours, interaction, asked)
+            .caller_request_id(ids.callers.clone())
+    }
+
+    async fn audited(&self, record: Record) -> Result<(), Problem> {
+        let change = Change {
+            audit: Some(record),
+            ..Change::default()
+        };
+        self.inner
+            .store
+            .commit(change)
+            .await
+            .map(|_| ())
+            .map_err(|error| {
+                tracing::error!(%error, "the audit record of a refusal could not be written");
+                Problem::unavailable(5, "not available now; try again")
+            })
+    }
+
+    /// The inner result is the caller's fault, the outer one ours.
+    async fn verify(
+        &self,
+        parts: &Parts,
+        jwt: &str,
+        proof: &str,
+    ) -> Result<Result<Verified, Refused>, Problem> {
+        let inner = &self.inner;
+        let Some(keys) = inner.keys.current().await else {
+            tracing::error!("there is no key set to verify tokens with");
+            return Err(Problem::unavailable(
+                2,
+                "tokens cannot be verified now; try again",
+            ));
+        };
+        let check = |keys| {
+            token::verify(
+                jwt,
+                keys,
+                &inner.config.issuer,
+                &inner.config.audience,
+                (inner.clock)(),
+            )
+        };
+        let mut claims = check(&keys);
+        if claims.as_ref().is_err_and(|error| error.unknown_key())
+            && let Some(renewed) = inner.keys.after_unknown_key().await
+            && !Arc::ptr_eq(&renewed, &keys)
+        {
+            claims = check(&renewed);
+        }
+        Ok(claims
+            .and_then(|claims| claims.caller(jwt).map(|caller| (claims, caller)))
+            .map_err(refused_token)
+            .and_then(|(claims, caller)| {
+                let replay =
+                    self.verify_proof(parts, jwt, proof, &claims)
+                        .map_err(|mut refused| {
+                            refused.caller = Some(Box::new(caller.clone()));
+                            refused
+                        })?;
+                Ok(Verified {
+                    caller,
+                    replay,
+                    token: jwt.to_owned(),
+                })
+            }))
+    }
+
+    fn verify_proof(
+        &self,
+        parts: &Parts,
+        jwt: &str,
+        proof: &str,
+        claims: &Claims,
+    ) -> Result<Replay, Refused> {
+        let url = absolute(&self.inner.config.base, parts.uri.path());
+        let jkt = claims.cnf.as_ref().map(|cnf| cnf.jkt.as_str());
+        let ath = dpop::ath(jwt);
+        dpop::verify(
+            proof,
+            parts.method.as_str(),
+            &url,
+            Some(&ath),
+            jkt,
+            (self.inner.clock)(),
+        )
+        .map(|proof| proof.replay)
+        .map_err(|error| Refused::proof(error.to_string()))
+    }
+}
+
+fn refused_token(error: TokenError) -> Refused {
+    Refused::token(error.to_string())
+}
+
+/// The URL a client must have named in its proof: the configured base and the path within the role.
+fn absolute(base: &str, path: &str) -> String {
+    if path == "/" {
+        base.to_owned()
+    } else {
+        format!("{base}{path}")
+    }
+}
+
+/// Whether a query names a token (RFC 6750 section 2.3, never accepted).
+fn names_token(query: Option<&str>) -> bool {
+    query.is_some_and(|query| {
+        query
+            .split('&')
+            .any(|pair| pair.split('=').next() == Some("access_token"))
+    })
+}
+
+fn credentials(headers: &HeaderMap) -> Credentials<'_> {
+    let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(authorization) = authorizations.next() else {
+        return Credentials::None;
+    };
+    if authorizations.next().is_some() {
+        return Credentials::Wrong(Refused::token("more than one Authorization header"));
+    }
+    let Some((scheme, token)) = authorization
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().split_once(' '))
+    else {
+        return Credentials::None;
+    };
+    let token = token.trim_start();
+    if scheme.eq_ignore_ascii_case("Bearer") {
+        return Credentials::Wrong(Refused::token(
+            "a token bound by DPoP is not accepted as Bearer",
+        ));
+    }
+    if !scheme.eq_ignore_ascii_case("DPoP") {
+        return Credentials::None;
+    }
+    if token.is_empty() || token.len() > TOKEN_BYTES {
+        return Credentials::Wrong(Refused::token("the token is empty or too long"));
+    }
+    let mut proofs = headers.get_all("dpop").iter();
+    match (proofs.next().map(|proof| proof.to_str()), proofs.next()) {
+        (Some(Ok(proof)), None) => Credentials::Token {
+            token,
+            proof: proof.trim(),
+        },
+        (None, _) => Credentials::Wrong(Refused::proof("the DPoP header is missing")),
+        (_, Some(_)) => Credentials::Wrong(Refused::proof("more than one DPoP header")),
+        (Some(Err(_)), None) => Credentials::Wrong(Refused::proof("the DPoP header is not text")),
+    }
+}
