@@ -1,0 +1,108 @@
+//! The check that turns received JSON into [`Checked`]: well-formed FHIR R4, and what Delt demands of each type.
+//!
+//! Standard: FHIR R4 (4.0.1) by the element tables in `spec/types`; VkpObservation and no-domain VitalSigns by
+//! `spec/measurements`. All findings are given at once, each with the element's FHIRPath. A finding either refuses or,
+//! where a well-formed reading is in doubt, quarantines: [`fate`] tells which.
+
+mod findings;
+mod invariants;
+mod observation;
+mod primitive;
+mod table;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use findings::{Doubt, FINDING, Fate, fate};
+
+use crate::ids::PersonNumbers;
+use crate::index;
+use crate::json::{Json, Node};
+use crate::outcome::{Issue, IssueCode};
+use crate::resource::{Checked, ResourceType};
+use crate::time::{Instant, Zone};
+use walk::Walk;
+
+/// What to do with an Observation none of whose codes names a known measurement kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnknownCodes {
+    /// A finding, [`Doubt::UnknownCode`].
+    #[default]
+    Refuse,
+    /// Take it as it is.
+    Accept,
+}
+
+/// What a deployment demands.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    /// How strictly people's numbers are read.
+    pub person_numbers: PersonNumbers,
+    /// The zone in which a date without a time counts.
+    pub zone: Zone,
+    /// What becomes of codes that are not known.
+    pub unknown_codes: UnknownCodes,
+    /// The present, to find readings from the future; `None`: not looked at.
+    pub now: Option<Instant>,
+}
+
+/// Types whose `subject` must be a patient that Delt can find.
+const ABOUT_A_PATIENT: [ResourceType; 3] = [
+    ResourceType::OBSERVATION,
+    ResourceType::CARE_PLAN,
+    ResourceType::MEDICATION_STATEMENT,
+];
+
+/// Checks the resource at `node` (the root of `json`, or a Bundle entry's resource).
+///
+/// # Errors
+/// Every finding (at most 100, then one that says so), severity error, expressions from the resource's own type
+/// ([`Issue::within`] moves them into a Bundle). Ask [`fate`] whether they refuse or quarantine.
+pub fn check(json: &Json, node: Node<'_>, rules: &Rules) -> Result<Checked, Vec<Issue>> {
+    let mut walk = Walk::new(node, rules);
+    walk.resource(node, false);
+    let mut findings = walk.findings;
+    let Ok(resource_type) = ResourceType::of(node) else {
+        return Err(findings.with(Vec::new()));
+    };
+    if resource_type == ResourceType::OBSERVATION {
+        observation::check(&mut findings, node, rules);
+    }
+    if findings.is_empty() {
+        let checked = Checked::seal(json, node, resource_type, &rules.zone, rules.person_numbers)?;
+        return match unfindable(node, resource_type, checked.index()) {
+            None => Ok(checked),
+            Some(issue) => Err(vec![issue]),
+        };
+    }
+    let more = match index::of(node, resource_type, &rules.zone, rules.person_numbers) {
+        Err(issues) => issues,
+        Ok(index) => unfindable(node, resource_type, &index)
+            .into_iter()
+            .collect(),
+    };
+    Err(findings.with(more))
+}
+
+/// A finding when the resource is about a patient whom nobody could look up.
+fn unfindable(node: Node<'_>, resource_type: ResourceType, index: &index::Index) -> Option<Issue> {
+    if index.subject.is_some() {
+        return None;
+    }
+    if resource_type == ResourceType::PATIENT {
+        let words =
+            "an identifier from fødselsnummer, D-nummer or felles hjelpenummer was expected";
+        return Some(Issue::error(
+            IssueCode::Required,
+            "Patient.identifier",
+            words,
+        ));
+    }
+    // A missing subject has its own finding.
+    (ABOUT_A_PATIENT.contains(&resource_type) && node.get("subject").is_some()).then(|| {
+        let words = "an identifier from fødselsnummer, D-nummer or felles hjelpenummer, or a reference to a Patient of \
+                     this store as Patient/UUID, was expected";
+        Issue::error(IssueCode::Value, format!("{resource_type}.subject"), words)
+    })
+}
