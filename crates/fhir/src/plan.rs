@@ -1,0 +1,311 @@
+//! The self-management plan (egenbehandlingsplan): a neutral model with limits that a program can use, and how it
+//! is carried in a FHIR R4 CarePlan.
+//!
+//! No Norwegian profile has computable limits (`spec/plans-medication-other` section 2.2: HL7 Norway's
+//! planer-hacking keeps thresholds as free text), so this form is ours. It uses R4 elements first and extensions
+//! under `https://delt.example/fhir/StructureDefinition/` only where R4 has no place:
+//!
+//! | What | Where in the CarePlan |
+//! |---|---|
+//! | kind of plan | `category` = 2 of `vkp-careplan-category-v090` |
+//! | title, aim, validity, author | `title`, `description`, `period`, `author` (organisation, logical reference) |
+//! | version | extension `plan-version` (string); `replaces` names the earlier version by identifier |
+//! | limits of one kind | a contained `Goal`, referred to from `goal`; one `target` per zone |
+//! | one limit | `target.measure` (LOINC, SNOMED CT, local), `target.detailRange` (`low`, `high`, both inclusive; a missing side is open), extension `zone` (Coding of the planer-hacking zone system) |
+//! | "twice within 20 minutes" | extension `repeated` on the target: `count` (positiveInt), `within` (Duration in min) |
+//! | "+ 5 over baseline" | extension `baseline` (Quantity) on the target; `detailRange` holds the absolute limits |
+//! | action of a zone | `activity.detail.description` with extension `zone` on the detail |
+//! | measuring times | `activity.detail` with `code` and `scheduledTiming.repeat` (`dayOfWeek`, `timeOfDay`) |
+//! | standing value ("breathes room air") | a contained Observation in `supportingInfo` |
+//! | missing readings | extension `missing-readings`: `in-a-row` (positiveInt), `by` (time), `text` (string) |
+//!
+//! The more severe zone wins where bands overlap. A value in the gap between two bands (87.5 between yellow to
+//! 87 and green from 88) counts as the more severe neighbour. A value beyond the last band of a kind that has no band
+//! there (temperature below "yellow from 38.1") is green. Limits are the clinician's; nothing here suggests any.
+
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use write::plan_to_json;
+
+use crate::ids::PersonIdentifier;
+use crate::measurement::{self, Decimal};
+use crate::time::Instant;
+
+/// Extension: the zone (Coding) of a limit or an action.
+pub const ZONE: &str = "https://delt.example/fhir/StructureDefinition/zone";
+/// Extension: how often within how long a limit must be met.
+pub const REPEATED: &str = "https://delt.example/fhir/StructureDefinition/repeated";
+/// Extension: the baseline (Quantity) that a limit was reckoned from.
+pub const BASELINE: &str = "https://delt.example/fhir/StructureDefinition/baseline";
+/// Extension: the plan's version (string).
+pub const VERSION: &str = "https://delt.example/fhir/StructureDefinition/plan-version";
+/// Extension: when readings count as missing.
+pub const MISSING: &str = "https://delt.example/fhir/StructureDefinition/missing-readings";
+/// HL7 Norway's code system of zones (planer-hacking, draft).
+pub const ZONES: &str =
+    "http://hl7.no/fhir/ig/planer-hacking/CodeSystem/planer-hacking-observation-severity-zone-cs";
+/// VKP's categories of CarePlan; code 2 is the self-management plan.
+pub const CATEGORY: &str = "http://ehelse.no/fhir/CodeSystem/vkp-careplan-category-v090";
+
+/// A zone of the plan; the later is the more severe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Zone {
+    /// Expected range, usual follow-up.
+    Green,
+    /// Deviation, closer follow-up.
+    Yellow,
+    /// Critical, quick intervention.
+    Red,
+}
+
+impl Zone {
+    /// Every zone, the mildest first.
+    pub const ALL: [Self; 3] = [Self::Green, Self::Yellow, Self::Red];
+
+    /// The code in [`ZONES`].
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Green => "green",
+            Self::Yellow => "yellow",
+            Self::Red => "red",
+        }
+    }
+
+    /// The zone with this code of [`ZONES`].
+    #[must_use]
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|zone| zone.code() == code)
+    }
+}
+
+/// "Twice within 20 minutes".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeated {
+    /// How many readings, two or more.
+    pub count: u32,
+    /// In how many minutes, first to last, both counted in.
+    pub within_minutes: u32,
+}
+
+/// One band of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Criterion {
+    /// Measurement kind, [`crate::measurement::Kind::id`].
+    pub kind: String,
+    /// The zone that a value in the band means.
+    pub zone: Zone,
+    /// Smallest value of the band, inclusive; `None`: open.
+    pub low: Option<Decimal>,
+    /// Largest value of the band, inclusive; `None`: open.
+    pub high: Option<Decimal>,
+    /// UCUM code of the unit of `low`, `high` and `baseline`.
+    pub unit: String,
+    /// How often it must be met before the zone counts; `None`: once.
+    pub repeated: Option<Repeated>,
+    /// The value that the band was reckoned from ("+ 5 over baseline").
+    pub baseline: Option<Decimal>,
+}
+
+impl Criterion {
+    fn holds(&self, value: Decimal) -> bool {
+        self.low.is_none_or(|low| low <= value) && self.high.is_none_or(|high| value <= high)
+    }
+}
+
+/// What the patient or the follow-up does in a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// The zone.
+    pub zone: Zone,
+    /// What to do, in the plan's own words.
+    pub text: String,
+}
+
+/// When a kind is measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduled {
+    /// Measurement kind, [`crate::measurement::Kind::id`].
+    pub kind: String,
+    /// `mon` … `sun`; empty: every day.
+    pub days: Vec<String>,
+    /// `hh:mm:ss`; local time of the patient.
+    pub times: Vec<String>,
+}
+
+/// A value that holds until somebody says otherwise, so that it need not be measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Measurement kind, [`crate::measurement::Kind::id`].
+    pub kind: String,
+    /// The value.
+    pub value: Decimal,
+    /// UCUM code.
+    pub unit: String,
+    /// In words ("Puster romluft").
+    pub text: Option<String>,
+}
+
+/// When readings count as missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// So many daily readings in a row …
+    pub in_a_row: u32,
+    /// … not here by this local time, `hh:mm:ss`.
+    pub by: String,
+    /// The whole rule in words.
+    pub text: String,
+}
+
+/// An organisation that a plan names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// Identifier system.
+    pub system: String,
+    /// Identifier value.
+    pub value: String,
+    /// Its name, if given.
+    pub name: Option<String>,
+}
+
+/// A self-management plan with computable limits.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PlanLimits {
+    /// The plan's title.
+    pub title: String,
+    /// The plan's aim or other description.
+    pub description: Option<String>,
+    /// The plan's own version, for people ("1", "2").
+    pub version: Option<String>,
+    /// FHIR status (`active`, `completed`, …).
+    pub status: String,
+    /// Business identifier (system, value).
+    pub identifier: Option<(String, String)>,
+    /// Business identifier of the version that this one replaces.
+    pub replaces: Option<(String, String)>,
+    /// First moment of validity, a FHIR dateTime as sent.
+    pub start: Option<String>,
+    /// Last moment of validity, a FHIR dateTime as sent; `None`: until further notice.
+    pub end: Option<String>,
+    /// The patient, if named by number.
+    pub patient: Option<PersonIdentifier>,
+    /// The organisation whose plan it is.
+    pub author: Option<Author>,
+    /// The bands.
+    pub criteria: Vec<Criterion>,
+    /// What to do in each zone.
+    pub actions: Vec<Action>,
+    /// What is measured when.
+    pub schedule: Vec<Scheduled>,
+    /// Values that hold without being measured.
+    pub standing: Vec<Standing>,
+    /// When readings count as missing.
+    pub missing: Option<Missing>,
+}
+
+/// A reading to be judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    /// When it was made.
+    pub at: Instant,
+    /// Its value, in the unit that the judgement names.
+    pub value: Decimal,
+}
+
+/// What the plan says about the latest of some readings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judgement {
+    /// The zone that counts now.
+    pub zone: Zone,
+    /// A more severe zone that a further such reading in time would mean.
+    pub waiting: Option<Zone>,
+}
+
+impl PlanLimits {
+    /// The bands of a kind in a unit, as they stand in the plan. Kinds that share a curve share their limits:
+    /// what the plan says of heart rate holds for pulse.
+    pub fn bands<'p>(
+        &'p self,
+        kind: &'p str,
+        unit: &'p str,
+    ) -> impl Iterator<Item = &'p Criterion> {
+        let curve = |id: &'p str| measurement::by_id(id).map_or(id, |kind| kind.curve());
+        self.criteria
+            .iter()
+            .filter(move |c| curve(&c.kind) == curve(kind) && c.unit == unit)
+    }
+
+    /// The zone of one value, repetition not considered. `None` when the plan has no limit for this kind in
+    /// this unit: units are never converted here.
+    #[must_use]
+    pub fn zone_of(&self, kind: &str, unit: &str, value: Decimal) -> Option<Zone> {
+        self.band_of(kind, unit, value).map(|(zone, _)| zone)
+    }
+
+    /// Judges the latest of `readings` (in any order) of one kind in one unit. `None` when there is no reading
+    /// or no limit.
+    #[must_use]
+    pub fn judge(&self, kind: &str, unit: &str, readings: &[Reading]) -> Option<Judgement> {
+        let last = readings.iter().max_by_key(|r| r.at)?;
+        let (zone, repeated) = self.band_of(kind, unit, last.value)?;
+        let Some(rule) = repeated else {
+            return Some(Judgement {
+                zone,
+                waiting: None,
+            });
+        };
+        let since = last
+            .at
+            .plus_micros(-i64::from(rule.within_minutes) * 60_000_000);
+        let met = readings
+            .iter()
+            .filter(|r| {
+                r.at >= since && self.zone_of(kind, unit, r.value).is_some_and(|z| z >= zone)
+            })
+            .count();
+        if u32::try_from(met).unwrap_or(u32::MAX) >= rule.count {
+            Some(Judgement {
+                zone,
+                waiting: None,
+            })
+        } else {
+            Some(Judgement {
+                zone: Zone::Green,
+                waiting: Some(zone),
+            })
+        }
+    }
+
+    /// The zone of a value and the repetition that its band asks for.
+    fn band_of(&self, kind: &str, unit: &str, value: Decimal) -> Option<(Zone, Option<Repeated>)> {
+        self.bands(kind, unit).next()?;
+        let worst = |a: Option<&'_ Criterion>, b: Option<&'_ Criterion>| match (a, b) {
+            (Some(a), Some(b)) => Some(if a.zone >= b.zone {
+                (a.zone, a.repeated)
+            } else {
+                (b.zone, b.repeated)
+            }),
+            _ => None,
+        };
+        if let Some(inside) = self
+            .bands(kind, unit)
+            .filter(|c| c.holds(value))
+            .max_by_key(|c| c.zone)
+        {
+            return Some((inside.zone, inside.repeated));
+        }
+        // The nearest band on each side; with both, the value lies in a gap between them.
+        let below = self
+            .bands(kind, unit)
+            .filter(|c| c.high.is_some_and(|h| h < value))
+            .max_by_key(|c| c.high);
+        let above = self
+            .bands(kind, unit)
+            .filter(|c| c.low.is_some_and(|l| l > value))
+            .min_by_key(|c| c.low);
+        Some(worst(below, above).unwrap_or((Zone::Green, None)))
+    }
+}

@@ -1,0 +1,305 @@
+//! The story's plan, both versions, with both neighbours of every border, and plans that must be refused.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::Zone::{Green, Red, Yellow};
+use super::*;
+use crate::check::{Rules, check};
+use crate::ids::PersonNumbers;
+use crate::json::{Json, Limits};
+use crate::systems;
+use serde_json::{Value, json};
+
+fn decimal(text: &str) -> Decimal {
+    Decimal::parse(text).unwrap()
+}
+
+fn band(kind: &str, zone: Zone, low: Option<&str>, high: Option<&str>, unit: &str) -> Criterion {
+    Criterion {
+        kind: kind.into(),
+        zone,
+        low: low.map(decimal),
+        high: high.map(decimal),
+        unit: unit.into(),
+        repeated: None,
+        baseline: None,
+    }
+}
+
+fn scheduled(kind: &str, days: &[&str]) -> Scheduled {
+    let days = days.iter().map(|d| (*d).to_owned()).collect();
+    Scheduled {
+        kind: kind.into(),
+        days,
+        times: vec!["08:30:00".into()],
+    }
+}
+
+/// The story's plan (STORY.md): version 1, or version 2 with its higher limits for oxygen saturation.
+fn story(version: u32) -> PlanLimits {
+    let (yellow_from, red_to) = if version == 1 {
+        ("85", "84")
+    } else {
+        ("86", "85")
+    };
+    let mut yellow = band(
+        "oxygen-saturation",
+        Yellow,
+        Some(yellow_from),
+        Some("87"),
+        "%",
+    );
+    yellow.repeated = Some(Repeated {
+        count: 2,
+        within_minutes: 20,
+    });
+    let mut cat = band("cat-score", Yellow, Some("23"), None, "{score}");
+    cat.baseline = Some(decimal("18"));
+    let three = ["mon", "wed", "fri"];
+    PlanLimits {
+        title: "Egenbehandlingsplan KOLS (syntetisk)".into(),
+        description: Some("Gå tur hver dag".into()),
+        version: Some(version.to_string()),
+        status: "active".into(),
+        identifier: Some((
+            "https://fjellvik.example/planer".into(),
+            format!("plan-{version}"),
+        )),
+        replaces: (version > 1)
+            .then(|| ("https://fjellvik.example/planer".into(), "plan-1".into())),
+        start: Some("2026-02-10".into()),
+        end: None,
+        patient: Some(PersonIdentifier::guess("14835210260", PersonNumbers::Strict).unwrap()),
+        author: Some(Author {
+            system: systems::ORGNR.into(),
+            value: "310001007".into(),
+            name: Some("Fjellvik kommune (syntetisk)".into()),
+        }),
+        criteria: vec![
+            band("oxygen-saturation", Green, Some("88"), None, "%"),
+            yellow,
+            band("oxygen-saturation", Red, None, Some(red_to), "%"),
+            band("heart-rate", Yellow, Some("100"), None, "/min"),
+            band("heart-rate", Red, Some("120"), None, "/min"),
+            band("body-temperature", Yellow, Some("38.1"), None, "Cel"),
+            cat,
+        ],
+        actions: vec![
+            Action {
+                zone: Green,
+                text: "Fortsett som vanlig".into(),
+            },
+            Action {
+                zone: Yellow,
+                text: "Ta inhalasjon, mål igjen etter 20 minutter".into(),
+            },
+            Action {
+                zone: Red,
+                text: "Ring oppfølgingssenteret nå".into(),
+            },
+        ],
+        schedule: vec![
+            scheduled("oxygen-saturation", &[]),
+            scheduled("blood-pressure", &three),
+            scheduled("body-weight", &three),
+            scheduled("cat-score", &["mon"]),
+        ],
+        standing: vec![Standing {
+            kind: "oxygen-flow".into(),
+            value: decimal("0"),
+            unit: "L/min".into(),
+            text: Some("Puster romluft".into()),
+        }],
+        missing: Some(Missing {
+            in_a_row: 2,
+            by: "12:00:00".into(),
+            text:
+                "To daglige målinger på rad er ikke her kl. 12, eller en planlagt ved dagens slutt"
+                    .into(),
+        }),
+    }
+}
+
+fn parse(bytes: impl Into<Vec<u8>>) -> Json {
+    Json::parse(bytes.into(), Limits::RESOURCE).unwrap()
+}
+
+#[test]
+fn both_versions_pass_the_check_and_come_back_as_they_were() {
+    for version in [1, 2] {
+        let plan = story(version);
+        let json = parse(plan_to_json(&plan));
+        let checked = check(&json, json.root(), &Rules::default());
+        assert!(checked.is_ok(), "{:#?}", checked.err());
+        assert_eq!(PlanLimits::read(json.root()), Ok(plan));
+    }
+}
+
+#[test]
+fn every_border_of_the_story() {
+    // Kind, unit, value, zone in version 1, zone in version 2.
+    for (kind, unit, value, one, two) in [
+        ("oxygen-saturation", "%", "88", Green, Green),
+        ("oxygen-saturation", "%", "87.5", Yellow, Yellow),
+        ("oxygen-saturation", "%", "87", Yellow, Yellow),
+        ("oxygen-saturation", "%", "86", Yellow, Yellow),
+        ("oxygen-saturation", "%", "85.5", Yellow, Red),
+        ("oxygen-saturation", "%", "85", Yellow, Red),
+        ("oxygen-saturation", "%", "84.9", Red, Red),
+        ("oxygen-saturation", "%", "84", Red, Red),
+        ("oxygen-saturation", "%", "83", Red, Red),
+        ("oxygen-saturation", "%", "100", Green, Green),
+        ("oxygen-saturation", "%", "0", Red, Red),
+        ("heart-rate", "/min", "90", Green, Green),
+        ("heart-rate", "/min", "91", Green, Green),
+        ("heart-rate", "/min", "99", Green, Green),
+        ("heart-rate", "/min", "99.9", Green, Green),
+        ("heart-rate", "/min", "100", Yellow, Yellow),
+        ("heart-rate", "/min", "110", Yellow, Yellow),
+        ("heart-rate", "/min", "111", Yellow, Yellow),
+        ("heart-rate", "/min", "119", Yellow, Yellow),
+        ("heart-rate", "/min", "120", Red, Red),
+        ("heart-rate", "/min", "130", Red, Red),
+        ("heart-rate", "/min", "131", Red, Red),
+        ("body-temperature", "Cel", "38.0", Green, Green),
+        ("body-temperature", "Cel", "38", Green, Green),
+        ("body-temperature", "Cel", "38.1", Yellow, Yellow),
+        ("body-temperature", "Cel", "38.10", Yellow, Yellow),
+        ("cat-score", "{score}", "22", Green, Green),
+        ("cat-score", "{score}", "23", Yellow, Yellow),
+        ("cat-score", "{score}", "26", Yellow, Yellow),
+    ] {
+        for (version, expected) in [(1, one), (2, two)] {
+            let zone = story(version).zone_of(kind, unit, decimal(value));
+            assert_eq!(zone, Some(expected), "version {version}: {kind} {value}");
+        }
+    }
+    // Respiration (20/21, 24/25) is a border of NEWS2, not of this plan.
+    assert_eq!(
+        story(1).zone_of("respiratory-rate", "/min", decimal("25")),
+        None
+    );
+}
+
+#[test]
+fn pulse_shares_the_limits_of_heart_rate_and_units_are_never_converted() {
+    let plan = story(1);
+    assert_eq!(plan.zone_of("pulse", "/min", decimal("120")), Some(Red));
+    assert_eq!(
+        plan.zone_of("body-temperature", "[degF]", decimal("101")),
+        None
+    );
+    assert_eq!(
+        plan.zone_of("questionnaire-score", "{score}", decimal("26")),
+        None
+    );
+}
+
+#[test]
+fn yellow_saturation_counts_when_it_comes_twice_within_twenty_minutes() {
+    let plan = story(1);
+    let minute = |m: i64| Instant(m * 60_000_000);
+    let judge = |readings: &[(i64, &str)]| {
+        let readings: Vec<_> = readings
+            .iter()
+            .map(|(m, v)| Reading {
+                at: minute(*m),
+                value: decimal(v),
+            })
+            .collect();
+        plan.judge("oxygen-saturation", "%", &readings)
+            .map(|j| (j.zone, j.waiting))
+    };
+    let waits = Some((Green, Some(Yellow)));
+    assert_eq!(judge(&[]), None);
+    assert_eq!(judge(&[(0, "87")]), waits);
+    // Day 1 of the story: 08:28 and 08:45.
+    assert_eq!(judge(&[(0, "87"), (17, "87")]), Some((Yellow, None)));
+    assert_eq!(
+        judge(&[(17, "87"), (0, "87")]),
+        Some((Yellow, None)),
+        "order of arrival does not matter"
+    );
+    assert_eq!(judge(&[(0, "87"), (20, "85")]), Some((Yellow, None)));
+    assert_eq!(judge(&[(0, "87"), (21, "87")]), waits);
+    assert_eq!(judge(&[(0, "88"), (17, "87")]), waits);
+    assert_eq!(
+        judge(&[(0, "84"), (17, "87")]),
+        Some((Yellow, None)),
+        "a worse reading counts as one of the two"
+    );
+    assert_eq!(judge(&[(0, "87"), (17, "88")]), Some((Green, None)));
+    assert_eq!(
+        judge(&[(0, "92"), (1, "84")]),
+        Some((Red, None)),
+        "red counts at once"
+    );
+}
+
+#[test]
+fn a_limit_that_cannot_be_read_is_refused_with_its_place() {
+    let good: Value = serde_json::from_slice(&plan_to_json(&story(1))).unwrap();
+    let target = "/contained/0/target/1";
+    for (pointer, new, place) in [
+        ("/resourceType", json!("Goal"), "Goal"),
+        (
+            "/extension/0/valueCoding/code",
+            json!("orange"),
+            "CarePlan.contained[0].target[1].extension[0].valueCoding",
+        ),
+        (
+            "/extension/1/extension/0/valuePositiveInt",
+            json!(1),
+            "CarePlan.contained[0].target[1].extension[1]",
+        ),
+        (
+            "/extension/1/extension/1/valueDuration/code",
+            json!("a"),
+            "CarePlan.contained[0].target[1].extension[1]",
+        ),
+        (
+            "/measure/coding",
+            json!([{"system": "http://loinc.org", "code": "1"}]),
+            "CarePlan.contained[0].target[1].measure",
+        ),
+        (
+            "/detailRange",
+            json!({}),
+            "CarePlan.contained[0].target[1].detailRange",
+        ),
+        (
+            "/detailRange/low/value",
+            json!(88),
+            "CarePlan.contained[0].target[1].detailRange",
+        ),
+        (
+            "/detailRange/low/value",
+            json!("85"),
+            "CarePlan.contained[0].target[1].detailRange.low.value",
+        ),
+        (
+            "/detailRange/high/code",
+            json!("mm[Hg]"),
+            "CarePlan.contained[0].target[1].detailRange.high.code",
+        ),
+    ] {
+        let mut value = good.clone();
+        let at = if pointer == "/resourceType" {
+            pointer.to_owned()
+        } else {
+            format!("{target}{pointer}")
+        };
+        *value.pointer_mut(&at).unwrap() = new;
+        let json = parse(value.to_string());
+        let issues = PlanLimits::read(json.root()).unwrap_err();
+        assert!(
+            issues.iter().any(|i| i.expression == [place]),
+            "{pointer}: {issues:#?}"
+        );
+    }
+    // A goal that is no limit of ours is nobody's mistake.
+    let mut value = good;
+    value["contained"][0]["target"] =
+        json!([{"measure": {"text": "tur"}, "detailString": "hver dag"}]);
+    let plan = PlanLimits::read(parse(value.to_string()).root()).unwrap();
+    assert!(plan.criteria.iter().all(|c| c.kind != "oxygen-saturation"));
+}
