@@ -15,6 +15,7 @@ pub mod receipt;
 pub mod request_id;
 pub mod route;
 pub mod stop;
+pub mod visit;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,67 @@
+//! The CapabilityStatement (FHIR R4 capabilitystatement.html): exactly what this service does, from the tables it is built of.
+
+use crate::State;
+use axum::extract;
+use axum::response::Response;
+use fhir::resource::ResourceType;
+use fhir::search::SUPPORTED;
+use http::StatusCode;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use wire::outcome::fhir_response;
+
+/// Day on which the shape of this statement last changed.
+const DATE: &str = "2026-11-21";
+
+/// `GET {base}/metadata`.
+pub async fn metadata(extract::State(state): extract::State<Arc<State>>) -> Response {
+    let statement = statement(&state);
+    fhir_response(StatusCode::OK, statement.to_string().into_bytes())
+}
+
+fn statement(state: &State) -> Value {
+    let resources: Vec<Value> = SUPPORTED.iter().map(|row| resource(row.resource, row.parameters)).collect();
+    json!({
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": DATE,
+        "kind": "instance",
+        "publisher": state.config.name,
+        "software": {"name": "Delt", "version": env!("CARGO_PKG_VERSION")},
+        "implementation": {"description": format!("Data-sharing service of {}", state.config.name), "url": state.base},
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json"],
+        "rest": [{
+            "mode": "server",
+            "documentation": "Search is by POST [type]/_search; a person's number never stands in a URL. Bundles of type collection and batch are posted to the base, each entry taken alone. Not offered yet: transaction, history, patch, search by GET, conditional interactions, XML.",
+            "security": {
+                "description": format!("DPoP-bound access tokens (RFC 9449, RFC 9068) from {} with this base as audience; patient data needs the attest of the Norwegian trust framework (tillitsrammeverket).", state.config.issuer),
+            },
+            "resource": resources,
+            "interaction": [{"code": "batch"}],
+        }],
+    })
+}
+
+fn resource(resource: ResourceType, parameters: &[fhir::search::Parameter]) -> Value {
+    let searched: Vec<Value> = parameters
+        .iter()
+        .filter_map(|p| Some(json!({"name": p.name, "type": p.kind.code()?, "documentation": p.documentation})))
+        .collect();
+    let interactions: &[&str] = if resource == ResourceType::AUDIT_EVENT {
+        &["search-type"]
+    } else {
+        &["read", "create", "update", "delete", "search-type"]
+    };
+    let mut row = json!({
+        "type": resource.as_str(),
+        "interaction": interactions.iter().map(|code| json!({"code": code})).collect::<Vec<_>>(),
+        "searchParam": searched,
+    });
+    if resource != ResourceType::AUDIT_EVENT {
+        row["versioning"] = "versioned".into();
+        row["readHistory"] = false.into();
+        row["updateCreate"] = false.into();
+    }
+    row
+}

@@ -1,0 +1,58 @@
+//! The service's interactions, one file each.
+
+pub mod audit;
+pub mod bundle;
+pub mod create;
+pub mod metadata;
+pub mod read;
+pub mod search;
+pub mod update;
+pub mod withdraw;
+
+use fhir::ids::LogicalId;
+use fhir::resource::ResourceType;
+use wire::outcome::Problem;
+
+/// The resource type of a path; a type this service does not know is not there.
+fn type_of(name: &str) -> Result<ResourceType, Problem> {
+    ResourceType::parse(name).filter(|t| fhir::search::supported(*t).is_some()).ok_or_else(Problem::not_found)
+}
+
+/// A type that clients may write.
+fn writable(name: &str) -> Result<ResourceType, Problem> {
+    let found = type_of(name)?;
+    if found == ResourceType::AUDIT_EVENT {
+        return Err(Problem::method("POST"));
+    }
+    Ok(found)
+}
+
+/// The logical id of a path; anything else names nothing.
+fn id_of(text: &str) -> Result<LogicalId, Problem> {
+    LogicalId::parse(text).map_err(|_| Problem::not_found())
+}
+
+/// The version in `If-Match`: `W/"3"` or `"3"`.
+fn if_match(headers: &http::HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(http::header::IF_MATCH) else { return Ok(None) };
+    let read = value.to_str().ok().map(|text| text.strip_prefix("W/").unwrap_or(text)).and_then(|text| {
+        let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+        inner.parse().ok()
+    });
+    match read {
+        Some(version) => Ok(Some(version)),
+        None => Err(Problem::invalid(
+            fhir::outcome::IssueCode::Value,
+            "If-Match",
+            "If-Match takes one version, for example W/\"1\"",
+        )),
+    }
+}
+
+/// The person a resource is about, where it names one by number.
+fn person_of(checked: &fhir::resource::Checked) -> Option<fhir::ids::PersonIdentifier> {
+    match &checked.index().subject {
+        Some(fhir::index::Subject::Person(person)) => Some(person.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,38 @@
+//! Read (FHIR R4 http.html#read): one resource by its id, if the permit opens it; else it is not there.
+
+use super::{id_of, type_of};
+use crate::State;
+use crate::disclose::disclose;
+use wire::visit::{End, Visit};
+use axum::extract::{self, Path, Request};
+use axum::response::Response;
+use std::sync::Arc;
+use trust::{Ask, Interaction};
+use wire::outcome::Problem;
+use wire::request_id::RequestIds;
+
+/// `GET {base}/{type}/{id}`.
+pub async fn read(
+    extract::State(state): extract::State<Arc<State>>,
+    Path((type_name, id)): Path<(String, String)>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let visit = state.desk.receive(&parts, ids, Interaction::Read).await?;
+    match found(&state, &visit, &type_name, &id).await {
+        Ok(response) => Ok(response),
+        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
+    }
+}
+
+async fn found(state: &State, visit: &Visit<'_>, type_name: &str, id: &str) -> Result<Response, End> {
+    let resource_type = type_of(type_name)?;
+    let id = id_of(id)?;
+    let permit = visit.permit(&Ask::of(Interaction::Read, resource_type))?;
+    let Some(stored) = state.desk.store.read(&permit, resource_type, id).await? else {
+        return Err(Problem::not_found().into());
+    };
+    let disclosed = disclose(visit, &permit, vec![stored]).await?;
+    disclosed.resource().ok_or_else(|| Problem::not_found().into())
+}

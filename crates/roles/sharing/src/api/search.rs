@@ -1,0 +1,154 @@
+//! Search on a type by POST (FHIR R4 search.html), and its pages.
+//!
+//! A person's number travels in the body only (CONTRACT section 1). The next link is sealed by the store's own key for the
+//! same client and patient; it holds the question, so a page answers what the first page was asked.
+
+use super::type_of;
+use crate::State;
+use crate::disclose::disclose;
+use wire::visit::{End, Visit};
+use axum::body::Body;
+use axum::extract::{self, Path, Request};
+use axum::response::Response;
+use fhir::bundle::SearchsetWriter;
+use fhir::resource::ResourceType;
+use fhir::search::{PatientParam, Query, Via};
+use http::StatusCode;
+use http::request::Parts;
+use std::sync::Arc;
+use store::Cursor;
+use trust::{Ask, Category, Interaction, Refusal};
+use wire::outcome::{Problem, fhir_response};
+use wire::paging::{self, Ticket};
+use wire::request_id::RequestIds;
+
+/// An id that no patient here has: the answer is as empty as for a patient of somebody else.
+const NOBODY: Refusal = Refusal {
+    rule: "patient",
+    category: Category::NotFound,
+    code: "other_patient",
+    message: "the search names another patient than the token's",
+};
+
+/// `POST {base}/{type}/_search`.
+pub async fn search(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(type_name): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
+    let answered = match asked(&mut visit, &type_name, &parts, body).await {
+        Ok((resource, form)) => answer(&state, &visit, resource, form, None).await,
+        Err(end) => Err(end),
+    };
+    finish(visit, answered).await
+}
+
+/// `GET {base}/_page/{sealed}`.
+pub async fn page(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(sealed): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
+    let answered = match opened(&state, &visit, &sealed) {
+        Ok((resource, form, after)) => answer(&state, &visit, resource, form, Some(after)).await,
+        Err(end) => Err(end),
+    };
+    finish(visit, answered).await
+}
+
+/// `GET {base}/{type}?…`: not offered yet, and said so; a person's number in a URL gets its own words.
+pub async fn by_get(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(type_name): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
+    let refusal = match type_of(&type_name) {
+        Ok(_) => Problem::not_supported("url", format!("search by GET is not offered here; POST the same parameters to {type_name}/_search")),
+        Err(unknown) => unknown,
+    };
+    visit.end(End::Problem(refusal), || Err(Problem::not_found())).await
+}
+
+async fn finish(visit: Visit<'_>, answered: Result<Response, End>) -> Result<Response, Problem> {
+    match answered {
+        Ok(response) => Ok(response),
+        Err(end) => visit.end(end, || Ok(empty())).await,
+    }
+}
+
+/// A searchset with nothing in it.
+fn empty() -> Response {
+    fhir_response(StatusCode::OK, SearchsetWriter::new(Some(0), &[]).finish())
+}
+
+/// Reads type and form of a POST search; what was asked goes on record as received.
+async fn asked(visit: &mut Visit<'_>, type_name: &str, parts: &Parts, body: Body) -> Result<(ResourceType, Vec<(String, String)>), End> {
+    let resource = type_of(type_name)?;
+    let form = wire::form::read(&parts.headers, body).await.map_err(Problem::from)?.0;
+    visit.asked(&wire::form::write(form.iter().map(|(n, v)| (n.as_str(), v.as_str()))));
+    Ok((resource, form))
+}
+
+/// Opens a next link; one that is not for this caller is not there.
+fn opened(state: &State, visit: &Visit<'_>, sealed: &str) -> Result<(ResourceType, Vec<(String, String)>, Cursor), End> {
+    let ticket: Ticket<(String, Vec<u8>)> = Ticket::open(state.desk.store.unseal(sealed), visit.caller(), visit.now)?;
+    let (type_name, after) = ticket.cursor;
+    let after = Cursor::from_bytes(&after).ok_or_else(Problem::not_found)?;
+    Ok((type_of(&type_name)?, ticket.query, after))
+}
+
+async fn answer(
+    state: &State,
+    visit: &Visit<'_>,
+    resource: ResourceType,
+    form: Vec<(String, String)>,
+    after: Option<Cursor>,
+) -> Result<Response, End> {
+    let query = fhir::search::parse(resource, &form, Via::Post, &state.config.zone, state.config.person_numbers)
+        .map_err(Problem::invalid_all)?;
+    let mut ask = Ask::of(Interaction::Search, resource);
+    ask.patient = match &query.patient {
+        Some(PatientParam::Identifier(person)) => Some(person.clone()),
+        Some(PatientParam::Local(id)) => Some(state.desk.store.patient_of(*id).await?.ok_or(End::Nothing(NOBODY))?),
+        None => None,
+    };
+    let permit = visit.permit(&ask)?;
+    let found = state.desk.store.search(&permit, &query, after).await?;
+    let own = own_link(state, resource, &query, &form).await?;
+    let next = match found.next {
+        Some(after) => Some(next_link(state, visit, resource, form, after)?),
+        None => None,
+    };
+    let disclosed = disclose(visit, &permit, found.matches).await?;
+    let mut links = vec![("self", own.as_str())];
+    links.extend(next.as_deref().map(|url| ("next", url)));
+    Ok(disclosed.searchset(&state.base, found.total, &links))
+}
+
+/// The `self` link: what was understood, with the patient by local id and never by number.
+async fn own_link(state: &State, resource: ResourceType, query: &Query, form: &[(String, String)]) -> Result<String, End> {
+    let patient = match &query.patient {
+        Some(PatientParam::Identifier(person)) => state.desk.store.patient_id(person).await?.map(|id| format!("Patient/{id}")),
+        Some(PatientParam::Local(id)) => Some(format!("Patient/{id}")),
+        None => None,
+    };
+    let names_person = |name: &str| name == "patient" || name.ends_with("identifier");
+    let kept = form.iter().filter(|(name, _)| !names_person(name)).cloned();
+    let pairs: Vec<(String, String)> = patient.map(|p| ("patient".to_owned(), p)).into_iter().chain(kept).collect();
+    Ok(paging::self_link(&state.base, resource.as_str(), &pairs))
+}
+
+/// The next page, for this caller only: the question and how far it came, sealed.
+fn next_link(state: &State, visit: &Visit<'_>, resource: ResourceType, form: Vec<(String, String)>, after: Cursor) -> Result<String, End> {
+    let ticket = Ticket::new(visit.caller(), form, (resource.as_str().to_owned(), after.to_bytes().to_vec()), visit.now);
+    Ok(paging::next_link(&state.base, &state.desk.store.seal(&ticket.to_bytes()?)?))
+}

@@ -1,0 +1,60 @@
+//! Update (FHIR R4 http.html#update): a new version made from a known one. Needs `If-Match` (threats-and-faults.md section 4).
+
+use super::{create, id_of, if_match, writable};
+use crate::State;
+use crate::disclose::tag;
+use crate::feed;
+use wire::visit::{End, Visit};
+use axum::body::Body;
+use axum::extract::{self, Path, Request};
+use axum::response::Response;
+use fhir::json::{Json, Limits};
+use fhir::outcome::IssueCode;
+use http::StatusCode;
+use http::request::Parts;
+use std::sync::Arc;
+use store::Put;
+use trust::Interaction;
+use wire::outcome::{Problem, fhir_response};
+use wire::request_id::RequestIds;
+
+/// `PUT {base}/{type}/{id}`: 200 with the new version. An id this service did not give is not created (405).
+pub async fn update(
+    extract::State(state): extract::State<Arc<State>>,
+    Path((type_name, id)): Path<(String, String)>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let visit = state.desk.receive(&parts, ids, Interaction::Update).await?;
+    match correct(&state, &visit, (&type_name, &id), &parts, body).await {
+        Ok(response) => Ok(response),
+        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
+    }
+}
+
+async fn correct(state: &State, visit: &Visit<'_>, (type_name, id): (&str, &str), parts: &Parts, body: Body) -> Result<Response, End> {
+    let expected = writable(type_name)?;
+    let id_text = id;
+    let id = id_of(id)?;
+    let expect_version = Some(if_match(&parts.headers)?.ok_or_else(Problem::precondition_required)?);
+    let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
+    let json = Json::parse(bytes, Limits::RESOURCE)?;
+    let (checked, permit) = feed::take(state, visit, Interaction::Update, &json, json.root())?;
+    feed::same_type(expected, &checked)?;
+    if json.root().text("id").is_none_or(|inside| inside != id_text) {
+        return Err(Problem::invalid(IssueCode::Invalid, format!("{type_name}.id"), "the body's id must be the address's").into());
+    }
+    let record = visit.record().permitted(&permit).about(super::person_of(&checked));
+    let mut change = visit.change(record);
+    change.audit_fill = true;
+    let sent = checked.clone();
+    let written_by = feed::written_by(state, visit);
+    change.puts.push(Put::Update { id, expect_version, resource: checked, written_by });
+    let committed = visit.commit(change).await?;
+    let put = committed.puts.first().ok_or_else(|| Problem::bug("an update gave no outcome"))?;
+    let body = if create::minimal(parts) { Vec::new() } else { sent.with_server_fields(&put.id.to_string(), &create::meta(put, written_by)) };
+    let mut response = fhir_response(StatusCode::OK, body);
+    tag(&mut response, put.version, put.last_updated);
+    Ok(response)
+}

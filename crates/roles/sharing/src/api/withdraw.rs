@@ -1,0 +1,43 @@
+//! Withdraw (FHIR R4 http.html#delete): the record system takes a resource back from sharing. Its versions and the audit
+//! trail stay; a withdrawn copy is not deletion from the record.
+
+use super::{id_of, if_match, writable};
+use crate::State;
+use wire::visit::{End, Visit};
+use axum::extract::{self, Path, Request};
+use axum::response::Response;
+use http::StatusCode;
+use http::request::Parts;
+use std::sync::Arc;
+use store::Put;
+use trust::{Ask, Interaction};
+use wire::outcome::{Problem, fhir_response};
+use wire::request_id::RequestIds;
+
+/// `DELETE {base}/{type}/{id}`: 204, also when it was withdrawn before.
+pub async fn withdraw(
+    extract::State(state): extract::State<Arc<State>>,
+    Path((type_name, id)): Path<(String, String)>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let visit = state.desk.receive(&parts, ids, Interaction::Withdraw).await?;
+    match take_back(&visit, &type_name, &id, &parts).await {
+        Ok(response) => Ok(response),
+        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
+    }
+}
+
+async fn take_back(visit: &Visit<'_>, type_name: &str, id: &str, parts: &Parts) -> Result<Response, End> {
+    let resource_type = writable(type_name)?;
+    let id = id_of(id)?;
+    let expect_version = if_match(&parts.headers)?;
+    let permit = visit.permit(&Ask::of(Interaction::Withdraw, resource_type))?;
+    // The store adds whose it was to the record.
+    let mut change = visit.change(visit.record().permitted(&permit));
+    change.audit_fill = true;
+    change.puts.push(Put::Withdraw { id, resource_type, expect_version });
+    visit.commit(change).await?;
+    Ok(fhir_response(StatusCode::NO_CONTENT, ""))
+}

@@ -1,0 +1,69 @@
+//! The last step before bytes leave: what is given out is in a durable audit record, and only then is it an answer.
+
+use wire::visit::{End, Visit};
+use axum::response::Response;
+use fhir::bundle::{SearchMode, SearchsetWriter};
+use http::{HeaderValue, StatusCode, header};
+use store::{Receipt, Stored};
+use trust::Permit;
+use trust::audit::Disclosed as Entry;
+use wire::outcome::fhir_response;
+
+/// Resources whose disclosure is on record. Nothing else can be answered with.
+pub struct Disclosed {
+    resources: Vec<Stored>,
+    _receipt: Receipt,
+}
+
+/// Writes the audit record of giving `resources` out under `permit`, durably.
+pub async fn disclose(visit: &Visit<'_>, permit: &Permit, resources: Vec<Stored>) -> Result<Disclosed, End> {
+    let given = resources
+        .iter()
+        .map(|r| Entry { resource: r.resource_type.as_str().to_owned(), id: r.id.to_string(), version: r.version })
+        .collect();
+    let receipt = visit.write(visit.record().permitted(permit).disclosing(given)).await?;
+    Ok(Disclosed { resources, _receipt: receipt })
+}
+
+impl Disclosed {
+    /// A searchset of them.
+    pub fn searchset(&self, base: &str, total: Option<u64>, links: &[(&str, &str)]) -> Response {
+        let mut writer = SearchsetWriter::new(total, links);
+        let mut url = String::with_capacity(base.len() + 64);
+        for resource in &self.resources {
+            url.clear();
+            url.push_str(base);
+            url.push('/');
+            url.push_str(resource.resource_type.as_str());
+            url.push('/');
+            url.push_str(&resource.id.to_string());
+            writer.entry(Some(&url), &resource.body, SearchMode::Match);
+        }
+        fhir_response(StatusCode::OK, writer.finish())
+    }
+
+    /// The one resource of a read; `None` when there is none.
+    pub fn resource(&self) -> Option<Response> {
+        let resource = self.resources.first()?;
+        let mut response = fhir_response(StatusCode::OK, resource.body.clone());
+        tag(&mut response, resource.version, resource.last_updated);
+        Some(response)
+    }
+}
+
+/// `ETag` and `Last-Modified` of a version (FHIR R4 http.html 3.1.0.1.2).
+pub fn tag(response: &mut Response, version: u64, last_updated: fhir::time::Instant) {
+    let headers = response.headers_mut();
+    if let Ok(etag) = HeaderValue::try_from(format!("W/\"{version}\"")) {
+        headers.insert(header::ETAG, etag);
+    }
+    if let Some(date) = http_date(last_updated) {
+        headers.insert(header::LAST_MODIFIED, date);
+    }
+}
+
+/// An HTTP date (RFC 9110 section 5.6.7).
+fn http_date(instant: fhir::time::Instant) -> Option<HeaderValue> {
+    let zoned = jiff::Timestamp::from_microsecond(instant.0).ok()?.to_zoned(jiff::tz::TimeZone::UTC);
+    HeaderValue::try_from(zoned.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()).ok()
+}

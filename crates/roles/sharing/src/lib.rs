@@ -1,0 +1,173 @@
+//! The data-sharing service (datadelingstjeneste) of one organisation: FHIR R4 over its own store.
+//!
+//! It takes the feed from the organisation's record system and from the hub, announces to the locator which kinds of data
+//! it holds about whom, answers look-ups by role and need, minimises, and audits before it answers.
+//! It must never join the data of two controllers, and never answer without an audit record on disk.
+//!
+//! A look-up's way: `api/search.rs` → `wire::visit` (verified caller) → `trust::decide` (permit) → `store` → [`disclose`].
+
+mod announce;
+mod api;
+mod disclose;
+mod feed;
+
+use axum::Router;
+use fhir::check::Rules;
+use fhir::ids::{OrganisationNumber, PersonNumbers};
+use fhir::time::Zone;
+use std::path::PathBuf;
+use std::sync::Arc;
+use store::Store;
+use trust::organisation::Register;
+use trust::{Facts, Party};
+use url::Url;
+use wire::protect::{Guard, GuardConfig};
+use wire::route::{Access, RouteRow, Routes};
+use wire::visit::Desk;
+use wire::{House, Worker};
+
+/// What one sharing service needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Service id, for example `fjellvik`.
+    pub id: String,
+    /// Whole FHIR base URL; also the audience of its tokens.
+    pub base: Url,
+    /// The responsible organisation.
+    pub owner: OrganisationNumber,
+    /// Its name, for the CapabilityStatement.
+    pub name: String,
+    /// Members of a shared register; empty otherwise.
+    pub members: Vec<OrganisationNumber>,
+    /// Issuer of tokens.
+    pub issuer: String,
+    /// The locator's base, if the organisation is bound by its agreement.
+    pub locator: Option<Url>,
+    /// The client file it speaks to the locator with.
+    pub client_file: Option<PathBuf>,
+    /// Whether unknown patients are made with their first reading; else such a reading is refused.
+    pub enrol: bool,
+    /// Demo: numbers not marked synthetic are refused.
+    pub synthetic_only: bool,
+    /// Organisations and their sub-units.
+    pub register: Register,
+    /// Zone in which a date without time counts.
+    pub zone: Zone,
+    /// How strictly person numbers are checked.
+    pub person_numbers: PersonNumbers,
+}
+
+/// Why a service cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its store.
+    #[error("the store: {0}")]
+    Store(#[from] store::StoreError),
+    /// Its client file for the locator.
+    #[error("the client file: {0}")]
+    Client(#[from] wire::client::PartyError),
+    /// A locator without a client file.
+    #[error("a locator is configured, but no client_file to speak to it with")]
+    NoClient,
+}
+
+/// An opened sharing service.
+pub struct State {
+    config: Config,
+    base: String,
+    house: House,
+    desk: Desk,
+    locator: Option<(String, wire::client::Party)>,
+}
+
+impl State {
+    /// This organisation's store.
+    pub fn store(&self) -> &Store {
+        &self.desk.store
+    }
+
+    /// The rules that a resource is checked by now.
+    fn rules(&self) -> Rules {
+        Rules {
+            person_numbers: self.config.person_numbers,
+            zone: self.config.zone.clone(),
+            now: Some((self.house.clock)()),
+            unknown_codes: fhir::check::UnknownCodes::Accept,
+        }
+    }
+}
+
+/// The service's routes, relative to its FHIR base.
+pub const ROUTES: &[RouteRow] = &[
+    RouteRow { method: "GET", path: "/metadata", access: Access::Public },
+    RouteRow { method: "POST", path: "/", access: Access::Token { scope: "system/*.c" } },
+    RouteRow { method: "POST", path: "/{type}", access: Access::Token { scope: "system/*.c" } },
+    RouteRow { method: "GET", path: "/{type}", access: Access::Token { scope: "none: search by GET is not offered yet" } },
+    RouteRow { method: "POST", path: "/{type}/_search", access: Access::Token { scope: "user/*.rs or system/*.rs" } },
+    RouteRow { method: "POST", path: "/AuditEvent/_search", access: Access::Token { scope: "patient/AuditEvent.rs" } },
+    RouteRow { method: "GET", path: "/_page/{sealed}", access: Access::Token { scope: "user/*.rs or system/*.rs" } },
+    RouteRow { method: "GET", path: "/{type}/{id}", access: Access::Token { scope: "user/*.rs or system/*.rs" } },
+    RouteRow { method: "PUT", path: "/{type}/{id}", access: Access::Token { scope: "system/*.u" } },
+    RouteRow { method: "DELETE", path: "/{type}/{id}", access: Access::Token { scope: "system/*.d" } },
+];
+
+/// Opens the service's store and its ways to anchor and locator.
+pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError> {
+    let announces = config.locator.is_some();
+    let options = store::Options {
+        announce: announces.then(|| wire::contract::locator::OUTBOX_RECEIVER.to_owned()),
+        ..store::Options::default()
+    };
+    let store = Store::open_with(&house.data, &config.id, house.surroundings(), options)?;
+    let base = config.base.as_str().trim_end_matches('/').to_owned();
+    let guard = Guard::new(
+        GuardConfig {
+            issuer: config.issuer.clone(),
+            jwks_url: format!("{}{}", config.issuer, wire::contract::anchor::JWKS),
+            audience: base.clone(),
+            base: base.clone(),
+        },
+        store.clone(),
+        &house,
+    );
+    let locator = match (&config.locator, &config.client_file) {
+        (Some(url), Some(file)) => {
+            let party = wire::client::Party::from_file(file, house.http.clone(), house.clock.clone(), house.ids.clone())?;
+            Some((url.as_str().trim_end_matches('/').to_owned(), party))
+        }
+        (Some(_), None) => return Err(OpenError::NoClient),
+        (None, _) => None,
+    };
+    let facts = Facts {
+        party: Party::Sharing,
+        owner: config.owner,
+        members: config.members.clone().into(),
+        audience: base.as_str().into(),
+        register: Arc::new(config.register.clone()),
+        now: (house.clock)(),
+    };
+    let desk = Desk { guard, facts, store, clock: house.clock.clone() };
+    Ok(Arc::new(State { config, base, house, desk, locator }))
+}
+
+/// Every route of the table with its handler.
+pub fn routes(state: Arc<State>) -> Router {
+    let ids = state.house.ids.clone();
+    Routes::of(ROUTES)
+        .on("GET", "/metadata", api::metadata::metadata)
+        .on("POST", "/", api::bundle::bundle)
+        .on("POST", "/{type}", api::create::create)
+        .on("GET", "/{type}", api::search::by_get)
+        .on("POST", "/{type}/_search", api::search::search)
+        .on("POST", "/AuditEvent/_search", api::audit::search)
+        .on("GET", "/_page/{sealed}", api::search::page)
+        .on("GET", "/{type}/{id}", api::read::read)
+        .on("PUT", "/{type}/{id}", api::update::update)
+        .on("DELETE", "/{type}/{id}", api::withdraw::withdraw)
+        .build(state, wire::request_id::Join::Behind, ids)
+}
+
+/// Background work: announcing to the locator.
+pub fn workers(state: Arc<State>) -> Vec<Worker> {
+    announce::workers(state)
+}

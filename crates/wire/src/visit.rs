@@ -1,0 +1,204 @@
+//! One verified caller's one request at one party, from the proven token to the audit record that ends it.
+//!
+//! Every way out of a protected handler leads through here, so that each access, allowed or refused, leaves exactly one
+//! record (threats-and-faults.md sections 1 and 11), and the proof that was used is remembered in the same commit.
+
+use axum::response::Response;
+use fhir::outcome::{Issue, IssueCode};
+use fhir::time::Instant;
+use http::request::Parts;
+use store::{Change, Clock, Committed, Receipt, Store, StoreError};
+use trust::audit::Record;
+use trust::{Ask, Caller, Category, Decision, Facts, Interaction, Permit, Refusal};
+
+use crate::contract::CANONICAL;
+use crate::outcome::Problem;
+use crate::protect::{Guard, Verified};
+use crate::request_id::RequestIds;
+
+/// Where callers are received: the guard at the door, the party's own facts, and the store that keeps its audit trail.
+pub struct Desk {
+    /// Verifies tokens and proofs.
+    pub guard: Guard,
+    /// What the party knows about itself.
+    pub facts: Facts,
+    /// Its store.
+    pub store: Store,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// A verified caller's request under way.
+pub struct Visit<'a> {
+    desk: &'a Desk,
+    /// Now, once for the whole request.
+    pub now: Instant,
+    ids: RequestIds,
+    verified: Verified,
+    interaction: Interaction,
+    asked: String,
+}
+
+/// A way out of a handler that gives nothing.
+pub enum End {
+    /// Something is wrong with what was asked or sent, or with us.
+    Problem(Problem),
+    /// A rule refused.
+    Refused(Refusal),
+    /// As [`End::Problem`], and its record is written already.
+    Audited(Problem),
+    /// A rule wants the answer to look as if nothing were there.
+    Nothing(Refusal),
+}
+
+impl<P: Into<Problem>> From<P> for End {
+    fn from(problem: P) -> End {
+        End::Problem(problem.into())
+    }
+}
+
+impl Desk {
+    /// Receives a caller: verifies token and proof; a failure is audited by the guard.
+    ///
+    /// # Errors
+    /// 401, or 503 when nothing can be verified or recorded.
+    pub async fn receive(&self, parts: &Parts, ids: RequestIds, interaction: Interaction) -> Result<Visit<'_>, Problem> {
+        let asked = format!("{} {}", parts.method, parts.uri.path());
+        let verified = self.guard.admit(parts, &ids, interaction, &asked).await?;
+        Ok(Visit { desk: self, verified, now: (self.clock)(), ids, interaction, asked })
+    }
+}
+
+impl Visit<'_> {
+    /// Who asks.
+    pub fn caller(&self) -> &Caller {
+        &self.verified.caller
+    }
+
+    /// The request's ids.
+    pub fn ids(&self) -> &RequestIds {
+        &self.ids
+    }
+
+    /// The caller's token, for a gateway's exchange. Never logged.
+    pub fn token(&self) -> &str {
+        &self.verified.token
+    }
+
+    /// Adds what was asked, as received (form body, or what a bundle holds in short).
+    pub fn asked(&mut self, more: &str) {
+        self.asked.push(' ');
+        self.asked.push_str(more);
+    }
+
+    /// Asks the rules.
+    ///
+    /// # Errors
+    /// The refusal, as the way out it asks for.
+    pub fn permit(&self, ask: &Ask) -> Result<Permit, End> {
+        match trust::decide(ask, self.caller(), &self.desk.facts.at(self.now)) {
+            Decision::Permit(permit) => Ok(permit),
+            Decision::Nothing(refusal) => Err(End::Nothing(refusal)),
+            Decision::Refuse(refusal) => Err(End::Refused(refusal)),
+        }
+    }
+
+    /// The audit record of this request, still to be told how it went.
+    pub fn record(&self) -> Record {
+        self.record_of(self.interaction, &self.asked)
+    }
+
+    /// The record of one part of it (an entry of a batch).
+    pub fn record_of(&self, interaction: Interaction, asked: &str) -> Record {
+        Record::new(self.now, self.ids.ours, interaction, asked).caller_request_id(self.ids.callers.clone()).by(self.caller())
+    }
+
+    /// A change that carries this request's record and the proof it used.
+    pub fn change(&self, record: Record) -> Change {
+        Change { audit: Some(record), replays: vec![self.verified.replay], ..Change::default() }
+    }
+
+    /// Commits a change of this request. A proof that was used before undoes it, and gets a record of its own.
+    ///
+    /// # Errors
+    /// What the store said, as the way out it asks for.
+    pub async fn commit(&self, change: Change) -> Result<Committed, End> {
+        match self.desk.store.commit(change).await {
+            Ok(committed) => Ok(committed),
+            Err(StoreError::Replayed) => {
+                let error = StoreError::Replayed;
+                Err(End::Audited(self.desk.guard.commit_failed(error, &self.verified, &self.ids, self.interaction, &self.asked).await))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes the record of an answer; the receipt is what answering takes.
+    ///
+    /// # Errors
+    /// As [`Visit::commit`]: without a durable record there is no answer.
+    pub async fn write(&self, record: Record) -> Result<Receipt, End> {
+        let committed = self.commit(self.change(record)).await?;
+        committed.receipt.ok_or_else(|| Problem::bug("a commit with an audit record gave no receipt").into())
+    }
+
+    /// Ends a request that gives nothing: the record first, then the words. `nothing` makes the answer for
+    /// [`End::Nothing`].
+    ///
+    /// # Errors
+    /// The problem, unless `nothing` gives an answer.
+    pub async fn end(self, end: End, nothing: impl FnOnce() -> Result<Response, Problem>) -> Result<Response, Problem> {
+        match end {
+            End::Problem(problem) => {
+                self.close(self.record().failed(category_of(&problem))).await?;
+                Err(problem)
+            }
+            End::Audited(problem) => Err(problem),
+            End::Refused(refusal) => {
+                self.close(self.record().refused(&refusal)).await?;
+                Err(refused(&refusal))
+            }
+            End::Nothing(refusal) => {
+                self.close(self.record().refused(&refusal)).await?;
+                nothing()
+            }
+        }
+    }
+}
+
+impl Visit<'_> {
+    /// Writes the last record of a request that gives nothing; if that cannot be done, that is the answer.
+    async fn close(&self, record: Record) -> Result<(), Problem> {
+        match self.write(record).await {
+            Ok(_) => Ok(()),
+            Err(End::Problem(problem) | End::Audited(problem)) => Err(problem),
+            Err(End::Refused(refusal) | End::Nothing(refusal)) => Err(refused(&refusal)),
+        }
+    }
+}
+
+/// A refusal in the caller's words.
+pub fn refused(refusal: &Refusal) -> Problem {
+    if refusal.code == "insufficient_scope" {
+        return Problem::insufficient_scope();
+    }
+    let issue = Issue::error(IssueCode::Forbidden, "", refusal.message).with_details(
+        Some(fhir::index::Coding::new(format!("{CANONICAL}/CodeSystem/refusal"), refusal.code)),
+        Some(refusal.rule.to_owned()),
+    );
+    Problem::forbidden_with(vec![issue])
+}
+
+fn category_of(problem: &Problem) -> Category {
+    match problem.status().as_u16() {
+        401 => Category::Unauthenticated,
+        403 => Category::Forbidden,
+        404 => Category::NotFound,
+        409 | 412 | 428 => Category::Conflict,
+        410 => Category::Gone,
+        429 => Category::Busy,
+        500 => Category::Bug,
+        502..=504 => Category::Unavailable,
+        _ => Category::Invalid,
+    }
+}
