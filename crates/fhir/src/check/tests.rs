@@ -369,6 +369,17 @@ fn ten_thousand_mistakes_give_a_bounded_answer() {
 }
 
 #[test]
+fn a_hundred_contained_resources_and_no_more() {
+    for (count, taken) in [(100, true), (101, false)] {
+        let device = |n: usize| json!({"resourceType": "Device", "id": format!("d{n}")});
+        let mut value = pulse();
+        let many: Vec<Value> = (0..count).map(device).collect();
+        set(&mut value, "/contained", json!(many));
+        assert_eq!(run(&value, &rules()).is_ok(), taken, "{count}");
+    }
+}
+
+#[test]
 fn settings() {
     let mut unknown = pulse();
     set(

@@ -13,6 +13,9 @@ use crate::outcome::IssueCode;
 use crate::resource::ResourceType;
 use std::borrow::Cow;
 
+/// The most contained resources in one (`spec/threats-and-faults` section 4).
+const MOST_CONTAINED: usize = 100;
+
 /// One walk through one resource.
 pub(super) struct Walk<'a, 'r> {
     pub(super) findings: Findings<'a>,
@@ -71,6 +74,12 @@ impl<'a, 'r> Walk<'a, 'r> {
                 );
             }
         } else {
+            let inner = node.get("contained");
+            if let Some(inner) = inner.filter(|c| c.items().nth(MOST_CONTAINED).is_some()) {
+                let words = format!("more than {MOST_CONTAINED} contained resources");
+                self.findings.at(inner, IssueCode::TooCostly, words);
+                return;
+            }
             self.container = node;
         }
         match tables()
@@ -119,7 +128,7 @@ impl<'a, 'r> Walk<'a, 'r> {
             let twin = if sibling {
                 node.get(stem)
             } else {
-                sibling_of(node, &name, kind)
+                sibling_of(node, &name, value, kind)
             };
             if sibling {
                 self.sibling(value, twin, element);
@@ -414,10 +423,9 @@ impl<'a, 'r> Walk<'a, 'r> {
 }
 
 /// `_name` beside `name`, looked for only where it can matter: beside an array of primitives.
-fn sibling_of<'a>(node: Node<'a>, name: &str, kind: Type) -> Option<Node<'a>> {
-    (matches!(kind, Type::Primitive(_)) && node.get(name)?.kind() == Kind::Array)
-        .then(|| node.get(&format!("_{name}")))
-        .flatten()
+fn sibling_of<'a>(node: Node<'a>, name: &str, value: Node<'a>, kind: Type) -> Option<Node<'a>> {
+    let matters = matches!(kind, Type::Primitive(_)) && value.kind() == Kind::Array;
+    matters.then(|| node.get(&format!("_{name}"))).flatten()
 }
 
 fn kind(node: Node<'_>) -> &'static str {
