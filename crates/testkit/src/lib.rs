@@ -1,0 +1,24 @@
+//! The test kit: synthetic people and organisations, the scenarios as events, peers that speak real HTTP (home system,
+//! record system, callers), a harness for the real binary, and fakes for clock and ids. Depends on the four languages
+//! alone; serves `tests/` folders and, in `server`, `delt demo`, `delt simulate` and `delt bench`.
+
+pub mod background;
+pub mod bench_load;
+pub mod bundle;
+pub mod calendar;
+pub mod care_plan;
+pub mod clients;
+pub mod dice;
+pub mod event;
+pub mod feed;
+pub mod home_system;
+pub mod issuer;
+pub mod kinds;
+pub mod medicine;
+pub mod observation;
+pub mod people;
+pub mod record_system;
+pub mod region;
+pub mod rows;
+pub mod story;
+pub mod surroundings;
