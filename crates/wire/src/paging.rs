@@ -92,3 +92,127 @@ pub fn self_link(base: &str, resource_type: &str, parameters: &[(String, String)
         .map(|(name, value)| (name.as_str(), value.as_str()));
     format!("{base}/{resource_type}?{}", crate::form::write(pairs))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
+    use super::*;
+    use fhir::ids::PersonNumbers;
+    use trust::{ClientUse, Person};
+
+    fn person(number: &str) -> PersonIdentifier {
+        PersonIdentifier::guess(number, PersonNumbers::Lenient).unwrap()
+    }
+
+    fn caller() -> Caller {
+        Caller {
+            client_id: "gateway".into(),
+            use_: ClientUse::Gateway,
+            organisation: None,
+            scopes: trust::scope::Scopes::parse("user/*.rs").unwrap(),
+            person: Person::Citizen {
+                identifier: person("14835210260"),
+                name: None,
+                represents: false,
+            },
+            patient: Some(person("14835210260")),
+            gateway: None,
+            agreement: None,
+            delegation: None,
+            audience: "https://h.example/x/fhir".into(),
+            token_id: "t".into(),
+            jkt: "k".into(),
+            token_hash: [0; 32],
+            issued: Instant::from_seconds(0),
+            expires: Instant::from_seconds(300),
+        }
+    }
+
+    #[test]
+    fn a_ticket_opens_for_the_same_client_patient_person_and_service_and_for_a_while() {
+        let now = Instant::from_seconds(1000);
+        let query = vec![("code".to_owned(), "2708-6".to_owned())];
+        let bytes = Ticket::new(&caller(), query, 7_u32, now)
+            .to_bytes()
+            .unwrap();
+        let open = |caller: &Caller, now| Ticket::<u32>::open(Some(bytes.clone()), caller, now);
+        let ticket = open(&caller(), now.plus_seconds(LIFE_SECONDS - 1)).unwrap();
+        assert_eq!((ticket.cursor, ticket.query[0].1.as_str()), (7, "2708-6"));
+        assert!(open(&caller(), now.plus_seconds(LIFE_SECONDS)).is_err());
+        assert!(
+            open(
+                &Caller {
+                    client_id: "other".into(),
+                    ..caller()
+                },
+                now
+            )
+            .is_err()
+        );
+        assert!(
+            open(
+                &Caller {
+                    patient: None,
+                    ..caller()
+                },
+                now
+            )
+            .is_err()
+        );
+        assert!(
+            open(
+                &Caller {
+                    patient: Some(person("13717404089")),
+                    ..caller()
+                },
+                now
+            )
+            .is_err()
+        );
+        assert!(
+            open(
+                &Caller {
+                    audience: "https://h.example/y/fhir".into(),
+                    ..caller()
+                },
+                now
+            )
+            .is_err()
+        );
+        let someone = Person::Citizen {
+            identifier: person("13717404089"),
+            name: None,
+            represents: true,
+        };
+        assert!(
+            open(
+                &Caller {
+                    person: someone,
+                    ..caller()
+                },
+                now
+            )
+            .is_err()
+        );
+        assert_eq!(
+            Ticket::<u32>::open(None, &caller(), now)
+                .unwrap_err()
+                .status()
+                .as_u16(),
+            404
+        );
+    }
+
+    #[test]
+    fn links_are_built_under_the_base() {
+        assert_eq!(
+            next_link("https://h/fhir", "abc"),
+            "https://h/fhir/_page/abc"
+        );
+        let parameters = [("patient".to_owned(), "Patient/1".to_owned())];
+        assert_eq!(
+            self_link("https://h/fhir", "Observation", &parameters),
+            "https://h/fhir/Observation?patient=Patient%2F1"
+        );
+    }
+}

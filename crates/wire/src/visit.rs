@@ -62,10 +62,22 @@ impl Desk {
     ///
     /// # Errors
     /// 401, or 503 when nothing can be verified or recorded.
-    pub async fn receive(&self, parts: &Parts, ids: RequestIds, interaction: Interaction) -> Result<Visit<'_>, Problem> {
+    pub async fn receive(
+        &self,
+        parts: &Parts,
+        ids: RequestIds,
+        interaction: Interaction,
+    ) -> Result<Visit<'_>, Problem> {
         let asked = format!("{} {}", parts.method, parts.uri.path());
         let verified = self.guard.admit(parts, &ids, interaction, &asked).await?;
-        Ok(Visit { desk: self, verified, now: (self.clock)(), ids, interaction, asked })
+        Ok(Visit {
+            desk: self,
+            verified,
+            now: (self.clock)(),
+            ids,
+            interaction,
+            asked,
+        })
     }
 }
 
@@ -110,12 +122,18 @@ impl Visit<'_> {
 
     /// The record of one part of it (an entry of a batch).
     pub fn record_of(&self, interaction: Interaction, asked: &str) -> Record {
-        Record::new(self.now, self.ids.ours, interaction, asked).caller_request_id(self.ids.callers.clone()).by(self.caller())
+        Record::new(self.now, self.ids.ours, interaction, asked)
+            .caller_request_id(self.ids.callers.clone())
+            .by(self.caller())
     }
 
     /// A change that carries this request's record and the proof it used.
     pub fn change(&self, record: Record) -> Change {
-        Change { audit: Some(record), replays: vec![self.verified.replay], ..Change::default() }
+        Change {
+            audit: Some(record),
+            replays: vec![self.verified.replay],
+            ..Change::default()
+        }
     }
 
     /// Commits a change of this request. A proof that was used before undoes it, and gets a record of its own.
@@ -127,7 +145,18 @@ impl Visit<'_> {
             Ok(committed) => Ok(committed),
             Err(StoreError::Replayed) => {
                 let error = StoreError::Replayed;
-                Err(End::Audited(self.desk.guard.commit_failed(error, &self.verified, &self.ids, self.interaction, &self.asked).await))
+                Err(End::Audited(
+                    self.desk
+                        .guard
+                        .commit_failed(
+                            error,
+                            &self.verified,
+                            &self.ids,
+                            self.interaction,
+                            &self.asked,
+                        )
+                        .await,
+                ))
             }
             Err(error) => Err(error.into()),
         }
@@ -139,7 +168,9 @@ impl Visit<'_> {
     /// As [`Visit::commit`]: without a durable record there is no answer.
     pub async fn write(&self, record: Record) -> Result<Receipt, End> {
         let committed = self.commit(self.change(record)).await?;
-        committed.receipt.ok_or_else(|| Problem::bug("a commit with an audit record gave no receipt").into())
+        committed
+            .receipt
+            .ok_or_else(|| Problem::bug("a commit with an audit record gave no receipt").into())
     }
 
     /// Ends a request that gives nothing: the record first, then the words. `nothing` makes the answer for
@@ -147,10 +178,15 @@ impl Visit<'_> {
     ///
     /// # Errors
     /// The problem, unless `nothing` gives an answer.
-    pub async fn end(self, end: End, nothing: impl FnOnce() -> Result<Response, Problem>) -> Result<Response, Problem> {
+    pub async fn end(
+        self,
+        end: End,
+        nothing: impl FnOnce() -> Result<Response, Problem>,
+    ) -> Result<Response, Problem> {
         match end {
             End::Problem(problem) => {
-                self.close(self.record().failed(category_of(&problem))).await?;
+                self.close(self.record().failed(category_of(&problem)))
+                    .await?;
                 Err(problem)
             }
             End::Audited(problem) => Err(problem),
@@ -183,7 +219,10 @@ pub fn refused(refusal: &Refusal) -> Problem {
         return Problem::insufficient_scope();
     }
     let issue = Issue::error(IssueCode::Forbidden, "", refusal.message).with_details(
-        Some(fhir::index::Coding::new(format!("{CANONICAL}/CodeSystem/refusal"), refusal.code)),
+        Some(fhir::index::Coding::new(
+            format!("{CANONICAL}/CodeSystem/refusal"),
+            refusal.code,
+        )),
         Some(refusal.rule.to_owned()),
     );
     Problem::forbidden_with(vec![issue])

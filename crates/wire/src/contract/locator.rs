@@ -94,3 +94,28 @@ pub struct Holder {
     /// When the holder last announced or sent a heartbeat, RFC 3339 in UTC.
     pub as_of: Instant,
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
+    use super::*;
+
+    #[test]
+    fn an_announcement_is_what_the_store_writes_and_nothing_else() {
+        let text = r#"{"patient":{"system":"urn:oid:2.16.578.1.12.4.1.4.1","value":"14835210260"},"kind":"IT17","state":"present","sequence":7}"#;
+        let announcement: Announcement = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&announcement).unwrap(), text);
+        assert!(!format!("{announcement:?}").contains("14835210260"));
+        for strange in [
+            text.replace("IT17", "IT99"),
+            text.replace("present", "maybe"),
+            text.replace("\"sequence\":7", "\"sequence\":-1"),
+            text.replace("\"sequence\":7", "\"sequence\":7,\"name\":\"x\""),
+        ] {
+            assert!(
+                serde_json::from_str::<Announcement>(&strange).is_err(),
+                "{strange}"
+            );
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The outgoing client and the guard as a stranger sees them: real sockets on loopback, an anchor made with trust's own
+//! keys, a real store, and a clock that moves only when a test moves it.
+#![allow(clippy::unwrap_used, reason = "a failing test may panic")]
+
+mod anchor;
+mod http;
+mod party;
+mod protect;
+mod region;
+mod routes;

@@ -1,0 +1,147 @@
+//! Client files, tokens kept and shared, exchange, and the one repeat after a 401.
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::Ordering;
+
+use http::StatusCode;
+use wire::client::{Party, PartyError, PeerError, Request};
+use wire::oauth_error::OAuthCode;
+
+use crate::region::Region;
+
+const SCOPE: &str = "system/Observation.c";
+
+#[tokio::test]
+async fn many_callers_at_once_make_one_token_request_and_every_request_its_own_proof() {
+    let region = Region::new().await;
+    let party = region.party("kit");
+    let (audience, url) = (region.audience(), region.url());
+    let all = (0..20).map(|_| party.send(&audience, SCOPE, Request::post_fhir(&url, "{}")));
+    for answer in futures::future::join_all(all).await {
+        assert_eq!(answer.unwrap().status, StatusCode::CREATED);
+    }
+    assert_eq!(region.anchor.tokens.load(Ordering::SeqCst), 1);
+    assert_eq!(region.outcomes().await.len(), 20);
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_before_it_ends_and_kept_apart_by_audience_and_scope() {
+    let region = Region::new().await;
+    let party = region.party("kit");
+    let count = || region.anchor.tokens.load(Ordering::SeqCst);
+    let first = party.token(&region.audience(), SCOPE).await.unwrap();
+    region.pass(269);
+    assert_eq!(party.token(&region.audience(), SCOPE).await.unwrap(), first);
+    region.pass(2);
+    assert_ne!(party.token(&region.audience(), SCOPE).await.unwrap(), first);
+    assert_eq!(count(), 2);
+    party.token("https://other.example", SCOPE).await.unwrap();
+    party
+        .token(&region.audience(), "system/CarePlan.c")
+        .await
+        .unwrap();
+    assert_eq!(count(), 4);
+}
+
+#[tokio::test]
+async fn after_a_401_one_new_token_is_tried() {
+    let region = Region::new().await;
+    let party = region.party("kit");
+    let send = || post(&party, &region);
+    assert_eq!(send().await.status, StatusCode::CREATED);
+    // The anchor's key is replaced; a minute later the role no longer knows the old one.
+    region.anchor.rotate();
+    region.pass(61);
+    let answer = send().await;
+    assert_eq!(answer.status, StatusCode::CREATED);
+    assert_eq!(region.anchor.tokens.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn exchanged_tokens_are_kept_by_subject_and_provider() {
+    let region = Region::new().await;
+    let party = region.party("gateway");
+    let count = || region.anchor.tokens.load(Ordering::SeqCst);
+    let one = party
+        .exchange("user-1-token", &region.audience(), SCOPE)
+        .await
+        .unwrap();
+    assert_eq!(
+        party
+            .exchange("user-1-token", &region.audience(), SCOPE)
+            .await
+            .unwrap(),
+        one
+    );
+    assert_eq!(count(), 1);
+    assert_ne!(
+        party
+            .exchange("user-2-token", &region.audience(), SCOPE)
+            .await
+            .unwrap(),
+        one
+    );
+    party
+        .exchange("user-1-token", "https://other.example", SCOPE)
+        .await
+        .unwrap();
+    assert_eq!(count(), 3);
+    let request = Request::post_fhir(region.url(), "{}");
+    assert_eq!(
+        party.send_as(&one, request).await.unwrap().status,
+        StatusCode::CREATED
+    );
+    assert!(!format!("{one:?}").contains("ey"), "a token is never shown");
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_by_its_code_and_not_kept() {
+    let region = Region::new().await;
+    let party = region.party("kit");
+    *region.anchor.refuse.lock().unwrap() = Some(OAuthCode::InvalidScope);
+    assert_eq!(
+        party.token(&region.audience(), SCOPE).await,
+        Err(PeerError::Token("invalid_scope"))
+    );
+    *region.anchor.refuse.lock().unwrap() = None;
+    assert!(party.token(&region.audience(), SCOPE).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_client_file_that_others_may_read_or_that_is_not_the_contracts_is_refused() {
+    let region = Region::new().await;
+    let path = region.client_file("kit");
+    let house = &region.house;
+    let open = || {
+        Party::from_file(
+            &path,
+            house.http.clone(),
+            house.clock.clone(),
+            house.ids.clone(),
+        )
+        .map(|_| ())
+    };
+    for mode in [0o640, 0o604, 0o660] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(open(), Err(PartyError::NotPrivate), "{mode:o}");
+    }
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(open(), Ok(()));
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("{", "{\"secret\":1,", 1)).unwrap();
+    assert!(matches!(open(), Err(PartyError::Malformed { line: 1, .. })));
+    std::fs::write(&path, text.replace("\"P-256\"", "\"P-384\"")).unwrap();
+    assert!(matches!(open(), Err(PartyError::Key(_))));
+}
+
+/// The one request of these tests.
+async fn post(party: &Party, region: &Region) -> wire::client::Answer {
+    party
+        .send(
+            &region.audience(),
+            SCOPE,
+            Request::post_fhir(region.url(), "{}"),
+        )
+        .await
+        .unwrap()
+}

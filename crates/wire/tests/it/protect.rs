@@ -1,0 +1,352 @@
+//! The guard: what it refuses, what it says, what it writes down, and how it holds the key set.
+
+use std::sync::atomic::Ordering;
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use trust::audit::Outcome;
+use trust::dpop;
+use trust::keys::SigningKey;
+use trust::token::Claims;
+use wire::client::{Answer, Request};
+
+use crate::anchor::Jwks;
+use crate::region::Region;
+
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+
+/// A client that makes each mistake by hand.
+struct Stranger<'a> {
+    region: &'a Region,
+    key: SigningKey,
+}
+
+impl<'a> Stranger<'a> {
+    fn new(region: &'a Region) -> Self {
+        Self {
+            region,
+            key: SigningKey::generate().unwrap(),
+        }
+    }
+
+    fn claims(&self) -> Claims {
+        self.region
+            .anchor
+            .claims(&self.region.audience(), self.key.thumbprint())
+    }
+
+    fn token(&self) -> String {
+        self.region.anchor.sign(&self.claims())
+    }
+
+    fn proof(&self, method: &str, url: &str, token: &str) -> HeaderValue {
+        let now = (self.region.house.clock)().seconds();
+        let jti = uuid::Uuid::new_v4().to_string();
+        dpop::prove(&self.key, method, url, Some(&dpop::ath(token)), now, &jti)
+            .unwrap()
+            .try_into()
+            .unwrap()
+    }
+
+    fn request(&self, token: &str) -> Request {
+        self.request_with(token, self.proof("POST", &self.region.url(), token))
+    }
+
+    fn request_with(&self, token: &str, proof: HeaderValue) -> Request {
+        Request::post_fhir(self.region.url(), "{}")
+            .header(header::AUTHORIZATION, dpop_scheme(token))
+            .header(DPOP, proof)
+    }
+
+    async fn send(&self, request: &Request) -> Answer {
+        self.region.house.http.send(request).await.unwrap()
+    }
+}
+
+fn dpop_scheme(token: &str) -> HeaderValue {
+    format!("DPoP {token}").try_into().unwrap()
+}
+
+fn challenge(answer: &Answer) -> &str {
+    answer
+        .headers
+        .get(header::WWW_AUTHENTICATE)
+        .map_or("", |value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn each_mistake_is_refused_with_its_challenge_and_one_audit_record() {
+    let region = Region::new().await;
+    let stranger = Stranger::new(&region);
+    let other = SigningKey::generate().unwrap();
+    let url = region.url();
+    let changed = |change: fn(&mut Claims)| {
+        let mut claims = stranger.claims();
+        change(&mut claims);
+        stranger.request(&region.anchor.sign(&claims))
+    };
+    let token = stranger.token();
+    let now = (region.house.clock)().seconds();
+    let old = dpop::prove(
+        &stranger.key,
+        "POST",
+        &url,
+        Some(&dpop::ath(&token)),
+        now - 61,
+        "old",
+    )
+    .unwrap();
+    let foreign = dpop::prove(
+        &other,
+        "POST",
+        &url,
+        Some(&dpop::ath(&token)),
+        now,
+        "foreign",
+    )
+    .unwrap();
+    let mut two_proofs = stranger.request(&token);
+    two_proofs
+        .headers
+        .append(DPOP, stranger.proof("POST", &url, &token));
+    let mut two_tokens = stranger.request(&token);
+    two_tokens
+        .headers
+        .append(header::AUTHORIZATION, dpop_scheme(&token));
+    let mut in_url = stranger.request(&token);
+    in_url.url = format!("{url}?access_token={token}");
+    let mut no_proof = stranger.request(&token);
+    no_proof.headers.remove(DPOP);
+    let bearer = Request::post_fhir(&url, "{}")
+        .header(
+            header::AUTHORIZATION,
+            format!("Bearer {token}").try_into().unwrap(),
+        )
+        .header(DPOP, stranger.proof("POST", &url, &token));
+
+    let (bad_token, bad_proof) = (
+        "DPoP error=\"invalid_token\"",
+        "DPoP error=\"invalid_dpop_proof\"",
+    );
+    let mistakes = [
+        ("Bearer", bearer, bad_token),
+        ("token in the URL", in_url, bad_token),
+        ("two Authorization headers", two_tokens, bad_token),
+        ("garbage", stranger.request("garbage"), bad_token),
+        (
+            "other audience",
+            changed(|claims| claims.aud.push('x')),
+            bad_token,
+        ),
+        (
+            "other issuer",
+            changed(|claims| claims.iss.push('x')),
+            bad_token,
+        ),
+        (
+            "expired",
+            changed(|claims| claims.exp = claims.iat - 11),
+            bad_token,
+        ),
+        (
+            "not valid yet",
+            changed(|claims| claims.nbf += 11),
+            bad_token,
+        ),
+        ("not bound", changed(|claims| claims.cnf = None), bad_token),
+        ("no proof", no_proof, bad_proof),
+        ("two proofs", two_proofs, bad_proof),
+        (
+            "proof for GET",
+            stranger.request_with(&token, stranger.proof("GET", &url, &token)),
+            bad_proof,
+        ),
+        (
+            "proof for another path",
+            stranger.request_with(&token, stranger.proof("POST", &region.hub, &token)),
+            bad_proof,
+        ),
+        (
+            "proof for another token",
+            stranger.request_with(&token, stranger.proof("POST", &url, "other")),
+            bad_proof,
+        ),
+        (
+            "old proof",
+            stranger.request_with(&token, old.try_into().unwrap()),
+            bad_proof,
+        ),
+        (
+            "another's key",
+            stranger.request_with(&token, foreign.try_into().unwrap()),
+            bad_proof,
+        ),
+    ];
+    for (n, (mistake, request, expected)) in mistakes.into_iter().enumerate() {
+        let answer = stranger.send(&request).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{mistake}");
+        assert!(
+            challenge(&answer).starts_with(expected),
+            "{mistake}: {}",
+            challenge(&answer)
+        );
+        assert!(
+            challenge(&answer).ends_with("algs=\"ES256 PS256 EdDSA\""),
+            "{mistake}"
+        );
+        assert!(
+            answer
+                .body
+                .starts_with(b"{\"resourceType\":\"OperationOutcome\""),
+            "{mistake}"
+        );
+        let outcomes = region.outcomes().await;
+        assert_eq!(outcomes.len(), n + 1, "{mistake}");
+        assert!(
+            matches!(outcomes[0], Outcome::Unauthenticated { .. }),
+            "{mistake}"
+        );
+    }
+    assert_eq!(
+        stranger.send(&stranger.request(&token)).await.status,
+        StatusCode::CREATED,
+        "the same, without a mistake"
+    );
+}
+
+#[tokio::test]
+async fn a_proof_names_the_base_itself_for_the_root_and_no_query() {
+    let region = Region::new().await;
+    let stranger = Stranger::new(&region);
+    for (asked, proven) in [
+        (region.hub.clone(), region.hub.clone()),
+        (format!("{}?_format=json", region.url()), region.url()),
+        (region.url(), region.url().replace("http://", "HTTP://")),
+    ] {
+        let token = stranger.token();
+        let mut request = stranger.request_with(&token, stranger.proof("POST", &proven, &token));
+        request.url = asked.clone();
+        assert_eq!(
+            stranger.send(&request).await.status,
+            StatusCode::CREATED,
+            "{asked}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_credentials_there_is_a_plain_challenge_and_only_a_count() {
+    let region = Region::new().await;
+    let stranger = Stranger::new(&region);
+    let nothing = Request::post_fhir(region.url(), "{}");
+    let basic = nothing.clone().header(
+        header::AUTHORIZATION,
+        HeaderValue::from_static("Basic eDp5"),
+    );
+    for request in [nothing, basic] {
+        let answer = stranger.send(&request).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(challenge(&answer), "DPoP algs=\"ES256 PS256 EdDSA\"");
+    }
+    assert_eq!(region.guard.without_credentials(), 2);
+    assert_eq!(region.outcomes().await, []);
+}
+
+#[tokio::test]
+async fn a_proof_counts_once_and_the_repeat_is_audited() {
+    let region = Region::new().await;
+    let stranger = Stranger::new(&region);
+    let request = stranger.request(&stranger.token());
+    assert_eq!(stranger.send(&request).await.status, StatusCode::CREATED);
+    let answer = stranger.send(&request).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert!(challenge(&answer).starts_with("DPoP error=\"invalid_dpop_proof\""));
+    let outcomes = region.outcomes().await;
+    assert!(matches!(
+        outcomes[..],
+        [Outcome::Unauthenticated { .. }, Outcome::Allowed]
+    ));
+}
+
+#[tokio::test]
+async fn unknown_keys_lead_to_one_fetch_in_thirty_seconds() {
+    let region = Region::new().await;
+    let stranger = Stranger::new(&region);
+    let fetches = || region.anchor.key_fetches.load(Ordering::SeqCst);
+    assert_eq!(
+        stranger
+            .send(&stranger.request(&stranger.token()))
+            .await
+            .status,
+        StatusCode::CREATED
+    );
+    assert_eq!(fetches(), 1);
+    // The flood: tokens of a key that nobody publishes.
+    let strangers_key = SigningKey::generate().unwrap();
+    let forged = trust::token::issue(&stranger.claims(), &strangers_key).unwrap();
+    for _ in 0..5 {
+        assert_eq!(
+            stranger.send(&stranger.request(&forged)).await.status,
+            StatusCode::UNAUTHORIZED
+        );
+    }
+    assert_eq!(fetches(), 1, "within 30 s of the first");
+    region.pass(31);
+    for _ in 0..5 {
+        assert_eq!(
+            stranger.send(&stranger.request(&forged)).await.status,
+            StatusCode::UNAUTHORIZED
+        );
+    }
+    assert_eq!(fetches(), 2);
+    // A new key of the anchor's works as soon as a fetch is allowed again.
+    region.anchor.rotate();
+    region.pass(31);
+    assert_eq!(
+        stranger
+            .send(&stranger.request(&stranger.token()))
+            .await
+            .status,
+        StatusCode::CREATED
+    );
+    assert_eq!(fetches(), 3);
+}
+
+#[tokio::test]
+async fn garbage_never_replaces_the_keys_and_the_last_good_ones_last_a_day() {
+    let region = Region::new().await;
+    let stranger = Stranger::new(&region);
+    let try_now = async || {
+        stranger
+            .send(&stranger.request(&stranger.token()))
+            .await
+            .status
+    };
+    assert_eq!(try_now().await, StatusCode::CREATED);
+    for (broken, seconds) in [(Jwks::Garbage, 3600), (Jwks::Failing, 22 * 3600)] {
+        *region.anchor.jwks.lock().unwrap() = broken;
+        region.pass(seconds);
+        assert_eq!(try_now().await, StatusCode::CREATED);
+    }
+    region.pass(3600);
+    assert_eq!(try_now().await, StatusCode::SERVICE_UNAVAILABLE);
+    *region.anchor.jwks.lock().unwrap() = Jwks::Good;
+    region.pass(31);
+    assert_eq!(try_now().await, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_key_that_the_anchor_removed_stops_working_within_a_minute() {
+    let region = Region::new().await;
+    let stranger = Stranger::new(&region);
+    let token = stranger.token();
+    assert_eq!(
+        stranger.send(&stranger.request(&token)).await.status,
+        StatusCode::CREATED
+    );
+    region.anchor.rotate();
+    region.pass(60);
+    assert_eq!(
+        stranger.send(&stranger.request(&token)).await.status,
+        StatusCode::UNAUTHORIZED
+    );
+}
