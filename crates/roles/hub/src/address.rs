@@ -1,0 +1,50 @@
+//! Whose reading is it? (CONTRACT section 5, "Owner of a reading")
+//!
+//! The sender's registration names one organisation. What the reading itself says, the first of `performer[organization]`,
+//! a Bundle tag with an organisation number, must agree with it; otherwise the entry is quarantined with the reason.
+//! Assignments of patients and devices to organisations, which would come first, are not there yet.
+
+use crate::State;
+use fhir::ids::OrganisationNumber;
+use fhir::index::Index;
+use fhir::json::Node;
+use fhir::systems;
+
+/// Why no owner was found; safe to show to the sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unaddressed {
+    /// The sender's client is not registered for an organisation that this hub serves.
+    #[error("the sender is not registered for an organisation that this hub delivers to")]
+    NoRegistration,
+    /// The reading names an organisation that nobody here knows.
+    #[error("the organisation named is not known here")]
+    Unknown,
+    /// The reading names an organisation outside the sender's registration.
+    #[error("the organisation named is not one that the sender is registered to send for")]
+    Foreign,
+}
+
+/// The organisation responsible for a reading, and that it has somewhere to go.
+pub fn owner(state: &State, sender: Option<OrganisationNumber>, index: &Index, bundle: Option<Node<'_>>) -> Result<OrganisationNumber, Unaddressed> {
+    let register = &state.config.register;
+    let registered = sender.and_then(|orgnr| register.controller(&orgnr)).ok_or(Unaddressed::NoRegistration)?;
+    let performer = index.organisations.first().map(|(system, value)| (system.as_str(), value.clone()));
+    let named = performer.or_else(|| bundle.and_then(tagged).map(|value| (systems::ORGNR, value)));
+    if let Some((system, value)) = named {
+        let controller = register.controller_of(system, &value).ok_or(Unaddressed::Unknown)?;
+        if controller != registered {
+            return Err(Unaddressed::Foreign);
+        }
+    }
+    let served = state.destinations.iter().any(|d| d.orgnr == registered);
+    if served { Ok(registered) } else { Err(Unaddressed::NoRegistration) }
+}
+
+/// An organisation number among a Bundle's tags.
+fn tagged(bundle: Node<'_>) -> Option<String> {
+    let tags = bundle.path(&["meta", "tag"])?;
+    tags.items().find_map(|tag| {
+        let ours = tag.text("system").is_some_and(|system| systems::canonical(&system) == systems::ORGNR);
+        if ours { tag.text("code").map(|code| code.into_owned()) } else { None }
+    })
+}

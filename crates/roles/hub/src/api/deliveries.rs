@@ -1,0 +1,110 @@
+//! What became of what was sent: delivery state per receiver, per entry, and what was kept aside. A sender sees the
+//! organisation it is registered to send for, and its own quarantine.
+
+use crate::{Destination, State, quarantine};
+use axum::extract::{self, Path, Request};
+use axum::response::Response;
+use fhir::ids::OrganisationNumber;
+use fhir::resource::ResourceType;
+use http::StatusCode;
+use std::sync::Arc;
+use store::DeliveryState as Stands;
+use trust::{Ask, Interaction};
+use wire::contract::hub::{Deliveries, Delivery, DeliveryState, Progress, ReceiverState};
+use wire::outcome::{Problem, json_response};
+use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
+
+/// `GET {hub}/deliveries`.
+pub async fn all(extract::State(state): extract::State<Arc<State>>, ids: RequestIds, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let visit = state.desk.receive(&parts, ids, Interaction::Deliveries).await?;
+    match receivers(&state, &visit).await {
+        Ok(response) => Ok(response),
+        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
+    }
+}
+
+/// `GET {hub}/deliveries/{key}`.
+pub async fn one(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(key): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let visit = state.desk.receive(&parts, ids, Interaction::Deliveries).await?;
+    match entry(&state, &visit, key).await {
+        Ok(response) => Ok(response),
+        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
+    }
+}
+
+/// `GET {hub}/quarantine`.
+pub async fn quarantine(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let visit = state.desk.receive(&parts, ids, Interaction::Deliveries).await?;
+    match kept_aside(&state, &visit).await {
+        Ok(response) => Ok(response),
+        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
+    }
+}
+
+async fn receivers(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
+    let permit = visit.permit(&Ask::of(Interaction::Deliveries, ResourceType::OBSERVATION))?;
+    let mut receivers = Vec::new();
+    for destination in theirs(state, visit) {
+        let stands = state.desk.store.outbox_state(&destination.name).await?;
+        receivers.push(ReceiverState {
+            receiver: destination.name.clone(),
+            orgnr: destination.orgnr.as_str().to_owned(),
+            kind: destination.kind,
+            pending: stands.pending,
+            oldest: stands.oldest,
+            dead: stands.dead,
+        });
+    }
+    visit.write(visit.record().permitted(&permit)).await?;
+    Ok(json_response(StatusCode::OK, &Deliveries { receivers }))
+}
+
+async fn entry(state: &State, visit: &Visit<'_>, key: String) -> Result<Response, End> {
+    let permit = visit.permit(&Ask::of(Interaction::Deliveries, ResourceType::OBSERVATION))?;
+    let mut receivers = Vec::new();
+    for delivery in state.desk.store.outbox_by_key(&key).await? {
+        let Some(destination) = theirs(state, visit).find(|d| d.name == delivery.receiver) else { continue };
+        receivers.push(DeliveryState {
+            receiver: delivery.receiver,
+            kind: destination.kind,
+            state: match delivery.state {
+                Stands::Pending => Progress::Pending,
+                Stands::Delivered => Progress::Delivered,
+                Stands::Dead => Progress::Dead,
+            },
+            attempts: delivery.attempts,
+            reason: delivery.reason,
+        });
+    }
+    if receivers.is_empty() {
+        return Err(Problem::not_found().into());
+    }
+    visit.write(visit.record().permitted(&permit)).await?;
+    Ok(json_response(StatusCode::OK, &Delivery { key, receivers }))
+}
+
+async fn kept_aside(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
+    let permit = visit.permit(&Ask::of(Interaction::Deliveries, ResourceType::OBSERVATION))?;
+    let kept = quarantine::of(state, &visit.caller().client_id).await?;
+    visit.write(visit.record().permitted(&permit)).await?;
+    Ok(json_response(StatusCode::OK, &kept))
+}
+
+/// The receivers of the organisation that the caller sends for.
+fn theirs<'a>(state: &'a State, visit: &Visit<'_>) -> impl Iterator<Item = &'a Destination> {
+    let organisation: Option<OrganisationNumber> = visit.caller().organisation.and_then(|o| state.config.register.controller(&o));
+    state.destinations.iter().filter(move |d| Some(d.orgnr) == organisation)
+}

@@ -1,0 +1,5 @@
+//! The hub's interactions.
+
+pub mod deliveries;
+pub mod metadata;
+pub mod receive;

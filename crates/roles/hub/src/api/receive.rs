@@ -1,0 +1,265 @@
+//! Readings from home systems: a Bundle (`collection` or `batch`, each entry alone) or a single Observation (CONTRACT section 6).
+//!
+//! What is acknowledged is durable: the new entries of one bundle, their ledger and outbox rows, the audit record and the used
+//! proof become durable in one commit a patient. If somebody sent the same reading in the meantime, it is looked at again.
+
+use crate::State;
+use crate::intake::{self, Accepted, Taken};
+use crate::quarantine;
+use axum::body::Body;
+use axum::extract::{self, Request};
+use axum::response::Response;
+use fhir::bundle::{BatchResponseWriter, BundleType, Entry, EntryResponse, entries};
+use fhir::json::{Json, Limits, Node};
+use fhir::ids::PersonIdentifier;
+use fhir::outcome::{IssueCode, OperationOutcome};
+use fhir::resource::ResourceType;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode, header};
+use std::sync::Arc;
+use store::{Change, LedgerWrite, StoreError};
+use trust::{Ask, Category, Interaction, Permit};
+use wire::outcome::{Problem, fhir_response};
+use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
+
+/// Most entries in a bundle (threats-and-faults.md section 4).
+const MAX_ENTRIES: usize = 500;
+/// How often an entry is looked at again when the same reading arrives at the same time.
+const TRIES: usize = 5;
+
+/// `POST {hub}/fhir/Observation`.
+pub async fn observation(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let visit = state.desk.receive(&parts, ids, Interaction::Create).await?;
+    match single(&state, &visit, &parts, body).await {
+        Ok(response) => Ok(response),
+        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
+    }
+}
+
+async fn single(state: &State, visit: &Visit<'_>, parts: &Parts, body: Body) -> Result<Response, End> {
+    let permit = visit.permit(&Ask::of(Interaction::Create, ResourceType::OBSERVATION))?;
+    let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
+    let json = Json::parse(bytes, Limits::RESOURCE)?;
+    let sent = [Sent { node: json.root(), bundle: None }];
+    let mut answers = take_all(state, visit, &permit, &json, &sent).await?;
+    let answer = answers.pop().unwrap_or_else(|| Err(Problem::bug("an entry was not answered")));
+    // The record of a refused entry is written; only the words are left.
+    let (key, status) = answer.map_err(End::Audited)?;
+    let mut response = fhir_response(status, "");
+    if let Ok(value) = HeaderValue::try_from(location(&key)) {
+        response.headers_mut().insert(header::LOCATION, value);
+    }
+    Ok(response)
+}
+
+/// `POST {hub}/fhir`.
+pub async fn bundle(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let mut visit = state.desk.receive(&parts, ids, Interaction::Batch).await?;
+    match many(&state, &mut visit, &parts, body).await {
+        Ok(response) => Ok(response),
+        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
+    }
+}
+
+async fn many(state: &State, visit: &mut Visit<'_>, parts: &Parts, body: Body) -> Result<Response, End> {
+    let permit = visit.permit(&Ask::of(Interaction::Batch, ResourceType::BUNDLE))?;
+    let bytes = wire::body::fhir_json(&parts.headers, body, Limits::BUNDLE.bytes).await?;
+    let json = Json::parse(bytes, Limits::BUNDLE)?;
+    let root = json.root();
+    match BundleType::of(root).map_err(|issue| Problem::invalid_all(vec![issue]))? {
+        BundleType::Collection | BundleType::Batch => {}
+        other => {
+            let words = format!("a {} is not taken here yet; send collection or batch, whose entries are each taken alone", other.code());
+            return Err(Problem::not_supported("Bundle.type", words).into());
+        }
+    }
+    let all: Vec<Entry<'_>> = entries(root).collect();
+    if all.len() > MAX_ENTRIES {
+        let words = format!("more than {MAX_ENTRIES} entries; send several bundles");
+        return Err(Problem::invalid(IssueCode::TooLong, "Bundle.entry", words).into());
+    }
+    visit.asked(&format!("Bundle of {} entries", all.len()));
+    let sent: Vec<Sent<'_>> = all.iter().map(|e| Sent { node: e.resource.unwrap_or(e.node), bundle: Some(root) }).collect();
+    let answers = take_all(state, visit, &permit, &json, &sent).await?;
+    let mut writer = BatchResponseWriter::default();
+    for (entry, answer) in all.iter().zip(answers) {
+        respond(&mut writer, entry, answer);
+    }
+    Ok(fhir_response(StatusCode::OK, writer.finish()))
+}
+
+/// One reading as sent.
+struct Sent<'a> {
+    node: Node<'a>,
+    bundle: Option<Node<'a>>,
+}
+
+/// The key of an acknowledged entry and its status, or what is wrong with it.
+type Answer = Result<(String, StatusCode), Problem>;
+
+/// One patient's new entries of a request.
+struct Group {
+    patient: PersonIdentifier,
+    change: Change,
+    entries: Vec<(usize, Accepted)>,
+}
+
+/// Takes every entry, makes what can be acknowledged durable, and answers in order.
+async fn take_all(state: &State, visit: &Visit<'_>, permit: &Permit, json: &Json, sent: &[Sent<'_>]) -> Result<Vec<Answer>, End> {
+    let sender = visit.caller().organisation;
+    let mut answers: Vec<Option<Answer>> = Vec::with_capacity(sent.len());
+    let mut groups: Vec<Group> = Vec::new();
+    let mut aside = Vec::new();
+    for (at, one) in sent.iter().enumerate() {
+        match intake::take(state, sender, json, one.node, one.bundle).await {
+            Ok(accepted) => {
+                add(&mut groups, at, accepted);
+                answers.push(None);
+            }
+            Err(refused) => {
+                aside.extend(quarantine::keep(state, visit, &refused, one.node));
+                answers.push(Some(Err(refused.problem)));
+            }
+        }
+    }
+    let proven = commit_all(visit, permit, groups, aside, &mut answers).await?;
+    if !proven {
+        visit.write(visit.record().permitted(permit)).await?;
+    }
+    let mut done = Vec::with_capacity(sent.len());
+    for (one, answer) in sent.iter().zip(answers) {
+        done.push(match answer {
+            Some(answer) => answer,
+            None => alone(state, visit, permit, json, one).await?,
+        });
+    }
+    Ok(done)
+}
+
+/// Puts an entry with its patient's others. The same reading twice in one request waits until the first is durable.
+fn add(groups: &mut Vec<Group>, at: usize, mut accepted: Accepted) {
+    let group = match groups.iter().position(|g| g.patient == accepted.patient) {
+        Some(found) => &mut groups[found],
+        None => {
+            groups.push(Group { patient: accepted.patient.clone(), change: Change::default(), entries: Vec::new() });
+            let last = groups.len() - 1;
+            &mut groups[last]
+        }
+    };
+    let twice = accepted.change.ledger.iter().any(|w| group.change.ledger.iter().any(|known| known.key == w.key));
+    if twice {
+        return;
+    }
+    group.change.ledger.append(&mut accepted.change.ledger);
+    group.change.outbox.append(&mut accepted.change.outbox);
+    group.entries.push((at, accepted));
+}
+
+/// Makes the groups durable. Whether the request's proof and record were written with them: so it is for one patient and
+/// nothing kept aside, the common request, in one commit; otherwise the request has a record of its own, first.
+async fn commit_all(
+    visit: &Visit<'_>,
+    permit: &Permit,
+    groups: Vec<Group>,
+    aside: Vec<LedgerWrite>,
+    answers: &mut [Option<Answer>],
+) -> Result<bool, End> {
+    let record = visit.record().permitted(permit);
+    let together = groups.len() == 1 && aside.is_empty();
+    if !together {
+        let own = if groups.is_empty() { record.clone().failed(Category::Invalid) } else { record.clone() };
+        let mut change = visit.change(own);
+        change.ledger = aside;
+        visit.commit(change).await?;
+    }
+    for group in groups {
+        let audit = record.clone().about(Some(group.patient));
+        let proof = visit.change(audit);
+        let change = Change { audit: proof.audit, replays: if together { proof.replays } else { Vec::new() }, ..group.change };
+        match visit.commit(change).await {
+            Ok(_) => acknowledge(group.entries, answers),
+            // Somebody else took one of them in meanwhile: nothing of the group was written, each is looked at again.
+            Err(End::Problem(problem)) if problem.status() == StatusCode::CONFLICT => return Ok(!together),
+            Err(end) => return Err(end),
+        }
+    }
+    Ok(true)
+}
+
+fn acknowledge(entries: Vec<(usize, Accepted)>, answers: &mut [Option<Answer>]) {
+    for (at, one) in entries {
+        if let Some(answer) = answers.get_mut(at) {
+            *answer = Some(Ok((one.key, status(one.fate))));
+        }
+    }
+}
+
+fn status(fate: Taken) -> StatusCode {
+    match fate {
+        Taken::New => StatusCode::CREATED,
+        Taken::Before => StatusCode::OK,
+    }
+}
+
+/// Looks at one entry again and takes it by itself, against whatever is durable now.
+async fn alone(state: &State, visit: &Visit<'_>, permit: &Permit, json: &Json, one: &Sent<'_>) -> Result<Answer, End> {
+    for _ in 0..TRIES {
+        let accepted = match intake::take(state, visit.caller().organisation, json, one.node, one.bundle).await {
+            Ok(accepted) => accepted,
+            Err(refused) => {
+                let ledger: Vec<LedgerWrite> = quarantine::keep(state, visit, &refused, one.node).into_iter().collect();
+                let audit = Some(visit.record().failed(Category::Conflict));
+                state.desk.store.commit(Change { ledger, audit, ..Change::default() }).await?;
+                return Ok(Err(refused.problem));
+            }
+        };
+        if accepted.fate == Taken::Before {
+            return Ok(Ok((accepted.key, StatusCode::OK)));
+        }
+        let audit = Some(visit.record().permitted(permit).about(Some(accepted.patient)));
+        match state.desk.store.commit(Change { audit, ..accepted.change }).await {
+            Ok(_) => return Ok(Ok((accepted.key, StatusCode::CREATED))),
+            Err(StoreError::LedgerMismatch { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Err(Problem::unavailable(1, "the same reading is arriving many times at once; try again")))
+}
+
+/// Where an entry's delivery is asked for.
+fn location(key: &str) -> String {
+    format!("Observation/{key}")
+}
+
+fn respond(writer: &mut BatchResponseWriter, entry: &Entry<'_>, answer: Answer) {
+    let full_url = entry.full_url();
+    match answer {
+        Ok((key, status)) => writer.entry(&EntryResponse {
+            full_url: full_url.as_deref(),
+            status: &status.to_string(),
+            location: Some(&location(&key)),
+            ..EntryResponse::default()
+        }),
+        Err(problem) => {
+            let problem = problem.within(&format!("{}.resource", entry.expression()));
+            let outcome = OperationOutcome::new(problem.issues().to_vec());
+            writer.entry(&EntryResponse {
+                full_url: full_url.as_deref(),
+                status: &problem.status().to_string(),
+                outcome: Some(&outcome),
+                ..EntryResponse::default()
+            });
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! From the outbox to a receiver: one batch Bundle for one organisation, answered entry by entry.
+//!
+//! The readings go out byte for byte as they were sent. The Bundle's tag names the responsible organisation; each entry's
+//! fullUrl is its key at the hub, the same at every try.
+
+use crate::{Destination, State};
+use bytes::Bytes;
+use fhir::bundle::entries;
+use fhir::json::{Json, Limits, quote};
+use fhir::systems;
+use std::sync::Arc;
+use store::Due;
+use wire::Worker;
+use wire::client::Request;
+use wire::contract::sharing::DELIVER_SCOPE;
+use wire::courier::{self, Deliver, Fate};
+
+/// One courier a destination.
+pub fn workers(state: &Arc<State>) -> Vec<Worker> {
+    (0..state.destinations.len())
+        .map(|at| {
+            let state = state.clone();
+            Worker::new("deliver", async move {
+                let (store, house) = (state.desk.store.clone(), state.house.clone());
+                let Some(receiver) = state.destinations.get(at).map(|d| d.name.clone()) else { return };
+                courier::run(store, receiver, Delivering { state, at }, &house).await;
+            })
+        })
+        .collect()
+}
+
+struct Delivering {
+    state: Arc<State>,
+    at: usize,
+}
+
+impl Deliver for Delivering {
+    async fn deliver(&self, batch: &[Due]) -> Vec<Fate> {
+        let Some(destination) = self.state.destinations.get(self.at) else { return Vec::new() };
+        let request = Request::post_fhir(destination.fhir.clone(), bundle(destination, batch)).request_id((self.state.house.ids)());
+        match self.state.party.send(&destination.fhir, DELIVER_SCOPE, request).await {
+            Ok(answer) if answer.status.is_success() => fates(answer.body, batch.len()),
+            Ok(answer) => {
+                let reason = format!("the receiver answered {}", answer.status);
+                let fate = match answer.retry_after() {
+                    Some(pause) => Fate::RetryAfter(pause, reason),
+                    None => Fate::Retry(reason),
+                };
+                vec![fate; batch.len()]
+            }
+            Err(error) => vec![Fate::of_peer_error(&error); batch.len()],
+        }
+    }
+}
+
+fn bundle(destination: &Destination, batch: &[Due]) -> Vec<u8> {
+    let size: usize = batch.iter().map(|due| due.body.len() + 160).sum();
+    let mut out = Vec::with_capacity(size + 256);
+    out.extend_from_slice(b"{\"resourceType\":\"Bundle\",\"meta\":{\"tag\":[{\"system\":");
+    out.extend_from_slice(quote(systems::ORGNR).as_bytes());
+    out.extend_from_slice(b",\"code\":");
+    out.extend_from_slice(quote(destination.orgnr.as_str()).as_bytes());
+    out.extend_from_slice(b"}]},\"type\":\"batch\",\"entry\":[");
+    for (i, due) in batch.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"fullUrl\":");
+        out.extend_from_slice(quote(&format!("urn:uuid:{}", due.key)).as_bytes());
+        out.extend_from_slice(b",\"resource\":");
+        out.extend_from_slice(&due.body);
+        out.extend_from_slice(b",\"request\":{\"method\":\"POST\",\"url\":\"Observation\"}}");
+    }
+    out.extend_from_slice(b"]}");
+    out
+}
+
+/// Reads a batch-response: one fate an entry, in order. An answer that cannot be read is no acknowledgement.
+fn fates(body: Bytes, sent: usize) -> Vec<Fate> {
+    let unreadable = || vec![Fate::Retry("the receiver's answer could not be read".into()); sent];
+    let Ok(json) = Json::parse(body, Limits::BUNDLE) else { return unreadable() };
+    let fates: Vec<Fate> = entries(json.root())
+        .map(|entry| match entry.response_status() {
+            Some(status) => Fate::of_status(status, format!("the receiver answered {status}{}", first_words(&entry))),
+            None => Fate::Retry("the receiver's answer names no status".into()),
+        })
+        .collect();
+    if fates.len() == sent { fates } else { unreadable() }
+}
+
+/// What the receiver found first: issue code and place, which hold nothing about a person.
+fn first_words(entry: &fhir::bundle::Entry<'_>) -> String {
+    let Some(outcome) = entry.response_outcome() else { return String::new() };
+    let Some(issue) = outcome.issues.first() else { return String::new() };
+    format!(": {} at {}", issue.code.code(), issue.expression.join(", "))
+}

@@ -1,0 +1,164 @@
+//! One entry's way in: checked, addressed, known or new. Nothing here waits on the network.
+//!
+//! What makes a resend harmless is the ledger `reading`: under a keyed hash of the reading's identity it keeps the content's
+//! digest and the first answer, also after the clinical body is delivered and gone.
+
+use crate::State;
+use crate::address;
+use bytes::Bytes;
+use fhir::check::{Fate, Rules, UnknownCodes, fate};
+use fhir::ids::{OrganisationNumber, PersonIdentifier};
+use fhir::index::{Coding, Subject};
+use fhir::json::{Json, Node};
+use fhir::outcome::{Issue, IssueCode};
+use fhir::resource::{Checked, InformationService, ResourceType};
+use serde::{Deserialize, Serialize};
+use store::{Change, Expect, LedgerWrite, OutboxEntry};
+use wire::outcome::Problem;
+
+/// Ledger of readings that were taken in.
+pub const READINGS: &str = "reading";
+/// Outbox topic of readings.
+pub const TOPIC: &str = "observation";
+
+/// What the ledger remembers of a reading: nothing clinical.
+#[derive(Serialize, Deserialize)]
+struct Known {
+    key: String,
+    digest: [u8; 32],
+}
+
+/// An entry that can be acknowledged.
+pub struct Accepted {
+    /// Its id at the hub, by which its delivery is asked for.
+    pub key: String,
+    /// Taken in now, or already before with the same content.
+    pub fate: Taken,
+    /// Whose.
+    pub patient: PersonIdentifier,
+    /// What must become durable; empty for a resend.
+    pub change: Change,
+}
+
+/// Whether an entry is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// New, or a correction.
+    New,
+    /// Known with the same content.
+    Before,
+}
+
+/// An entry that is not acknowledged.
+pub struct Refused {
+    /// What the sender is told.
+    pub problem: Problem,
+    /// The reason's code when it is kept aside; `None` when it is not a reading at all.
+    pub quarantine: Option<&'static str>,
+}
+
+impl Refused {
+    fn quarantined(reason: &'static str, issue: Issue) -> Refused {
+        let coding = Coding::new(format!("{}/CodeSystem/quarantine", wire::contract::CANONICAL), reason);
+        Refused { problem: Problem::unprocessable(vec![issue.with_details(Some(coding), None)]), quarantine: Some(reason) }
+    }
+}
+
+/// Checks one entry and says what must become durable for it. `sender` is the client's organisation.
+pub async fn take(
+    state: &State,
+    sender: Option<OrganisationNumber>,
+    json: &Json,
+    node: Node<'_>,
+    bundle: Option<Node<'_>>,
+) -> Result<Accepted, Refused> {
+    let checked = checked(state, json, node)?;
+    let index = checked.index();
+    let patient = match &index.subject {
+        Some(Subject::Person(person)) => person.clone(),
+        _ => {
+            return Err(Refused {
+                problem: Problem::unprocessable(vec![Issue::error(
+                    IssueCode::Required,
+                    "Observation.subject.identifier",
+                    "the hub finds the patient by subject.identifier; a reference to a Patient of the sender says nothing here",
+                )]),
+                quarantine: None,
+            });
+        }
+    };
+    if state.config.synthetic_only && !patient.is_synthetic() {
+        let issue = Issue::error(IssueCode::BusinessRule, "Observation.subject.identifier.value", "this is a demo: only numbers marked synthetic are taken in");
+        return Err(Refused::quarantined("not-synthetic", issue));
+    }
+    let owner = address::owner(state, sender, index, bundle)
+        .map_err(|why| Refused::quarantined("organisation", Issue::error(IssueCode::BusinessRule, "Observation.performer", why.to_string())))?;
+    remember(state, &checked, patient, owner).await
+}
+
+fn checked(state: &State, json: &Json, node: Node<'_>) -> Result<Checked, Refused> {
+    let rules = Rules {
+        person_numbers: state.config.person_numbers,
+        zone: state.config.zone.clone(),
+        unknown_codes: UnknownCodes::Refuse,
+        now: Some((state.house.clock)()),
+    };
+    let found = ResourceType::of(node).map_err(|issue| Refused { problem: Problem::unprocessable(vec![issue]), quarantine: None })?;
+    if found != ResourceType::OBSERVATION {
+        let issue = Issue::error(IssueCode::NotSupported, "resourceType", "the hub takes Observation here");
+        return Err(Refused { problem: Problem::unprocessable(vec![issue]), quarantine: None });
+    }
+    fhir::check::check(json, node, &rules).map_err(|issues| {
+        let quarantine = (fate(&issues) == Fate::Quarantine).then_some("in-doubt");
+        Refused { problem: Problem::unprocessable(issues), quarantine }
+    })
+}
+
+/// Looks the reading up by its identity and prepares the ledger and outbox writes of a new one.
+async fn remember(state: &State, checked: &Checked, patient: PersonIdentifier, owner: OrganisationNumber) -> Result<Accepted, Refused> {
+    let identity = checked.identity();
+    let ledger_key = ledger_key(state, &identity.key);
+    let unavailable = |error: store::StoreError| Refused { problem: error.into(), quarantine: None };
+    let entry = state.desk.store.ledger_get(READINGS, &ledger_key).await.map_err(unavailable)?;
+    let known: Option<(Known, u64)> = entry.and_then(|e| Some((serde_json::from_slice(&e.value).ok()?, e.version)));
+    let expect = match known {
+        Some((known, _)) if known.digest == identity.digest => {
+            return Ok(Accepted { key: known.key, fate: Taken::Before, patient, change: Change::default() });
+        }
+        Some((_, version)) if identity.correction => Expect::Version(version),
+        Some(_) => {
+            let issue = Issue::error(
+                IssueCode::Duplicate,
+                "Observation.identifier",
+                "this reading was taken in before with other content; send a correction with status corrected, amended or entered-in-error",
+            );
+            return Err(Refused::quarantined("conflict", issue));
+        }
+        None => Expect::Absent,
+    };
+    let key = (state.house.ids)().to_string();
+    let known = Known { key: key.clone(), digest: identity.digest };
+    let value = serde_json::to_vec(&known).map_err(|_| Refused { problem: Problem::bug("a ledger entry cannot be written"), quarantine: None })?;
+    let receivers = state.destinations_of(owner, InformationService::MEASUREMENTS).map(|d| d.name.clone()).collect();
+    let change = Change {
+        ledger: vec![LedgerWrite { ledger: READINGS, key: ledger_key, value: Some(value), expect }],
+        outbox: vec![OutboxEntry { topic: TOPIC, receivers, partition: partition(&patient), key: key.clone(), body: body(checked) }],
+        ..Change::default()
+    };
+    Ok(Accepted { key, fate: Taken::New, patient, change })
+}
+
+/// The ledger's key of a reading: a keyed hash, since an identity holds the person's number.
+pub fn ledger_key(state: &State, identity: &[u8]) -> Vec<u8> {
+    state.desk.store.keyed("reading", identity).to_vec()
+}
+
+/// Entries of one patient are delivered in order; the store keeps a keyed hash of this only.
+fn partition(patient: &PersonIdentifier) -> String {
+    format!("{}|{}", patient.system(), patient.value().expose())
+}
+
+/// What is delivered: the sender's own bytes.
+fn body(checked: &Checked) -> Bytes {
+    checked.body().clone()
+}

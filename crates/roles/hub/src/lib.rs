@@ -1,0 +1,190 @@
+//! The welfare technology hub (velferdsteknologisk knutepunkt): takes measurements from home systems, checks them, knows a
+//! resend, finds the responsible organisation and delivers to its record system and its sharing service.
+//!
+//! It must never lose an acknowledged reading, never interpret one, and hold no clinical data longer than delivery needs.
+//!
+//! A reading's way: `api/receive.rs` → [`intake`] (checked, addressed, known or new) → the hub's outbox → [`deliver`].
+
+mod address;
+mod api;
+mod deliver;
+mod intake;
+mod quarantine;
+
+use axum::Router;
+use fhir::ids::{OrganisationNumber, PersonNumbers};
+use fhir::resource::InformationService;
+use fhir::time::Zone;
+use std::path::PathBuf;
+use std::sync::Arc;
+use store::Store;
+use trust::organisation::Register;
+use trust::{Facts, Party};
+use url::Url;
+use wire::contract::hub::ReceiverKind;
+use wire::protect::{Guard, GuardConfig};
+use wire::route::{Access, RouteRow, Routes};
+use wire::visit::Desk;
+use wire::{House, Worker};
+
+/// What the hub needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Base URL; `/fhir` is appended.
+    pub base: Url,
+    /// The organisation that runs the hub (a data processor).
+    pub operator: OrganisationNumber,
+    /// Issuer of tokens.
+    pub issuer: String,
+    /// The hub's own client file, with which it delivers.
+    pub client_file: PathBuf,
+    /// Organisations and their sub-units.
+    pub register: Register,
+    /// Zone in which a date without time counts.
+    pub zone: Zone,
+    /// How strictly person numbers are checked.
+    pub person_numbers: PersonNumbers,
+    /// Demo: numbers not marked synthetic are quarantined.
+    pub synthetic_only: bool,
+    /// Days that delivery state is kept after delivery.
+    pub replay_days: u32,
+    /// Responsible organisations and where their readings go.
+    pub receivers: Vec<Receiver>,
+}
+
+/// A responsible organisation's two receivers.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    /// The organisation.
+    pub orgnr: OrganisationNumber,
+    /// Its record system's base; `/fhir` is appended.
+    pub record_system: Option<Url>,
+    /// What its record system takes.
+    pub record_system_kinds: Vec<InformationService>,
+    /// Its sharing service's whole FHIR base; for a member of a shared register, the register's.
+    pub sharing: Option<Url>,
+}
+
+/// Why the hub cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its store.
+    #[error("the store: {0}")]
+    Store(#[from] store::StoreError),
+    /// Its client file.
+    #[error("the client file: {0}")]
+    Client(#[from] wire::client::PartyError),
+}
+
+/// One place that readings are delivered to.
+struct Destination {
+    /// Name in the outbox: `310001007/sharing`.
+    name: String,
+    kind: ReceiverKind,
+    orgnr: OrganisationNumber,
+    /// Whole FHIR base, also the audience.
+    fhir: String,
+    kinds: Vec<InformationService>,
+}
+
+/// The opened hub.
+pub struct State {
+    config: Config,
+    house: House,
+    desk: Desk,
+    party: wire::client::Party,
+    destinations: Vec<Destination>,
+}
+
+impl State {
+    /// The hub's own store.
+    pub fn store(&self) -> &Store {
+        &self.desk.store
+    }
+
+    /// Where an organisation's readings of a kind go.
+    fn destinations_of(&self, orgnr: OrganisationNumber, kind: InformationService) -> impl Iterator<Item = &Destination> {
+        self.destinations.iter().filter(move |d| d.orgnr == orgnr && d.kinds.contains(&kind))
+    }
+}
+
+const SEND: Access = Access::Token { scope: "system/Observation.c" };
+
+/// The hub's routes, relative to its base.
+pub const ROUTES: &[RouteRow] = &[
+    RouteRow { method: "GET", path: "/fhir/metadata", access: Access::Public },
+    RouteRow { method: "GET", path: "/openapi.json", access: Access::Public },
+    RouteRow { method: "POST", path: "/fhir", access: SEND },
+    RouteRow { method: "POST", path: "/fhir/Observation", access: SEND },
+    RouteRow { method: "GET", path: "/deliveries", access: SEND },
+    RouteRow { method: "GET", path: "/deliveries/{key}", access: SEND },
+    RouteRow { method: "GET", path: "/quarantine", access: SEND },
+];
+
+/// Opens the hub's store and its ways to the receivers.
+pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError> {
+    let options = store::Options { keep_delivered_seconds: i64::from(config.replay_days) * 24 * 3600, ..store::Options::default() };
+    let store = Store::open_with(&house.data, "hub", house.surroundings(), options)?;
+    let base = config.base.as_str().trim_end_matches('/').to_owned();
+    let audience = format!("{base}{}", wire::contract::hub::FHIR);
+    let guard = Guard::new(
+        GuardConfig {
+            issuer: config.issuer.clone(),
+            jwks_url: format!("{}{}", config.issuer, wire::contract::anchor::JWKS),
+            audience: audience.clone(),
+            base,
+        },
+        store.clone(),
+        &house,
+    );
+    let facts = Facts {
+        party: Party::Hub,
+        owner: config.operator,
+        members: Vec::new().into(),
+        audience: audience.into(),
+        register: Arc::new(config.register.clone()),
+        now: (house.clock)(),
+    };
+    let party = wire::client::Party::from_file(&config.client_file, house.http.clone(), house.clock.clone(), house.ids.clone())?;
+    let destinations = config.receivers.iter().flat_map(destinations).collect();
+    let desk = Desk { guard, facts, store, clock: house.clock.clone() };
+    Ok(Arc::new(State { config, house, desk, party, destinations }))
+}
+
+fn destinations(receiver: &Receiver) -> Vec<Destination> {
+    let trimmed = |url: &Url| url.as_str().trim_end_matches('/').to_owned();
+    let record_system = receiver.record_system.as_ref().map(|base| Destination {
+        name: format!("{}/record-system", receiver.orgnr.as_str()),
+        kind: ReceiverKind::RecordSystem,
+        orgnr: receiver.orgnr,
+        fhir: format!("{}{}", trimmed(base), wire::contract::record_system::FHIR),
+        kinds: receiver.record_system_kinds.clone(),
+    });
+    let sharing = receiver.sharing.as_ref().map(|fhir| Destination {
+        name: format!("{}/sharing", receiver.orgnr.as_str()),
+        kind: ReceiverKind::Sharing,
+        orgnr: receiver.orgnr,
+        fhir: trimmed(fhir),
+        kinds: InformationService::ALL.to_vec(),
+    });
+    record_system.into_iter().chain(sharing).collect()
+}
+
+/// Every route of the table with its handler.
+pub fn routes(state: Arc<State>) -> Router {
+    let ids = state.house.ids.clone();
+    Routes::of(ROUTES)
+        .on("GET", "/fhir/metadata", api::metadata::metadata)
+        .on("GET", "/openapi.json", api::metadata::openapi)
+        .on("POST", "/fhir", api::receive::bundle)
+        .on("POST", "/fhir/Observation", api::receive::observation)
+        .on("GET", "/deliveries", api::deliveries::all)
+        .on("GET", "/deliveries/{key}", api::deliveries::one)
+        .on("GET", "/quarantine", api::deliveries::quarantine)
+        .build(state, wire::request_id::Join::Front, ids)
+}
+
+/// One courier a receiver, so that a dead one delays no other.
+pub fn workers(state: Arc<State>) -> Vec<Worker> {
+    deliver::workers(&state)
+}
