@@ -1,0 +1,3 @@
+//! Storage engines. SQLite is the embedded default (DESIGN section 6).
+
+pub(crate) mod sqlite;

@@ -1,0 +1,6 @@
+//! SQLite, one file per organisation: WAL, `synchronous = FULL`, one writer thread, a few readers.
+
+pub(crate) mod dialect;
+pub(crate) mod open;
+pub(crate) mod reader;
+pub(crate) mod writer;

@@ -1,0 +1,622 @@
+//! The one writing thread: takes all waiting changes, writes each under a savepoint, commits once, then answers.
+//!
+//! Nobody is answered before the flush has returned. A commit that fails is reported to all of its group; an
+//! input/output error stops the store for good (until it is opened anew), since a later flush proves nothing about
+//! an earlier one. A full disk only refuses.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+
+use crate::body::Packer;
+use crate::commit::{Committed, OutboxEntry, Receipt};
+use crate::dictionary::{self, Trainer};
+use crate::errors::StoreError;
+use crate::keys::Keys;
+use crate::outbox::{self, Report};
+use crate::prepare::Ready;
+use crate::{Clock, Ids, audit, ledger};
+
+/// Changes in one group at most: bounds how long the first of them waits.
+const GROUP: usize = 512;
+/// Between two rounds of forgetting, in µs.
+const FORGET_EVERY: i64 = 60_000_000;
+/// Parcels forgotten in one round.
+const FORGET: i64 = 2_000;
+/// Entries kept in each small cache.
+const CACHED: usize = 4_096;
+
+type Answer<T> = oneshot::Sender<T>;
+
+/// A dictionary's number and bytes.
+type Dictionary = (i64, Arc<[u8]>);
+
+/// What the thread is asked to do.
+pub(crate) enum Message {
+    Commit {
+        changes: Vec<Ready>,
+        answer: Answer<Vec<Result<Committed, StoreError>>>,
+        room: OwnedSemaphorePermit,
+    },
+    Report {
+        reports: Vec<Report>,
+        answer: Answer<Result<(), StoreError>>,
+        room: OwnedSemaphorePermit,
+    },
+}
+
+/// What is counted across commits; goes back when a change or a group does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// Newest lastUpdated, µs.
+    pub(crate) updated: i64,
+    /// Turns of presence.
+    pub(crate) sequence: u64,
+    /// Audit records.
+    pub(crate) audited: u64,
+    /// Hash of the last of them.
+    pub(crate) head: [u8; 32],
+}
+
+/// What the writer is opened with.
+pub(crate) struct Setting {
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) owner: Arc<str>,
+    pub(crate) clock: Clock,
+    pub(crate) ids: Ids,
+    pub(crate) announce: Option<String>,
+    pub(crate) keep_delivered: i64,
+    pub(crate) stopped: Arc<AtomicBool>,
+    pub(crate) signal: watch::Sender<u64>,
+    pub(crate) trainer: Trainer,
+}
+
+/// The writer's state. Record keeping itself is in `record.rs`.
+pub(crate) struct Writer {
+    pub(crate) connection: Connection,
+    pub(crate) set: Setting,
+    pub(crate) counters: Counters,
+    pub(crate) packer: Packer,
+    /// Kind numbers by key, and word numbers; forgotten whenever something is rolled back.
+    pub(crate) kinds: HashMap<[u8; 16], i64>,
+    pub(crate) words: HashMap<String, i64>,
+    dictionaries: HashMap<i64, Option<Dictionary>>,
+    /// Bodies per kind packed without a dictionary since opening.
+    untrained: HashMap<i64, usize>,
+    next_forget: i64,
+    #[cfg(test)]
+    pub(crate) fail_commit: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(connection: Connection, set: Setting) -> Result<Writer, StoreError> {
+        let (updated, sequence, audited) = connection.query_row(
+            "SELECT updated, sequence, audited FROM store WHERE one = 1",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, u64>(2)?)),
+        )?;
+        let last = connection
+            .query_row(
+                "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1",
+                [],
+                |row| Ok((row.get::<_, u64>(0)?, row.get::<_, [u8; 32]>(1)?)),
+            )
+            .optional()?;
+        let (last, head) = last.unwrap_or((0, audit::GENESIS));
+        if last != audited {
+            // Not refused: the trail goes on, the gap stays for `verify_audit` to show.
+            tracing::error!(
+                "the audit trail has another length than the store counted: run the audit check"
+            );
+        }
+        Ok(Writer {
+            connection,
+            set,
+            counters: Counters {
+                updated,
+                sequence,
+                audited: audited.max(last),
+                head,
+            },
+            packer: Packer::default(),
+            kinds: HashMap::new(),
+            words: HashMap::new(),
+            dictionaries: HashMap::new(),
+            untrained: HashMap::new(),
+            next_forget: i64::MIN,
+            #[cfg(test)]
+            fail_commit: false,
+        })
+    }
+
+    /// Serves until every sender is gone; what waits then is still written.
+    pub(crate) fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+        while let Some(first) = inbox.blocking_recv() {
+            let mut size = first.size();
+            let mut group = vec![first];
+            while size < GROUP {
+                let Ok(next) = inbox.try_recv() else { break };
+                size += next.size();
+                group.push(next);
+            }
+            self.group(group);
+        }
+        self.set.trainer.finish();
+        self.group(Vec::new());
+    }
+
+    /// Writes one group and answers it.
+    pub(crate) fn group(&mut self, messages: Vec<Message>) {
+        let before = self.counters;
+        let mut done = Vec::with_capacity(messages.len());
+        let mut posted = false;
+        let written = if self.set.stopped.load(Ordering::Acquire) {
+            done.extend(messages.into_iter().map(Done::nothing));
+            Err(StoreError::Stopped)
+        } else {
+            self.write(messages, &mut done, &mut posted)
+        };
+        if let Err(error) = &written {
+            self.roll_back(before);
+            if matches!(error, StoreError::Io | StoreError::Damaged(_))
+                && !self.set.stopped.swap(true, Ordering::AcqRel)
+            {
+                tracing::error!(%error, "the store has stopped writing");
+            }
+        } else if posted {
+            self.set
+                .signal
+                .send_modify(|count| *count = count.wrapping_add(1));
+        }
+        for one in done {
+            one.answer(written.as_ref().err());
+        }
+    }
+
+    fn write(
+        &mut self,
+        messages: Vec<Message>,
+        done: &mut Vec<Done>,
+        posted: &mut bool,
+    ) -> Result<(), StoreError> {
+        let before = self.counters;
+        let now = (self.set.clock)().0.max(self.counters.updated);
+        let mut failed = self.execute("BEGIN IMMEDIATE").err();
+        for message in messages {
+            if failed.is_some() {
+                done.push(Done::nothing(message));
+                continue;
+            }
+            match message {
+                Message::Commit {
+                    changes,
+                    answer,
+                    room,
+                } => {
+                    let mut results = Vec::with_capacity(changes.len());
+                    for change in changes {
+                        let result = match failed {
+                            Some(_) => Err(StoreError::Io),
+                            None => self
+                                .guarded(|writer| writer.apply(change, now, posted))
+                                .unwrap_or_else(|fatal| {
+                                    failed = Some(fatal.clone());
+                                    Err(fatal)
+                                }),
+                        };
+                        results.push(result);
+                    }
+                    done.push(Done::Commit(results, answer, room));
+                }
+                Message::Report {
+                    reports,
+                    answer,
+                    room,
+                } => {
+                    let reported = self.guarded(|writer| {
+                        *posted |= reports
+                            .iter()
+                            .any(|report| matches!(report, Report::Revive(_)));
+                        reports
+                            .iter()
+                            .try_for_each(|report| outbox::report(&writer.connection, report, now))
+                    });
+                    done.push(Done::Report(
+                        reported.unwrap_or_else(|fatal| {
+                            failed = Some(fatal.clone());
+                            Err(fatal)
+                        }),
+                        answer,
+                        room,
+                    ));
+                }
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.keep_trained(now)?;
+        self.forget(now)?;
+        if self.counters != before {
+            self.connection
+                .prepare_cached(
+                    "UPDATE store SET updated = ?, sequence = ?, audited = ? WHERE one = 1",
+                )?
+                .execute(params![
+                    self.counters.updated,
+                    self.counters.sequence,
+                    self.counters.audited
+                ])?;
+        }
+        #[cfg(test)]
+        if self.fail_commit {
+            return Err(StoreError::Io);
+        }
+        self.execute("COMMIT")
+    }
+
+    /// Runs one change under a savepoint. Outer error: the transaction itself is gone, and the group with it.
+    fn guarded<T>(
+        &mut self,
+        work: impl FnOnce(&mut Writer) -> Result<T, StoreError>,
+    ) -> Result<Result<T, StoreError>, StoreError> {
+        let before = self.counters;
+        self.execute("SAVEPOINT one")?;
+        let result = catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or(Err(StoreError::Bug));
+        if let Err(error) = &result {
+            if self.connection.is_autocommit()
+                || matches!(
+                    error,
+                    StoreError::Io | StoreError::Full | StoreError::Damaged(_)
+                )
+            {
+                return Err(error.clone());
+            }
+            self.execute("ROLLBACK TO one")?;
+            self.undone(before);
+        }
+        self.execute("RELEASE one")?;
+        Ok(result)
+    }
+
+    fn apply(
+        &mut self,
+        change: Ready,
+        now: i64,
+        posted: &mut bool,
+    ) -> Result<Committed, StoreError> {
+        let Ready { puts, mut rest } = change;
+        for replay in &rest.replays {
+            let new = self
+                .connection
+                .prepare_cached("INSERT OR IGNORE INTO replay(hash, expires) VALUES (?, ?)")?
+                .execute(params![replay.hash, replay.expires.0])?;
+            if new == 0 {
+                return Err(StoreError::Replayed);
+            }
+        }
+        let mut committed = Committed {
+            puts: Vec::with_capacity(puts.len()),
+            enrolled: Vec::new(),
+            presence: Vec::new(),
+            receipt: None,
+        };
+        for put in puts {
+            let outcome = self.put(put, now, &mut committed)?;
+            committed.puts.push(outcome);
+        }
+        for write in &rest.ledger {
+            ledger::write(&self.connection, write, now)?;
+        }
+        if let Some(receiver) = self.set.announce.clone() {
+            rest.outbox.extend(
+                committed
+                    .presence
+                    .iter()
+                    .map(|turn| announcement(turn, &receiver)),
+            );
+        }
+        for entry in &rest.outbox {
+            *posted |= !entry.receivers.is_empty();
+            outbox::post(
+                &self.connection,
+                &self.set.keys,
+                &mut self.packer,
+                entry,
+                now,
+            )?;
+        }
+        if let Some(mut record) = rest.audit {
+            if rest.audit_fill {
+                audit::fill(
+                    &mut record,
+                    committed.enrolled.iter().chain(&committed.puts),
+                );
+            }
+            committed.receipt = Some(self.audit(&record, now)?);
+        }
+        Ok(committed)
+    }
+
+    fn audit(&mut self, record: &trust::audit::Record, now: i64) -> Result<Receipt, StoreError> {
+        let link = audit::link(
+            &self.set.owner,
+            self.counters.audited + 1,
+            now,
+            self.counters.head,
+            record,
+        )?;
+        let packed = self.pack(dictionary::AUDIT, &link.body)?;
+        audit::append(&self.connection, &self.set.keys, &link, record, &packed)?;
+        self.counters.audited = link.sequence;
+        self.counters.head = link.hash;
+        self.counters.updated = now;
+        Ok(Receipt {
+            sequence: link.sequence,
+            hash: link.hash,
+        })
+    }
+
+    /// Packs a body of a kind with that kind's newest dictionary; asks for one to be trained when it is time.
+    pub(crate) fn pack(&mut self, kind: i64, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+        if !self.dictionaries.contains_key(&kind) {
+            bounded(&mut self.dictionaries, 64);
+            let newest = dictionary::newest(&self.connection, kind)?
+                .map(|(number, bytes)| (number, bytes.into()));
+            self.dictionaries.insert(kind, newest);
+        }
+        if let Some(Some((number, bytes))) = self.dictionaries.get(&kind) {
+            return self.packer.pack(plain, Some((*number, bytes)));
+        }
+        bounded(&mut self.untrained, CACHED);
+        let count = self.untrained.entry(kind).or_default();
+        // Once after opening (bodies from earlier may suffice), then each time as many again have come.
+        if count.is_multiple_of(dictionary::ENOUGH + 50) && !self.set.trainer.consider(kind) {
+            return self.packer.pack(plain, None);
+        }
+        *count += 1;
+        self.packer.pack(plain, None)
+    }
+
+    fn keep_trained(&mut self, now: i64) -> Result<(), StoreError> {
+        for trained in self.set.trainer.take() {
+            dictionary::keep(&self.connection, &trained, now)?;
+            self.dictionaries.remove(&trained.kind);
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, now: i64) -> Result<(), StoreError> {
+        if now < self.next_forget {
+            return Ok(());
+        }
+        self.next_forget = now.saturating_add(FORGET_EVERY);
+        self.connection
+            .prepare_cached("DELETE FROM replay WHERE expires < ?")?
+            .execute([now])?;
+        outbox::forget(
+            &self.connection,
+            now.saturating_sub(self.set.keep_delivered),
+            FORGET,
+        )?;
+        Ok(())
+    }
+
+    pub(crate) fn execute(&self, sql: &'static str) -> Result<(), StoreError> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    fn roll_back(&mut self, before: Counters) {
+        if !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        self.undone(before);
+    }
+
+    /// What was remembered of rolled-back rows must go too.
+    fn undone(&mut self, before: Counters) {
+        self.counters = before;
+        self.kinds.clear();
+        self.words.clear();
+    }
+}
+
+/// Empties a cache that has grown to its limit.
+pub(crate) fn bounded<K, V>(cache: &mut HashMap<K, V>, limit: usize) {
+    if cache.len() >= limit {
+        cache.clear();
+    }
+}
+
+impl Writer {
+    /// Keeps a small cache small.
+    pub(crate) fn trim(&mut self) {
+        bounded(&mut self.kinds, CACHED);
+        bounded(&mut self.words, CACHED);
+    }
+}
+
+/// The outbox entry by which a turn of presence is told (CONTRACT section 8).
+fn announcement(turn: &crate::commit::Presence, receiver: &str) -> OutboxEntry {
+    let body = serde_json::json!({
+        "patient": turn.patient,
+        "kind": turn.service,
+        "state": if turn.present { "present" } else { "absent" },
+        "sequence": turn.sequence,
+    });
+    OutboxEntry {
+        topic: crate::ANNOUNCE,
+        receivers: vec![receiver.to_owned()],
+        partition: format!(
+            "{}|{}",
+            turn.patient.system(),
+            turn.patient.value().expose()
+        ),
+        key: format!("presence/{}", turn.sequence),
+        body: body.to_string().into_bytes().into(),
+    }
+}
+
+impl Message {
+    fn size(&self) -> usize {
+        match self {
+            Self::Commit { changes, .. } => changes.len(),
+            _ => 1,
+        }
+    }
+}
+
+/// An answer that waits for the flush.
+enum Done {
+    Commit(
+        Vec<Result<Committed, StoreError>>,
+        Answer<Vec<Result<Committed, StoreError>>>,
+        OwnedSemaphorePermit,
+    ),
+    Report(
+        Result<(), StoreError>,
+        Answer<Result<(), StoreError>>,
+        OwnedSemaphorePermit,
+    ),
+}
+
+impl Done {
+    /// For a message that was not carried out; the group's error answers it.
+    fn nothing(message: Message) -> Done {
+        match message {
+            Message::Commit {
+                changes,
+                answer,
+                room,
+            } => Done::Commit(
+                changes.iter().map(|_| Err(StoreError::Io)).collect(),
+                answer,
+                room,
+            ),
+            Message::Report { answer, room, .. } => Done::Report(Err(StoreError::Io), answer, room),
+        }
+    }
+
+    /// With an error of the whole group, every change of it gets that error, whatever it had reached itself.
+    fn answer(self, error: Option<&StoreError>) {
+        match self {
+            Done::Commit(results, answer, room) => {
+                drop(room);
+                let _ = answer.send(match error {
+                    None => results,
+                    Some(error) => results.iter().map(|_| Err(error.clone())).collect(),
+                });
+            }
+            Done::Report(result, answer, room) => {
+                drop(room);
+                let _ = answer.send(error.map_or(result, |error| Err(error.clone())));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+    use crate::commit::{Change, Expect, LedgerWrite};
+    use tokio::sync::Semaphore;
+
+    fn writer(folder: &std::path::Path) -> (Writer, std::fs::File) {
+        let opened = super::super::open::open(folder, "310001007").unwrap();
+        let set = Setting {
+            keys: Arc::new(opened.keys),
+            owner: "310001007".into(),
+            clock: Arc::new(|| fhir::time::Instant(1)),
+            ids: Arc::new(uuid::Uuid::new_v4),
+            announce: None,
+            keep_delivered: 0,
+            stopped: Arc::default(),
+            signal: watch::channel(0).0,
+            trainer: Trainer::start(opened.path),
+        };
+        (Writer::new(opened.writer, set).unwrap(), opened.lock)
+    }
+
+    type Answers = oneshot::Receiver<Vec<Result<Committed, StoreError>>>;
+
+    fn change(key: &str) -> (Message, Answers) {
+        let write = LedgerWrite {
+            ledger: "t",
+            key: key.into(),
+            value: Some(vec![]),
+            expect: Expect::Absent,
+        };
+        let (answer, answered) = oneshot::channel();
+        let change = Change {
+            ledger: vec![write],
+            ..Change::default()
+        };
+        let changes = vec![Ready {
+            puts: vec![],
+            rest: change,
+        }];
+        let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        (
+            Message::Commit {
+                changes,
+                answer,
+                room,
+            },
+            answered,
+        )
+    }
+
+    fn entries(writer: &Writer) -> i64 {
+        writer
+            .connection
+            .query_row("SELECT count(*) FROM ledger", [], |row| row.get(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_failed_flush_is_told_to_all_of_the_group_and_ends_writing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut writer, _lock) = writer(folder.path());
+        writer.fail_commit = true;
+        let (first, mut one) = change("a");
+        let (second, mut two) = change("b");
+        writer.group(vec![first, second]);
+        for answered in [&mut one, &mut two] {
+            assert!(matches!(
+                answered.try_recv().unwrap()[..],
+                [Err(StoreError::Io)]
+            ));
+        }
+        assert!(writer.set.stopped.load(Ordering::Acquire));
+        // The disk says that all is well again: that proves nothing, and nothing is written.
+        writer.fail_commit = false;
+        let (third, mut three) = change("c");
+        writer.group(vec![third]);
+        assert!(matches!(
+            three.try_recv().unwrap()[..],
+            [Err(StoreError::Stopped)]
+        ));
+        assert_eq!(entries(&writer), 0);
+    }
+
+    #[test]
+    fn one_refused_change_leaves_the_others_of_its_group_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut writer, _lock) = writer(folder.path());
+        let (messages, mut answers): (Vec<_>, Vec<_>) =
+            ["a", "a", "b"].map(change).into_iter().unzip();
+        writer.group(messages);
+        let kept: Vec<_> = answers
+            .iter_mut()
+            .map(|answered| answered.try_recv().unwrap()[0].is_ok())
+            .collect();
+        assert_eq!(kept, [true, false, true]);
+        assert_eq!(entries(&writer), 2);
+    }
+}

@@ -1,0 +1,160 @@
+//! Dictionaries: trained per kind beside the writer once enough bodies exist, kept and versioned in the store.
+//!
+//! The writer says "look at this kind"; this thread samples stored bodies, trains, and hands the result back to be
+//! stored with the next group. Kind 0 is the audit trail.
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::body::{self, Unpacker};
+use crate::errors::StoreError;
+
+/// Bodies of a kind that must exist before a dictionary is trained.
+pub(crate) const ENOUGH: usize = 500;
+/// Bodies that are sampled at most, and their bytes in all.
+const SAMPLES: usize = 1_000;
+const SAMPLED_BYTES: usize = 4 * 1024 * 1024;
+
+/// Looks that may wait; each takes about a tenth of a second.
+const WAITING: usize = 8;
+
+/// The kind number under which the audit trail's dictionary is kept.
+pub(crate) const AUDIT: i64 = 0;
+
+/// A dictionary ready to be stored.
+pub(crate) struct Trained {
+    pub(crate) kind: i64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The training thread.
+pub(crate) struct Trainer {
+    inbox: Option<mpsc::SyncSender<i64>>,
+    results: mpsc::Receiver<Trained>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Trainer {
+    /// Starts the thread on the store at `path`.
+    pub(crate) fn start(path: PathBuf) -> Trainer {
+        let (inbox, kinds) = mpsc::sync_channel::<i64>(WAITING);
+        let (deliver, results) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("store-train".to_owned())
+            .spawn(move || {
+                while let Ok(kind) = kinds.recv() {
+                    let trained = std::panic::catch_unwind(|| consider(&path, kind));
+                    if let Ok(Ok(Some(bytes))) = trained {
+                        let _ = deliver.send(Trained { kind, bytes });
+                    }
+                }
+            })
+            .ok();
+        Trainer {
+            inbox: Some(inbox),
+            results,
+            thread,
+        }
+    }
+
+    /// Asks for a look at a kind. `false` when the queue is full; the next write may ask again.
+    pub(crate) fn consider(&self, kind: i64) -> bool {
+        self.inbox
+            .as_ref()
+            .is_some_and(|inbox| inbox.try_send(kind).is_ok())
+    }
+
+    /// What has been trained since the last time.
+    pub(crate) fn take(&self) -> Vec<Trained> {
+        self.results.try_iter().collect()
+    }
+
+    /// Lets the thread finish the few looks that wait.
+    pub(crate) fn finish(&mut self) {
+        self.inbox = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Trainer {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn consider(path: &std::path::Path, kind: i64) -> Result<Option<Vec<u8>>, StoreError> {
+    let connection = crate::backend::sqlite::open::reader(path)?;
+    if newest(&connection, kind)?.is_some() {
+        return Ok(None);
+    }
+    let samples = sample(&connection, kind)?;
+    Ok(if samples.len() < ENOUGH {
+        None
+    } else {
+        body::train(&samples)
+    })
+}
+
+fn sample(connection: &Connection, kind: i64) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut unpacker = Unpacker::default();
+    let (mut samples, mut size) = (Vec::new(), 0);
+    let mut statement = if kind == AUDIT {
+        connection.prepare("SELECT body FROM audit WHERE ?1 = 0 ORDER BY seq DESC LIMIT ?2")?
+    } else {
+        connection.prepare(
+            "SELECT r.body FROM series s JOIN record r ON r.patient = s.patient AND r.kind = s.kind
+             WHERE s.kind = ?1 LIMIT ?2",
+        )?
+    };
+    let mut rows = statement.query(params![kind, SAMPLES])?;
+    while let Some(row) = rows.next()? {
+        let plain = unpacker.unpack(
+            row.get_ref(0)?.as_blob().map_err(|_| StoreError::Bug)?,
+            |number| bytes(connection, number),
+        )?;
+        size += plain.len();
+        if size > SAMPLED_BYTES {
+            break;
+        }
+        samples.push(plain);
+    }
+    Ok(samples)
+}
+
+/// The dictionary that new bodies of a kind are packed with.
+pub(crate) fn newest(
+    connection: &Connection,
+    kind: i64,
+) -> Result<Option<(i64, Vec<u8>)>, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT n, bytes FROM dictionary WHERE kind = ? ORDER BY n DESC LIMIT 1")?
+        .query_row([kind], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?)
+}
+
+/// A dictionary by its number.
+pub(crate) fn bytes(connection: &Connection, number: i64) -> Result<Vec<u8>, StoreError> {
+    connection
+        .prepare_cached("SELECT bytes FROM dictionary WHERE n = ?")?
+        .query_row([number], |row| row.get(0))
+        .optional()?
+        .ok_or(StoreError::Damaged(
+            "a body names a dictionary that is not there",
+        ))
+}
+
+/// Keeps a dictionary, unless another look at the same kind was quicker.
+pub(crate) fn keep(connection: &Connection, trained: &Trained, now: i64) -> Result<(), StoreError> {
+    if newest(connection, trained.kind)?.is_none() {
+        connection.execute(
+            "INSERT INTO dictionary(kind, made, bytes) VALUES (?, ?, ?)",
+            params![trained.kind, now, trained.bytes],
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Where one organisation's data rests: versions, search rows, outbox, ledgers, replay memory, audit trail, all in one
+//! file and one commit (DESIGN section 6).
+//!
+//! A [`Store`] is *opened* for one owner; no later call names it. Reading takes a [`trust::Permit`]; a commit that holds
+//! an audit record gives a [`Receipt`], which whoever answers must show. What a commit returned is durable.
+//!
+//! Engine: SQLite (WAL, `synchronous = FULL`), one writing thread with group commit, a few reading threads. Time and ids
+//! come in as [`Surroundings`]. No HTTP in here, no SQL anywhere else.
+
+mod audit;
+mod backend;
+mod body;
+mod commit;
+mod dictionary;
+mod errors;
+mod keys;
+mod ledger;
+mod outbox;
+mod prepare;
+mod query;
+mod record;
+mod seal;
+mod store;
+
+use std::sync::Arc;
+
+pub use audit::{AuditEntry, AuditFault, AuditFaultKind, AuditFilter, AuditHead, AuditReport};
+pub use commit::{
+    Change, Committed, Expect, Fate, LedgerWrite, OutboxEntry, Presence, Put, PutOutcome, Receipt,
+    Stored,
+};
+pub use errors::{Conflict, StoreError};
+pub use ledger::LedgerEntry;
+pub use outbox::{Delivery, DeliveryId, DeliveryState, Due, ReceiverState};
+pub use query::{Cursor, Page};
+pub use store::{Options, Store};
+pub use trust::Category;
+
+/// What time it is. Injected, so that tests do not sleep and a simulation can be seeded.
+pub type Clock = Arc<dyn Fn() -> fhir::time::Instant + Send + Sync>;
+
+/// Makes random UUIDs (version 4). Injected, as the clock is.
+pub type Ids = Arc<dyn Fn() -> uuid::Uuid + Send + Sync>;
+
+/// What a store takes from the world.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The clock.
+    pub clock: Clock,
+    /// New logical ids.
+    pub ids: Ids,
+}
+
+/// The topic of outbox entries that tell the locator of a turn of presence.
+///
+/// Body: `{"patient":{"system":"urn:oid:…","value":"…"},"kind":"IT17","state":"present"|"absent","sequence":N}`
+/// (`wire::contract::locator`, one entry of a registration).
+pub const ANNOUNCE: &str = "announce";

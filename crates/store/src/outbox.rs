@@ -1,0 +1,370 @@
+//! The outbox: what is to be sent lies in the same commit as what caused it, and stays until its receivers have it.
+//!
+//! One parcel (the body, once) has one delivery per receiver. Per receiver and partition, deliveries go out in the
+//! order in which they were committed: an entry is not due while an earlier one of the same partition waits for its
+//! next try. A dead letter blocks nobody; it stays, with its reason, until it is revived. Delivered entries keep
+//! their key and time (not the body) so that a sender can ask what became of them.
+
+use bytes::Bytes;
+use fhir::time::Instant;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::body::Packer;
+use crate::commit::OutboxEntry;
+use crate::errors::StoreError;
+use crate::keys::Keys;
+
+const PENDING: i64 = 0;
+const DEAD: i64 = 1;
+const DELIVERED: i64 = 2;
+
+/// Longest reason that is kept, in bytes.
+const REASON: usize = 500;
+
+/// One parcel on its way to one receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DeliveryId {
+    receiver: i64,
+    parcel: i64,
+}
+
+/// A delivery that may be tried now.
+#[derive(Clone)]
+pub struct Due {
+    /// To report back with.
+    pub id: DeliveryId,
+    /// What it is.
+    pub topic: String,
+    /// The caller's key.
+    pub key: String,
+    /// Equal for entries of one partition, else different; says nothing more.
+    pub partition: i64,
+    /// Tries so far.
+    pub attempts: u32,
+    /// When it was committed.
+    pub made: Instant,
+    /// What is to be sent.
+    pub body: Bytes,
+}
+
+impl std::fmt::Debug for Due {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Due({:?}, {}, attempts {})",
+            self.id, self.topic, self.attempts
+        )
+    }
+}
+
+/// How one receiver stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReceiverState {
+    /// Deliveries not made yet (dead letters not counted).
+    pub pending: u64,
+    /// When the oldest of them was committed.
+    pub oldest: Option<Instant>,
+    /// When the next waiting one may be tried; `None` when nothing is pending. May be in the past.
+    pub next: Option<Instant>,
+    /// Deliveries given up.
+    pub dead: u64,
+}
+
+/// What became of one parcel at one receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// To revive with.
+    pub id: DeliveryId,
+    /// The receiver.
+    pub receiver: String,
+    /// What it is.
+    pub topic: String,
+    /// The caller's key.
+    pub key: String,
+    /// How it stands.
+    pub state: DeliveryState,
+    /// Tries so far.
+    pub attempts: u32,
+    /// When it was committed.
+    pub made: Instant,
+    /// When it got this state (for pending: when it was committed or last tried).
+    pub since: Instant,
+    /// Why the last try failed, or why it was given up.
+    pub reason: Option<String>,
+}
+
+/// States of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeliveryState {
+    /// Not made yet.
+    Pending,
+    /// Given up; see the reason.
+    Dead,
+    /// The receiver has it.
+    Delivered,
+}
+
+/// What a courier reports; goes through the writer like everything else.
+pub(crate) enum Report {
+    Done(Vec<DeliveryId>),
+    Retry(DeliveryId, i64, String),
+    Dead(DeliveryId, String),
+    Revive(DeliveryId),
+}
+
+/// Writes an entry's parcel and its deliveries.
+pub(crate) fn post(
+    connection: &Connection,
+    keys: &Keys,
+    packer: &mut Packer,
+    entry: &OutboxEntry,
+    now: i64,
+) -> Result<(), StoreError> {
+    if entry.receivers.is_empty() {
+        return Ok(());
+    }
+    connection
+        .prepare_cached("INSERT INTO parcel(topic, key, made, body) VALUES (?, ?, ?, ?)")?
+        .execute(params![
+            entry.topic,
+            entry.key,
+            now,
+            packer.pack(&entry.body, None)?
+        ])?;
+    let parcel = connection.last_insert_rowid();
+    let mac = keys.mac("delt partition", &[entry.partition.as_bytes()]);
+    let part = i64::from_be_bytes([
+        mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], mac[6], mac[7],
+    ]);
+    for name in &entry.receivers {
+        let receiver = receiver(connection, name)?;
+        connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO delivery(receiver, state, parcel, part, attempts, next, at) VALUES (?, 0, ?, ?, 0, 0, ?)",
+            )?
+            .execute(params![receiver, parcel, part, now])?;
+    }
+    Ok(())
+}
+
+fn receiver(connection: &Connection, name: &str) -> Result<i64, StoreError> {
+    if let Some(number) = known(connection, name)? {
+        return Ok(number);
+    }
+    connection
+        .prepare_cached("INSERT INTO receiver(name) VALUES (?)")?
+        .execute([name])?;
+    Ok(connection.last_insert_rowid())
+}
+
+fn known(connection: &Connection, name: &str) -> Result<Option<i64>, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT n FROM receiver WHERE name = ?")?
+        .query_row([name], |row| row.get(0))
+        .optional()?)
+}
+
+/// Carries out a courier's report. A report about a delivery that is not pending any more changes nothing.
+pub(crate) fn report(connection: &Connection, report: &Report, now: i64) -> Result<(), StoreError> {
+    match report {
+        Report::Done(ids) => ids.iter().try_for_each(|id| done(connection, *id, now)),
+        Report::Retry(id, next, reason) => {
+            connection
+                .prepare_cached(
+                    "UPDATE delivery SET attempts = attempts + 1, next = max(?3, 1), at = ?4, reason = ?5
+                     WHERE receiver = ?1 AND state = 0 AND parcel = ?2",
+                )?
+                .execute(params![id.receiver, id.parcel, next, now, short(reason)])?;
+            Ok(())
+        }
+        Report::Dead(id, reason) => {
+            connection
+                .prepare_cached(
+                    "UPDATE delivery SET state = 1, attempts = attempts + 1, next = 0, at = ?3, reason = ?4
+                     WHERE receiver = ?1 AND state = 0 AND parcel = ?2",
+                )?
+                .execute(params![id.receiver, id.parcel, now, short(reason)])?;
+            Ok(())
+        }
+        Report::Revive(id) => {
+            connection
+                .prepare_cached(
+                    "UPDATE delivery SET state = 0, next = 0, at = ?3 WHERE receiver = ?1 AND state = 1 AND parcel = ?2",
+                )?
+                .execute(params![id.receiver, id.parcel, now])?;
+            Ok(())
+        }
+    }
+}
+
+fn done(connection: &Connection, id: DeliveryId, now: i64) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE delivery SET state = 2, attempts = attempts + 1, next = 0, at = ?3, reason = NULL
+             WHERE receiver = ?1 AND state = 0 AND parcel = ?2",
+        )?
+        .execute(params![id.receiver, id.parcel, now])?;
+    connection
+        .prepare_cached(
+            "UPDATE parcel SET body = NULL WHERE n = ?1 AND body IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM delivery WHERE parcel = ?1 AND state <> 2)",
+        )?
+        .execute([id.parcel])?;
+    Ok(())
+}
+
+/// Forgets parcels that everybody has had since before `before`; at most `limit` of them.
+pub(crate) fn forget(
+    connection: &Connection,
+    before: i64,
+    limit: i64,
+) -> Result<usize, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT n FROM parcel WHERE n <= (SELECT min(n) FROM parcel) + ?2 AND body IS NULL AND made < ?1
+         AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.parcel = parcel.n AND d.at >= ?1) ORDER BY n LIMIT ?2",
+    )?;
+    let old: Vec<i64> = statement
+        .query_map(params![before, limit], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for parcel in &old {
+        connection
+            .prepare_cached("DELETE FROM delivery WHERE parcel = ?")?
+            .execute([parcel])?;
+        connection
+            .prepare_cached("DELETE FROM parcel WHERE n = ?")?
+            .execute([parcel])?;
+    }
+    Ok(old.len())
+}
+
+fn short(reason: &str) -> &str {
+    let mut end = reason.len().min(REASON);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
+}
+
+/// Due deliveries of a receiver, oldest first. Entries of one partition stand in order; if one of them fails, the
+/// courier leaves the later ones of that partition alone.
+pub(crate) fn due(
+    connection: &Connection,
+    mut unpack: impl FnMut(&[u8]) -> Result<Vec<u8>, StoreError>,
+    name: &str,
+    now: i64,
+    limit: usize,
+) -> Result<Vec<Due>, StoreError> {
+    let Some(receiver) = known(connection, name)? else {
+        return Ok(Vec::new());
+    };
+    let mut statement = connection.prepare_cached(
+        "SELECT d.parcel, d.part, d.attempts, p.topic, p.key, p.made, p.body
+         FROM delivery d JOIN parcel p ON p.n = d.parcel
+         WHERE d.receiver = ?1 AND d.state = 0 AND d.next <= ?2 AND NOT EXISTS (
+           SELECT 1 FROM delivery e
+           WHERE e.receiver = ?1 AND e.part = d.part AND e.parcel < d.parcel AND e.state = 0 AND e.next > 0 AND e.next > ?2)
+         ORDER BY d.parcel LIMIT ?3",
+    )?;
+    let mut rows = statement.query(params![receiver, now, limit as i64])?;
+    let mut due = Vec::new();
+    while let Some(row) = rows.next()? {
+        let body: Option<Vec<u8>> = row.get(6)?;
+        due.push(Due {
+            id: DeliveryId {
+                receiver,
+                parcel: row.get(0)?,
+            },
+            partition: row.get(1)?,
+            attempts: row.get(2)?,
+            topic: row.get(3)?,
+            key: row.get(4)?,
+            made: Instant(row.get(5)?),
+            body: unpack(&body.ok_or(StoreError::Damaged("a pending parcel has no body"))?)?.into(),
+        });
+    }
+    Ok(due)
+}
+
+/// How a receiver stands; all zero for one that was never sent to.
+pub(crate) fn state(connection: &Connection, name: &str) -> Result<ReceiverState, StoreError> {
+    let Some(receiver) = known(connection, name)? else {
+        return Ok(ReceiverState::default());
+    };
+    let count = |state: i64| -> Result<u64, StoreError> {
+        Ok(connection
+            .prepare_cached("SELECT count(*) FROM delivery WHERE receiver = ? AND state = ?")?
+            .query_row([receiver, state], |row| row.get(0))?)
+    };
+    let (oldest, next) = connection
+        .prepare_cached(
+            "SELECT (SELECT p.made FROM delivery d JOIN parcel p ON p.n = d.parcel
+                     WHERE d.receiver = ?1 AND d.state = 0 ORDER BY d.parcel LIMIT 1),
+                    (SELECT min(next) FROM delivery WHERE receiver = ?1 AND state = 0)",
+        )?
+        .query_row([receiver], |row| {
+            Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
+        })?;
+    Ok(ReceiverState {
+        pending: count(PENDING)?,
+        oldest: oldest.map(Instant),
+        next: next.map(Instant),
+        dead: count(DEAD)?,
+    })
+}
+
+/// Every receiver that was ever sent to, in order of name.
+pub(crate) fn receivers(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT name FROM receiver ORDER BY name")?;
+    Ok(statement
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
+}
+
+const COLUMNS: &str = "SELECT d.receiver, d.parcel, r.name, p.topic, p.key, d.state, d.attempts, p.made, d.at, d.reason
+    FROM parcel p JOIN delivery d ON d.parcel = p.n JOIN receiver r ON r.n = d.receiver";
+
+/// What became of the parcels with this key, in order of commit and receiver.
+pub(crate) fn by_key(connection: &Connection, key: &str) -> Result<Vec<Delivery>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!(
+        "{COLUMNS} WHERE p.key = ? ORDER BY p.n, r.name LIMIT 1000"
+    ))?;
+    Ok(statement
+        .query_map([key], delivery)?
+        .collect::<Result<_, _>>()?)
+}
+
+/// The dead letters of a receiver, oldest first.
+pub(crate) fn dead_letters(
+    connection: &Connection,
+    name: &str,
+    limit: usize,
+) -> Result<Vec<Delivery>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!(
+        "{COLUMNS} WHERE r.name = ?1 AND d.state = 1 AND d.receiver = (SELECT n FROM receiver WHERE name = ?1)
+         ORDER BY p.n LIMIT ?2"
+    ))?;
+    Ok(statement
+        .query_map(params![name, limit as i64], delivery)?
+        .collect::<Result<_, _>>()?)
+}
+
+fn delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Delivery> {
+    Ok(Delivery {
+        id: DeliveryId {
+            receiver: row.get(0)?,
+            parcel: row.get(1)?,
+        },
+        receiver: row.get(2)?,
+        topic: row.get(3)?,
+        key: row.get(4)?,
+        state: match row.get::<_, i64>(5)? {
+            DEAD => DeliveryState::Dead,
+            DELIVERED => DeliveryState::Delivered,
+            _ => DeliveryState::Pending,
+        },
+        attempts: row.get(6)?,
+        made: Instant(row.get(7)?),
+        since: Instant(row.get(8)?),
+        reason: row.get(9)?,
+    })
+}

@@ -1,0 +1,667 @@
+//! Records: versioned FHIR of one organisation, as the writer keeps them (CONTRACT section 5).
+//!
+//! A record lies where its search will look: patient, kind, time. `record_id` finds it by id, `identity` by what makes
+//! it the same reading. Old versions move to `history`; nothing clinical is overwritten or removed.
+
+use fhir::ids::{LogicalId, PersonIdentifier, PersonNumbers};
+use fhir::resource::{InformationService, ResourceType};
+use fhir::time::Instant;
+use rusqlite::{OptionalExtension, params};
+use uuid::Uuid;
+
+use crate::backend::sqlite::writer::Writer;
+use crate::commit::{Committed, Fate, Presence, PutOutcome};
+use crate::errors::{Conflict, StoreError};
+use crate::prepare::{self, Digest, Kind, ReadyPut, Resource, UNDATED, Who};
+
+/// The patient number of what is about nobody.
+pub(crate) const NOBODY: i64 = 0;
+
+/// Where a resource is, and what its newest version is.
+struct Known {
+    id: LogicalId,
+    patient: i64,
+    kind: i64,
+    t: i64,
+    version: u64,
+    gone: bool,
+    digest: Digest,
+}
+
+impl Writer {
+    /// Carries out one put.
+    pub(crate) fn put(
+        &mut self,
+        put: ReadyPut,
+        now: i64,
+        committed: &mut Committed,
+    ) -> Result<PutOutcome, StoreError> {
+        self.trim();
+        match put {
+            ReadyPut::Create { resource, .. }
+                if resource.resource_type == ResourceType::PATIENT =>
+            {
+                self.put_patient(&resource, now, committed)
+            }
+            ReadyPut::Create { resource, enrol } => self.create(&resource, enrol, now, committed),
+            ReadyPut::Update {
+                id,
+                expect_version,
+                resource,
+            } => self.update(id, expect_version, &resource, now, committed),
+            ReadyPut::Withdraw {
+                id,
+                resource_type,
+                expect_version,
+            } => self.withdraw(id, resource_type, expect_version, now, committed),
+        }
+    }
+
+    fn create(
+        &mut self,
+        resource: &Resource,
+        enrol: bool,
+        now: i64,
+        committed: &mut Committed,
+    ) -> Result<PutOutcome, StoreError> {
+        let patient = self.patient(resource.subject.as_ref(), enrol, now, committed)?;
+        if let Some(id) = self.identified(resource)? {
+            return self.again(id, patient, resource, now, committed);
+        }
+        let id = LogicalId((self.set.ids)());
+        self.identify(resource, id)?;
+        let known = self.insert(id, patient, resource, 1, now, committed)?;
+        self.connection
+            .prepare_cached("INSERT INTO record_id(id, patient, kind, t, version, gone, digest) VALUES (?, ?, ?, ?, 1, 0, ?)")?
+            .execute(params![id.uuid().as_bytes(), patient, known, resource.t, resource.digest])?;
+        Ok(outcome(id, 1, now, resource.resource_type, Fate::Created))
+    }
+
+    /// A create of something that is here already.
+    fn again(
+        &mut self,
+        id: LogicalId,
+        patient: i64,
+        resource: &Resource,
+        now: i64,
+        committed: &mut Committed,
+    ) -> Result<PutOutcome, StoreError> {
+        let known = self
+            .known(id)?
+            .ok_or(StoreError::Damaged("an identity points to nothing"))?;
+        if let Some((version, updated)) = self.same(&known, &resource.digest)? {
+            return Ok(outcome(
+                id,
+                version,
+                updated,
+                resource.resource_type,
+                Fate::Existing,
+            ));
+        }
+        if known.gone {
+            return Err(Conflict::Withdrawn { existing: id }.into());
+        }
+        if !resource.correction || known.patient != patient {
+            return Err(Conflict::Content { existing: id }.into());
+        }
+        self.next_version(&known, resource, now, committed)
+    }
+
+    fn update(
+        &mut self,
+        id: LogicalId,
+        expect_version: Option<u64>,
+        resource: &Resource,
+        now: i64,
+        committed: &mut Committed,
+    ) -> Result<PutOutcome, StoreError> {
+        let known = self.expected(id, resource.resource_type, expect_version)?;
+        let patient = self.patient(resource.subject.as_ref(), false, now, committed)?;
+        if patient != known.patient {
+            return Err(Conflict::Patient.into());
+        }
+        if known.digest == resource.digest {
+            let updated = self.updated(&known)?;
+            return Ok(outcome(
+                id,
+                known.version,
+                updated,
+                resource.resource_type,
+                Fate::Existing,
+            ));
+        }
+        if resource.resource_type != ResourceType::PATIENT {
+            match self.identified(resource)? {
+                Some(other) if other != id => {
+                    return Err(Conflict::Identity { existing: other }.into());
+                }
+                Some(_) => {}
+                None => self.identify(resource, id)?,
+            }
+        }
+        self.next_version(&known, resource, now, committed)
+    }
+
+    fn withdraw(
+        &mut self,
+        id: LogicalId,
+        resource_type: ResourceType,
+        expect_version: Option<u64>,
+        now: i64,
+        committed: &mut Committed,
+    ) -> Result<PutOutcome, StoreError> {
+        let known = self.expected(id, resource_type, expect_version)?;
+        let version = known.version + 1;
+        self.retire(&known)?;
+        self.connection
+            .prepare_cached("INSERT INTO history(id, version, updated, gone, digest, body) VALUES (?, ?, ?, 1, ?, x'')")?
+            .execute(params![id.uuid().as_bytes(), version, now, known.digest])?;
+        self.connection
+            .prepare_cached("UPDATE record_id SET version = ?, gone = 1 WHERE id = ?")?
+            .execute(params![version, id.uuid().as_bytes()])?;
+        self.counters.updated = now;
+        self.ended(known.patient, known.kind, resource_type, committed)?;
+        Ok(outcome(id, version, now, resource_type, Fate::Withdrawn))
+    }
+
+    /// A Patient is found by its identifier: known becomes a new version, unknown a new patient.
+    fn put_patient(
+        &mut self,
+        resource: &Resource,
+        now: i64,
+        committed: &mut Committed,
+    ) -> Result<PutOutcome, StoreError> {
+        let Some(Who::Person(person, mac)) = &resource.subject else {
+            return Err(StoreError::UnknownPatient);
+        };
+        let held = self
+            .connection
+            .prepare_cached("SELECT id FROM patient WHERE mac = ?")?
+            .query_row([mac], |row| row.get::<_, [u8; 16]>(0))
+            .optional()?;
+        let Some(id) = held.map(|id| LogicalId(Uuid::from_bytes(id))) else {
+            return self
+                .new_patient(person, mac, resource, now, committed)
+                .map(|(_, outcome)| outcome);
+        };
+        let known = self
+            .known(id)?
+            .ok_or(StoreError::Damaged("a patient has no record"))?;
+        if known.digest == resource.digest && !known.gone {
+            return Ok(outcome(
+                id,
+                known.version,
+                self.updated(&known)?,
+                ResourceType::PATIENT,
+                Fate::Existing,
+            ));
+        }
+        self.next_version(&known, resource, now, committed)
+    }
+
+    fn new_patient(
+        &mut self,
+        person: &PersonIdentifier,
+        mac: &[u8; 16],
+        resource: &Resource,
+        now: i64,
+        committed: &mut Committed,
+    ) -> Result<(i64, PutOutcome), StoreError> {
+        let id = LogicalId((self.set.ids)());
+        self.connection
+            .prepare_cached("INSERT INTO patient(mac, id, system, value) VALUES (?, ?, ?, ?)")?
+            .execute(params![
+                mac,
+                id.uuid().as_bytes(),
+                person.system(),
+                person.value().expose()
+            ])?;
+        let patient = self.connection.last_insert_rowid();
+        let kind = self.insert(id, patient, resource, 1, now, committed)?;
+        self.connection
+            .prepare_cached("INSERT INTO record_id(id, patient, kind, t, version, gone, digest) VALUES (?, ?, ?, ?, 1, 0, ?)")?
+            .execute(params![id.uuid().as_bytes(), patient, kind, resource.t, resource.digest])?;
+        Ok((
+            patient,
+            outcome(id, 1, now, ResourceType::PATIENT, Fate::Created),
+        ))
+    }
+
+    /// The number of a subject; makes a patient of an unknown person if asked to.
+    fn patient(
+        &mut self,
+        subject: Option<&Who>,
+        enrol: bool,
+        now: i64,
+        committed: &mut Committed,
+    ) -> Result<i64, StoreError> {
+        let (found, person) = match subject {
+            None => return Ok(NOBODY),
+            Some(Who::Local(id)) => (
+                self.connection
+                    .prepare_cached("SELECT n FROM patient WHERE id = ?")?
+                    .query_row([id.uuid().as_bytes()], |row| row.get(0))
+                    .optional()?,
+                None,
+            ),
+            Some(Who::Person(person, mac)) => (
+                self.connection
+                    .prepare_cached("SELECT n FROM patient WHERE mac = ?")?
+                    .query_row([mac], |row| row.get(0))
+                    .optional()?,
+                Some((person, mac)),
+            ),
+        };
+        match (found, person) {
+            (Some(number), _) => Ok(number),
+            (None, Some((person, mac))) if enrol => {
+                let (body, digest) = prepare::bare_patient(person)?;
+                let resource = Resource {
+                    resource_type: ResourceType::PATIENT,
+                    subject: None,
+                    kind: prepare::patient_kind(),
+                    t: UNDATED,
+                    span: None,
+                    status: None,
+                    body,
+                    identity: *mac,
+                    digest,
+                    correction: false,
+                };
+                let (number, outcome) = self.new_patient(person, mac, &resource, now, committed)?;
+                committed.enrolled.push(outcome);
+                Ok(number)
+            }
+            _ => Err(StoreError::UnknownPatient),
+        }
+    }
+
+    fn identified(&self, resource: &Resource) -> Result<Option<LogicalId>, StoreError> {
+        Ok(self
+            .connection
+            .prepare_cached("SELECT id FROM identity WHERE mac = ?")?
+            .query_row([resource.identity], |row| row.get::<_, [u8; 16]>(0))
+            .optional()?
+            .map(|id| LogicalId(Uuid::from_bytes(id))))
+    }
+
+    fn identify(&self, resource: &Resource, id: LogicalId) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("INSERT INTO identity(mac, id) VALUES (?, ?)")?
+            .execute(params![resource.identity, id.uuid().as_bytes()])?;
+        Ok(())
+    }
+
+    fn known(&self, id: LogicalId) -> Result<Option<Known>, StoreError> {
+        Ok(self
+            .connection
+            .prepare_cached(
+                "SELECT patient, kind, t, version, gone, digest FROM record_id WHERE id = ?",
+            )?
+            .query_row([id.uuid().as_bytes()], |row| {
+                Ok(Known {
+                    id,
+                    patient: row.get(0)?,
+                    kind: row.get(1)?,
+                    t: row.get(2)?,
+                    version: row.get(3)?,
+                    gone: row.get(4)?,
+                    digest: row.get(5)?,
+                })
+            })
+            .optional()?)
+    }
+
+    /// The resource that an update or a withdrawal names, if it is of this type, there, and at this version.
+    fn expected(
+        &self,
+        id: LogicalId,
+        resource_type: ResourceType,
+        version: Option<u64>,
+    ) -> Result<Known, StoreError> {
+        let known = self.known(id)?.ok_or(StoreError::NotFound)?;
+        if self.type_of(known.kind)? != resource_type {
+            return Err(StoreError::NotFound);
+        }
+        if known.gone {
+            return Err(StoreError::Gone);
+        }
+        match version {
+            Some(version) if version != known.version => Err(StoreError::VersionMismatch {
+                current: known.version,
+            }),
+            _ => Ok(known),
+        }
+    }
+
+    fn updated(&self, known: &Known) -> Result<i64, StoreError> {
+        self.connection
+            .prepare_cached(
+                "SELECT updated FROM record WHERE patient = ? AND kind = ? AND t = ? AND id = ?",
+            )?
+            .query_row(
+                params![
+                    known.patient,
+                    known.kind,
+                    known.t,
+                    known.id.uuid().as_bytes()
+                ],
+                |row| row.get(0),
+            )
+            .optional()?
+            .ok_or(StoreError::Damaged("a record is not where its id says"))
+    }
+
+    /// The version of a resource that has this content, newest first, with its time.
+    fn same(&self, known: &Known, digest: &Digest) -> Result<Option<(u64, i64)>, StoreError> {
+        if !known.gone && known.digest == *digest {
+            return Ok(Some((known.version, self.updated(known)?)));
+        }
+        Ok(self
+            .connection
+            .prepare_cached(
+                "SELECT version, updated FROM history WHERE id = ? AND digest = ? AND gone = 0 ORDER BY version DESC LIMIT 1",
+            )?
+            .query_row(params![known.id.uuid().as_bytes(), digest], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?)
+    }
+
+    /// Moves the current version out of `record` into `history`. Leaves the series to the caller.
+    fn retire(&self, known: &Known) -> Result<(), StoreError> {
+        let id = known.id.uuid();
+        let at = params![
+            known.patient,
+            known.kind,
+            known.t,
+            id.as_bytes(),
+            known.digest
+        ];
+        let moved = self
+            .connection
+            .prepare_cached(
+                "INSERT INTO history(id, version, updated, gone, digest, body)
+                 SELECT id, version, updated, 0, ?5, body FROM record WHERE patient = ?1 AND kind = ?2 AND t = ?3 AND id = ?4",
+            )?
+            .execute(at)?;
+        let removed = self
+            .connection
+            .prepare_cached(
+                "DELETE FROM record WHERE patient = ?1 AND kind = ?2 AND t = ?3 AND id = ?4",
+            )?
+            .execute(params![known.patient, known.kind, known.t, id.as_bytes()])?;
+        if (moved, removed) == (1, 1) {
+            Ok(())
+        } else {
+            Err(StoreError::Damaged("a record is not where its id says"))
+        }
+    }
+
+    /// Writes `resource` as the version after `known`, wherever its new codings and time put it.
+    fn next_version(
+        &mut self,
+        known: &Known,
+        resource: &Resource,
+        now: i64,
+        committed: &mut Committed,
+    ) -> Result<PutOutcome, StoreError> {
+        let version = known.version + 1;
+        if !known.gone {
+            self.retire(known)?;
+        }
+        let kind = self.insert(known.id, known.patient, resource, version, now, committed)?;
+        self.connection
+            .prepare_cached("UPDATE record_id SET kind = ?, t = ?, version = ?, gone = 0, digest = ? WHERE id = ?")?
+            .execute(params![kind, resource.t, version, resource.digest, known.id.uuid().as_bytes()])?;
+        if kind != known.kind && !known.gone {
+            self.ended(known.patient, known.kind, resource.resource_type, committed)?;
+        }
+        Ok(outcome(
+            known.id,
+            version,
+            now,
+            resource.resource_type,
+            Fate::Updated,
+        ))
+    }
+
+    /// Writes the clustered row, and begins its series where it is the first. Gives the kind's number.
+    fn insert(
+        &mut self,
+        id: LogicalId,
+        patient: i64,
+        resource: &Resource,
+        version: u64,
+        now: i64,
+        committed: &mut Committed,
+    ) -> Result<i64, StoreError> {
+        let kind = self.kind(&resource.kind)?;
+        let status = match &resource.status {
+            Some(status) => self.word(status)?,
+            None => 0,
+        };
+        let body = self.pack(kind, &resource.body)?;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO record(patient, kind, t, id, span, version, updated, status, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![patient, kind, resource.t, id.uuid().as_bytes(), resource.span, version, now, status, body])?;
+        self.counters.updated = now;
+        let widest: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT widest FROM series WHERE patient = ? AND kind = ?")?
+            .query_row([patient, kind], |row| row.get(0))
+            .optional()?;
+        let span = resource.span.unwrap_or(0);
+        if widest.is_none_or(|widest| widest < span) {
+            self.connection
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO series(patient, kind, widest) VALUES (?, ?, ?)",
+                )?
+                .execute([patient, kind, span])?;
+        }
+        if widest.is_none() {
+            self.turn(patient, resource.resource_type, true, committed)?;
+        }
+        Ok(kind)
+    }
+
+    /// Ends a series if its last record is gone, and the patient's presence if that was the last of its service.
+    fn ended(
+        &mut self,
+        patient: i64,
+        kind: i64,
+        resource_type: ResourceType,
+        committed: &mut Committed,
+    ) -> Result<(), StoreError> {
+        let left = self
+            .connection
+            .prepare_cached("SELECT 1 FROM record WHERE patient = ? AND kind = ? LIMIT 1")?
+            .exists([patient, kind])?;
+        if left {
+            return Ok(());
+        }
+        self.connection
+            .prepare_cached("DELETE FROM series WHERE patient = ? AND kind = ?")?
+            .execute([patient, kind])?;
+        let service = announced(resource_type);
+        let mut statement = self.connection.prepare_cached(
+            "SELECT DISTINCT k.type FROM series s JOIN kind k ON k.n = s.kind WHERE s.patient = ?",
+        )?;
+        let types: Vec<String> = statement
+            .query_map([patient], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        drop(statement);
+        let others = types.iter().filter_map(|name| ResourceType::parse(name));
+        if others.map(announced).any(|other| other == service) {
+            return Ok(());
+        }
+        self.turn(patient, resource_type, false, committed)
+    }
+
+    /// Notes that a patient's data of one information service begins or ends, if that is news.
+    fn turn(
+        &mut self,
+        patient: i64,
+        resource_type: ResourceType,
+        present: bool,
+        committed: &mut Committed,
+    ) -> Result<(), StoreError> {
+        let Some(service) = announced(resource_type).filter(|_| patient != NOBODY) else {
+            return Ok(());
+        };
+        let held: Option<bool> = self
+            .connection
+            .prepare_cached("SELECT present FROM presence WHERE patient = ? AND service = ?")?
+            .query_row(params![patient, service.number()], |row| row.get(0))
+            .optional()?;
+        if held.unwrap_or(false) == present {
+            return Ok(());
+        }
+        self.counters.sequence += 1;
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO presence(patient, service, present, sequence) VALUES (?, ?, ?, ?)")?
+            .execute(params![patient, service.number(), present, self.counters.sequence])?;
+        let person = self
+            .connection
+            .prepare_cached("SELECT system, value FROM patient WHERE n = ?")?
+            .query_row([patient], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+            })
+            .optional()?;
+        let patient = person_of(person)?;
+        committed.presence.push(Presence {
+            patient,
+            service,
+            present,
+            sequence: self.counters.sequence,
+        });
+        Ok(())
+    }
+
+    fn kind(&mut self, kind: &Kind) -> Result<i64, StoreError> {
+        if let Some(number) = self.kinds.get(&kind.key) {
+            return Ok(*number);
+        }
+        let held: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT n FROM kind WHERE key = ?")?
+            .query_row([kind.key], |row| row.get(0))
+            .optional()?;
+        let number = match held {
+            Some(number) => number,
+            None => {
+                self.connection
+                    .prepare_cached("INSERT INTO kind(key, type) VALUES (?, ?)")?
+                    .execute(params![kind.key, kind.resource_type.as_str()])?;
+                let number = self.connection.last_insert_rowid();
+                for (role, system, code) in &kind.codings {
+                    self.connection
+                        .prepare_cached(
+                            "INSERT INTO kind_coding(kind, role, system, code) VALUES (?, ?, ?, ?)",
+                        )?
+                        .execute(params![number, role, system, code])?;
+                }
+                number
+            }
+        };
+        self.kinds.insert(kind.key, number);
+        Ok(number)
+    }
+
+    fn type_of(&self, kind: i64) -> Result<ResourceType, StoreError> {
+        let name: Option<String> = self
+            .connection
+            .prepare_cached("SELECT type FROM kind WHERE n = ?")?
+            .query_row([kind], |row| row.get(0))
+            .optional()?;
+        name.and_then(|name| ResourceType::parse(&name))
+            .ok_or(StoreError::Damaged("a kind has no known type"))
+    }
+
+    fn word(&mut self, text: &str) -> Result<i64, StoreError> {
+        if let Some(number) = self.words.get(text) {
+            return Ok(*number);
+        }
+        let held: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT n FROM word WHERE text = ?")?
+            .query_row([text], |row| row.get(0))
+            .optional()?;
+        let number = match held {
+            Some(number) => number,
+            None => {
+                self.connection
+                    .prepare_cached("INSERT INTO word(text) VALUES (?)")?
+                    .execute([text])?;
+                self.connection.last_insert_rowid()
+            }
+        };
+        self.words.insert(text.to_owned(), number);
+        Ok(number)
+    }
+}
+
+/// The service whose presence a resource gives. A Patient is what the others are about, made with the first of them,
+/// and no data in itself.
+fn announced(resource_type: ResourceType) -> Option<InformationService> {
+    if resource_type == ResourceType::PATIENT {
+        None
+    } else {
+        resource_type.information_service()
+    }
+}
+
+/// A person from the two columns of `patient`.
+pub(crate) fn person_of(row: Option<(String, String)>) -> Result<PersonIdentifier, StoreError> {
+    row.and_then(|(system, value)| {
+        PersonIdentifier::parse(&system, &value, PersonNumbers::Lenient).ok()
+    })
+    .ok_or(StoreError::Damaged("a patient has no readable identifier"))
+}
+
+/// An information service from its number.
+pub(crate) fn service_of(number: u8) -> Result<InformationService, StoreError> {
+    InformationService::ALL
+        .into_iter()
+        .find(|service| service.number() == number)
+        .ok_or(StoreError::Damaged("an unknown information service"))
+}
+
+fn outcome(
+    id: LogicalId,
+    version: u64,
+    updated: i64,
+    resource_type: ResourceType,
+    fate: Fate,
+) -> PutOutcome {
+    PutOutcome {
+        id,
+        version,
+        last_updated: Instant(updated),
+        resource_type,
+        fate,
+    }
+}
+
+/// Turns of presence after a sequence number, in order.
+pub(crate) fn presence_since(
+    connection: &rusqlite::Connection,
+    sequence: u64,
+    limit: usize,
+) -> Result<Vec<Presence>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT t.system, t.value, p.service, p.present, p.sequence FROM presence p JOIN patient t ON t.n = p.patient
+         WHERE p.sequence > ? ORDER BY p.sequence LIMIT ?",
+    )?;
+    let mut rows = statement.query(params![sequence, limit as i64])?;
+    let mut turns = Vec::new();
+    while let Some(row) = rows.next()? {
+        turns.push(Presence {
+            patient: person_of(Some((row.get(0)?, row.get(1)?)))?,
+            service: service_of(row.get(2)?)?,
+            present: row.get(3)?,
+            sequence: row.get(4)?,
+        });
+    }
+    Ok(turns)
+}

@@ -1,0 +1,11 @@
+//! The store's promises, each with a test: nothing lost, nothing doubled, nobody else's data, a trail that tells.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod audit;
+mod commit;
+mod ledger;
+mod open;
+mod outbox;
+mod patients;
+mod search;
+mod world;
