@@ -18,7 +18,8 @@ pub struct Change {
     pub outbox: Vec<OutboxEntry>,
     /// The audit record of the interaction. With one, [`Committed::receipt`] is given.
     pub audit: Option<Record>,
-    /// Adds the puts' types, ids and versions to the record's `disclosed` before it is chained.
+    /// Completes the record before it is chained: adds the puts' types, ids and versions to `disclosed`, and, if it
+    /// names no patient, the patient that the first put is about.
     pub audit_fill: bool,
     /// Proofs and assertions that this interaction used; a second use fails the whole change.
     pub replays: Vec<Replay>,

@@ -22,7 +22,6 @@ use crate::body;
 use crate::commit::Stored;
 use crate::errors::StoreError;
 use crate::prepare::{CATEGORY, CODE, UNDATED, person_mac};
-use crate::record;
 
 /// Series one search may merge; a search of one patient has a handful.
 const SERIES: usize = 5_000;
@@ -666,19 +665,4 @@ pub(crate) fn patient_id(
         })
         .optional()?
         .map(|id| LogicalId(Uuid::from_bytes(id))))
-}
-
-/// The person behind a Patient's logical id, or whom any resource with this id is (or was) about.
-pub(crate) fn person(
-    reader: &Reader,
-    id: LogicalId,
-) -> Result<Option<PersonIdentifier>, StoreError> {
-    let row = reader
-        .connection
-        .prepare_cached(
-            "SELECT p.system, p.value FROM record_id i JOIN patient p ON p.n = i.patient WHERE i.id = ?",
-        )?
-        .query_row([id.uuid().as_bytes()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
-        .optional()?;
-    row.map(|row| record::person_of(Some(row))).transpose()
 }

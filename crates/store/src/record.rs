@@ -619,6 +619,18 @@ pub(crate) fn person_of(row: Option<(String, String)>) -> Result<PersonIdentifie
     .ok_or(StoreError::Damaged("a patient has no readable identifier"))
 }
 
+/// The person behind a Patient's logical id, or whom any resource with this id is (or was) about.
+pub(crate) fn person_by_id(
+    connection: &rusqlite::Connection,
+    id: LogicalId,
+) -> Result<Option<PersonIdentifier>, StoreError> {
+    let row = connection
+        .prepare_cached("SELECT p.system, p.value FROM record_id i JOIN patient p ON p.n = i.patient WHERE i.id = ?")?
+        .query_row([id.uuid().as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    row.map(|row| person_of(Some(row))).transpose()
+}
+
 /// An information service from its number.
 pub(crate) fn service_of(number: u8) -> Result<InformationService, StoreError> {
     InformationService::ALL

@@ -281,7 +281,7 @@ impl Store {
     pub async fn patient_of(&self, id: LogicalId) -> Result<Option<PersonIdentifier>, StoreError> {
         self.0
             .readers
-            .ask(move |reader| query::person(reader, id))
+            .ask(move |reader| record::person_by_id(&reader.connection, id))
             .await
     }
 

@@ -1,6 +1,6 @@
 //! The audit trail: receipts, look-up, and each way of bending it.
 
-use store::{AuditFaultKind, AuditFilter, AuditHead, Change, StoreError};
+use store::{AuditFaultKind, AuditFilter, AuditHead, Change, Put, StoreError};
 
 use crate::world::*;
 
@@ -127,6 +127,39 @@ async fn what_was_written_is_filled_into_the_record() {
             ("Patient", committed.enrolled[0].id.to_string(), 1),
             ("Observation", committed.puts[0].id.to_string(), 1)
         ]
+    );
+}
+
+#[tokio::test]
+async fn a_withdrawal_that_names_no_patient_is_in_that_patients_trail() {
+    let world = World::new();
+    let store = world.store();
+    let id = store.commit(Pulse::default().create()).await.unwrap().puts[0].id;
+    let withdraw = Put::Withdraw {
+        id,
+        resource_type: fhir::resource::ResourceType::OBSERVATION,
+        expect_version: None,
+    };
+    let change = Change {
+        puts: vec![withdraw],
+        audit: Some(record("w", None, world.now())),
+        audit_fill: true,
+        ..Change::default()
+    };
+    store.commit(change).await.unwrap();
+    let hers = AuditFilter {
+        patient: Some(person(GURI)),
+        limit: 10,
+        ..AuditFilter::default()
+    };
+    let found = store.audit_search(hers).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (
+            found[0].record.disclosed[0].id.clone(),
+            found[0].record.disclosed[0].version
+        ),
+        (id.to_string(), 2)
     );
 }
 

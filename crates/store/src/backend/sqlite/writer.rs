@@ -19,6 +19,7 @@ use crate::errors::StoreError;
 use crate::keys::Keys;
 use crate::outbox::{self, Report};
 use crate::prepare::Ready;
+use crate::record;
 use crate::{Clock, Ids, audit, ledger};
 
 /// Changes in one group at most: bounds how long the first of them waits.
@@ -336,6 +337,11 @@ impl Writer {
                     &mut record,
                     committed.enrolled.iter().chain(&committed.puts),
                 );
+                if record.patient.is_none()
+                    && let Some(first) = committed.puts.first()
+                {
+                    record.patient = record::person_by_id(&self.connection, first.id)?;
+                }
             }
             committed.receipt = Some(self.audit(&record, now)?);
         }
