@@ -37,6 +37,14 @@ impl Feed {
         }
     }
 
+    /// The way that it sends.
+    pub fn route(&self) -> Route {
+        Route::Feed {
+            service: self.service.clone(),
+            writer: self.party.organisation().to_owned(),
+        }
+    }
+
     /// Plays, in order, the events that are this writer's feed to this service; others are passed over. Telling the same
     /// events again changes nothing. `progress` hears how many have been answered, and of how many.
     ///
@@ -45,13 +53,10 @@ impl Feed {
     pub async fn play(
         &self,
         events: &[Event],
-        mut progress: impl FnMut(usize, usize),
+        mut progress: impl FnMut(usize, usize) + Send,
     ) -> Result<Report, SendError> {
-        let mine = |e: &&Event| {
-            matches!(&e.route, Route::Feed { service, writer }
-                if *service == self.service && writer == self.party.organisation())
-        };
-        let events: Vec<&Event> = events.iter().filter(mine).collect();
+        let route = self.route();
+        let events: Vec<&Event> = events.iter().filter(|e| e.route == route).collect();
         let changed: HashSet<&str> = events
             .iter()
             .filter(|e| e.action != Action::Create)
@@ -296,19 +301,4 @@ pub fn is_absent(answer: &Answer) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
-    use super::*;
-
-    #[test]
-    fn the_id_goes_in_and_nothing_else_changes() {
-        let body =
-            br#"{"resourceType":"Observation","status":"final","valueQuantity":{"value":61.4}}"#;
-        let text = String::from_utf8(with_id(body, "abc").unwrap()).unwrap();
-        assert_eq!(
-            text,
-            r#"{"resourceType":"Observation","id":"abc","status":"final","valueQuantity":{"value":61.4}}"#
-        );
-        assert!(with_id(b"[]", "abc").is_none());
-    }
-}
+mod tests;

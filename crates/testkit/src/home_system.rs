@@ -29,6 +29,9 @@ pub enum SendError {
         /// The OperationOutcome's diagnostics, which name no person.
         outcome: String,
     },
+    /// Nobody at hand sends by this way.
+    #[error("nobody sends by {0:?}")]
+    NoWay(Route),
     /// The answer is no batch-response with an answer for each entry.
     #[error("the receiver's answer does not account for each entry")]
     Unaccounted,
@@ -79,6 +82,13 @@ impl HomeSystem {
         self
     }
 
+    /// The way that it sends.
+    pub fn route(&self) -> Route {
+        Route::Hub {
+            sender: self.party.organisation().to_owned(),
+        }
+    }
+
     /// Sends, in order, the events whose route is the hub and whose sender is this home system's organisation; others are
     /// passed over. `progress` hears how many of them have been answered, and of how many.
     ///
@@ -87,10 +97,10 @@ impl HomeSystem {
     pub async fn send(
         &self,
         events: &[Event],
-        mut progress: impl FnMut(usize, usize),
+        mut progress: impl FnMut(usize, usize) + Send,
     ) -> Result<Report, SendError> {
-        let mine = |e: &&Event| matches!(&e.route, Route::Hub { sender } if sender == self.party.organisation());
-        let events: Vec<&Event> = events.iter().filter(mine).collect();
+        let route = self.route();
+        let events: Vec<&Event> = events.iter().filter(|e| e.route == route).collect();
         let mut report = Report::default();
         for (n, chunk) in events.chunks(CHUNK).enumerate() {
             let answers = self.post(chunk).await?;
@@ -204,3 +214,6 @@ pub(crate) fn refused(answer: &Answer) -> SendError {
         outcome: words.join("; "),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod calendar;
 pub mod care_plan;
 pub mod clients;
+pub mod deliver;
 pub mod dice;
 pub mod event;
 pub mod feed;

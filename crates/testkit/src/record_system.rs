@@ -253,7 +253,7 @@ impl RecordSystem {
         };
         let change = Change {
             audit: Some(record),
-            replays: vec![replay.clone()],
+            replays: vec![*replay],
             ..Change::default()
         };
         if let Err(error) = self.store.commit(change).await {
@@ -449,7 +449,9 @@ fn hex(bytes: &[u8]) -> String {
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let pair = |i: usize| u8::from_str_radix(text.get(i..i + 2)?, 16).ok();
-    (text.len() % 2 == 0).then(|| (0..text.len()).step_by(2).map(pair).collect())?
+    text.len()
+        .is_multiple_of(2)
+        .then(|| (0..text.len()).step_by(2).map(pair).collect())?
 }
 
 #[cfg(test)]

@@ -284,3 +284,6 @@ impl Region {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -171,6 +171,21 @@ impl Scenario {
     }
 }
 
+/// The whole region's past up to and including `until`: the story and everybody's background, in the order in which it
+/// is sent. What `delt demo` delivers before it is ready.
+///
+/// # Errors
+/// Data that points to nobody or nothing.
+pub fn region(
+    directory: &Directory,
+    calendar: &Calendar,
+    until: Instant,
+) -> Result<Vec<Event>, ScenarioError> {
+    let mut events = Scenario::kols()?.events(directory, calendar, until)?;
+    events.extend(crate::background::events(directory, calendar, until)?);
+    Ok(in_order(events))
+}
+
 fn unknown(what: &str, which: &str) -> ScenarioError {
     ScenarioError::Value(format!("no such {what}: {which}"))
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::bench_load::Load;
 use crate::bundle::{self, BundleKind, EntryAnswer};
 use crate::clients::{Caller, now};
-use crate::issuer::{Issuer, ProofKey};
+use crate::issuer::{Issuer, ProofKey, SystemClient};
 use http::{HeaderName, HeaderValue, Method, header};
 use std::net::Ipv4Addr;
 use trust::ClientUse;
@@ -74,15 +74,14 @@ impl Standing {
 
     fn token(&self, scope: &str) -> String {
         let audience = self.audience();
-        let claims = self.issuer.system_claims(
-            "delt-hub",
-            ClientUse::Service,
-            "310001287",
-            &audience,
-            scope,
-            &self.key,
-            now(),
-        );
+        let hub = SystemClient {
+            client_id: "delt-hub",
+            use_: ClientUse::Service,
+            orgnr: "310001287",
+        };
+        let claims = self
+            .issuer
+            .system_claims(hub, &audience, scope, self.key.jkt(), now());
         self.issuer.sign(&claims.unwrap()).unwrap()
     }
 
@@ -173,7 +172,7 @@ async fn a_delivery_is_taken_once_and_known_again_after_a_restart() {
 async fn a_correction_is_a_new_line_and_another_content_is_refused() {
     let standing = Standing::new().await;
     let reading = readings(1).pop().unwrap();
-    standing.deliver(&[reading.clone()]).await;
+    standing.deliver(std::slice::from_ref(&reading)).await;
     assert_eq!(
         statuses(
             &standing
