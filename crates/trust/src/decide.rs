@@ -220,3 +220,20 @@ pub fn decide(ask: &Ask, caller: &Caller, facts: &Facts) -> Decision {
             .collect(),
     })
 }
+
+/// Asks only the rules about the person and the documented need ([`rules::NEED`]): attest, identity, purpose, decision
+/// reference, patient binding. The anchor asks this before it issues a token that opens patients' data.
+pub fn need(caller: &Caller, facts: &Facts) -> Result<(), Refusal> {
+    let ask = Ask::of(Interaction::Lookup, ResourceType::BUNDLE);
+    let question = Question {
+        ask: &ask,
+        caller,
+        facts,
+    };
+    for rule in rules::NEED {
+        if let Answer::Deny(refusal) | Answer::Nothing(refusal) = (rule.check)(&question) {
+            return Err(refusal);
+        }
+    }
+    Ok(())
+}

@@ -171,6 +171,15 @@ impl SigningKey {
         SigningKey::assemble(pair, secret, kid_of(&members)?)
     }
 
+    /// The same key under another `kid`.
+    pub fn named(&self, kid: &str) -> Result<SigningKey, KeyError> {
+        let mut jwk: Value =
+            serde_json::from_str(&self.to_private_jwk()).map_err(|_| KeyError::Malformed)?;
+        jwk["kid"] = Value::String(kid.to_owned());
+        let text = Zeroizing::new(jwk.to_string());
+        SigningKey::from_jwk(&text)
+    }
+
     /// The private JWK as JSON text, `kid` and `alg` included. For a file of mode 0600 only.
     pub fn to_private_jwk(&self) -> Zeroizing<String> {
         let mut jwk = self.public_jwk();

@@ -27,7 +27,7 @@ pub mod token;
 
 pub use caller::{Agreement, Caller, ClientUse, Delegation, Person};
 pub use category::Category;
-pub use decide::{Ask, Decision, Facts, Party, Permit, PermitScope, Refusal, decide};
+pub use decide::{Ask, Decision, Facts, Party, Permit, PermitScope, Refusal, decide, need};
 pub use interaction::Interaction;
 pub use replay::Replay;
 

@@ -164,6 +164,12 @@ pub struct Scopes(Vec<Scope>);
 /// More scopes than this in one text are refused.
 const MOST: usize = 64;
 
+impl From<Vec<Scope>> for Scopes {
+    fn from(scopes: Vec<Scope>) -> Scopes {
+        Scopes(scopes)
+    }
+}
+
 impl Scopes {
     /// Reads scopes divided by single spaces (RFC 6749 section 3.3); empty gives none, anything strange is refused.
     pub fn parse(text: &str) -> Result<Scopes, ScopeError> {

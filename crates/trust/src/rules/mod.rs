@@ -134,6 +134,15 @@ pub const LIST: &[Rule] = &[
     minimisation::RULE,
 ];
 
+/// Those of [`LIST`] that ask about the person and the documented need, whatever the data.
+pub const NEED: &[Rule] = &[
+    attestation::RULE,
+    identity::RULE,
+    purpose::RULE,
+    decision_ref::RULE,
+    patient::RULE,
+];
+
 fn deny(rule: &'static str, code: &'static str, message: &'static str) -> Answer {
     Answer::Deny(refusal(rule, code, message))
 }
