@@ -1,0 +1,200 @@
+//! Token exchange (RFC 8693) as CONTRACT section 4 bounds it, for gateways only: a user's token for the gateway becomes
+//! one for one provider, with the same person, patient, purpose and time of attestation, the gateway in `act` and its
+//! key in `cnf`, no wider scope and no later end.
+
+use super::token::{Grant, Refusal, asked, invalid};
+use crate::authenticate::Authenticated;
+use crate::config::{Audience, AudienceKind};
+use crate::{State, issue};
+use fhir::time::Instant;
+use trust::audit::Record;
+use trust::scope::{Access, Context, Scope, Scopes};
+use trust::token::{Actor, Claims, Kind, LIFETIME_SECONDS};
+use trust::{Agreement, Caller, ClientUse, Facts, Party};
+use wire::contract::anchor::ACCESS_TOKEN_TYPE;
+use wire::form::Form;
+use wire::oauth_error::{OAuthCode, OAuthError};
+
+/// The scope by which a locator is asked.
+const LOCATE: &str = "user/Pointer.r";
+
+pub(crate) fn grant(
+    state: &State,
+    who: &Authenticated<'_>,
+    form: &Form,
+    record: Record,
+) -> Result<Grant, Refusal> {
+    let now = (state.house.clock)();
+    let mut record = record;
+    let granted = exchange(state, who, form, now, &mut record);
+    match granted {
+        Ok(claims) => Ok(Grant {
+            claims,
+            record,
+            issued_token_type: Some(ACCESS_TOKEN_TYPE),
+        }),
+        Err(error) => Err((error, Box::new(record))),
+    }
+}
+
+fn exchange(
+    state: &State,
+    who: &Authenticated<'_>,
+    form: &Form,
+    now: Instant,
+    record: &mut Record,
+) -> Result<Claims, OAuthError> {
+    let own = match (who.client.use_, &who.client.own_audience) {
+        (ClientUse::Gateway, Some(own)) => own,
+        _ => {
+            return Err(OAuthError::new(
+                OAuthCode::UnauthorizedClient,
+                "the client is no gateway",
+            ));
+        }
+    };
+    let access_token = |name: &str, needed: bool| match form.get(name) {
+        Some(ACCESS_TOKEN_TYPE) => Ok(()),
+        None if !needed => Ok(()),
+        _ => Err(invalid(&format!("{name} must be {ACCESS_TOKEN_TYPE}"))),
+    };
+    access_token("subject_token_type", true)?;
+    access_token("requested_token_type", false)?;
+    if form.get("actor_token").is_some() {
+        return Err(invalid(
+            "the gateway itself is the actor; actor_token is not taken",
+        ));
+    }
+    let (subject, caller) = subject(state, own, form, now)?;
+    let client = record.client.clone();
+    *record = record.clone().by(&caller);
+    record.gateway = client;
+    need(state, who, &caller, own, now)?;
+    let asked = asked(state, who, form)?;
+    let scopes = narrow(&asked.scopes, &caller.scopes, asked.audience);
+    if scopes.is_empty() {
+        return Err(OAuthError::new(
+            OAuthCode::InvalidScope,
+            "the subject token does not have this scope",
+        ));
+    }
+    let agreement = agreement(state, &subject, asked.audience, now)?;
+    record.agreement = agreement.as_ref().map(|one| (one.id.clone(), one.version));
+    let seconds = LIFETIME_SECONDS.min(subject.exp - now.seconds());
+    if seconds <= 0 {
+        return Err(invalid("the subject token has expired"));
+    }
+    let fresh = issue::claims(
+        state,
+        now,
+        who.client,
+        &asked.audience.url,
+        &who.jkt,
+        seconds,
+    );
+    Ok(Claims {
+        iss: fresh.iss,
+        aud: fresh.aud,
+        client_id: fresh.client_id.clone(),
+        use_: fresh.use_,
+        act: Some(Actor {
+            client_id: fresh.client_id,
+        }),
+        iat: fresh.iat,
+        nbf: fresh.nbf,
+        exp: fresh.exp,
+        jti: fresh.jti,
+        cnf: fresh.cnf,
+        scope: scopes.to_string(),
+        agreement,
+        delegation: None,
+        // Person, organisation, attest and patient stay what they were; the time of attestation is never renewed.
+        ..subject
+    })
+}
+
+/// The user's token: ours, for this gateway, of a person, and not itself exchanged.
+fn subject(
+    state: &State,
+    own: &str,
+    form: &Form,
+    now: Instant,
+) -> Result<(Claims, Caller), OAuthError> {
+    let jwt = form
+        .get("subject_token")
+        .ok_or_else(|| invalid("subject_token is missing"))?;
+    let refused = |error: trust::token::TokenError| {
+        invalid(&format!("the subject token is refused: {error}"))
+    };
+    let claims =
+        trust::token::verify(jwt, &state.keys, &state.config.issuer, own, now).map_err(refused)?;
+    let caller = claims.caller(jwt).map_err(refused)?;
+    if claims.kind == Kind::System || claims.act.is_some() {
+        return Err(invalid("the subject token is not a user's own"));
+    }
+    Ok((claims, caller))
+}
+
+/// A token that opens patients' data is issued with a complete and fresh need, or not at all.
+fn need(
+    state: &State,
+    who: &Authenticated<'_>,
+    caller: &Caller,
+    own: &str,
+    now: Instant,
+) -> Result<(), OAuthError> {
+    let facts = Facts {
+        party: Party::Gateway,
+        owner: who.client.orgnr,
+        members: [].into(),
+        audience: own.into(),
+        register: state.registry.organisations.clone(),
+        now,
+    };
+    trust::need(caller, &facts).map_err(|refusal| {
+        let words = format!("{}: {}", refusal.code, refusal.message);
+        OAuthError::new(OAuthCode::InvalidAuthorizationDetails, words)
+    })
+}
+
+/// No wider than the subject token. Asking a locator *where* is part of looking up: a subject that may search may ask it.
+fn narrow(asked: &Scopes, subject: &Scopes, audience: &Audience) -> Scopes {
+    let searches = subject.iter().any(|scope| {
+        matches!(scope.context(), Context::User | Context::Patient)
+            && (scope.gives(Access::Search) || scope.gives(Access::Read))
+    });
+    if audience.kind == AudienceKind::Locator && searches {
+        let locate: Vec<Scope> = Scope::parse(LOCATE).into_iter().collect();
+        return asked.narrow(&Scopes::from(locate));
+    }
+    asked.narrow(subject)
+}
+
+/// A practitioner reads another organisation's data by an agreement in force, or gets no token for it.
+fn agreement(
+    state: &State,
+    subject: &Claims,
+    audience: &Audience,
+    now: Instant,
+) -> Result<Option<Agreement>, OAuthError> {
+    if subject.kind != Kind::Practitioner || !audience.holds_patients() {
+        return Ok(None);
+    }
+    let consumer = subject
+        .orgnr_parent
+        .ok_or_else(|| invalid("the subject token names no organisation"))?;
+    if state.registry.is_own(&consumer, audience) {
+        return Ok(None);
+    }
+    let refused = || {
+        OAuthError::new(
+            OAuthCode::InvalidTarget,
+            "no agreement with the audience's organisation is in force",
+        )
+    };
+    state
+        .registry
+        .agreement(&consumer, audience, now)
+        .map(Some)
+        .ok_or_else(refused)
+}

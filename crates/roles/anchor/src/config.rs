@@ -1,0 +1,200 @@
+//! What the anchor is told at start: who takes part, what they agreed, who acts for whom, which clients there are. All
+//! values are parsed before they come here; days are checked when the anchor is opened.
+
+use fhir::ids::{OrganisationNumber, PersonIdentifier};
+use fhir::resource::InformationService;
+use fhir::time::Zone;
+use trust::ClientUse;
+use trust::keys::KeySet;
+use trust::scope::Scopes;
+pub use wire::contract::anchor::AgreementKind;
+
+/// The anchor's configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The issuer's URL, no slash at the end; all routes stand under it.
+    pub issuer: String,
+    /// Zone in which the days of agreements count.
+    pub zone: Zone,
+    /// Organisations that take part.
+    pub participants: Vec<Participant>,
+    /// Who may look up what at whom.
+    pub agreements: Vec<Agreement>,
+    /// Other signed papers that are published: § 9 collaborations, data processing agreements.
+    pub papers: Vec<Paper>,
+    /// Who may act for whom.
+    pub delegations: Vec<Delegation>,
+    /// Registered clients.
+    pub clients: Vec<Client>,
+    /// Everything a token can be for.
+    pub audiences: Vec<Audience>,
+    /// Demo mode: test tokens for synthetic people. `None`: the route does not exist.
+    pub demo: Option<Demo>,
+}
+
+/// An organisation that takes part.
+#[derive(Clone, Debug)]
+pub struct Participant {
+    /// Organisation number of the main unit.
+    pub orgnr: OrganisationNumber,
+    /// Name.
+    pub name: String,
+    /// Version of its document; counts 1, 2, …
+    pub version: u64,
+    /// Sub-units for which it is the controller.
+    pub units: Vec<Unit>,
+}
+
+/// A sub-unit.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// Organisation number, if it has one.
+    pub orgnr: Option<OrganisationNumber>,
+    /// RESH id, if it has one.
+    pub resh: Option<String>,
+    /// Name.
+    pub name: String,
+}
+
+/// Who consumes under an agreement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consumer {
+    /// One organisation.
+    Organisation(OrganisationNumber),
+    /// Every participant (`*members`).
+    Members,
+}
+
+/// An agreement that opens a provider's data to a consumer.
+#[derive(Clone, Debug)]
+pub struct Agreement {
+    /// Its id.
+    pub id: String,
+    /// Its version; counts 1, 2, …
+    pub version: u32,
+    /// Who reads.
+    pub consumer: Consumer,
+    /// Who answers: the organisation responsible for the sharing service.
+    pub provider: OrganisationNumber,
+    /// What is opened.
+    pub services: Vec<InformationService>,
+    /// First day in force, `yyyy-mm-dd`.
+    pub from: String,
+    /// Last day in force; open-ended if missing.
+    pub to: Option<String>,
+}
+
+/// A signed paper between organisations that no token depends on.
+#[derive(Clone, Debug)]
+pub struct Paper {
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: u64,
+    /// What it is about.
+    pub kind: AgreementKind,
+    /// Who is bound.
+    pub parties: Vec<OrganisationNumber>,
+    /// The supplier, for a data processing agreement.
+    pub processor: Option<OrganisationNumber>,
+    /// Information services it covers.
+    pub services: Vec<InformationService>,
+    /// First day in force, `yyyy-mm-dd`.
+    pub from: String,
+    /// Last day in force; open-ended if missing.
+    pub until: Option<String>,
+}
+
+/// One organisation lets another act for it.
+#[derive(Clone, Debug)]
+pub struct Delegation {
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: u32,
+    /// Who delegates.
+    pub from: OrganisationNumber,
+    /// Whose clients act.
+    pub to: OrganisationNumber,
+    /// First day in force, `yyyy-mm-dd`.
+    pub from_day: String,
+    /// Last day in force; open-ended if missing.
+    pub to_day: Option<String>,
+}
+
+/// A registered client.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its id.
+    pub client_id: String,
+    /// The organisation it belongs to or is registered to send for.
+    pub orgnr: OrganisationNumber,
+    /// What for. Only a [`ClientUse::Gateway`] may exchange tokens.
+    pub use_: ClientUse,
+    /// Its public keys.
+    pub keys: KeySet,
+    /// Scopes it may ask for.
+    pub scopes: Scopes,
+    /// Audiences it may ask for.
+    pub audiences: Vec<String>,
+    /// The audience that is the client itself (a gateway's base): subject tokens of an exchange must be for it.
+    pub own_audience: Option<String>,
+}
+
+/// What kind of party an audience is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AudienceKind {
+    /// A sharing service.
+    Service,
+    /// A record system that the hub delivers to.
+    RecordSystem,
+    /// The hub.
+    Hub,
+    /// A gateway.
+    Gateway,
+    /// The catalogue.
+    Catalogue,
+    /// The locator.
+    Locator,
+}
+
+/// Something a token can be for.
+#[derive(Clone, Debug)]
+pub struct Audience {
+    /// The audience exactly as tokens name it.
+    pub url: String,
+    /// The organisation responsible for patients' data behind it; `None` where it is nobody's patient store.
+    pub owner: Option<OrganisationNumber>,
+    /// Members of a shared register; they count as its owner.
+    pub members: Vec<OrganisationNumber>,
+    /// What it is.
+    pub kind: AudienceKind,
+}
+
+/// People that test tokens may speak for by name; anybody synthetic may be spoken for.
+#[derive(Clone, Default)]
+pub struct Demo {
+    /// Known people.
+    pub people: Vec<DemoPerson>,
+    /// Who may act for whom: (citizen, patient).
+    pub represents: Vec<(PersonIdentifier, PersonIdentifier)>,
+}
+
+impl std::fmt::Debug for Demo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Demo({} people)", self.people.len())
+    }
+}
+
+/// A synthetic person.
+#[derive(Clone)]
+pub struct DemoPerson {
+    /// National identity number.
+    pub number: PersonIdentifier,
+    /// Name.
+    pub name: String,
+    /// HPR number, for practitioners.
+    pub hpr: Option<String>,
+    /// Code of OID 2.16.578.1.12.4.1.1.9060 with its words, for practitioners.
+    pub authorization: Option<(String, String)>,
+}

@@ -1,0 +1,408 @@
+//! The register in the form the token routes ask it: which client, which audience, which agreement or delegation is in
+//! force at this moment.
+
+use crate::config::{Agreement, Audience, AudienceKind, Client, Config, Consumer, Delegation};
+use fhir::ids::OrganisationNumber;
+use fhir::time::{Instant, LATEST, Range, Zone, parse_date};
+use std::collections::HashMap;
+use std::sync::Arc;
+use trust::organisation::Register;
+
+/// Why a configuration cannot be used. Names the entry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    /// A day is not `yyyy-mm-dd`, or the last lies before the first.
+    #[error("{0}: the days are not yyyy-mm-dd, or the last lies before the first")]
+    Days(String),
+    /// Two entries have the same id.
+    #[error("{0} stands twice")]
+    Twice(String),
+    /// An entry names an organisation that does not take part.
+    #[error("{0}: the organisation {1} is no participant")]
+    Stranger(String, OrganisationNumber),
+    /// A gateway without the audience that subject tokens must have.
+    #[error("client {0}: a gateway needs its own audience")]
+    NoOwnAudience(String),
+}
+
+/// The register.
+pub(crate) struct Registry {
+    clients: HashMap<String, Client>,
+    audiences: HashMap<String, Audience>,
+    agreements: Vec<(Agreement, Range)>,
+    delegations: Vec<(Delegation, Range)>,
+    /// Participants and their sub-units.
+    pub(crate) organisations: Arc<Register>,
+}
+
+fn days(entry: &str, from: &str, to: Option<&str>, zone: &Zone) -> Result<Range, RegistryError> {
+    let wrong = || RegistryError::Days(entry.to_owned());
+    let day = |text: &str| {
+        (text.len() == 10)
+            .then(|| parse_date(text, zone).ok())
+            .flatten()
+            .ok_or_else(wrong)
+    };
+    let lo = day(from)?.lo;
+    let hi = to.map(day).transpose()?.map_or(LATEST, |last| last.hi);
+    if lo < hi {
+        Ok(Range { lo, hi })
+    } else {
+        Err(wrong())
+    }
+}
+
+fn in_force(range: &Range, now: Instant) -> bool {
+    range.lo <= now.0 && now.0 < range.hi
+}
+
+impl Registry {
+    pub(crate) fn new(config: &Config) -> Result<Registry, RegistryError> {
+        let mut organisations = Register::default();
+        for participant in &config.participants {
+            organisations.add(participant.orgnr, &participant.name);
+            for unit in &participant.units {
+                if let Some(orgnr) = unit.orgnr {
+                    organisations.add_unit(orgnr, &participant.orgnr, &unit.name);
+                }
+                if let Some(resh) = &unit.resh {
+                    organisations.add_resh(resh, &participant.orgnr, &unit.name);
+                }
+            }
+        }
+        let known = |entry: &str, orgnr: OrganisationNumber| match organisations.controller(&orgnr)
+        {
+            Some(_) => Ok(()),
+            None => Err(RegistryError::Stranger(entry.to_owned(), orgnr)),
+        };
+        let mut clients = HashMap::new();
+        for client in &config.clients {
+            let entry = format!("client {}", client.client_id);
+            known(&entry, client.orgnr)?;
+            if client.use_ == trust::ClientUse::Gateway && client.own_audience.is_none() {
+                return Err(RegistryError::NoOwnAudience(client.client_id.clone()));
+            }
+            if clients
+                .insert(client.client_id.clone(), client.clone())
+                .is_some()
+            {
+                return Err(RegistryError::Twice(entry));
+            }
+        }
+        let mut audiences = HashMap::new();
+        for audience in &config.audiences {
+            let entry = format!("audience {}", audience.url);
+            audience
+                .owner
+                .iter()
+                .chain(&audience.members)
+                .try_for_each(|orgnr| known(&entry, *orgnr))?;
+            if audiences
+                .insert(audience.url.clone(), audience.clone())
+                .is_some()
+            {
+                return Err(RegistryError::Twice(entry));
+            }
+        }
+        let mut agreements = Vec::new();
+        for one in &config.agreements {
+            let entry = format!("agreement {}", one.id);
+            known(&entry, one.provider)?;
+            if let Consumer::Organisation(consumer) = one.consumer {
+                known(&entry, consumer)?;
+            }
+            agreements.push((
+                one.clone(),
+                days(&entry, &one.from, one.to.as_deref(), &config.zone)?,
+            ));
+        }
+        let mut delegations = Vec::new();
+        for one in &config.delegations {
+            let entry = format!("delegation {}", one.id);
+            known(&entry, one.from)?;
+            known(&entry, one.to)?;
+            delegations.push((
+                one.clone(),
+                days(&entry, &one.from_day, one.to_day.as_deref(), &config.zone)?,
+            ));
+        }
+        for paper in &config.papers {
+            days(
+                &format!("paper {}", paper.id),
+                &paper.from,
+                paper.until.as_deref(),
+                &config.zone,
+            )?;
+        }
+        Ok(Registry {
+            clients,
+            audiences,
+            agreements,
+            delegations,
+            organisations: Arc::new(organisations),
+        })
+    }
+
+    pub(crate) fn client(&self, id: &str) -> Option<&Client> {
+        self.clients.get(id)
+    }
+
+    pub(crate) fn audience(&self, url: &str) -> Option<&Audience> {
+        self.audiences.get(url)
+    }
+
+    /// The main unit of an organisation number, if it takes part.
+    pub(crate) fn controller(&self, orgnr: &OrganisationNumber) -> Option<OrganisationNumber> {
+        self.organisations.controller(orgnr)
+    }
+
+    /// Is this organisation the owner of what is behind the audience, or a member of the shared register?
+    pub(crate) fn is_own(&self, orgnr: &OrganisationNumber, audience: &Audience) -> bool {
+        let controller = self.controller(orgnr).unwrap_or(*orgnr);
+        audience.owner == Some(controller) || audience.members.contains(&controller)
+    }
+
+    /// The agreement by which `consumer` reads at `audience` now. One that names the consumer comes before one for all
+    /// members; the newest version before older ones.
+    pub(crate) fn agreement(
+        &self,
+        consumer: &OrganisationNumber,
+        audience: &Audience,
+        now: Instant,
+    ) -> Option<trust::Agreement> {
+        let consumer = self.controller(consumer)?;
+        let fits = |(one, range): &&(Agreement, Range)| {
+            let named = match one.consumer {
+                Consumer::Organisation(named) => self.controller(&named) == Some(consumer),
+                Consumer::Members => true,
+            };
+            named && audience.owner == Some(one.provider) && in_force(range, now)
+        };
+        let best = self
+            .agreements
+            .iter()
+            .filter(fits)
+            .max_by_key(|(one, _)| (one.consumer != Consumer::Members, one.version));
+        best.map(|(one, _)| trust::Agreement {
+            id: one.id.clone(),
+            version: one.version,
+            services: one.services.clone(),
+        })
+    }
+
+    /// The delegation by which a client of `actor` writes at `audience` now: from the owner, else from a member.
+    pub(crate) fn delegation(
+        &self,
+        actor: &OrganisationNumber,
+        audience: &Audience,
+        now: Instant,
+    ) -> Option<trust::Delegation> {
+        let actor = self.controller(actor)?;
+        let fits = |(one, range): &&(Delegation, Range)| {
+            self.controller(&one.to) == Some(actor)
+                && self.is_own(&one.from, audience)
+                && in_force(range, now)
+        };
+        let best = self
+            .delegations
+            .iter()
+            .filter(fits)
+            .max_by_key(|(one, _)| (audience.owner == Some(one.from), one.version));
+        best.map(|(one, _)| trust::Delegation {
+            id: one.id.clone(),
+            version: one.version,
+            from: one.from,
+        })
+    }
+}
+
+impl Audience {
+    /// Does it hold an organisation's patients' data?
+    pub(crate) fn holds_patients(&self) -> bool {
+        matches!(
+            self.kind,
+            AudienceKind::Service | AudienceKind::RecordSystem
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failing unwrap is a failing test
+    use super::*;
+    use crate::config::{Participant, Unit};
+    use fhir::resource::InformationService;
+
+    fn org(number: &str) -> OrganisationNumber {
+        OrganisationNumber::parse(number).unwrap()
+    }
+
+    const A: &str = "310001074";
+    const B: &str = "310001007";
+    const C: &str = "310001147";
+    const UNIT: &str = "310001422";
+
+    fn config() -> Config {
+        let participant = |number: &str, units: &[&str]| Participant {
+            orgnr: org(number),
+            name: number.into(),
+            version: 1,
+            units: units
+                .iter()
+                .map(|unit| Unit {
+                    orgnr: Some(org(unit)),
+                    resh: None,
+                    name: String::new(),
+                })
+                .collect(),
+        };
+        let agreement = |id: &str, consumer, version, from: &str, to: Option<&str>| Agreement {
+            id: id.into(),
+            version,
+            consumer,
+            provider: org(B),
+            services: vec![InformationService::MEASUREMENTS],
+            from: from.into(),
+            to: to.map(Into::into),
+        };
+        Config {
+            issuer: "https://anchor.example".into(),
+            zone: Zone::default(),
+            participants: vec![
+                participant(A, &[UNIT]),
+                participant(B, &[]),
+                participant(C, &[]),
+            ],
+            agreements: vec![
+                agreement("all", Consumer::Members, 9, "2026-01-01", None),
+                agreement("old", Consumer::Organisation(org(A)), 1, "2026-01-01", None),
+                agreement(
+                    "new",
+                    Consumer::Organisation(org(A)),
+                    2,
+                    "2026-03-01",
+                    Some("2026-03-31"),
+                ),
+            ],
+            papers: vec![],
+            delegations: vec![Delegation {
+                id: "d".into(),
+                version: 1,
+                from: org(B),
+                to: org(C),
+                from_day: "2026-01-01".into(),
+                to_day: Some("2026-12-31".into()),
+            }],
+            clients: vec![],
+            audiences: vec![audience(B, &[])],
+            demo: None,
+        }
+    }
+
+    fn audience(owner: &str, members: &[&str]) -> Audience {
+        Audience {
+            url: "https://b.example/fhir".into(),
+            owner: Some(org(owner)),
+            members: members.iter().map(|one| org(one)).collect(),
+            kind: AudienceKind::Service,
+        }
+    }
+
+    fn at(text: &str) -> Instant {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_agreement_in_force_and_its_borders() {
+        let registry = Registry::new(&config()).unwrap();
+        let id = |consumer: &str, time: &str| {
+            registry
+                .agreement(&org(consumer), &audience(B, &[]), at(time))
+                .map(|one| one.id)
+        };
+        // Days count in Oslo: 2026-01-01 begins at 23:00 UTC on the day before.
+        assert_eq!(id(A, "2025-12-31T22:59:59Z"), None);
+        assert_eq!(id(A, "2025-12-31T23:00:00Z").as_deref(), Some("old"));
+        assert_eq!(id(UNIT, "2026-03-15T12:00:00Z").as_deref(), Some("new"));
+        assert_eq!(id(A, "2026-03-31T21:59:59Z").as_deref(), Some("new"));
+        assert_eq!(id(A, "2026-03-31T22:00:00Z").as_deref(), Some("old"));
+        assert_eq!(id(C, "2026-03-15T12:00:00Z").as_deref(), Some("all"));
+        assert_eq!(id("310001287", "2026-03-15T12:00:00Z"), None);
+        assert!(
+            registry
+                .agreement(&org(A), &audience(C, &[]), at("2026-03-15T12:00:00Z"))
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn delegations_come_from_the_owner_or_a_member() {
+        let registry = Registry::new(&config()).unwrap();
+        let now = at("2026-06-01T12:00:00Z");
+        assert!(
+            registry
+                .delegation(&org(C), &audience(B, &[]), now)
+                .is_some()
+        );
+        assert!(
+            registry
+                .delegation(&org(C), &audience(A, &[B]), now)
+                .is_some()
+        );
+        assert!(
+            registry
+                .delegation(&org(C), &audience(A, &[]), now)
+                .is_none()
+        );
+        assert!(
+            registry
+                .delegation(&org(A), &audience(B, &[]), now)
+                .is_none()
+        );
+        assert!(
+            registry
+                .delegation(&org(C), &audience(B, &[]), at("2027-01-01T12:00:00Z"))
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn impossible_registers_are_refused() {
+        let broken = |change: &dyn Fn(&mut Config)| {
+            let mut config = config();
+            change(&mut config);
+            Registry::new(&config).err()
+        };
+        assert_eq!(broken(&|_| {}), None);
+        for from in [
+            "2026-02-30",
+            "2026",
+            "2026-02",
+            "today",
+            "2026-01-01T00:00:00Z",
+        ] {
+            assert_eq!(
+                broken(&|c| c.agreements[0].from = from.into()),
+                Some(RegistryError::Days("agreement all".into())),
+                "{from}"
+            );
+        }
+        assert_eq!(
+            broken(&|c| c.agreements[0].to = Some("2025-12-31".into())),
+            Some(RegistryError::Days("agreement all".into()))
+        );
+        assert_eq!(
+            broken(&|c| c.agreements[0].provider = org("310001287")),
+            Some(RegistryError::Stranger(
+                "agreement all".into(),
+                org("310001287")
+            ))
+        );
+        assert_eq!(
+            broken(&|c| c.audiences.push(audience(A, &[]))),
+            Some(RegistryError::Twice(
+                "audience https://b.example/fhir".into()
+            ))
+        );
+    }
+}

@@ -1,0 +1,8 @@
+//! The anchor as a stranger sees it: its router in process, a real store on disk, an injected clock.
+#![allow(clippy::unwrap_used, missing_docs)] // a failing unwrap is a failing test
+
+mod client_credentials;
+mod published;
+mod region;
+mod test_token;
+mod token_exchange;
