@@ -118,6 +118,14 @@ impl Scope {
         self.context
     }
 
+    /// The same right in another context.
+    pub fn in_context(&self, context: Context) -> Scope {
+        Scope {
+            context,
+            ..self.clone()
+        }
+    }
+
     /// Does it give this right, on whatever type it names?
     pub fn gives(&self, access: Access) -> bool {
         self.rights & access.bit() != 0

@@ -10,7 +10,7 @@ use fhir::time::Instant;
 use trust::audit::Record;
 use trust::scope::{Access, Context, Scope, Scopes};
 use trust::token::{Actor, Claims, Kind, LIFETIME_SECONDS};
-use trust::{Agreement, Caller, ClientUse, Facts, Party};
+use trust::{Agreement, Caller, ClientUse, Facts, Party, Person};
 use wire::contract::anchor::ACCESS_TOKEN_TYPE;
 use wire::form::Form;
 use wire::oauth_error::{OAuthCode, OAuthError};
@@ -71,7 +71,7 @@ fn exchange(
     record.gateway = client;
     need(state, who, &caller, own, now)?;
     let asked = asked(state, who, form)?;
-    let scopes = narrow(&asked.scopes, &caller.scopes, asked.audience);
+    let scopes = narrow(&asked.scopes, &caller, asked.audience);
     if scopes.is_empty() {
         return Err(OAuthError::new(
             OAuthCode::InvalidScope,
@@ -158,7 +158,17 @@ fn need(
 }
 
 /// No wider than the subject token. Asking a locator *where* is part of looking up: a subject that may search may ask it.
-fn narrow(asked: &Scopes, subject: &Scopes, audience: &Audience) -> Scopes {
+/// A citizen's `patient/` scopes are `user/` scopes too: the token is bound to the one patient either way.
+fn narrow(asked: &Scopes, caller: &Caller, audience: &Audience) -> Scopes {
+    let mut subject: Vec<Scope> = caller.scopes.iter().cloned().collect();
+    if matches!(caller.person, Person::Citizen { .. }) {
+        let own = caller
+            .scopes
+            .iter()
+            .filter(|scope| scope.context() == Context::Patient);
+        subject.extend(own.map(|scope| scope.in_context(Context::User)));
+    }
+    let subject = Scopes::from(subject);
     let searches = subject.iter().any(|scope| {
         matches!(scope.context(), Context::User | Context::Patient)
             && (scope.gives(Access::Search) || scope.gives(Access::Read))
@@ -167,7 +177,7 @@ fn narrow(asked: &Scopes, subject: &Scopes, audience: &Audience) -> Scopes {
         let locate: Vec<Scope> = Scope::parse(LOCATE).into_iter().collect();
         return asked.narrow(&Scopes::from(locate));
     }
-    asked.narrow(subject)
+    asked.narrow(&subject)
 }
 
 /// A practitioner reads another organisation's data by an agreement in force, or gets no token for it.

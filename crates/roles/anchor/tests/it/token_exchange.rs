@@ -242,3 +242,26 @@ async fn the_attest_does_not_outlive_its_hour() {
         .await;
     assert_eq!(answer.error(), (400, "invalid_request"));
 }
+
+#[tokio::test]
+async fn a_citizens_scopes_go_on_in_either_context() {
+    let folder = tempfile::tempdir().unwrap();
+    let region = Region::open(folder.path()).await;
+    let order = json!({"as": "citizen", "fnr": PATIENT, "patient": PATIENT, "audience": GATEWAY,
+        "scope": "patient/Observation.rs", "jkt": region.user.thumbprint()});
+    let answer = region.test_token(&order).await;
+    let subject = answer.body["access_token"].as_str().unwrap().to_owned();
+    // No agreement is needed between a citizen and whoever holds her data.
+    let answer = region
+        .token(region.exchange(&subject, PROVEBAKKEN, "user/*.rs"))
+        .await;
+    assert_eq!(
+        answer.body["scope"], "user/Observation.rs",
+        "{}",
+        answer.body
+    );
+    let where_ = region
+        .token(region.exchange(&subject, LOCATOR, "user/Pointer.r"))
+        .await;
+    assert_eq!(where_.body["scope"], "user/Pointer.r", "{}", where_.body);
+}
