@@ -8,12 +8,12 @@ use std::os::unix::fs::PermissionsExt;
 /// waiting `tail` ends when the program does, however it ends.
 fn program(folder: &Path, lines: &[&str]) -> PathBuf {
     let path = folder.join("delt");
-    let say: String = lines
-        .iter()
-        .map(|line| format!("echo '{line}'\n"))
-        .collect();
-    let wait = "tail --pid=$$ -f /dev/null >/dev/null & trap 'exit 0' TERM\nwait";
-    let script = format!("#!/bin/sh\necho \"$@\" >>\"$6/starts\"\n{say}{wait}\n");
+    // One command, so that all lines are there when the first is.
+    let say: String = lines.iter().map(|line| format!(" '{line}'")).collect();
+    // The trap stands before the ready line, or a quick SIGTERM would find none.
+    let script = format!(
+        "#!/bin/sh\ntrap 'exit 0' TERM\necho \"$@\" >>\"$6/starts\"\nprintf '%s\\n'{say}\ntail --pid=$$ -f /dev/null >/dev/null &\nwait\n"
+    );
     // Copied by another process: a file that this one has open for writing while another test starts a program could
     // not be executed (ETXTBSY).
     let text = folder.join("delt.sh");
