@@ -378,6 +378,63 @@ mod tests {
     }
 
     #[test]
+    fn ps256_and_eddsa_verify_and_are_not_taken_for_each_other() {
+        use aws_lc_rs::rand::SystemRandom;
+        use aws_lc_rs::rsa::KeySize;
+        use aws_lc_rs::signature::{
+            Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair,
+        };
+        let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        // RSAPublicKey of 2048 bits in DER: nine bytes before the modulus.
+        let n = base64url(&rsa.public_key().as_ref()[9..265]);
+        let rsa_jwk = json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": "PS256"});
+        let rsa_key = PublicKey::from_jwk_value(&rsa_jwk).unwrap();
+        let ed = Ed25519KeyPair::generate().unwrap();
+        let ed_jwk =
+            json!({"kty": "OKP", "crv": "Ed25519", "x": base64url(ed.public_key().as_ref())});
+        let ed_key = PublicKey::from_jwk_value(&ed_jwk).unwrap();
+        let text = |alg: &str, sign: &dyn Fn(&[u8]) -> Vec<u8>| {
+            let header = base64url(json!({"alg": alg}).to_string().as_bytes());
+            let signed = format!("{header}.{}", base64url(b"{}"));
+            format!("{signed}.{}", base64url(&sign(signed.as_bytes())))
+        };
+        let pss = |message: &[u8]| {
+            let mut out = vec![0; rsa.public_modulus_len()];
+            rsa.sign(&RSA_PSS_SHA256, &SystemRandom::new(), message, &mut out)
+                .unwrap();
+            out
+        };
+        let pkcs1 = |message: &[u8]| {
+            let mut out = vec![0; rsa.public_modulus_len()];
+            rsa.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut out)
+                .unwrap();
+            out
+        };
+        let eddsa = |message: &[u8]| ed.sign(message).as_ref().to_vec();
+        let check = |text: &str, key: &PublicKey| {
+            parse(text, Embedded::Refused).and_then(|compact| compact.verify(key).map(|_| ()))
+        };
+        assert_eq!(check(&text("PS256", &pss), &rsa_key), Ok(()));
+        assert_eq!(check(&text("EdDSA", &eddsa), &ed_key), Ok(()));
+        assert_eq!(
+            check(&text("PS256", &pkcs1), &rsa_key),
+            Err(JwsError::Signature)
+        );
+        assert_eq!(
+            check(&text("RS256", &pkcs1), &rsa_key),
+            Err(JwsError::Algorithm)
+        );
+        assert_eq!(
+            check(&text("EdDSA", &eddsa), &rsa_key),
+            Err(JwsError::Algorithm)
+        );
+        assert_eq!(
+            check(&text("PS256", &pss), &ed_key),
+            Err(JwsError::Algorithm)
+        );
+    }
+
+    #[test]
     fn detached_covers_exactly_the_bytes() {
         let key = SigningKey::generate().unwrap();
         let set = KeySet::of(vec![key.public().clone()]).unwrap();
