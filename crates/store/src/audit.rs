@@ -202,21 +202,26 @@ pub(crate) fn search(
         .request_id
         .as_ref()
         .map(|id| request_mac(&reader.keys, id));
-    let sql = match (patient.is_some(), request.is_some()) {
-        (false, false) => "SELECT a.seq, a.made, a.hash, a.body FROM audit a WHERE ?5 IS NULL AND ?6 IS NULL",
-        (true, false) => {
-            "SELECT a.seq, a.made, a.hash, a.body FROM audit_patient p JOIN audit a ON a.seq = p.seq WHERE p.mac = ?5 AND ?6 IS NULL"
-        }
-        (false, true) => {
-            "SELECT a.seq, a.made, a.hash, a.body FROM audit_request r JOIN audit a ON a.seq = r.seq WHERE ?5 IS NULL AND r.request = ?6"
-        }
-        (true, true) => {
-            "SELECT a.seq, a.made, a.hash, a.body FROM audit_request r JOIN audit_patient p ON p.seq = r.seq AND p.mac = ?5
-             JOIN audit a ON a.seq = r.seq WHERE r.request = ?6"
-        }
+    // Each walks one index backwards from where the page starts; `place` is the sequence number in that index.
+    let (place, from) = match (patient.is_some(), request.is_some()) {
+        (false, false) => ("a.seq", "audit a WHERE ?5 IS NULL AND ?6 IS NULL"),
+        (true, false) => (
+            "p.seq",
+            "audit_patient p CROSS JOIN audit a ON a.seq = p.seq WHERE p.mac = ?5 AND ?6 IS NULL",
+        ),
+        (false, true) => (
+            "r.seq",
+            "audit_request r CROSS JOIN audit a ON a.seq = r.seq WHERE ?5 IS NULL AND r.request = ?6",
+        ),
+        (true, true) => (
+            "r.seq",
+            "audit_request r CROSS JOIN audit_patient p ON p.mac = ?5 AND p.seq = r.seq
+             CROSS JOIN audit a ON a.seq = r.seq WHERE r.request = ?6",
+        ),
     };
     let sql = format!(
-        "{sql} AND a.seq < ?1 AND a.made >= ?2 AND a.made < ?3 ORDER BY a.seq DESC LIMIT ?4"
+        "SELECT a.seq, a.made, a.hash, a.body FROM {from}
+         AND {place} < ?1 AND a.made >= ?2 AND a.made < ?3 ORDER BY {place} DESC LIMIT ?4"
     );
     let rows = {
         let mut statement = reader.connection.prepare_cached(&sql)?;

@@ -1,7 +1,8 @@
 //! How a body rests: one codec byte, then the bytes.
 //!
 //! Codec 0 is raw. Codec 1 is: dictionary number (LEB128; 0 = none), plain length (LEB128), one zstd frame (RFC 8878)
-//! without content size, checksum or dictionary id, since these stand beside it. Dictionaries are kept in the store
+//! without content size or dictionary id, since these stand beside it, and with its checksum: a reading whose bytes
+//! have rotted on the disk is an error, never another value. Dictionaries are kept in the store
 //! for ever: a body always opens with the one it names.
 //!
 //! A resource's body is kept *cut*: what the client sent, with the three values that the server owns (id, version,
@@ -72,7 +73,7 @@ fn compressor(dictionary: &[u8]) -> Result<Compressor<'static>, StoreError> {
     let make = || -> std::io::Result<Compressor<'static>> {
         let mut context = Compressor::with_dictionary(LEVEL, dictionary)?;
         context.set_parameter(CParameter::ContentSizeFlag(false))?;
-        context.set_parameter(CParameter::ChecksumFlag(false))?;
+        context.set_parameter(CParameter::ChecksumFlag(true))?;
         context.set_parameter(CParameter::DictIdFlag(false))?;
         Ok(context)
     };
@@ -282,6 +283,25 @@ mod tests {
                 "{bad:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_flipped_bit_of_a_packed_body_gives_an_error_or_the_same_never_another_body() {
+        let body = [sample(3), sample(4), sample(5)].concat();
+        let packed = Packer::default().pack(&body, None).unwrap();
+        let mut refused = 0;
+        for at in 0..packed.len() * 8 {
+            let mut bent = packed.clone();
+            bent[at / 8] ^= 1 << (at % 8);
+            match Unpacker::default()
+                .unpack(&bent, |_| Err(StoreError::Damaged("no such dictionary")))
+            {
+                Ok(plain) => assert!(plain == body || bent[0] == RAW, "bit {at}"),
+                Err(StoreError::Damaged(_)) => refused += 1,
+                Err(other) => panic!("bit {at}: {other:?}"),
+            }
+        }
+        assert!(refused > packed.len() * 7);
     }
 
     #[test]

@@ -213,28 +213,44 @@ fn done(connection: &Connection, id: DeliveryId, now: i64) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Forgets parcels that everybody has had since before `before`; at most `limit` of them.
+/// Forgets parcels that everybody has had since before `before`. Looks at `limit` parcels after number `from`, and
+/// gives the number to go on from next time: dead letters stay, and hold up nothing behind them.
 pub(crate) fn forget(
     connection: &Connection,
     before: i64,
+    from: i64,
     limit: i64,
-) -> Result<usize, StoreError> {
+) -> Result<i64, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT n FROM parcel WHERE n <= (SELECT min(n) FROM parcel) + ?2 AND body IS NULL AND made < ?1
-         AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.parcel = parcel.n AND d.at >= ?1) ORDER BY n LIMIT ?2",
+        "SELECT n, made, body IS NULL AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.parcel = parcel.n AND d.at >= ?1)
+         FROM parcel WHERE n > ?2 ORDER BY n LIMIT ?3",
     )?;
-    let old: Vec<i64> = statement
-        .query_map(params![before, limit], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    for parcel in &old {
-        connection
-            .prepare_cached("DELETE FROM delivery WHERE parcel = ?")?
-            .execute([parcel])?;
-        connection
-            .prepare_cached("DELETE FROM parcel WHERE n = ?")?
-            .execute([parcel])?;
+    let seen = statement
+        .query_map(params![before, from, limit], |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, i64>(1)?,
+                row.get::<_, bool>(2)?,
+            ))
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut next = 0;
+    for (parcel, made, over) in seen {
+        if made >= before {
+            // All later ones are younger still: begin anew.
+            return Ok(0);
+        }
+        if over {
+            connection
+                .prepare_cached("DELETE FROM delivery WHERE parcel = ?")?
+                .execute([parcel])?;
+            connection
+                .prepare_cached("DELETE FROM parcel WHERE n = ?")?
+                .execute([parcel])?;
+        }
+        next = parcel;
     }
-    Ok(old.len())
+    Ok(next)
 }
 
 fn short(reason: &str) -> &str {
@@ -261,7 +277,7 @@ pub(crate) fn due(
         "SELECT d.parcel, d.part, d.attempts, p.topic, p.key, p.made, p.body
          FROM delivery d JOIN parcel p ON p.n = d.parcel
          WHERE d.receiver = ?1 AND d.state = 0 AND d.next <= ?2 AND NOT EXISTS (
-           SELECT 1 FROM delivery e
+           SELECT 1 FROM delivery e INDEXED BY delivery_wait
            WHERE e.receiver = ?1 AND e.part = d.part AND e.parcel < d.parcel AND e.state = 0 AND e.next > 0 AND e.next > ?2)
          ORDER BY d.parcel LIMIT ?3",
     )?;

@@ -197,6 +197,35 @@ async fn states_tell_how_a_receiver_stands() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_is_kept_and_holds_up_no_forgetting() {
+    let world = World::new();
+    let store = world.store();
+    post(
+        &store,
+        vec![
+            entry("dead", "a", &["epj"]),
+            entry("one", "b", &["epj"]),
+            entry("two", "c", &["epj"]),
+        ],
+    )
+    .await;
+    let all = due(&store, "epj", world.now()).await;
+    store.outbox_dead(all[0].id, "refused").await.unwrap();
+    store.outbox_done(vec![all[1].id, all[2].id]).await.unwrap();
+    world.pass(31 * 24 * 3600);
+    store.commit(Change::default()).await.unwrap();
+    assert_eq!(store.outbox_by_key("dead").await.unwrap().len(), 1);
+    for key in ["one", "two"] {
+        assert!(store.outbox_by_key(key).await.unwrap().is_empty(), "{key}");
+    }
+    store.outbox_revive(all[0].id).await.unwrap();
+    assert_eq!(
+        &due(&store, "epj", world.now()).await[0].body[..],
+        b"body of dead"
+    );
+}
+
+#[tokio::test]
 async fn a_change_that_fails_sends_nothing() {
     let world = World::new();
     let store = world.store();

@@ -20,12 +20,12 @@ pub(crate) const BEFORE: &str = "PRAGMA page_size = 8192; PRAGMA auto_vacuum = N
 /// Settings of the connection that writes. FULL: a commit returns after the flush of the write-ahead log.
 pub(crate) const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;
     PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;
-    PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA busy_timeout = 5000;";
+    PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA busy_timeout = 5000;";
 
 /// Settings of a connection that reads.
 pub(crate) const READER: &str =
     "PRAGMA query_only = ON; PRAGMA cache_size = -4096; PRAGMA mmap_size = 268435456;
-    PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA busy_timeout = 5000;";
+    PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA busy_timeout = 5000;";
 
 /// Tables of format 1.
 pub(crate) const TABLES: &str = "

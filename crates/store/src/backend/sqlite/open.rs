@@ -58,6 +58,14 @@ pub(crate) fn open(folder: &Path, owner: &str) -> Result<Opened, StoreError> {
         _ => return Err(StoreError::Damaged("the file is not a store of Delt")),
     }
     check(&writer, owner, &keys)?;
+    if fresh
+        && let Some(parent) = folder
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        // So that the folder's own name survives a power cut; not every file system allows it.
+        let _ = File::open(parent).and_then(|parent| parent.sync_all());
+    }
     Ok(Opened {
         path,
         keys,

@@ -26,7 +26,7 @@ use crate::{Clock, Ids, audit, ledger};
 const GROUP: usize = 512;
 /// Between two rounds of forgetting, in µs.
 const FORGET_EVERY: i64 = 60_000_000;
-/// Parcels forgotten in one round.
+/// Parcels looked at in one round.
 const FORGET: i64 = 2_000;
 /// Entries kept in each small cache.
 const CACHED: usize = 4_096;
@@ -89,6 +89,8 @@ pub(crate) struct Writer {
     /// Bodies per kind packed without a dictionary since opening.
     untrained: HashMap<i64, usize>,
     next_forget: i64,
+    /// Where the next round of forgetting parcels begins.
+    forget_from: i64,
     #[cfg(test)]
     pub(crate) fail_commit: bool,
 }
@@ -129,6 +131,7 @@ impl Writer {
             dictionaries: HashMap::new(),
             untrained: HashMap::new(),
             next_forget: i64::MIN,
+            forget_from: 0,
             #[cfg(test)]
             fail_commit: false,
         })
@@ -404,11 +407,8 @@ impl Writer {
         self.connection
             .prepare_cached("DELETE FROM replay WHERE expires < ?")?
             .execute([now])?;
-        outbox::forget(
-            &self.connection,
-            now.saturating_sub(self.set.keep_delivered),
-            FORGET,
-        )?;
+        let before = now.saturating_sub(self.set.keep_delivered);
+        self.forget_from = outbox::forget(&self.connection, before, self.forget_from, FORGET)?;
         Ok(())
     }
 
