@@ -15,7 +15,7 @@ const INK = "#292c30";
 const QUIET = "#5b5d60";
 const GRID = "#e3e5e8";
 const FONT = "12px Inter, system-ui, sans-serif";
-const HEIGHT = 208;
+const HEIGHT = 188;
 
 export function colourOf(source: number): string {
   return COLOURS[source % COLOURS.length] ?? INK;
@@ -59,7 +59,7 @@ export function drawCurve(host: HTMLElement, series: Series, data: ChartData): C
     width: Math.max(host.clientWidth, 280),
     height: HEIGHT,
     legend: { show: false },
-    padding: [10, 12, 0, 0],
+    padding: [10, 26, 0, 0],
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), data.zone),
     cursor: {
       sync: { key: "delt" },
@@ -197,10 +197,10 @@ function drawBands(u: uPlot, bands: Band[], view: { start: Millis; end: Millis }
       c.fillRect(left, y1, right - left, y2 - y1);
     }
     for (const band of bands) {
-      if (band.label === "" || band.zone === "green") continue;
+      if (band.label === "") continue;
       const from = Math.max(band.from, view.start);
       const to = Math.min(band.to ?? view.end, view.end);
-      const border = band.low !== undefined && band.high === undefined ? band.low : band.high;
+      const border = band.line;
       if (to <= from || border === undefined) continue;
       const left = u.valToPos(from / 1000, "x", true);
       const right = u.valToPos(to / 1000, "x", true);
@@ -219,11 +219,13 @@ function drawBands(u: uPlot, bands: Band[], view: { start: Millis; end: Millis }
         c.font = `${11 * dpr}px Inter, system-ui, sans-serif`;
         c.fillStyle = LIMIT[band.zone];
         c.textAlign = "left";
-        c.textBaseline = band.high === border ? "top" : "bottom";
+        // Above an upper limit, under a lower one, but never out of the picture.
+        const under = band.high === border || y - 14 * dpr < u.bbox.top;
+        c.textBaseline = under ? "top" : "bottom";
         const width = c.measureText(band.label).width;
         // Written before the plan's first day when there is room, so that it covers no reading.
         const room = left - u.bbox.left > width + 12 * dpr;
-        c.fillText(band.label, room ? left - width - 6 * dpr : left + 5 * dpr, y + (band.high === border ? 2 : -2) * dpr);
+        c.fillText(band.label, room ? left - width - 6 * dpr : left + 5 * dpr, y + (under ? 2 : -2) * dpr);
       }
     }
   });
@@ -271,10 +273,17 @@ function drawHappenings(u: uPlot, data: ChartData, view: { start: Millis; end: M
       c.setLineDash([]);
       if (u.bbox.width < 300 * dpr || view.end - view.start > 120 * 86_400_000) continue;
       const width = c.measureText(happening.label).width;
+      const left = Math.max(u.bbox.left + 4 * dpr, x - width - 5 * dpr);
+      const top = u.bbox.top + (3 + 13 * (row++ % 2)) * dpr;
       c.fillStyle = INK;
       c.textBaseline = "top";
       c.textAlign = "left";
-      c.fillText(happening.label, Math.max(u.bbox.left + 4 * dpr, x - width - 4 * dpr), u.bbox.top + (3 + 13 * (row++ % 2)) * dpr);
+      // A light edge keeps the words readable over bands and limits.
+      c.strokeStyle = "rgba(255, 255, 255, 0.85)";
+      c.lineWidth = 4 * dpr;
+      c.lineJoin = "round";
+      c.strokeText(happening.label, left, top);
+      c.fillText(happening.label, left, top);
     }
   });
 }

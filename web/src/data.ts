@@ -28,7 +28,7 @@ export interface Band {
   to?: Millis;
   /** Written at the limit's line, for example `gul ≤ 87`; empty for none. */
   label: string;
-  /** Which measurement of a pair it is about, for blood pressure. */
+  /** The border that the label is about. */
   line?: number;
 }
 

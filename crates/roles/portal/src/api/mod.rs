@@ -1,0 +1,66 @@
+//! The portal's routes: one file an interaction. GET changes nothing; every POST is checked to come from our own pages.
+
+mod file;
+mod language;
+mod patients;
+mod people;
+mod view;
+mod visit;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::Response;
+use wire::request_id::Join;
+use wire::route::{Access, RouteRow, Routes};
+
+use crate::{Assets, State, cross_site};
+
+const fn row(method: &'static str, path: &'static str, access: Access) -> RouteRow {
+    RouteRow {
+        method,
+        path,
+        access,
+    }
+}
+
+/// Every route of the portal.
+pub const ROUTES: &[RouteRow] = &[
+    row("GET", "/", Access::Public),
+    row("POST", "/session", Access::Demo),
+    row("POST", "/session/end", Access::Session),
+    row("GET", "/patients", Access::Session),
+    row("POST", "/views", Access::Session),
+    row("GET", "/views/{id}", Access::Session),
+    row("POST", "/language", Access::Public),
+    row("GET", "/accessibility", Access::Public),
+    row("GET", "/assets/{name}", Access::Public),
+];
+
+/// The router, to be put at the root: unknown addresses get a page too. `assets` finds the bundle's files.
+pub fn routes(state: Arc<State>, assets: Assets) -> Router {
+    let https = state.https;
+    let unknown = Router::new()
+        .fallback(visit::unknown)
+        .with_state(state.clone());
+    Routes::of(ROUTES)
+        .on("GET", "/", people::show)
+        .on("POST", "/session", people::choose)
+        .on("POST", "/session/end", people::leave)
+        .on("GET", "/patients", patients::show)
+        .on("POST", "/views", patients::open)
+        .on("GET", "/views/{id}", view::show)
+        .on("POST", "/language", language::choose)
+        .on("GET", "/accessibility", language::accessibility)
+        .on("GET", "/assets/{name}", move |name, headers| {
+            file::give(assets.clone(), name, headers)
+        })
+        .build(state.clone(), Join::Front, state.house.ids.clone())
+        .fallback_service(unknown)
+        .layer(axum::middleware::map_response(
+            move |mut response: Response| async move {
+                cross_site::seal(&mut response, https);
+                response
+            },
+        ))
+}

@@ -1,0 +1,180 @@
+//! One request of a browser: its session, its language, and the answers that any page may end in.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, State as Shared};
+use axum::response::{IntoResponse, Redirect, Response};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use wire::form::Form;
+
+use crate::State;
+use crate::look_up::LookUpError;
+use crate::page::{self, Message, Shell, Who};
+use crate::session::{self, Visitor};
+use crate::text::{Language, Text};
+
+/// What a handler knows of the request before it begins.
+pub struct Visit {
+    /// The portal.
+    pub state: Arc<State>,
+    /// Words in the browser's language.
+    pub t: Text,
+    /// The cookie's secret and the living session behind it.
+    pub session: Option<(String, Visitor)>,
+    headers: HeaderMap,
+    path: String,
+}
+
+/// Why a request ends in something else than its page.
+pub enum Stop {
+    /// No living session: to the start.
+    SignedOut,
+    /// Not from our own pages, or without the session's value.
+    CrossSite,
+    /// A form that our pages do not send.
+    Form,
+    /// No such page, or not in this session.
+    NotFound,
+    /// Too many sessions.
+    Full,
+    /// The look-up gave nothing at all.
+    LookUp(LookUpError),
+}
+
+impl FromRequestParts<Arc<State>> for Visit {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, Infallible> {
+        let secret = session::cookie(&parts.headers, session::cookie_name(state.https));
+        let now = state.now();
+        let session = secret
+            .and_then(|secret| Some((secret.to_owned(), state.sessions.visitor(secret, now)?)));
+        let language =
+            session::cookie(&parts.headers, session::LANGUAGE_COOKIE).and_then(Language::parse);
+        Ok(Visit {
+            t: Text {
+                language: language.unwrap_or(state.language),
+            },
+            session,
+            headers: parts.headers.clone(),
+            path: parts.uri.path().to_owned(),
+            state: state.clone(),
+        })
+    }
+}
+
+impl Visit {
+    /// The session, or the way to the start.
+    pub fn signed_in(&self) -> Result<&(String, Visitor), Stop> {
+        self.session.as_ref().ok_or(Stop::SignedOut)
+    }
+
+    /// Reads a form that one of our pages sent, with the value it must carry.
+    pub async fn form(&self, body: Body) -> Result<Form, Stop> {
+        if !crate::cross_site::from_our_pages(&self.headers, &self.state.config.base) {
+            return Err(Stop::CrossSite);
+        }
+        let form = wire::form::read(&self.headers, body)
+            .await
+            .map_err(|_| Stop::Form)?;
+        let value = form.get("form").unwrap_or_default();
+        let holds = match &self.session {
+            Some((_, visitor)) => visitor.form_holds(value),
+            None => self.state.sessions.form_holds(value, self.state.now()),
+        };
+        if holds {
+            Ok(form)
+        } else {
+            Err(Stop::CrossSite)
+        }
+    }
+
+    /// What stands around a page.
+    pub fn shell(&self) -> Shell {
+        let form = match &self.session {
+            Some((_, visitor)) => visitor.csrf.clone(),
+            None => self.state.sessions.form_value(self.state.now()),
+        };
+        let person = self
+            .session
+            .as_ref()
+            .and_then(|(_, visitor)| self.state.practitioners().get(visitor.person));
+        let who = person.map(|person| Who {
+            name: person.name.expose().to_owned(),
+            role: format!("{}, {}", person.role, self.state.name_of(&person.orgnr)),
+        });
+        Shell {
+            path: self.path.clone(),
+            form,
+            who,
+        }
+    }
+
+    /// A page that says what happened.
+    pub fn stop(&self, stop: &Stop) -> Response {
+        let t = self.t;
+        let (status, title, said) = match stop {
+            Stop::SignedOut => return Redirect::to("/").into_response(),
+            Stop::CrossSite => (
+                StatusCode::FORBIDDEN,
+                t.of("stop.cross_site"),
+                t.of("stop.cross_site_said"),
+            ),
+            Stop::Form => (
+                StatusCode::BAD_REQUEST,
+                t.of("stop.form"),
+                t.of("stop.form_said"),
+            ),
+            Stop::NotFound => (
+                StatusCode::NOT_FOUND,
+                t.of("stop.not_found"),
+                t.of("stop.not_found_said"),
+            ),
+            Stop::Full => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                t.of("stop.full"),
+                t.of("stop.full_said"),
+            ),
+            Stop::LookUp(error) => {
+                let status = match error {
+                    LookUpError::NotAllowed => StatusCode::FORBIDDEN,
+                    LookUpError::NoSignIn => StatusCode::NOT_FOUND,
+                    _ => StatusCode::BAD_GATEWAY,
+                };
+                (
+                    status,
+                    t.of("stop.look_up"),
+                    crate::clinician::receipt::fault_word(error, &t),
+                )
+            }
+        };
+        let on = if self.session.is_some() {
+            ("/patients", t.of("stop.to_patients"))
+        } else {
+            ("/", t.of("stop.to_start"))
+        };
+        page::answer(
+            status,
+            &Message {
+                shell: self.shell(),
+                t,
+                title,
+                said,
+                on,
+            },
+        )
+    }
+
+    /// The answer of a handler, or the page that says why not.
+    pub fn ends(&self, result: Result<Response, Stop>) -> Response {
+        result.unwrap_or_else(|stop| self.stop(&stop))
+    }
+}
+
+/// Any address that is not in the table.
+pub async fn unknown(Shared(_): Shared<Arc<State>>, visit: Visit) -> Response {
+    visit.stop(&Stop::NotFound)
+}

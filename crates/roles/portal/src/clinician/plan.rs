@@ -1,0 +1,314 @@
+//! The plan in words, and its limits as bands and zones. A zone here is the plan's own limit laid over a reading; it is
+//! no assessment (DESIGN section 8).
+
+use fhir::measurement::Decimal;
+use fhir::plan::{Criterion, Scheduled, Zone};
+
+use super::series::{SeriesKind, kind_name};
+use super::sources::{Source, Sources};
+use crate::calendar::{Calendar, decimal};
+use crate::look_up::plan::Plan;
+use crate::text::Text;
+
+/// The plan in force, and the others.
+pub struct PlansView {
+    /// In force now.
+    pub current: Option<PlanView>,
+    /// Others, newest first.
+    pub earlier: Vec<PlanView>,
+}
+
+/// One plan in words.
+pub struct PlanView {
+    /// Title.
+    pub title: String,
+    /// Aim.
+    pub description: Option<String>,
+    /// `fra 12.03.2026`
+    pub period: String,
+    /// Whose.
+    pub source: Option<Source>,
+    /// One row a measurement.
+    pub limits: Vec<LimitRow>,
+    /// The limits are there but cannot be read.
+    pub unreadable: bool,
+    /// What to do, zone by zone: (class, word, words of the plan).
+    pub actions: Vec<(&'static str, &'static str, String)>,
+    /// What is measured when.
+    pub schedule: Vec<String>,
+    /// What holds without being measured.
+    pub standing: Vec<String>,
+    /// When readings count as missing.
+    pub missing: Option<String>,
+}
+
+/// The limits of one measurement in words, unit included.
+pub struct LimitRow {
+    /// What is measured.
+    pub what: String,
+    /// Green.
+    pub green: String,
+    /// Yellow.
+    pub yellow: String,
+    /// Red.
+    pub red: String,
+}
+
+/// The zone in words.
+pub fn zone_word(zone: Zone, text: &Text) -> &'static str {
+    text.of(match zone {
+        Zone::Green => "zone.green",
+        Zone::Yellow => "zone.yellow",
+        Zone::Red => "zone.red",
+    })
+}
+
+/// The zone of a value by the limits of the plan that was in force at its time. `unit` is the reading's own.
+pub fn zone_of(plans: &[Plan], kind: &str, unit: &str, digits: &str, millis: i64) -> Option<Zone> {
+    let value = Decimal::parse(digits)?;
+    plans
+        .iter()
+        .filter(|plan| plan.in_force(millis))
+        .find_map(|plan| plan.says.zone_of(kind, unit, value))
+}
+
+/// For drawing alone: what is compared stays a decimal.
+fn drawn(value: Option<Decimal>) -> Option<f64> {
+    value?.to_string().parse().ok()
+}
+
+/// A span of values in one colour, over the time its plan is in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Band {
+    /// Which.
+    pub zone: Zone,
+    /// Lower border; neighbours share a border half-way between their limits.
+    pub low: Option<f64>,
+    /// Upper border.
+    pub high: Option<f64>,
+    /// Milliseconds since 1970.
+    pub from: i64,
+    /// Milliseconds since 1970.
+    pub to: Option<i64>,
+    /// `gul ≤ 87`; none for green.
+    pub label: Option<String>,
+    /// The border that the label is about.
+    pub line: Option<f64>,
+}
+
+/// The bands of one curve, plan by plan. A newer plan ends an older one. `plans` are newest first.
+pub fn bands(plans: &[Plan], kind: &SeriesKind, text: &Text) -> Vec<Band> {
+    let mut all = Vec::new();
+    let mut newer: Option<i64> = None;
+    for plan in plans
+        .iter()
+        .filter(|plan| plan.says.status != "entered-in-error")
+    {
+        let Some(from) = plan.from.map(|from| from.millis) else {
+            continue;
+        };
+        let mut limits: Vec<&Criterion> = plan.says.bands(kind.kinds[0], kind.ucum).collect();
+        if limits.is_empty() || newer.is_some_and(|newer| newer <= from) {
+            continue;
+        }
+        let own_end = plan.to.map(|to| to.millis);
+        let to = match (own_end, newer) {
+            (Some(own), Some(newer)) => Some(own.min(newer)),
+            (own, newer) => own.or(newer),
+        };
+        newer = Some(from);
+        limits.sort_by(|a, b| {
+            let start = |limit: &Criterion| drawn(limit.low).unwrap_or(f64::NEG_INFINITY);
+            start(a).total_cmp(&start(b))
+        });
+        for (i, limit) in limits.iter().enumerate() {
+            let below = i.checked_sub(1).and_then(|at| limits.get(at));
+            let above = limits.get(i + 1);
+            let border = |a: Option<f64>, b: Option<f64>| match (a, b) {
+                (Some(a), Some(b)) => Some(f64::midpoint(a, b)),
+                (a, b) => a.or(b),
+            };
+            let low = drawn(limit.low)
+                .and_then(|low| border(below.and_then(|b| drawn(b.high)), Some(low)));
+            let high = drawn(limit.high)
+                .and_then(|high| border(Some(high), above.and_then(|a| drawn(a.low))));
+            let milder =
+                |other: Option<&&Criterion>| other.is_some_and(|other| other.zone < limit.zone);
+            let upward = milder(below) || (!milder(above) && limit.high.is_none());
+            let (line, sign, border) = if upward {
+                (low, "≥", limit.low)
+            } else {
+                (high, "≤", limit.high)
+            };
+            let label = border.filter(|_| limit.zone != Zone::Green).map(|border| {
+                format!(
+                    "{} {sign} {}",
+                    zone_word(limit.zone, text),
+                    decimal(&border.to_string())
+                )
+            });
+            all.push(Band {
+                zone: limit.zone,
+                low,
+                high,
+                from,
+                to,
+                line: label.as_ref().and(line),
+                label,
+            });
+        }
+    }
+    all
+}
+
+/// All plans in words.
+pub fn view(
+    plans: &[Plan],
+    now: i64,
+    sources: &Sources,
+    calendar: &Calendar,
+    text: &Text,
+) -> PlansView {
+    let current = plans
+        .iter()
+        .position(|plan| plan.says.status == "active" && plan.in_force(now));
+    let words = |plan: &Plan| in_words(plan, sources, calendar, text);
+    PlansView {
+        current: current.and_then(|at| plans.get(at)).map(words),
+        earlier: plans
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| Some(*at) != current)
+            .map(|(_, plan)| words(plan))
+            .collect(),
+    }
+}
+
+fn in_words(plan: &Plan, sources: &Sources, calendar: &Calendar, text: &Text) -> PlanView {
+    let from = plan.from.map(|from| calendar.date(from.millis));
+    let period = match (from, plan.to.map(|to| calendar.date(to.millis))) {
+        (Some(from), Some(to)) => text.fill("plan.from_to", &[("from", &from), ("to", &to)]),
+        (Some(from), None) => text.fill("plan.from", &[("from", &from)]),
+        (None, Some(to)) => text.fill("plan.to", &[("to", &to)]),
+        (None, None) => text.of("plan.no_period").to_owned(),
+    };
+    let says = &plan.says;
+    let mut kinds: Vec<(&str, &str)> = Vec::new();
+    for limit in &says.criteria {
+        if !kinds.contains(&(&limit.kind, &limit.unit)) {
+            kinds.push((&limit.kind, &limit.unit));
+        }
+    }
+    let limits = kinds
+        .into_iter()
+        .map(|(kind, unit)| {
+            let zone = |zone: Zone| {
+                let own = says
+                    .criteria
+                    .iter()
+                    .filter(|l| l.kind == kind && l.unit == unit && l.zone == zone);
+                let words: Vec<String> = own.map(|limit| span(limit, text)).collect();
+                if words.is_empty() {
+                    "–".to_owned()
+                } else {
+                    words.join(", ")
+                }
+            };
+            let known = fhir::measurement::by_id(kind);
+            let shown = known
+                .and_then(|kind| kind.unit(unit))
+                .map_or(unit, |unit| unit.show.as_str());
+            let name = kind_name(kind, text);
+            LimitRow {
+                what: if shown.is_empty() {
+                    name
+                } else {
+                    format!("{name} ({shown})")
+                },
+                green: zone(Zone::Green),
+                yellow: zone(Zone::Yellow),
+                red: zone(Zone::Red),
+            }
+        })
+        .collect();
+    let standing = |own: &fhir::plan::Standing| {
+        own.text.clone().unwrap_or_else(|| {
+            format!(
+                "{}: {} {}",
+                kind_name(&own.kind, text),
+                decimal(&own.value.to_string()),
+                own.unit
+            )
+        })
+    };
+    PlanView {
+        title: if says.title.is_empty() {
+            text.of("plan.untitled").to_owned()
+        } else {
+            says.title.clone()
+        },
+        description: says.description.clone(),
+        period,
+        source: plan
+            .organisation
+            .as_ref()
+            .map(|named| sources.of(named))
+            .or_else(|| plan.routes.first().map(|number| sources.get(number))),
+        limits,
+        unreadable: plan.unreadable,
+        actions: says
+            .actions
+            .iter()
+            .map(|own| (own.zone.code(), zone_word(own.zone, text), own.text.clone()))
+            .collect(),
+        schedule: says.schedule.iter().map(|own| when(own, text)).collect(),
+        standing: says.standing.iter().map(standing).collect(),
+        missing: says.missing.as_ref().map(|own| own.text.clone()),
+    }
+}
+
+/// `85–87`, `≥ 88`, `≤ 84`, with how often it must happen.
+fn span(limit: &Criterion, text: &Text) -> String {
+    let write = |value: Decimal| decimal(&value.to_string());
+    let words = match (limit.low, limit.high) {
+        (Some(low), Some(high)) => format!("{}–{}", write(low), write(high)),
+        (Some(low), None) => format!("≥ {}", write(low)),
+        (None, Some(high)) => format!("≤ {}", write(high)),
+        (None, None) => "–".to_owned(),
+    };
+    match limit.repeated {
+        Some(rule) => {
+            let (times, minutes) = (rule.count.to_string(), rule.within_minutes.to_string());
+            format!(
+                "{words} ({})",
+                text.fill("plan.repeated", &[("times", &times), ("minutes", &minutes)])
+            )
+        }
+        None => words,
+    }
+}
+
+/// `Puls: man, ons, fre kl. 08:30`
+fn when(own: &Scheduled, text: &Text) -> String {
+    let days: Vec<&str> = own
+        .days
+        .iter()
+        .map(|day| text.find(&format!("day.{day}")).unwrap_or(day.as_str()))
+        .collect();
+    let days = if days.is_empty() || days.len() == 7 {
+        text.of("plan.every_day").to_owned()
+    } else {
+        days.join(", ")
+    };
+    let times: Vec<&str> = own
+        .times
+        .iter()
+        .map(|time| time.get(..5).unwrap_or(time))
+        .collect();
+    let at = if times.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", text.fill("plan.at", &[("times", &times.join(", "))]))
+    };
+    format!("{}: {days}{at}", kind_name(&own.kind, text))
+}

@@ -1,0 +1,335 @@
+//! Reads what the gateway answered: from the bytes of a searchset to the few things a page shows. Numbers keep their
+//! digits. FHIR R4, with the Norwegian profiles as `fhir::measurement` knows them.
+
+use fhir::json::{Json, Limits, Node};
+use fhir::measurement::{self, Identified, Kind};
+use fhir::systems;
+use wire::contract::gateway::ROUTE_EXTENSION;
+
+use crate::calendar::{Calendar, Moment};
+
+/// One page of a searchset, parsed.
+pub struct Page {
+    json: Json,
+}
+
+/// One match and the sources it came by.
+pub struct Match<'a> {
+    /// The resource.
+    pub resource: Node<'a>,
+    /// Organisation numbers of the services that gave it, as the gateway lists them.
+    pub routes: Vec<String>,
+}
+
+/// An organisation as a resource names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Organisation number or RESH id.
+    pub number: String,
+    /// Name in the resource, if any.
+    pub name: Option<String>,
+}
+
+/// A quantity with its digits as sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Amount {
+    /// The digits.
+    pub digits: String,
+    /// The same as a number, for drawing and comparing.
+    pub number: f64,
+    /// UCUM code, or the unit in words.
+    pub unit: String,
+    /// `<`, `>` and the like.
+    pub comparator: Option<String>,
+}
+
+/// What the patient breathed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Oxygen {
+    /// Room air.
+    Air,
+    /// Litres a minute.
+    Flow(Amount),
+    /// Per cent of the air breathed in.
+    Percent(Amount),
+}
+
+/// One reading.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The kind, when its codes are known.
+    pub kind: Option<&'static Kind>,
+    /// What the resource calls it, for kinds we do not know.
+    pub words: Option<String>,
+    /// When it was taken.
+    pub when: Option<Moment>,
+    /// Its value; none for a panel or a coded value.
+    pub value: Option<Amount>,
+    /// Systolic and diastolic pressure.
+    pub pressure: Option<(Amount, Amount)>,
+    /// A value in words (coded or string).
+    pub said: Option<String>,
+    /// What the patient breathed, when the reading says so.
+    pub oxygen: Option<Oxygen>,
+    /// `final`, `corrected`, …
+    pub status: String,
+    /// The organisation it belongs to.
+    pub organisation: Option<Named>,
+    /// By which services it came.
+    pub routes: Vec<String>,
+    /// What the source said it meant.
+    pub interpretation: Option<String>,
+}
+
+const VITAL_SIGNS: &str =
+    "http://hl7.no/fhir/no-domain/vitalsigns/StructureDefinition/NoDomainVitalSigns";
+
+impl Page {
+    /// Reads a body of the gateway.
+    ///
+    /// # Errors
+    /// [`fhir::json::Fault`] for what is not strict JSON.
+    pub fn read(body: bytes::Bytes) -> Result<Page, fhir::json::Fault> {
+        Ok(Page {
+            json: Json::parse(body, Limits::BUNDLE)?,
+        })
+    }
+
+    /// The whole body.
+    pub fn root(&self) -> Node<'_> {
+        self.json.root()
+    }
+
+    /// Whether it is a searchset at all.
+    pub fn is_searchset(&self) -> bool {
+        self.root().text("resourceType").as_deref() == Some("Bundle")
+            && self.root().text("type").as_deref() == Some("searchset")
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Node<'_>> {
+        self.root().get("entry").into_iter().flat_map(Node::items)
+    }
+
+    /// Matches of one resource type.
+    pub fn matches(&self, resource_type: &str) -> Vec<Match<'_>> {
+        self.entries()
+            .filter(|entry| {
+                entry
+                    .path(&["search", "mode"])
+                    .and_then(Node::str)
+                    .as_deref()
+                    != Some("outcome")
+            })
+            .filter_map(|entry| Some((entry, entry.get("resource")?)))
+            .filter(|(_, resource)| resource.text("resourceType").as_deref() == Some(resource_type))
+            .map(|(entry, resource)| Match {
+                resource,
+                routes: routes(entry, resource),
+            })
+            .collect()
+    }
+
+    /// OperationOutcomes in the searchset: the receipt is one.
+    pub fn outcomes(&self) -> Vec<Node<'_>> {
+        self.entries()
+            .filter_map(|entry| entry.get("resource"))
+            .filter(|resource| resource.text("resourceType").as_deref() == Some("OperationOutcome"))
+            .collect()
+    }
+
+    /// The address of the next page.
+    pub fn next(&self) -> Option<String> {
+        self.root()
+            .get("link")?
+            .items()
+            .find(|link| link.text("relation").as_deref() == Some("next"))?
+            .text("url")
+            .map(|url| url.into_owned())
+    }
+}
+
+/// The organisation numbers in the gateway's route extension, which stands on the entry.
+fn routes(entry: Node<'_>, resource: Node<'_>) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for extension in [entry, resource]
+        .into_iter()
+        .filter_map(|node| node.get("extension"))
+        .flat_map(Node::items)
+    {
+        if extension.text("url").as_deref() != Some(ROUTE_EXTENSION) {
+            continue;
+        }
+        let inner = extension.get("extension").into_iter().flat_map(Node::items);
+        for node in std::iter::once(extension).chain(inner) {
+            let value = node
+                .text("valueString")
+                .or_else(|| node.text("valueCode"))
+                .or_else(|| node.path(&["valueIdentifier", "value"])?.str())
+                .or_else(|| node.path(&["valueReference", "identifier", "value"])?.str());
+            for number in value.iter().flat_map(|text| text.split(',')).map(str::trim) {
+                if number.len() == 9
+                    && number.bytes().all(|b| b.is_ascii_digit())
+                    && !found.iter().any(|own| own == number)
+                {
+                    found.push(number.to_owned());
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The codings of a CodeableConcept, as (system, code, display).
+pub fn codings(concept: Node<'_>) -> Vec<(String, String, Option<String>)> {
+    concept
+        .get("coding")
+        .into_iter()
+        .flat_map(Node::items)
+        .filter_map(|coding| {
+            let display = coding.text("display").map(|text| text.into_owned());
+            Some((
+                coding.text("system").unwrap_or_default().into_owned(),
+                coding.text("code")?.into_owned(),
+                display,
+            ))
+        })
+        .collect()
+}
+
+/// A CodeableConcept in words: its text, else the first display, else the first code.
+pub fn words(concept: Node<'_>) -> Option<String> {
+    if let Some(text) = concept.text("text") {
+        return Some(text.into_owned());
+    }
+    let codings = codings(concept);
+    codings
+        .iter()
+        .find_map(|(_, _, display)| display.clone())
+        .or_else(|| codings.first().map(|(_, code, _)| code.clone()))
+}
+
+/// The kind that a CodeableConcept names.
+pub fn kind_of(concept: Node<'_>) -> Option<&'static Kind> {
+    let codings = codings(concept);
+    match measurement::identify(
+        codings
+            .iter()
+            .map(|(system, code, _)| (system.as_str(), code.as_str())),
+    ) {
+        Identified::Kind(kind) => Some(kind),
+        Identified::Unknown | Identified::Contradiction => None,
+    }
+}
+
+/// Reads a Quantity; none without a value that is a finite number.
+pub fn amount(quantity: Node<'_>) -> Option<Amount> {
+    let digits = quantity.get("value")?.number()?;
+    let number: f64 = digits.parse().ok().filter(|n: &f64| n.is_finite())?;
+    let unit = quantity
+        .text("code")
+        .or_else(|| quantity.text("unit"))
+        .unwrap_or_default()
+        .into_owned();
+    let comparator = quantity.text("comparator").map(|text| text.into_owned());
+    Some(Amount {
+        digits: digits.to_owned(),
+        number,
+        unit,
+        comparator,
+    })
+}
+
+/// An organisation in a reference with a logical identifier of an organisation.
+pub fn organisation(reference: Node<'_>) -> Option<Named> {
+    let identifier = reference.get("identifier")?;
+    let system = identifier.text("system")?;
+    if system != systems::ORGNR && system != systems::RESH {
+        return None;
+    }
+    Some(Named {
+        number: identifier.text("value")?.into_owned(),
+        name: reference.text("display").map(|text| text.into_owned()),
+    })
+}
+
+fn component<'a>(observation: Node<'a>, loinc: &str, snomed: &[&str]) -> Option<Node<'a>> {
+    observation.get("component")?.items().find(|part| {
+        part.get("code")
+            .map(codings)
+            .unwrap_or_default()
+            .iter()
+            .any(|(system, code, _)| {
+                (system == systems::LOINC && code == loinc)
+                    || (system == systems::SNOMED && snomed.contains(&code.as_str()))
+            })
+    })
+}
+
+/// What the patient breathed: the no-domain extension, else a component (LOINC 3151-8 flow, 3150-6 per cent).
+fn oxygen(observation: Node<'_>) -> Option<Oxygen> {
+    let inspired = format!("{VITAL_SIGNS}InspiredOxygenExtension");
+    let extensions = observation
+        .get("extension")
+        .into_iter()
+        .flat_map(Node::items);
+    let parts: Vec<Node<'_>> = extensions
+        .filter(|extension| extension.text("url").as_deref() == Some(&inspired))
+        .filter_map(|extension| extension.get("extension"))
+        .flat_map(Node::items)
+        .collect();
+    let part = |name: &str| {
+        let url = format!("{VITAL_SIGNS}{name}Extension");
+        parts
+            .iter()
+            .copied()
+            .find(|part| part.text("url").as_deref() == Some(&url))
+    };
+    let flow = part("Flow")
+        .and_then(|part| amount(part.get("valueQuantity")?))
+        .or_else(|| amount(component(observation, "3151-8", &[])?.get("valueQuantity")?));
+    if let Some(flow) = flow {
+        return Some(if flow.number == 0.0 {
+            Oxygen::Air
+        } else {
+            Oxygen::Flow(flow)
+        });
+    }
+    if part("OnAir").and_then(|part| part.get("valueBoolean")?.bool()) == Some(true) {
+        return Some(Oxygen::Air);
+    }
+    amount(component(observation, "3150-6", &[])?.get("valueQuantity")?).map(Oxygen::Percent)
+}
+
+/// Reads an Observation.
+pub fn reading(found: &Match<'_>, calendar: &Calendar) -> Reading {
+    let o = found.resource;
+    let when = ["effectiveDateTime", "effectiveInstant"]
+        .iter()
+        .find_map(|name| o.text(name))
+        .or_else(|| o.path(&["effectivePeriod", "start"])?.str())
+        .and_then(|text| calendar.moment(&text));
+    let part = |loinc, snomed: &[&str]| amount(component(o, loinc, snomed)?.get("valueQuantity")?);
+    let pressure = part("8480-6", &["271649006", "4471000202106"])
+        .zip(part("8462-4", &["271650006", "4481000202108"]));
+    let performers = o.get("performer").into_iter().flat_map(Node::items);
+    Reading {
+        kind: o.get("code").and_then(kind_of),
+        words: o.get("code").and_then(words),
+        when,
+        value: o.get("valueQuantity").and_then(amount),
+        pressure,
+        said: o
+            .get("valueCodeableConcept")
+            .and_then(words)
+            .or_else(|| o.text("valueString").map(|text| text.into_owned())),
+        oxygen: oxygen(o),
+        status: o.text("status").unwrap_or_default().into_owned(),
+        organisation: performers.into_iter().find_map(organisation),
+        routes: found.routes.clone(),
+        interpretation: o
+            .get("interpretation")
+            .into_iter()
+            .flat_map(Node::items)
+            .find_map(words),
+    }
+}

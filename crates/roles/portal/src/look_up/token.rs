@@ -1,0 +1,61 @@
+//! The session's token for one patient and one purpose. First form: the demo's `test-token` (CONTRACT section 3), which
+//! exists in demo mode only; real sign-in takes its place without touching what follows.
+
+use trust::keys::SigningKey;
+use wire::client::Request;
+use wire::contract::demo::{As, DemoPractitioner, TEST_TOKEN, TestTokenAnswer, TestTokenRequest};
+use wire::contract::gateway::FHIR;
+
+use super::LookUpError;
+use crate::State;
+use crate::session::View;
+
+/// Asks for a token bound to this session's key. It lives five minutes at most, which is longer than a look-up takes.
+///
+/// # Errors
+/// [`LookUpError::NotAllowed`] when the anchor refuses, [`LookUpError::Anchor`] when it does not answer as it should.
+pub async fn for_view(
+    state: &State,
+    person: &DemoPractitioner,
+    key: &SigningKey,
+    view: &View,
+) -> Result<TestTokenAnswer, LookUpError> {
+    let demo = state.config.demo.as_ref().ok_or(LookUpError::NoSignIn)?;
+    let patient = demo
+        .patients
+        .get(view.patient)
+        .ok_or(LookUpError::NoSignIn)?;
+    let body = TestTokenRequest {
+        as_: As::Practitioner,
+        fnr: person.fnr.clone(),
+        hpr: Some(person.hpr.clone()).filter(|hpr| !hpr.expose().is_empty()),
+        orgnr: Some(person.orgnr.clone()),
+        patient: patient.fnr.clone(),
+        purpose: view.purpose,
+        reason: view.reason.clone(),
+        point_of_care: None,
+        department: None,
+        healthcare_service: None,
+        purpose_details: None,
+        decision_ref: Some(view.decision.clone()),
+        audience: format!("{}{FHIR}", state.config.gateway),
+        scope: "user/*.rs".to_owned(),
+        jkt: key.thumbprint().to_owned(),
+        expires_in: Some(300),
+        defect: None,
+    };
+    let request = Request::post_json(format!("{}{TEST_TOKEN}", demo.issuer), &body)
+        .map_err(|_| LookUpError::Anchor)?;
+    let answer = state.house.http.send(&request).await.map_err(|error| {
+        tracing::warn!(%error, "the trust anchor gave no answer");
+        LookUpError::Anchor
+    })?;
+    if answer.status.is_client_error() {
+        tracing::warn!(
+            status = answer.status.as_u16(),
+            "the trust anchor refused a test token"
+        );
+        return Err(LookUpError::NotAllowed);
+    }
+    answer.json().map_err(|_| LookUpError::Anchor)
+}

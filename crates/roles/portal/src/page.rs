@@ -1,0 +1,151 @@
+//! The pages as askama templates (`templates/`), and what all of them share. Everything is escaped by askama; the one
+//! thing that is not is the chart's data, which `clinician::chart` makes safe itself.
+
+use askama::Template;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::clinician::PatientPage;
+use crate::text::{Language, Text};
+
+/// What stands around every page.
+pub struct Shell {
+    /// Where the language form returns to.
+    pub path: String,
+    /// The value that forms carry.
+    pub form: String,
+    /// Who is signed in.
+    pub who: Option<Who>,
+}
+
+/// The signed-in person as the page's head shows them.
+pub struct Who {
+    /// Name.
+    pub name: String,
+    /// Role and organisation.
+    pub role: String,
+}
+
+/// Someone to be, or a patient to open.
+pub struct Choice {
+    /// What the form sends.
+    pub value: String,
+    /// Name.
+    pub name: String,
+    /// What stands under it.
+    pub under: String,
+    /// Chosen beforehand.
+    pub chosen: bool,
+}
+
+impl Choice {
+    /// Up to two first letters.
+    pub fn initials(&self) -> String {
+        let mut words = self
+            .name
+            .split_whitespace()
+            .filter_map(|word| word.chars().next());
+        let first = words.next();
+        let last = words.next_back();
+        first.into_iter().chain(last).collect()
+    }
+}
+
+/// Choice of a person.
+#[derive(Template)]
+#[template(path = "people.html")]
+pub struct People {
+    /// Around it.
+    pub shell: Shell,
+    /// Words.
+    pub t: Text,
+    /// Who may be chosen.
+    pub people: Vec<Choice>,
+}
+
+/// Choice of a patient and a purpose.
+#[derive(Template)]
+#[template(path = "patients.html")]
+pub struct Patients {
+    /// Around it.
+    pub shell: Shell,
+    /// Words.
+    pub t: Text,
+    /// Who may be opened.
+    pub patients: Vec<Choice>,
+    /// Organisations from the catalogue.
+    pub organisations: Vec<Choice>,
+    /// Whether the catalogue answered.
+    pub catalogue: bool,
+    /// What was wrong with the last try.
+    pub fault: Option<&'static str>,
+}
+
+/// One patient.
+#[derive(Template)]
+#[template(path = "patient.html")]
+pub struct Patient {
+    /// Around it.
+    pub shell: Shell,
+    /// Words.
+    pub t: Text,
+    /// Name.
+    pub name: String,
+    /// The number, in groups.
+    pub number: String,
+    /// Birth date, when a source gives it.
+    pub born: Option<String>,
+    /// Purpose in words.
+    pub purpose: &'static str,
+    /// The rest.
+    pub page: PatientPage,
+}
+
+/// Something to say and a way on.
+#[derive(Template)]
+#[template(path = "message.html")]
+pub struct Message {
+    /// Around it.
+    pub shell: Shell,
+    /// Words.
+    pub t: Text,
+    /// Heading.
+    pub title: &'static str,
+    /// What happened.
+    pub said: &'static str,
+    /// (address, words)
+    pub on: (&'static str, &'static str),
+}
+
+/// The accessibility statement.
+#[derive(Template)]
+#[template(path = "accessibility.html")]
+pub struct Accessibility {
+    /// Around it.
+    pub shell: Shell,
+    /// Words.
+    pub t: Text,
+}
+
+/// Languages for the head's form.
+pub fn languages() -> [Language; 3] {
+    Language::ALL
+}
+
+/// A template as an answer.
+pub fn answer(status: StatusCode, page: &impl Template) -> Response {
+    match page.render() {
+        Ok(html) => {
+            let mut response = (status, html).into_response();
+            response.headers_mut().insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("text/html; charset=utf-8"),
+            );
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "a page could not be made");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

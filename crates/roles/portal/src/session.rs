@@ -1,0 +1,381 @@
+//! Sessions: who sits at the browser, with which key, looking at which patients. All of it stays on the server; the
+//! browser holds one random value in a cookie, and only its hash is kept here. Rules: threats-and-faults section 10.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard};
+
+use trust::keys::SigningKey;
+use uuid::Uuid;
+use wire::contract::demo::Purpose;
+
+use crate::text::Language;
+
+/// A session ends after this long without a request, in seconds.
+pub const IDLE_SECONDS: i64 = 20 * 60;
+/// A session ends this long after it began, whatever happens in it, in seconds.
+pub const LIFE_SECONDS: i64 = 8 * 3600;
+/// Most sessions at once; beyond it nobody new is let in until some end.
+const MOST_SESSIONS: usize = 2_000;
+/// Most patient pages a session remembers; the oldest is forgotten first.
+const MOST_VIEWS: usize = 40;
+/// How long a sign-in form may lie open, in seconds.
+const FORM_SECONDS: i64 = 2 * 3600;
+
+/// One person at one browser.
+pub struct Session {
+    /// Index of the practitioner in the configuration.
+    pub person: usize,
+    /// The key that this session's tokens are bound to. It never leaves the process.
+    pub key: SigningKey,
+    /// Value that every form of this session carries.
+    pub csrf: String,
+    /// Session-local names of the patients, in the order of the configuration: what the forms send instead of numbers.
+    pub patients: Vec<String>,
+    /// Patient pages opened in this session, oldest first.
+    views: Vec<(String, View)>,
+    began: i64,
+    seen: i64,
+}
+
+/// One patient opened for one purpose: what the address `/view/{id}` stands for.
+#[derive(Clone)]
+pub struct View {
+    /// Index of the patient in the configuration.
+    pub patient: usize,
+    /// Purpose of use.
+    pub purpose: Purpose,
+    /// The clinician's own words for why.
+    pub reason: Option<String>,
+    /// Organisation numbers chosen from the catalogue, besides what the locator gives.
+    pub organisations: Vec<String>,
+    /// The decision that the look-up rests on: one per opening of a patient.
+    pub decision: String,
+}
+
+/// What a handler needs of a session, taken out under the lock.
+#[derive(Clone)]
+pub struct Visitor {
+    /// Index of the practitioner in the configuration.
+    pub person: usize,
+    /// The session's key.
+    pub key: SigningKey,
+    /// Value that every form of this session carries.
+    pub csrf: String,
+    /// Session-local names of the patients.
+    pub patients: Vec<String>,
+}
+
+/// All sessions of this process, and the key of the sign-in form.
+pub struct Sessions {
+    form_key: [u8; 32],
+    all: Mutex<HashMap<[u8; 32], Session>>,
+}
+
+/// A new session's secret, shown once.
+pub struct Secret(String);
+
+impl Secret {
+    /// For the cookie alone.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why no session was made.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// Too many at once.
+    #[error("too many sessions")]
+    Full,
+    /// No key could be made.
+    #[error("no key for the session: {0}")]
+    Key(#[from] trust::keys::KeyError),
+}
+
+fn hash(secret: &str) -> [u8; 32] {
+    hmac_sha256::Hash::hash(secret.as_bytes())
+}
+
+/// 244 random bits as text, from the process's source of ids.
+pub fn random(ids: &dyn Fn() -> Uuid) -> String {
+    format!("{}{}", ids().simple(), ids().simple())
+}
+
+/// Compares without telling by time how much was right.
+fn same(a: &str, b: &str) -> bool {
+    // Hashed first, so that the length does not matter either.
+    hash(a)
+        .iter()
+        .zip(hash(b))
+        .fold(0, |differ, (x, y)| differ | (x ^ y))
+        == 0
+}
+
+impl Sessions {
+    /// No sessions yet; forms are bound to a new key.
+    pub fn new(ids: &dyn Fn() -> Uuid) -> Sessions {
+        Sessions {
+            form_key: hash(&random(ids)),
+            all: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Session>> {
+        // A panic in one request must not end the others: the map is whole after every statement here.
+        self.all
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The value of the sign-in form, which has no session to lean on yet.
+    pub fn form_value(&self, now: i64) -> String {
+        let mac = hmac_sha256::HMAC::mac(now.to_be_bytes(), self.form_key);
+        format!(
+            "{now}.{}",
+            mac.iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        )
+    }
+
+    /// Whether a sign-in form's value is ours and not too old.
+    pub fn form_holds(&self, value: &str, now: i64) -> bool {
+        let Some(made) = value
+            .split('.')
+            .next()
+            .and_then(|text| text.parse::<i64>().ok())
+        else {
+            return false;
+        };
+        (0..=FORM_SECONDS).contains(&now.saturating_sub(made))
+            && same(value, &self.form_value(made))
+    }
+
+    /// Begins a session for a person with a new secret; a session the browser had before is ended by the caller.
+    pub fn begin(
+        &self,
+        person: usize,
+        patients: usize,
+        now: i64,
+        ids: &dyn Fn() -> Uuid,
+    ) -> Result<Secret, SessionError> {
+        let secret = random(ids);
+        let session = Session {
+            person,
+            key: SigningKey::generate()?,
+            csrf: random(ids),
+            patients: (0..patients).map(|_| ids().simple().to_string()).collect(),
+            views: Vec::new(),
+            began: now,
+            seen: now,
+        };
+        let mut all = self.lock();
+        if all.len() >= MOST_SESSIONS {
+            all.retain(|_, session| session.alive(now));
+            if all.len() >= MOST_SESSIONS {
+                return Err(SessionError::Full);
+            }
+        }
+        all.insert(hash(&secret), session);
+        Ok(Secret(secret))
+    }
+
+    /// The session of a cookie, if it lives; marks it as used.
+    pub fn visitor(&self, secret: &str, now: i64) -> Option<Visitor> {
+        let mut all = self.lock();
+        let key = hash(secret);
+        let session = all.get_mut(&key)?;
+        if !session.alive(now) {
+            all.remove(&key);
+            return None;
+        }
+        session.seen = session.seen.max(now);
+        Some(Visitor {
+            person: session.person,
+            key: session.key.clone(),
+            csrf: session.csrf.clone(),
+            patients: session.patients.clone(),
+        })
+    }
+
+    /// Ends a session on the server.
+    pub fn end(&self, secret: &str) {
+        self.lock().remove(&hash(secret));
+    }
+
+    /// Remembers a patient page and gives its session-local id.
+    pub fn open_view(&self, secret: &str, view: View, ids: &dyn Fn() -> Uuid) -> Option<String> {
+        let mut all = self.lock();
+        let session = all.get_mut(&hash(secret))?;
+        if session.views.len() >= MOST_VIEWS {
+            session.views.remove(0);
+        }
+        let id = ids().simple().to_string();
+        session.views.push((id.clone(), view));
+        Some(id)
+    }
+
+    /// The patient page with this id, in this session alone.
+    pub fn view(&self, secret: &str, id: &str) -> Option<View> {
+        let all = self.lock();
+        let session = all.get(&hash(secret))?;
+        session
+            .views
+            .iter()
+            .find(|(own, _)| own == id)
+            .map(|(_, view)| view.clone())
+    }
+
+    /// Forgets sessions that have ended by time.
+    pub fn sweep(&self, now: i64) {
+        self.lock().retain(|_, session| session.alive(now));
+    }
+}
+
+impl Session {
+    fn alive(&self, now: i64) -> bool {
+        now - self.seen <= IDLE_SECONDS && now - self.began <= LIFE_SECONDS
+    }
+}
+
+impl Visitor {
+    /// Whether a form carries this session's value.
+    pub fn form_holds(&self, value: &str) -> bool {
+        same(value, &self.csrf)
+    }
+}
+
+/// The cookie's name: `__Host-` wherever the portal is on https, another on loopback http.
+pub fn cookie_name(https: bool) -> &'static str {
+    if https {
+        "__Host-delt-session"
+    } else {
+        "delt-demo-session"
+    }
+}
+
+/// `Set-Cookie` for a session that begins, or with no secret for one that ends.
+pub fn set_cookie(https: bool, secret: Option<&Secret>) -> String {
+    let name = cookie_name(https);
+    let secure = if https { "; Secure" } else { "" };
+    match secret {
+        Some(secret) => format!(
+            "{name}={}; Path=/; HttpOnly; SameSite=Strict{secure}",
+            secret.expose()
+        ),
+        None => format!("{name}=; Path=/; HttpOnly; SameSite=Strict{secure}; Max-Age=0"),
+    }
+}
+
+/// The language cookie: which words to show, nothing about anybody.
+pub const LANGUAGE_COOKIE: &str = "delt-language";
+
+/// `Set-Cookie` for a chosen language.
+pub fn set_language_cookie(https: bool, language: Language) -> String {
+    let secure = if https { "; Secure" } else { "" };
+    format!(
+        "{LANGUAGE_COOKIE}={}; Path=/; HttpOnly; SameSite=Strict{secure}; Max-Age=31536000",
+        language.tag()
+    )
+}
+
+/// The value of a cookie in a request; nothing when it is there twice with different values.
+pub fn cookie<'a>(headers: &'a http::HeaderMap, name: &str) -> Option<&'a str> {
+    let mut found = headers
+        .get_all(http::header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(own, _)| *own == name)
+        .map(|(_, value)| value);
+    let first = found.next()?;
+    found.all(|other| other == first).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        reason = "a test that fails is a test that panics"
+    )]
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    fn ids() -> impl Fn() -> Uuid {
+        let next = AtomicU64::new(1);
+        move || Uuid::from_u64_pair(7, next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    #[test]
+    fn a_session_ends_when_idle_and_when_old() {
+        let ids = ids();
+        let sessions = Sessions::new(&ids);
+        let secret = sessions.begin(0, 3, 0, &ids).unwrap();
+        assert!(sessions.visitor(secret.expose(), IDLE_SECONDS).is_some());
+        assert!(
+            sessions
+                .visitor(secret.expose(), 2 * IDLE_SECONDS + 1)
+                .is_none()
+        );
+
+        let secret = sessions.begin(0, 3, 0, &ids).unwrap();
+        let mut now = 0;
+        while now + IDLE_SECONDS <= LIFE_SECONDS {
+            now += IDLE_SECONDS;
+            assert!(sessions.visitor(secret.expose(), now).is_some());
+        }
+        assert!(
+            sessions
+                .visitor(secret.expose(), LIFE_SECONDS + 1)
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_view_belongs_to_its_session() {
+        let ids = ids();
+        let sessions = Sessions::new(&ids);
+        let (one, two) = (
+            sessions.begin(0, 1, 0, &ids).unwrap(),
+            sessions.begin(1, 1, 0, &ids).unwrap(),
+        );
+        let view = View {
+            patient: 0,
+            purpose: Purpose::Treat,
+            reason: None,
+            organisations: vec![],
+            decision: "d".into(),
+        };
+        let id = sessions.open_view(one.expose(), view, &ids).unwrap();
+        assert!(sessions.view(one.expose(), &id).is_some());
+        assert!(sessions.view(two.expose(), &id).is_none());
+        sessions.end(one.expose());
+        assert!(sessions.visitor(one.expose(), 0).is_none());
+    }
+
+    #[test]
+    fn a_sign_in_form_is_ours_and_young_or_refused() {
+        let ids = ids();
+        let sessions = Sessions::new(&ids);
+        let value = sessions.form_value(100);
+        assert!(sessions.form_holds(&value, 100 + FORM_SECONDS));
+        assert!(!sessions.form_holds(&value, 101 + FORM_SECONDS));
+        assert!(!sessions.form_holds(&value, 99));
+        assert!(!sessions.form_holds("", 100));
+        assert!(!sessions.form_holds(&value.replace("100.", "101."), 101));
+        assert!(!Sessions::new(&ids).form_holds(&value, 100));
+    }
+
+    #[test]
+    fn a_cookie_twice_with_different_values_is_no_cookie() {
+        let mut headers = http::HeaderMap::new();
+        headers.append(
+            http::header::COOKIE,
+            "a=1; delt-demo-session=x".parse().unwrap(),
+        );
+        assert_eq!(cookie(&headers, "delt-demo-session"), Some("x"));
+        headers.append(http::header::COOKIE, "delt-demo-session=y".parse().unwrap());
+        assert_eq!(cookie(&headers, "delt-demo-session"), None);
+    }
+}

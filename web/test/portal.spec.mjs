@@ -1,0 +1,197 @@
+// The portal in Debian's Chromium, against a running demo:
+//
+//   node test/portal.spec.mjs URL [--screenshot FILE] [--folder DIR]
+//
+// Picks the first physician, opens the story's patient with one organisation chosen from the catalogue, and checks what
+// a clinician needs to find: curves of at least three organisations, the plan's bands, the medication lists, the
+// receipt. Every page is run through axe-core, the range buttons are worked by keyboard, and the console must be
+// silent. `--screenshot` writes the patient page; `--folder` every page, for looking. Exit code 1 if anything failed.
+// Chromium: the environment's CHROMIUM, else /usr/bin/chromium.
+import { readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { chromium } from "playwright-core";
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { screenshot: { type: "string" }, folder: { type: "string" } },
+});
+const url = positionals[0];
+if (!url) {
+  console.error("usage: node test/portal.spec.mjs URL [--screenshot FILE] [--folder DIR]");
+  process.exit(2);
+}
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const faults = [];
+let checks = 0;
+
+function check(holds, what) {
+  checks += 1;
+  if (!holds) faults.push(what);
+  console.log(`${holds ? "ok  " : "FAIL"} ${what}`);
+}
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+  headless: true,
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
+});
+
+async function watched(context) {
+  const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) faults.push(`console: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => faults.push(`script: ${error.message}`));
+  return page;
+}
+
+async function accessible(page, name) {
+  // Through the debugger, so that the page's own policy stays as strict as it is.
+  await page.evaluate(`${axe}; undefined`);
+  const result = await page.evaluate(() =>
+    globalThis.axe.run(document, {
+      runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
+    }),
+  );
+  for (const violation of result.violations) {
+    console.log(`     axe ${violation.impact} ${violation.id}: ${violation.help}`);
+    for (const node of violation.nodes.slice(0, 4)) console.log(`       ${node.target.join(" ")}: ${node.failureSummary}`);
+  }
+  check(result.passes.length > 0 && result.violations.length === 0, `axe-core finds nothing on the ${name}`);
+}
+
+async function picture(page, name) {
+  if (!options.folder) return;
+  await mkdir(options.folder, { recursive: true });
+  await page.screenshot({ path: join(options.folder, `${name}.png`), fullPage: true });
+}
+
+try {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, locale: "nb-NO" });
+  const page = await watched(context);
+  await page.goto(url);
+  check((await page.textContent("h1"))?.trim() === "Velg person", "the start offers people to choose");
+  check(await page.getByText("Syntetiske data").first().isVisible(), "the page says that all data is synthetic");
+  await accessible(page, "start");
+  await picture(page, "1-start");
+
+  await page.locator("button.person").first().click();
+  await page.waitForURL("**/patients");
+  const cookies = await context.cookies();
+  check(cookies.length === 1 && cookies[0].httpOnly && cookies[0].sameSite === "Strict", "one cookie, HttpOnly and SameSite=Strict");
+  await accessible(page, "list of patients");
+  const offered = page.locator('input[name="organization"]');
+  check((await offered.count()) >= 3, "the catalogue offers organisations to choose");
+  const fjord = page.locator(".options label", { hasText: "Fjordregionen" }).locator("input");
+  if ((await fjord.count()) === 1) await fjord.check();
+  await picture(page, "2-patients");
+  await page.getByRole("button", { name: "Åpne pasient" }).click();
+  await page.waitForURL("**/views/*");
+  await page.waitForSelector("#curve-spo2 canvas");
+  await page.evaluate(() => document.fonts.ready);
+
+  const number = (await page.locator(".patient .number").first().textContent())?.replace(/\s/g, "") ?? "";
+  check(/^\d{11}$/.test(number), "the banner shows the patient's number");
+  check(!page.url().includes(number) && !(await page.title()).includes(number), "the number is in no address and no title");
+  check((await page.locator(".curve canvas").count()) === 5, "five curves are drawn");
+  const drawn = await page.evaluate(() =>
+    [...document.querySelectorAll(".curve canvas")].map((canvas) => {
+      const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+      const colours = new Set();
+      for (let i = 0; i < pixels.length; i += 4) colours.add((pixels[i] << 16) | (pixels[i + 1] << 8) | pixels[i + 2]);
+      return colours.size;
+    }),
+  );
+  check(drawn.every((colours) => colours > 20), `each curve has ink (${drawn.join(", ")} colours)`);
+  const data = JSON.parse((await page.textContent("#chart-data")) ?? "{}");
+  check(data.sources?.length >= 3, `at least three sources are named (${data.sources?.join(", ")})`);
+  for (const source of data.sources ?? []) {
+    check(await page.locator(".section-head .source", { hasText: source }).isVisible(), `the legend names ${source}`);
+  }
+  const bands = data.series?.find((series) => series.id === "spo2")?.bands ?? [];
+  check(["green", "yellow", "red"].every((zone) => bands.some((band) => band.zone === zone)), "the plan's limits are bands");
+  check((await page.locator("#medicines table").count()) >= 2, "medication lists of two organisations stand side by side");
+  check(await page.locator("#medicines", { hasText: "H02AB06" }).first().isVisible(), "prednisolone is on a list");
+  check((await page.locator("#plan table tbody tr").count()) >= 3, "the plan's limits stand in words");
+  check(/\d+ av \d+ kilder svarte/.test((await page.textContent("#receipt h2")) ?? ""), "the receipt says who answered");
+
+  const visibleRows = () => page.locator('tr[data-of="spo2"]:not([hidden])').count();
+  const month = await visibleRows();
+  if (options.screenshot) {
+    await mkdir(dirname(options.screenshot), { recursive: true });
+    await page.screenshot({ path: options.screenshot, fullPage: false });
+  }
+  await picture(page, "3-patient-30-days");
+  await accessible(page, "patient page");
+
+  const pressed = page.locator('#range button[aria-pressed="true"]');
+  await pressed.focus();
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  check((await pressed.textContent()) === "3 år", "Tab and Enter choose three years");
+  const years = await visibleRows();
+  check(years > month, `the table follows the range (${month} rows, then ${years})`);
+  check(years === data.series.find((series) => series.id === "spo2").readings.length, "the table has what the curve has");
+  await picture(page, "4-patient-3-years");
+  await page.keyboard.press("Shift+Tab");
+  await page.keyboard.press("Shift+Tab");
+  await page.keyboard.press("Shift+Tab");
+  await page.keyboard.press("Space");
+  check((await pressed.textContent()) === "7 d", "Space chooses seven days");
+  check((await visibleRows()) < month, "seven days show fewer");
+  await picture(page, "5-patient-7-days");
+  await page.locator(".series .scroll").first().focus();
+  check(await page.evaluate(() => document.activeElement?.classList.contains("scroll")), "a table can be reached by keyboard");
+
+  await page.setViewportSize({ width: 390, height: 844 });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  check(wide <= 0, "a phone needs no sideways scrolling");
+  await picture(page, "6-patient-phone");
+  await page.setViewportSize({ width: 1440, height: 1000 });
+
+  await page.getByRole("link", { name: "Tilgjengelighetserklæring" }).click();
+  await page.waitForURL("**/accessibility");
+  await accessible(page, "accessibility statement");
+  await page.getByRole("button", { name: "Logg ut" }).click();
+  await page.waitForURL((address) => address.pathname === "/");
+  check((await context.cookies()).every((cookie) => cookie.name === "delt-language"), "signing out takes the cookie away");
+  await page.goto(new URL("/patients", url).href);
+  check(new URL(page.url()).pathname === "/", "signed out, the list of patients leads to the start");
+  check((await page.goto(new URL("/ingen/slik/side", url).href))?.status() === 404, "an unknown address is a page that says so");
+  faults.splice(0, faults.length, ...faults.filter((fault) => !fault.includes("status of 404")));
+  await accessible(page, "page for unknown addresses");
+  await context.close();
+
+  const plain = await browser.newContext({ javaScriptEnabled: false, viewport: { width: 1440, height: 1000 }, locale: "nb-NO" });
+  const bare = await watched(plain);
+  await bare.goto(url);
+  await bare.locator("button.person").first().click();
+  await bare.getByRole("button", { name: "Åpne pasient" }).click();
+  await bare.waitForURL("**/views/*");
+  check((await bare.locator('tr[data-of="spo2"]').count()) === years, "without script the tables hold every reading");
+  check(!(await bare.locator("#range").isVisible()), "without script no button is shown that would do nothing");
+  await picture(bare, "7-patient-without-script");
+  await plain.close();
+} catch (error) {
+  faults.push(error.message);
+} finally {
+  await browser.close();
+}
+
+for (const fault of faults) console.error(`fault: ${fault}`);
+console.log(`${checks} checks, ${faults.length} faults`);
+process.exit(faults.length === 0 ? 0 : 1);
