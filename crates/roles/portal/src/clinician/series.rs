@@ -298,6 +298,9 @@ fn flags(
         "cancelled" => flags.push(text.of("flag.cancelled").to_owned()),
         _ => {}
     }
+    if reading.disagrees {
+        flags.push(text.of("flag.disagrees").to_owned());
+    }
     if let Some(words) = &reading.interpretation {
         flags.push(text.fill("flag.interpretation", &[("words", words)]));
     }

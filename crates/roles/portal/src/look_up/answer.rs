@@ -19,7 +19,12 @@ pub struct Match<'a> {
     pub resource: Node<'a>,
     /// Organisation numbers of the services that gave it, as the gateway lists them.
     pub routes: Vec<String>,
+    /// Whether the gateway says that another copy of it has other content.
+    pub disagrees: bool,
 }
+
+/// Extension on a merged entry: true when copies of it disagree.
+const DISAGREES_EXTENSION: &str = "https://delt.example/fhir/StructureDefinition/disagrees";
 
 /// An organisation as a resource names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +82,8 @@ pub struct Reading {
     pub organisation: Option<Named>,
     /// By which services it came.
     pub routes: Vec<String>,
+    /// Whether another copy of it has other content.
+    pub disagrees: bool,
     /// What the source said it meant.
     pub interpretation: Option<String>,
 }
@@ -125,6 +132,7 @@ impl Page {
             .map(|(entry, resource)| Match {
                 resource,
                 routes: routes(entry, resource),
+                disagrees: disagrees(entry),
             })
             .collect()
     }
@@ -146,6 +154,16 @@ impl Page {
             .text("url")
             .map(|url| url.into_owned())
     }
+}
+
+/// Whether the gateway says that copies of this entry disagree.
+fn disagrees(entry: Node<'_>) -> bool {
+    entry
+        .get("extension")
+        .into_iter()
+        .flat_map(Node::items)
+        .filter(|extension| extension.text("url").as_deref() == Some(DISAGREES_EXTENSION))
+        .any(|extension| extension.get("valueBoolean").and_then(Node::bool) == Some(true))
 }
 
 /// The organisation numbers in the gateway's route extension, which stands on the entry.
@@ -326,6 +344,7 @@ pub fn reading(found: &Match<'_>, calendar: &Calendar) -> Reading {
         status: o.text("status").unwrap_or_default().into_owned(),
         organisation: performers.into_iter().find_map(organisation),
         routes: found.routes.clone(),
+        disagrees: found.disagrees,
         interpretation: o
             .get("interpretation")
             .into_iter()

@@ -56,7 +56,7 @@ pub enum Mood {
     Astray,
     /// HTML instead of a searchset.
     Babbling,
-    /// Script in every text of a reading, and the reading by two routes.
+    /// Script in every text of a reading, and the reading by two routes whose copies disagree.
     Hostile,
 }
 
@@ -285,13 +285,16 @@ fn hostile() -> Value {
         "interpretation": [{"text": EVIL}],
         "performer": [{"identifier": {"system": ORGNR, "value": "999999999"}, "display": EVIL}],
         "valueQuantity": {"value": 91.0, "unit": EVIL, "system": "http://unitsofmeasure.org", "code": "%"}});
-    entry(
+    let mut found = entry(
         resource,
         &[
             Directory::demo().orgnr("fjellvik"),
             Directory::demo().orgnr("provebakken"),
         ],
-    )
+    );
+    let disagrees = json!({"url": "https://delt.example/fhir/StructureDefinition/disagrees", "valueBoolean": true});
+    found["extension"].as_array_mut().unwrap().push(disagrees);
+    found
 }
 
 /// A match that came by these services.

@@ -295,4 +295,9 @@ async fn what_a_source_sends_is_shown_as_text_once_with_its_routes_and_digits() 
         "{}",
         rows[0]
     );
+    assert!(
+        rows[0].contains("kopiene er ulike hos kildene"),
+        "{}",
+        rows[0]
+    );
 }
