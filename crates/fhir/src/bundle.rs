@@ -206,9 +206,25 @@ impl SearchsetWriter {
 
     /// Adds an entry. `resource` must be the JSON of one resource; its bytes go in as they are.
     pub fn entry(&mut self, full_url: Option<&str>, resource: &[u8], mode: SearchMode) {
+        self.extended_entry(None, full_url, resource, mode);
+    }
+
+    /// As [`Self::entry`], with extensions on the entry: `extensions` must be a JSON array of them, not empty.
+    pub fn extended_entry(
+        &mut self,
+        extensions: Option<&[u8]>,
+        full_url: Option<&str>,
+        resource: &[u8],
+        mode: SearchMode,
+    ) {
         self.out
             .extend_from_slice(if self.empty { b",\"entry\":[{" } else { b",{" });
         self.empty = false;
+        if let Some(extensions) = extensions {
+            self.out.extend_from_slice(b"\"extension\":");
+            self.out.extend_from_slice(extensions);
+            self.out.push(b',');
+        }
         if let Some(full_url) = full_url {
             self.out.extend_from_slice(b"\"fullUrl\":");
             json::write_string(&mut self.out, full_url);
@@ -373,6 +389,18 @@ mod tests {
         assert_eq!(entries[0].search_mode(), Some(SearchMode::Match));
         assert_eq!(entries[1].search_mode(), Some(SearchMode::Outcome));
         assert_eq!(entries[1].expression(), "Bundle.entry[1]");
+    }
+
+    #[test]
+    fn an_entry_may_carry_extensions() {
+        let mut writer = SearchsetWriter::new(None, &[]);
+        let extensions = br#"[{"url":"http://x/route","valueString":"1"}]"#;
+        writer.extended_entry(Some(extensions), None, b"{}", SearchMode::Match);
+        let json = read(writer.finish());
+        let entry = entries(json.root()).next().unwrap();
+        let raw = entry.node.get("extension").unwrap().raw();
+        assert_eq!(raw.as_bytes(), extensions);
+        assert_eq!(entry.search_mode(), Some(SearchMode::Match));
     }
 
     #[test]

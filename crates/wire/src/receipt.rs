@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use trust::jws::{self, JwsError};
 use trust::keys::{KeyError, KeySet, SigningKey};
 
-use crate::contract::ORGANISATION_NUMBER_SYSTEM;
 use crate::contract::gateway::{SIGNATURE_EXTENSION, SOURCE_EXTENSION, SOURCE_STATE_SYSTEM};
+use crate::contract::{ORGANISATION_NUMBER_SYSTEM, SERVICE_ID_SYSTEM};
 
 /// JOSE `typ` of the signature.
 pub const TYP: &str = "delt-receipt+jws";
@@ -86,7 +86,7 @@ impl SourceState {
 /// One source and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceReport {
-    /// Organisation number of the responsible organisation.
+    /// Organisation number of the responsible organisation; for a party that is none of them (the locator), its service id.
     pub organisation: String,
     /// Its name, for people.
     pub name: Option<String>,
@@ -266,9 +266,15 @@ fn signature_of(outcome: &Value) -> Option<&str> {
 }
 
 fn issue(source: &SourceReport) -> Value {
+    let number = fhir::ids::OrganisationNumber::parse(&source.organisation).is_ok();
+    let system = if number {
+        ORGANISATION_NUMBER_SYSTEM
+    } else {
+        SERVICE_ID_SYSTEM
+    };
     let mut parts = vec![json!({
         "url": "organisation",
-        "valueIdentifier": {"system": ORGANISATION_NUMBER_SYSTEM, "value": source.organisation},
+        "valueIdentifier": {"system": system, "value": source.organisation},
     })];
     let mut add = |url: &str, name: &str, value: Option<Value>| {
         if let Some(value) = value {

@@ -82,6 +82,14 @@ impl Desk {
 }
 
 impl Visit<'_> {
+    /// The same visit, recorded from here on in another desk's store: for a party that keeps a store for each organisation
+    /// it serves and knows which one only when the caller is known. Nothing may have been committed before.
+    #[must_use]
+    pub fn at<'b>(self, desk: &'b Desk) -> Visit<'b> {
+        let Visit { desk: _, now, ids, verified, interaction, asked } = self;
+        Visit { desk, now, ids, verified, interaction, asked }
+    }
+
     /// Who asks.
     pub fn caller(&self) -> &Caller {
         &self.verified.caller

@@ -20,6 +20,7 @@ use crate::contract::Hidden;
 use crate::contract::anchor::{ClientCredentialsForm, TokenAnswer, TokenExchangeForm};
 use crate::contract::demo::ClientFile;
 use crate::oauth_error::OAuthCode;
+use crate::receipt::Receipt;
 
 /// A token is not used in its last seconds.
 const MARGIN_SECONDS: i64 = 30;
@@ -172,6 +173,14 @@ impl Party {
     /// Thumbprint of the key its tokens are bound to.
     pub fn jkt(&self) -> &str {
         self.inner.proof_key.thumbprint()
+    }
+
+    /// Signs a completeness receipt with this client's registered key.
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub fn sign_receipt(&self, receipt: Receipt) -> Result<Receipt, trust::keys::KeyError> {
+        receipt.sign(&self.inner.key)
     }
 
     /// Sends a request as this client: a token for `audience` and `scope` (kept or new), a proof, and one repeat with a
