@@ -1,0 +1,76 @@
+//! `delt check`: is this configuration one that today's law and our own safety rules allow?
+//!
+//! `delt serve` asks the same before it starts. Each refusal says what stands in the file, why it is refused, which
+//! rule says so, and what would have to change for it to be allowed. The rules stand in one table, one function each.
+
+mod concept;
+mod law;
+mod network;
+
+use crate::config::Config;
+use std::fmt;
+
+/// Why a configuration is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The setting at fault, as a path in the file: `service.fjellvik.delegation`.
+    pub setting: String,
+    /// What is wrong, in words.
+    pub reason: String,
+    /// The rule: law by act and section, or Delt's own.
+    pub reference: String,
+    /// What would make it right, or which change of law would allow it.
+    pub remedy: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {}\n    rule:   {}\n    remedy: {}",
+            self.setting, self.reason, self.reference, self.remedy
+        )
+    }
+}
+
+impl Refusal {
+    /// A refusal under the rule of law `id` as it stands on `day`.
+    fn by_law(day: &str, id: &str, setting: String, reason: String, remedy: &str) -> Refusal {
+        let reference = law::on(id, day)
+            .map(|r| format!("{} ({})", r.source, r.says))
+            .unwrap_or_else(|| format!("{id}, not in force on {day}"));
+        Refusal { setting, reason, reference, remedy: remedy.to_owned() }
+    }
+
+    /// A refusal under a rule of our own.
+    fn ours(setting: String, reason: String, remedy: &str) -> Refusal {
+        Refusal { setting, reason, reference: "Delt's own rule: a safe start".into(), remedy: remedy.to_owned() }
+    }
+}
+
+/// One rule over a configuration on a day (`yyyy-mm-dd`).
+type Rule = fn(&Config, &str, &mut Vec<Refusal>);
+
+/// Every rule, in the order its refusals are shown.
+const RULES: &[Rule] = &[
+    concept::known_in_law,
+    concept::shared_has_members_and_agreement,
+    concept::supplied_has_agreement_and_delegation,
+    concept::member_receives_no_second_copy,
+    concept::locator_within_collaboration,
+    network::addresses,
+    network::names_are_known,
+    network::no_test_tokens,
+];
+
+/// All refusals of `config` on `day`; empty means that it may start.
+pub fn refusals(config: &Config, day: &str) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    for rule in RULES {
+        rule(config, day, &mut found);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

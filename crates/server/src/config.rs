@@ -1,0 +1,423 @@
+//! The configuration file: a region's facts (organisations, services, clients, agreements) written once,
+//! and what this process runs of it. `config.default.toml` is its manual.
+//!
+//! Several processes may share one such file and differ only in `roles`, `data` and `[listen]`: every role
+//! has its own base URL, so where it runs is one line.
+
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use url::Url;
+
+/// The whole file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What this process runs: role names, or `sharing:ID` for one sharing service of the list.
+    pub roles: Vec<String>,
+    /// Where stores and keys are kept; relative to the configuration file's folder.
+    pub data: PathBuf,
+    /// Zone in which a date without time counts.
+    #[serde(default = "oslo")]
+    pub zone: String,
+    /// Where this process listens.
+    pub listen: Listen,
+    /// Which networks it may speak to besides public https.
+    #[serde(default)]
+    pub network: Network,
+    /// How strictly person numbers are checked.
+    #[serde(default)]
+    pub person_numbers: PersonNumbers,
+    /// The trust anchor, here or elsewhere.
+    pub anchor: Anchor,
+    /// The API catalogue, here or elsewhere.
+    pub catalogue: Option<Party>,
+    /// The patient information locator, here or elsewhere; a region works without one.
+    pub locator: Option<Locator>,
+    /// The welfare technology hub, here or elsewhere.
+    pub hub: Option<Hub>,
+    /// The consumer's gateway, here or elsewhere.
+    pub gateway: Option<Party>,
+    /// The portal, here or elsewhere.
+    pub portal: Option<Portal>,
+    /// Organisations of the region.
+    #[serde(default)]
+    pub organisation: Vec<Organisation>,
+    /// Sharing services of the region.
+    #[serde(default)]
+    pub service: Vec<Service>,
+    /// Registered clients (the anchor's list; public keys only).
+    #[serde(default)]
+    pub client: Vec<Client>,
+    /// Who may act for whom (the anchor's list): an organisation lets the hub's operator write to its service.
+    #[serde(default)]
+    pub delegation: Vec<Delegation>,
+    /// Agreements in force between organisations (the anchor's list).
+    #[serde(default)]
+    pub agreement: Vec<Agreement>,
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// Address and port.
+    pub address: SocketAddr,
+}
+
+/// What the network rules allow beyond public https.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// Networks (CIDR) that may be dialled, listened on and spoken plain http with.
+    #[serde(default)]
+    pub allow: Vec<String>,
+}
+
+/// Whether published examples with broken control digits are let in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PersonNumbers {
+    /// Both control digits must be right.
+    #[default]
+    Strict,
+    /// Eleven digits are enough (test environments only).
+    Lenient,
+}
+
+/// A role known by its base URL, with the client it speaks as.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Party {
+    /// Base URL, no slash at the end.
+    pub base: Url,
+    /// Private client file (mode 0600) that the role speaks as; needed only where it runs.
+    pub client_file: Option<PathBuf>,
+}
+
+/// The trust anchor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anchor {
+    /// Issuer URL.
+    pub base: Url,
+    /// Demo mode: `POST /test-token` exists. Never in operation.
+    #[serde(default)]
+    pub test_tokens: bool,
+}
+
+/// The locator, which has a legal basis only within a written collaboration of named members.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Locator {
+    /// Base URL.
+    pub base: Url,
+    /// The § 9 agreement it works under.
+    pub collaboration: Option<Collaboration>,
+}
+
+/// A written agreement under pasientjournalloven § 9.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Collaboration {
+    /// The agreement's own reference.
+    pub id: String,
+    /// Day it was signed, `yyyy-mm-dd`.
+    pub date: String,
+    /// What it covers.
+    pub scope: String,
+    /// Who is controller for what.
+    pub controller_arrangement: String,
+    /// How patients' rights are met.
+    pub patients_rights: String,
+    /// What happens at exit.
+    pub exit_terms: String,
+    /// The organisations bound by it.
+    #[serde(default)]
+    pub members: Vec<String>,
+}
+
+/// The hub and what it may pass on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hub {
+    /// Base URL.
+    pub base: Url,
+    /// The organisation that runs it, a data processor for those it delivers for.
+    pub operator: String,
+    /// The hub's own client file.
+    pub client_file: Option<PathBuf>,
+    /// Days that identity, digest and outcome are kept after the clinical body is gone.
+    #[serde(default = "thirty")]
+    pub replay_days: u32,
+}
+
+/// The portal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Portal {
+    /// Base URL.
+    pub base: Url,
+}
+
+/// An organisation of the region.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Organisation {
+    /// Organisation number.
+    pub orgnr: String,
+    /// Name.
+    pub name: String,
+    /// What it is.
+    pub kind: OrganisationKind,
+    /// Sub-units (underenhet) that resolve to it.
+    #[serde(default)]
+    pub sub_unit: Vec<SubUnit>,
+    /// Its record system (EPJ), if the hub delivers to it.
+    pub record_system: Option<RecordSystem>,
+}
+
+/// Kinds of organisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OrganisationKind {
+    /// Kommune.
+    Municipality,
+    /// Legekontor.
+    GpOffice,
+    /// Sykehus.
+    Hospital,
+    /// Databehandler.
+    Supplier,
+    /// A collaboration that keeps a shared register.
+    Collaboration,
+}
+
+/// A sub-unit by organisation number or RESH id.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubUnit {
+    /// Organisation number.
+    pub orgnr: Option<String>,
+    /// RESH id.
+    pub resh: Option<String>,
+    /// Name.
+    pub name: String,
+}
+
+/// A record system as receiver of the hub.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordSystem {
+    /// Its base; `/fhir` is appended.
+    pub base: Url,
+    /// Information services it receives (`IT17` …).
+    #[serde(default = "measurements")]
+    pub kinds: Vec<String>,
+}
+
+/// How an organisation realises its sharing service (DESIGN section 2). The last two are known so that they can be refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Concept {
+    /// The organisation runs its own.
+    Own,
+    /// A data processor runs it.
+    Supplier,
+    /// A shared treatment register of several organisations.
+    Shared,
+    /// Such a register, run by a data processor.
+    SharedSupplier,
+    /// A regional copy store kept besides the members' own records: not lawful today.
+    RegionalCopy,
+    /// A national joined store: not lawful today.
+    National,
+}
+
+impl Concept {
+    /// The word used in configuration and in the demo's JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Concept::Own => "own",
+            Concept::Supplier => "supplier",
+            Concept::Shared => "shared",
+            Concept::SharedSupplier => "shared-supplier",
+            Concept::RegionalCopy => "regional-copy",
+            Concept::National => "national",
+        }
+    }
+    /// Whether members share one register.
+    pub fn is_shared(self) -> bool {
+        matches!(self, Concept::Shared | Concept::SharedSupplier)
+    }
+    /// Whether a data processor runs it.
+    pub fn is_supplied(self) -> bool {
+        matches!(self, Concept::Supplier | Concept::SharedSupplier)
+    }
+}
+
+/// A sharing service.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Short id, part of its address.
+    pub id: String,
+    /// Responsible organisation.
+    pub orgnr: String,
+    /// Name.
+    pub name: String,
+    /// Concept.
+    pub concept: Concept,
+    /// Whole FHIR base URL.
+    pub fhir: Url,
+    /// Client file it speaks as (to the locator); needed only where it runs.
+    pub client_file: Option<PathBuf>,
+    /// Data processor, for the supplier concepts.
+    pub supplier: Option<String>,
+    /// Members, for the shared concepts.
+    #[serde(default)]
+    pub members: Vec<String>,
+    /// What to do with patients not known: `enrol` or `quarantine`.
+    #[serde(default)]
+    pub unknown_patients: UnknownPatients,
+    /// Telephone to the follow-up service, shown in the catalogue.
+    pub telephone: Option<String>,
+    /// Data processing agreement with the supplier.
+    pub processing_agreement: Option<Paper>,
+    /// Registered delegation to the supplier.
+    pub delegation: Option<Paper>,
+    /// The § 9 agreement, for the shared concepts.
+    pub collaboration: Option<Collaboration>,
+}
+
+/// A signed paper.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paper {
+    /// Its reference.
+    pub id: String,
+    /// Day signed, `yyyy-mm-dd`.
+    pub date: String,
+}
+
+/// What happens with a reading about an unknown patient.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownPatients {
+    /// The patient is made in the same commit, with identifier and no name.
+    Enrol,
+    /// The reading is refused with a reason.
+    #[default]
+    Quarantine,
+}
+
+/// A registered client, with its public key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// Client id.
+    pub client_id: String,
+    /// Organisation it belongs to; for a home system, the one it sends for.
+    pub orgnr: String,
+    /// `home-system`, `record-system`, `gateway`, `hub`, `service`, `portal`.
+    #[serde(rename = "use")]
+    pub use_: String,
+    /// Public JWK, as JSON text.
+    pub jwk: String,
+    /// Scopes it may ask for.
+    pub scopes: Vec<String>,
+    /// Audiences it may ask for.
+    pub audiences: Vec<String>,
+}
+
+/// One organisation lets another's clients act for it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delegation {
+    /// Its reference.
+    pub id: String,
+    /// Version of its terms.
+    pub version: u32,
+    /// Who delegates.
+    pub from: String,
+    /// Whose clients act.
+    pub to: String,
+    /// First day in force, `yyyy-mm-dd`.
+    pub from_day: String,
+    /// Last day in force, if limited.
+    pub to_day: Option<String>,
+}
+
+/// A sharing agreement in force.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agreement {
+    /// Its reference.
+    pub id: String,
+    /// Version of its terms.
+    pub version: u32,
+    /// Consuming organisation.
+    pub consumer: String,
+    /// Providing organisation (responsible for the sharing service).
+    pub provider: String,
+    /// Information services it covers.
+    pub services: Vec<String>,
+    /// First day in force.
+    pub from: String,
+    /// Last day in force, if limited.
+    pub to: Option<String>,
+}
+
+fn oslo() -> String {
+    "Europe/Oslo".into()
+}
+fn thirty() -> u32 {
+    30
+}
+fn measurements() -> Vec<String> {
+    vec!["IT17".into()]
+}
+
+impl Config {
+    /// Reads a file; errors name file, line and setting. `data` and client files become absolute.
+    pub fn read(path: &Path) -> anyhow::Result<Config> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| anyhow::anyhow!("cannot read the configuration {}: {e}", path.display()))?;
+        let mut config: Config = toml::from_str(&text)
+            .map_err(|e| anyhow::anyhow!("the configuration {} is not understood:\n{e}", path.display()))?;
+        let folder = std::path::absolute(path)?.parent().map(Path::to_path_buf).unwrap_or_default();
+        config.resolve(&folder);
+        Ok(config)
+    }
+
+    /// Makes relative paths relative to `folder`.
+    fn resolve(&mut self, folder: &Path) {
+        self.data = folder.join(&self.data);
+        let files = [
+            self.catalogue.as_mut().and_then(|p| p.client_file.as_mut()),
+            self.gateway.as_mut().and_then(|p| p.client_file.as_mut()),
+            self.hub.as_mut().and_then(|p| p.client_file.as_mut()),
+        ];
+        let services = self.service.iter_mut().map(|s| s.client_file.as_mut());
+        for file in files.into_iter().chain(services).flatten() {
+            *file = folder.join(&*file);
+        }
+    }
+
+    /// Whether this process runs `role`.
+    pub fn runs(&self, role: &str) -> bool {
+        self.roles.iter().any(|r| r == role)
+    }
+
+    /// The sharing services this process runs.
+    pub fn own_services(&self) -> impl Iterator<Item = &Service> {
+        self.service
+            .iter()
+            .filter(|s| self.runs("sharing") || self.roles.iter().any(|r| r.strip_prefix("sharing:") == Some(&s.id)))
+    }
+
+    /// The name of an organisation, or its number if the region does not name it.
+    pub fn name_of<'a>(&'a self, orgnr: &'a str) -> &'a str {
+        self.organisation.iter().find(|o| o.orgnr == orgnr).map_or(orgnr, |o| &o.name)
+    }
+}

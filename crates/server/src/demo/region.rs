@@ -1,0 +1,315 @@
+//! The demo's region as a configuration: `STORY.md`'s organisations, their services, clients and agreements, on loopback.
+
+use crate::config::{
+    Agreement, Anchor, Client, Collaboration, Concept, Config, Delegation, Hub, Listen, Locator, Network, Organisation, OrganisationKind, Paper,
+    Party, PersonNumbers, Portal, RecordSystem, Service, SubUnit, UnknownPatients,
+};
+use anyhow::Context;
+use std::path::{Path, PathBuf};
+use testkit::people::{self, Directory};
+use url::Url;
+use wire::contract::demo::{ClientFile, ClientUse, DemoClient};
+
+/// Id of the hub's operator.
+const OPERATOR: &str = "norddrift";
+/// Day from which the demo's papers are in force.
+const SIGNED: &str = "2026-01-15";
+/// What every agreement between the demo's organisations opens.
+const SHARED: [&str; 4] = ["IT03", "IT08", "IT12", "IT17"];
+/// The kinds that a record system receives from the hub.
+const RECEIVED: [&str; 1] = ["IT17"];
+
+/// Where the demo's parts are reached.
+pub struct Addresses {
+    /// `http://127.0.0.1:PORT` of the one listener.
+    pub origin: String,
+    /// Origin of the record-system peers.
+    pub record_systems: String,
+}
+
+impl Addresses {
+    fn at(&self, path: &str) -> anyhow::Result<Url> {
+        format!("{}{path}", self.origin).parse().with_context(|| format!("the address of {path}"))
+    }
+
+    /// A sharing service's FHIR base.
+    pub fn service(&self, id: &str) -> String {
+        format!("{}/{id}/fhir", self.origin)
+    }
+
+    /// A record system's base.
+    pub fn record_system(&self, id: &str) -> String {
+        format!("{}/{id}", self.record_systems)
+    }
+}
+
+/// One client of the demo: who it is and what it may ask for.
+struct Plan {
+    client_id: String,
+    orgnr: String,
+    registered_use: &'static str,
+    use_: ClientUse,
+    scopes: Vec<&'static str>,
+    audiences: Vec<String>,
+}
+
+/// The region and the files of its clients.
+pub struct Made {
+    /// The configuration of all roles in one process.
+    pub config: Config,
+    /// The clients that a tester may use, as in the ready line.
+    pub clients: Vec<DemoClient>,
+}
+
+/// Makes (or finds again) every client's key under `folder/keys` and writes the region's configuration.
+pub fn make(folder: &Path, port: u16, at: &Addresses, directory: &Directory) -> anyhow::Result<Made> {
+    let keys = folder.join("keys");
+    std::fs::create_dir_all(&keys)?;
+    let issuer = format!("{}/anchor", at.origin);
+    let mut client = Vec::new();
+    let mut clients = Vec::new();
+    for plan in plans(at, directory) {
+        let path = keys.join(format!("{}.json", plan.client_id));
+        let file = ensure(&path, &plan, &issuer)?;
+        client.push(Client {
+            client_id: plan.client_id.clone(),
+            orgnr: plan.orgnr.clone(),
+            use_: plan.registered_use.to_owned(),
+            jwk: public_part(&file)?,
+            scopes: file.scopes,
+            audiences: file.audiences,
+        });
+        if plan.use_ != ClientUse::Service {
+            clients.push(DemoClient { client_id: plan.client_id, orgnr: plan.orgnr, use_: plan.use_, file: path.display().to_string() });
+        }
+    }
+    let key = |id: &str| Some(PathBuf::from(format!("{}/{id}.json", keys.display())));
+    let members = directory.locator_members.iter().map(|id| directory.orgnr(id).to_owned()).collect();
+    let config = Config {
+        roles: crate::roles::NAMES.iter().map(|n| (*n).to_owned()).collect(),
+        data: folder.join("stores"),
+        zone: "Europe/Oslo".into(),
+        listen: Listen { address: ([127, 0, 0, 1], port).into() },
+        network: Network { allow: vec!["127.0.0.0/8".into()] },
+        person_numbers: PersonNumbers::Strict,
+        anchor: Anchor { base: at.at("/anchor")?, test_tokens: true },
+        catalogue: Some(Party { base: at.at("/catalogue")?, client_file: key("delt-portal") }),
+        locator: Some(Locator { base: at.at("/locator")?, collaboration: Some(collaboration("LOK-2026-1", members)) }),
+        hub: Some(Hub { base: at.at("/hub")?, operator: directory.orgnr(OPERATOR).to_owned(), client_file: key("delt-hub"), replay_days: 30 }),
+        gateway: Some(Party { base: at.at("/gateway")?, client_file: key("delt-gateway") }),
+        portal: Some(Portal { base: at.at("")? }),
+        organisation: directory.organisations.iter().map(|o| organisation(o, at, directory)).collect::<anyhow::Result<_>>()?,
+        service: directory.services.iter().map(|s| service(s, at, directory, key(&format!("deling-{}", s.id)))).collect::<anyhow::Result<_>>()?,
+        client,
+        delegation: delegations(directory),
+        agreement: agreements(directory),
+    };
+    Ok(Made { config, clients })
+}
+
+/// The clients: the story's municipality's home system first.
+fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
+    let hub = format!("{}/hub/fhir", at.origin);
+    let gateway = format!("{}/gateway/fhir", at.origin);
+    let catalogue = format!("{}/catalogue/fhir", at.origin);
+    let locator = format!("{}/locator", at.origin);
+    let services: Vec<String> = directory.services.iter().map(|s| at.service(&s.id)).collect();
+    let mut plans = Vec::new();
+    for o in senders(directory) {
+        plans.push(Plan {
+            client_id: format!("hjemmesystem-{}", o.id),
+            orgnr: o.orgnr.clone(),
+            registered_use: "home-system",
+            use_: ClientUse::HomeSystem,
+            scopes: vec!["system/Observation.c"],
+            audiences: vec![hub.clone()],
+        });
+    }
+    for s in &directory.services {
+        let writers = if s.members.is_empty() { vec![s.organisation.clone()] } else { s.members.clone() };
+        for writer in writers {
+            plans.push(Plan {
+                client_id: format!("epj-{writer}"),
+                orgnr: directory.orgnr(&writer).to_owned(),
+                registered_use: "record-system",
+                use_: ClientUse::RecordSystem,
+                scopes: vec!["system/*.cruds"],
+                audiences: vec![at.service(&s.id)],
+            });
+        }
+    }
+    let hospital = directory.services.first().map_or("", |s| s.organisation.as_str());
+    let mut asked = services.clone();
+    asked.extend([catalogue.clone(), locator.clone(), gateway.clone()]);
+    plans.push(Plan {
+        client_id: "delt-gateway".into(),
+        orgnr: directory.orgnr(hospital).to_owned(),
+        registered_use: "gateway",
+        use_: ClientUse::Gateway,
+        scopes: vec!["user/*.rs", "user/Pointer.r", "system/Organization.rs", "system/HealthcareService.rs", "system/Endpoint.rs", "system/OrganizationAffiliation.rs"],
+        audiences: asked,
+    });
+    let mut receivers = services;
+    receivers.extend(with_record_system(directory).map(|o| format!("{}/fhir", at.record_system(&o.id))));
+    plans.push(service_client("delt-hub", directory.orgnr(OPERATOR), "hub", vec!["system/Observation.c"], receivers));
+    plans.push(service_client(
+        "delt-portal",
+        directory.orgnr(hospital),
+        "portal",
+        vec!["system/Organization.rs", "system/HealthcareService.rs", "system/Endpoint.rs", "system/OrganizationAffiliation.rs"],
+        vec![catalogue],
+    ));
+    for s in &directory.services {
+        plans.push(service_client(&format!("deling-{}", s.id), directory.orgnr(&s.organisation), "service", vec!["system/Pointer.c"], vec![locator.clone()]));
+    }
+    plans
+}
+
+fn service_client(id: &str, orgnr: &str, registered_use: &'static str, scopes: Vec<&'static str>, audiences: Vec<String>) -> Plan {
+    Plan { client_id: id.into(), orgnr: orgnr.into(), registered_use, use_: ClientUse::Service, scopes, audiences }
+}
+
+/// Organisations with a home system: municipalities, the story's first.
+fn senders(directory: &Directory) -> Vec<&people::Organisation> {
+    let mut found: Vec<_> = directory.organisations.iter().filter(|o| o.kind == people::OrganisationKind::Municipality).collect();
+    found.sort_by_key(|o| o.id != STORY_MUNICIPALITY);
+    found
+}
+
+/// Id of the story's municipality.
+pub const STORY_MUNICIPALITY: &str = "fjellvik";
+
+/// Organisations whose own record system the hub delivers to: those that keep no shared register instead.
+pub fn with_record_system(directory: &Directory) -> impl Iterator<Item = &people::Organisation> {
+    use people::OrganisationKind::{Gp, Hospital, Municipality};
+    directory
+        .organisations
+        .iter()
+        .filter(|o| matches!(o.kind, Gp | Hospital | Municipality) && !directory.services.iter().any(|s| s.members.contains(&o.id)))
+}
+
+/// Finds the client's file, or makes it with a new key; addresses and rights are written anew, the key stays.
+fn ensure(path: &Path, plan: &Plan, issuer: &str) -> anyhow::Result<ClientFile> {
+    let kept: Option<ClientFile> = match std::fs::read(path) {
+        Ok(bytes) => Some(serde_json::from_slice(&bytes).with_context(|| format!("{} is not a client file", path.display()))?),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let jwk = match &kept {
+        Some(kept) => kept.jwk.clone(),
+        None => crate::client_key::private(&trust::keys::SigningKey::generate()?)?,
+    };
+    let file = ClientFile {
+        client_id: plan.client_id.clone(),
+        orgnr: plan.orgnr.clone(),
+        use_: plan.use_,
+        issuer: issuer.to_owned(),
+        token_endpoint: format!("{issuer}/token"),
+        jwk,
+        scopes: plan.scopes.iter().map(|s| (*s).to_owned()).collect(),
+        audiences: plan.audiences.clone(),
+    };
+    if kept.as_ref() != Some(&file) {
+        let beside = path.with_extension("new");
+        let _ = std::fs::remove_file(&beside);
+        crate::client_key::write_private(&beside, &file)?;
+        std::fs::rename(&beside, path)?;
+    }
+    Ok(file)
+}
+
+fn public_part(file: &ClientFile) -> anyhow::Result<String> {
+    let key = trust::keys::SigningKey::from_jwk(&file.jwk.0.to_string()).map_err(|e| anyhow::anyhow!("the key of {}: {e}", file.client_id))?;
+    Ok(key.public_jwk().to_string())
+}
+
+fn organisation(o: &people::Organisation, at: &Addresses, directory: &Directory) -> anyhow::Result<Organisation> {
+    use people::OrganisationKind as Kind;
+    let record_system = with_record_system(directory).any(|w| w.id == o.id).then(|| at.record_system(&o.id).parse()).transpose()?;
+    Ok(Organisation {
+        orgnr: o.orgnr.clone(),
+        name: o.name.clone(),
+        kind: match o.kind {
+            Kind::Hospital => OrganisationKind::Hospital,
+            Kind::Municipality => OrganisationKind::Municipality,
+            Kind::Gp => OrganisationKind::GpOffice,
+            Kind::Region => OrganisationKind::Collaboration,
+            Kind::Supplier => OrganisationKind::Supplier,
+        },
+        sub_unit: o.units.iter().map(|u| SubUnit { orgnr: Some(u.orgnr.clone()), resh: u.resh.clone(), name: u.name.clone() }).collect(),
+        record_system: record_system.map(|base| RecordSystem { base, kinds: RECEIVED.map(String::from).to_vec() }),
+    })
+}
+
+fn service(s: &people::Service, at: &Addresses, directory: &Directory, client_file: Option<PathBuf>) -> anyhow::Result<Service> {
+    use wire::contract::demo::Concept as Word;
+    let orgnr = directory.orgnr(&s.organisation).to_owned();
+    let members: Vec<String> = s.members.iter().map(|id| directory.orgnr(id).to_owned()).collect();
+    let paper = |kind: &str| Paper { id: format!("{kind}-{orgnr}-1"), date: SIGNED.into() };
+    Ok(Service {
+        id: s.id.clone(),
+        name: directory.organisation(&s.organisation).map_or_else(String::new, |o| o.name.clone()),
+        concept: match s.concept {
+            Word::Own => Concept::Own,
+            Word::Supplier => Concept::Supplier,
+            Word::Shared => Concept::Shared,
+            Word::SharedSupplier => Concept::SharedSupplier,
+        },
+        fhir: at.service(&s.id).parse()?,
+        client_file,
+        supplier: s.supplier.as_deref().map(|id| directory.orgnr(id).to_owned()),
+        unknown_patients: UnknownPatients::Enrol,
+        telephone: None,
+        processing_agreement: s.supplier.is_some().then(|| paper("DBA")),
+        delegation: s.supplier.is_some().then(|| paper("DEL")),
+        collaboration: (!members.is_empty()).then(|| collaboration(&format!("FBR-{orgnr}-1"), members.clone())),
+        members,
+        orgnr,
+    })
+}
+
+fn collaboration(id: &str, members: Vec<String>) -> Collaboration {
+    Collaboration {
+        id: id.into(),
+        date: SIGNED.into(),
+        scope: "Data in digital home follow-up (synthetic agreement of the demo)".into(),
+        controller_arrangement: "Joint controllers; each member for what it writes".into(),
+        patients_rights: "Each member answers its own residents, for all members".into(),
+        exit_terms: "A member's part is removed or handed over at its exit".into(),
+        members,
+    }
+}
+
+/// Every responsible organisation lets the hub's operator write to its service.
+fn delegations(directory: &Directory) -> Vec<Delegation> {
+    let to = directory.orgnr(OPERATOR);
+    let given = |s: &people::Service| {
+        let from = directory.orgnr(&s.organisation).to_owned();
+        Delegation { id: format!("DEL-{from}-VKP"), version: 1, from, to: to.to_owned(), from_day: SIGNED.into(), to_day: None }
+    };
+    directory.services.iter().map(given).collect()
+}
+
+/// Every organisation that gives care has an agreement with every other responsible organisation.
+fn agreements(directory: &Directory) -> Vec<Agreement> {
+    let mut found = Vec::new();
+    for consumer in directory.organisations.iter().filter(|o| !matches!(o.kind, people::OrganisationKind::Supplier | people::OrganisationKind::Region)) {
+        for s in &directory.services {
+            let own = s.organisation == consumer.id || s.members.contains(&consumer.id);
+            if own {
+                continue;
+            }
+            let provider = directory.orgnr(&s.organisation).to_owned();
+            found.push(Agreement {
+                id: format!("AVT-{}-{provider}", consumer.orgnr),
+                version: 1,
+                consumer: consumer.orgnr.clone(),
+                provider,
+                services: SHARED.map(String::from).to_vec(),
+                from: SIGNED.into(),
+                to: None,
+            });
+        }
+    }
+    found
+}

@@ -1,0 +1,65 @@
+//! HTTP/1.1 on one listener: strict framing, header limits, and a stop that lets requests under way finish.
+
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tower::ServiceExt;
+
+use crate::faults::Faults;
+
+/// How long a stop waits for requests under way.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long a client may take to send its header.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+/// The largest header block.
+const HEADER_BYTES: usize = 32 * 1024;
+
+/// Serves `router` on `listener` until `stop` resolves; then accepts nothing more and drains.
+pub async fn serve(listener: TcpListener, router: Router, faults: Option<Faults>, stop: impl Future<Output = ()>) {
+    let graceful = GracefulShutdown::new();
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(HEADER_BYTES);
+    tokio::pin!(stop);
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(e) => {
+                    // Out of descriptors or a peer gone before we looked: shed this one, go on.
+                    tracing::warn!(error = %e, "could not accept a connection");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        let _ = stream.set_nodelay(true);
+        let router = router.clone();
+        let faults = faults.clone();
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let router = router.clone();
+            let faults = faults.clone();
+            async move {
+                let request = request.map(axum::body::Body::new);
+                match faults {
+                    Some(faults) => faults.pass(request, router).await,
+                    None => Ok(router.oneshot(request).await.unwrap_or_else(|never| match never {})),
+                }
+            }
+        });
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(e) = connection.await {
+                tracing::debug!(error = %e, "a connection ended");
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests were still under way when the drain time was over");
+    }
+}

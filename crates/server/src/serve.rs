@@ -1,0 +1,35 @@
+//! `delt serve`: the roles that a configuration names, until the stop signal.
+
+use crate::config::Config;
+use crate::{REFUSED, listen, roles, surroundings};
+use anyhow::Context;
+use std::path::Path;
+use std::process::ExitCode;
+use tokio::net::TcpListener;
+
+/// Checks the configuration, opens every role it names, serves until asked to stop, drains and ends with 0.
+pub async fn run(path: &Path) -> anyhow::Result<ExitCode> {
+    let config = Config::read(path)?;
+    if !crate::allowed(&config) {
+        eprintln!("delt: {} is refused; nothing was started", path.display());
+        return Ok(ExitCode::from(REFUSED));
+    }
+    let listener = TcpListener::bind(config.listen.address)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen.address))?;
+    let region = roles::Region::open(&config, roles::Demo::default()).await?;
+    eprintln!("delt: {} listening on {}", config.roles.join(", "), config.listen.address);
+    let stop = region.stop();
+    let signal = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            surroundings::asked_to_stop().await;
+            stop.stop();
+        }
+    });
+    listen::serve(listener, region.router(), None, async move { stop.stopped().await }).await;
+    region.finish().await;
+    signal.abort();
+    eprintln!("delt: stopped");
+    Ok(ExitCode::SUCCESS)
+}

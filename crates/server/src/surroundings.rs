@@ -1,0 +1,49 @@
+//! Where time, randomness and shutdown come from: the wall clock, the system's random numbers and the stop signal.
+
+use fhir::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Microseconds since 1970 by the wall clock.
+fn wall() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The wall clock.
+pub fn clock() -> store::Clock {
+    Arc::new(|| Instant(wall()))
+}
+
+/// The wall clock, off by as many microseconds as `skew` holds (the demo's fault switch `skewed`).
+pub fn skewed(skew: Arc<AtomicI64>) -> store::Clock {
+    Arc::new(move || Instant(wall() + skew.load(Ordering::Relaxed)))
+}
+
+/// Random ids.
+pub fn ids() -> store::Ids {
+    Arc::new(uuid::Uuid::new_v4)
+}
+
+/// Today in Norway, `yyyy-mm-dd`: the day whose law counts.
+pub fn today() -> String {
+    let zone = jiff::tz::TimeZone::get("Europe/Oslo").unwrap_or(jiff::tz::TimeZone::UTC);
+    jiff::Timestamp::now().to_zoned(zone).date().to_string()
+}
+
+/// Resolves when the process is asked to stop (SIGTERM or Ctrl-C).
+pub async fn asked_to_stop() {
+    let mut term = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(term) => term,
+        Err(e) => {
+            tracing::error!(error = %e, "cannot listen for the stop signal; only Ctrl-C stops");
+            let _ = tokio::signal::ctrl_c().await;
+            return;
+        }
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
