@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use fhir::ids::OrganisationNumber;
+use fhir::systems;
 use fhir::time::Instant;
 use http::{HeaderMap, Method, StatusCode};
 use std::net::Ipv4Addr;
@@ -17,11 +18,20 @@ use trust::token::{self, Claims};
 use wire::contract::anchor::{self, TokenAnswer};
 use wire::contract::demo::{ClientFile, PrivateJwk};
 
+use crate::people::{Patient, Practitioner};
+
 /// The issuer's key and address. Ends with the runtime that started it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Issuer {
     key: SigningKey,
     url: String,
+    clock: store::Clock,
+}
+
+impl std::fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Issuer({})", self.url)
+    }
 }
 
 /// A caller's own key, with which its tokens are bound and its proofs signed.
@@ -40,11 +50,19 @@ pub struct SystemClient<'a> {
 }
 
 impl Issuer {
-    /// Starts one on a free port of the loopback.
+    /// Starts one on a free port of the loopback, by the wall clock.
     ///
     /// # Errors
     /// When there is no port or no randomness.
     pub async fn start() -> std::io::Result<Self> {
+        Self::start_at(std::sync::Arc::new(crate::clients::now)).await
+    }
+
+    /// The same by another clock, for tests in which time stands still.
+    ///
+    /// # Errors
+    /// When there is no port or no randomness.
+    pub async fn start_at(clock: store::Clock) -> std::io::Result<Self> {
         let key = SigningKey::generate().map_err(std::io::Error::other)?;
         let jwks = KeySet::of(vec![key.public().clone()])
             .map_err(std::io::Error::other)?
@@ -58,7 +76,7 @@ impl Issuer {
                 jwks.clone(),
             ))
         };
-        let shared = Self { key, url };
+        let shared = Self { key, url, clock };
         let router = Router::new()
             .route(anchor::JWKS, get(keys))
             .route(anchor::TOKEN, post(give_token))
@@ -92,6 +110,73 @@ impl Issuer {
         claims(&self.url, client, audience, scope, jkt, now)
     }
 
+    /// Claims of health personnel who attest professional need for one patient: login at level 4, purpose TREAT, attested
+    /// now, five minutes from `now`. The agreement between the organisations, if one is needed, is the test's to add.
+    ///
+    /// # Errors
+    /// When the organisation number is none.
+    pub fn practitioner_claims(
+        &self,
+        who: &Practitioner,
+        orgnr: &str,
+        patient: &Patient,
+        audience: &str,
+        jkt: &str,
+        now: Instant,
+    ) -> Result<Claims, fhir::ids::IdError> {
+        let mut claims = self.person_claims(patient, audience, jkt, now);
+        let entity = serde_json::json!({ "id": orgnr, "system": systems::ORGNR });
+        let attest = serde_json::json!({
+            "toa": now.seconds(),
+            "practitioner": {
+                "identifier": { "id": who.number, "system": systems::FNR, "name": who.name },
+                "hpr_nr": { "id": who.hpr, "system": systems::HPR },
+                "authorization": { "code": who.authorization, "system": "urn:oid:2.16.578.1.12.4.1.1.9060" },
+                "legal_entity": entity, "point_of_care": entity,
+            },
+            "care_relationship": {
+                "purpose_of_use": { "code": "TREAT", "system": systems::PURPOSE_OF_USE },
+                "purpose_of_use_details": { "code": "VURDHENV", "system": "https://terminology.dips.com/decisiontemplate" },
+                "decision_ref": { "id": "decision-1", "description": "Assessment of a referral", "user_selected": true },
+            },
+            "patients": [{ "identifier": { "id": patient.number, "system": systems::FNR } }],
+        });
+        claims.attest = Some(read(attest));
+        claims.orgnr_parent = Some(OrganisationNumber::parse(orgnr)?);
+        claims.name = Some(who.name.clone());
+        claims.pid = Some(who.number.clone());
+        claims.hpr_number = Some(who.hpr.clone());
+        claims.scope = "user/*.rs".to_owned();
+        claims.kind = token::Kind::Practitioner;
+        Ok(claims)
+    }
+
+    /// Claims of a citizen about own data, five minutes from `now`.
+    pub fn citizen_claims(
+        &self,
+        patient: &Patient,
+        audience: &str,
+        jkt: &str,
+        now: Instant,
+    ) -> Claims {
+        self.person_claims(patient, audience, jkt, now)
+    }
+
+    fn person_claims(&self, patient: &Patient, audience: &str, jkt: &str, now: Instant) -> Claims {
+        let seconds = now.seconds();
+        read(serde_json::json!({
+            "iss": self.url, "aud": audience, "sub": "user", "client_id": "delt-test",
+            "iat": seconds, "nbf": seconds, "exp": seconds + 300, "jti": uuid::Uuid::new_v4(), "scope": "patient/*.rs",
+            "cnf": { "jkt": jkt },
+            "name": patient.name,
+            "helseid://claims/identity/pid": patient.number,
+            "helseid://claims/identity/security_level": "4",
+            "https://delt.example/claims/patient": { "system": systems::FNR, "value": patient.number },
+            "https://delt.example/claims/use": ClientUse::Test,
+            "https://delt.example/claims/kind": "citizen",
+        }))
+    }
+
     /// A client file for a party of this issuer.
     ///
     /// # Errors
@@ -121,6 +206,14 @@ impl Issuer {
     /// When signing fails.
     pub fn sign(&self, claims: &Claims) -> Result<String, KeyError> {
         token::issue(claims, &self.key)
+    }
+
+    /// Signs claims under another `typ` than an access token's.
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub fn sign_as(&self, typ: &str, claims: &Claims) -> Result<String, KeyError> {
+        token::issue_as(typ, claims, &self.key)
     }
 }
 
@@ -179,8 +272,13 @@ fn claims(
         "https://delt.example/claims/use": client.use_,
         "https://delt.example/claims/kind": "system",
     });
-    Ok(serde_json::from_value(json)
-        .expect("the members above are those of Claims, which this crate's tests read"))
+    Ok(read(json))
+}
+
+/// Reads what this file wrote a few lines above.
+fn read<T: serde::de::DeserializeOwned>(json: serde_json::Value) -> T {
+    serde_json::from_value(json)
+        .expect("the members above are those of the type, which this crate's tests read")
 }
 
 /// Gives a token for whatever resource and scope the form names, bound to the key of the proof.
@@ -190,7 +288,7 @@ async fn give_token(State(issuer): State<Issuer>, headers: HeaderMap, form: Stri
         let field = |name: &str| form.get(name);
         let proof = headers.get("dpop")?.to_str().ok()?;
         let url = format!("{}{}", issuer.url, anchor::TOKEN);
-        let proof = dpop::verify(proof, "POST", &url, None, None, crate::clients::now()).ok()?;
+        let proof = dpop::verify(proof, "POST", &url, None, None, (issuer.clock)()).ok()?;
         let client = SystemClient {
             client_id: "test-client",
             use_: ClientUse::Service,
@@ -203,7 +301,7 @@ async fn give_token(State(issuer): State<Issuer>, headers: HeaderMap, form: Stri
             resource,
             scope,
             &proof.jkt,
-            crate::clients::now(),
+            (issuer.clock)(),
         )
         .ok()?;
         let access_token = issuer.sign(&claims).ok()?.into();

@@ -10,6 +10,7 @@ pub mod care_plan;
 pub mod clients;
 pub mod deliver;
 pub mod dice;
+pub mod door;
 pub mod event;
 pub mod feed;
 pub mod home_system;
