@@ -1,0 +1,7 @@
+//! The catalogue in process, with a real store and real tokens: what it serves, what it refuses, what it keeps.
+#![allow(clippy::unwrap_used, reason = "a failing test may panic")]
+
+mod access;
+mod entries;
+mod search;
+mod world;
