@@ -193,6 +193,19 @@ pub enum OrganisationKind {
     Collaboration,
 }
 
+impl OrganisationKind {
+    /// Its code.
+    pub fn word(self) -> &'static str {
+        match self {
+            OrganisationKind::Municipality => "municipality",
+            OrganisationKind::GpOffice => "gp-office",
+            OrganisationKind::Hospital => "hospital",
+            OrganisationKind::Supplier => "supplier",
+            OrganisationKind::Collaboration => "collaboration",
+        }
+    }
+}
+
 /// A sub-unit by organisation number or RESH id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -244,6 +257,17 @@ impl Concept {
             Concept::SharedSupplier => "shared-supplier",
             Concept::RegionalCopy => "regional-copy",
             Concept::National => "national",
+        }
+    }
+    /// The concept as it is run and shown; `None` for those that current law does not allow.
+    pub fn lawful(self) -> Option<wire::contract::demo::Concept> {
+        use wire::contract::demo::Concept as Word;
+        match self {
+            Concept::Own => Some(Word::Own),
+            Concept::Supplier => Some(Word::Supplier),
+            Concept::Shared => Some(Word::Shared),
+            Concept::SharedSupplier => Some(Word::SharedSupplier),
+            Concept::RegionalCopy | Concept::National => None,
         }
     }
     /// Whether members share one register.

@@ -1,0 +1,139 @@
+//! The anchor's settings from the region's facts: who takes part, what they agreed, which clients and audiences there are.
+
+use super::{Mounted, Setting, held, organisation, organisations, path_of, plain, services};
+use crate::config::{self, Config};
+use crate::surroundings;
+use anyhow::{Context, anyhow};
+use trust::ClientUse;
+use url::Url;
+
+/// Opens the trust anchor.
+pub async fn open(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
+    let config = setting.config;
+    let house = setting.house("anchor", surroundings::clock())?;
+    let state = ::anchor::open(settings(setting)?, house).await?;
+    Ok(vec![Mounted {
+        path: path_of(&config.anchor.base),
+        store: Some(state.store().clone()),
+        workers: ::anchor::workers(state.clone()),
+        router: ::anchor::routes(state),
+    }])
+}
+
+fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
+    let config = setting.config;
+    let participants = config.organisation.iter().map(|o| {
+        let units = o.sub_unit.iter().map(|u| {
+            Ok(::anchor::config::Unit { orgnr: u.orgnr.as_deref().map(organisation).transpose()?, resh: u.resh.clone(), name: u.name.clone() })
+        });
+        Ok(::anchor::config::Participant { orgnr: organisation(&o.orgnr)?, name: o.name.clone(), version: 1, units: units.collect::<anyhow::Result<_>>()? })
+    });
+    let agreements = config.agreement.iter().map(|a| {
+        Ok(::anchor::config::Agreement {
+            id: a.id.clone(),
+            version: a.version,
+            consumer: ::anchor::config::Consumer::Organisation(organisation(&a.consumer)?),
+            provider: organisation(&a.provider)?,
+            services: services(&a.services)?,
+            from: a.from.clone(),
+            to: a.to.clone(),
+        })
+    });
+    let delegations = config.delegation.iter().map(|d| {
+        Ok(::anchor::config::Delegation {
+            id: d.id.clone(),
+            version: d.version,
+            from: organisation(&d.from)?,
+            to: organisation(&d.to)?,
+            from_day: d.from_day.clone(),
+            to_day: d.to_day.clone(),
+        })
+    });
+    let own_audience = config.gateway.as_ref().map(|g| format!("{}{}", plain(&g.base), wire::contract::gateway::FHIR));
+    let clients = config.client.iter().map(|c| {
+        let use_: ClientUse = serde_json::from_value(c.use_.clone().into()).with_context(|| format!("client {}: use `{}`", c.client_id, c.use_))?;
+        let jwks = format!("{{\"keys\":[{}]}}", c.jwk);
+        Ok(::anchor::config::Client {
+            client_id: c.client_id.clone(),
+            orgnr: organisation(&c.orgnr)?,
+            use_,
+            keys: trust::keys::KeySet::parse(jwks.as_bytes()).map_err(|e| anyhow!("client {}: jwk: {e}", c.client_id))?,
+            scopes: trust::scope::Scopes::parse(&c.scopes.join(" ")).map_err(|e| anyhow!("client {}: scopes: {e}", c.client_id))?,
+            audiences: c.audiences.clone(),
+            own_audience: own_audience.clone().filter(|_| use_ == ClientUse::Gateway),
+        })
+    });
+    Ok(::anchor::Config {
+        issuer: setting.issuer(),
+        zone: setting.zone.clone(),
+        participants: participants.collect::<anyhow::Result<_>>()?,
+        agreements: agreements.collect::<anyhow::Result<_>>()?,
+        papers: papers(config)?,
+        delegations: delegations.collect::<anyhow::Result<_>>()?,
+        clients: clients.collect::<anyhow::Result<_>>()?,
+        audiences: audiences(config)?,
+        demo: setting.demo.people.as_ref().filter(|_| config.anchor.test_tokens).map(|p| p.anchor()),
+    })
+}
+
+/// The § 9 collaborations and data processing agreements that the anchor publishes.
+fn papers(config: &Config) -> anyhow::Result<Vec<::anchor::config::Paper>> {
+    use ::anchor::config::{AgreementKind, Paper};
+    let collaboration = |c: &config::Collaboration, members: &[String], kind| {
+        anyhow::Ok(Paper {
+            id: c.id.clone(),
+            version: 1,
+            kind,
+            parties: organisations(members)?,
+            processor: None,
+            services: held(),
+            from: c.date.clone(),
+            until: None,
+        })
+    };
+    let mut found = Vec::new();
+    if let Some(c) = config.locator.as_ref().and_then(|l| l.collaboration.as_ref()) {
+        found.push(collaboration(c, &c.members, AgreementKind::Locator)?);
+    }
+    for s in &config.service {
+        if let Some(c) = &s.collaboration {
+            found.push(collaboration(c, &s.members, AgreementKind::SharedRegister)?);
+        }
+        if let (Some(paper), Some(supplier)) = (&s.processing_agreement, &s.supplier) {
+            found.push(Paper {
+                id: paper.id.clone(),
+                version: 1,
+                kind: AgreementKind::DataProcessing,
+                parties: vec![organisation(&s.orgnr)?],
+                processor: Some(organisation(supplier)?),
+                services: held(),
+                from: paper.date.clone(),
+                until: None,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Everything that a token can be for.
+fn audiences(config: &Config) -> anyhow::Result<Vec<::anchor::config::Audience>> {
+    use ::anchor::config::{Audience, AudienceKind};
+    let shared = |url: String, kind| Audience { url, owner: None, members: Vec::new(), kind };
+    let mut found = Vec::new();
+    for s in &config.service {
+        found.push(Audience { url: plain(&s.fhir), owner: Some(organisation(&s.orgnr)?), members: organisations(&s.members)?, kind: AudienceKind::Service });
+    }
+    for o in &config.organisation {
+        if let Some(r) = &o.record_system {
+            let url = format!("{}{}", plain(&r.base), wire::contract::record_system::FHIR);
+            found.push(Audience { url, owner: Some(organisation(&o.orgnr)?), members: Vec::new(), kind: AudienceKind::RecordSystem });
+        }
+    }
+    let fhir = |base: &Url| format!("{}/fhir", plain(base));
+    found.extend(config.hub.as_ref().map(|h| shared(fhir(&h.base), AudienceKind::Hub)));
+    found.extend(config.gateway.as_ref().map(|g| shared(fhir(&g.base), AudienceKind::Gateway)));
+    found.extend(config.catalogue.as_ref().map(|c| shared(fhir(&c.base), AudienceKind::Catalogue)));
+    found.extend(config.locator.as_ref().map(|l| shared(plain(&l.base), AudienceKind::Locator)));
+    Ok(found)
+}
+

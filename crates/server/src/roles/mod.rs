@@ -1,0 +1,265 @@
+//! Which roles this process runs: one row a role, the only place where a role's name decides anything.
+//!
+//! Each role gets a folder, an outgoing client and the clock of its own; several in one process meet over HTTP all the same.
+
+mod anchor;
+mod common;
+mod consumers;
+mod providers;
+
+use crate::config::{self, Config};
+use crate::faults::Faults;
+use crate::surroundings;
+use anyhow::{Context, anyhow};
+use axum::Router;
+use fhir::ids::{OrganisationNumber, PersonNumbers};
+use fhir::resource::InformationService;
+use futures::future::BoxFuture;
+use std::path::PathBuf;
+use std::time::Duration;
+use trust::organisation::Register;
+use url::Url;
+use wire::client::{Network, Policy};
+use wire::{House, Stop, Worker};
+
+/// Opens one role (for `sharing`: each service of this process) as mounted routes.
+type Open = for<'a> fn(&'a Setting<'a>) -> BoxFuture<'a, anyhow::Result<Vec<Mounted>>>;
+
+/// The roles, in the order they are opened.
+const ROLES: &[(&str, Open)] = &[
+    ("anchor", |s| Box::pin(anchor::open(s))),
+    ("catalogue", |s| Box::pin(common::catalogue(s))),
+    ("sharing", |s| Box::pin(providers::sharing(s))),
+    ("hub", |s| Box::pin(providers::hub(s))),
+    ("gateway", |s| Box::pin(consumers::gateway(s))),
+    ("portal", |s| Box::pin(consumers::portal(s))),
+];
+
+/// Names that `roles` in the configuration may hold, besides `sharing:ID`.
+pub const NAMES: &[&str] = &["anchor", "catalogue", "locator", "sharing", "hub", "gateway", "portal"];
+
+/// What only the demo adds.
+#[derive(Default)]
+pub struct Demo {
+    /// Fault switches; each sharing service's clock may be skewed by them.
+    pub faults: Option<Faults>,
+    /// People that test tokens may speak for and the portal may choose.
+    pub people: Option<DemoPeople>,
+}
+
+/// Synthetic people of the demo.
+#[derive(Clone)]
+pub struct DemoPeople {
+    /// Practitioners, the story's physician first.
+    pub practitioners: Vec<wire::contract::demo::DemoPractitioner>,
+    /// Patients, the story's first.
+    pub patients: Vec<wire::contract::demo::DemoPatient>,
+    /// Everyone the anchor knows by name.
+    known: Vec<::anchor::config::DemoPerson>,
+    /// Who has a power of attorney (fullmakt) for whom: (representative, patient).
+    represents: Vec<(fhir::ids::PersonIdentifier, fhir::ids::PersonIdentifier)>,
+}
+
+impl DemoPeople {
+    /// The people of a directory.
+    pub fn of(directory: &testkit::people::Directory) -> DemoPeople {
+        let number = |text: &str| fhir::ids::PersonIdentifier::guess(text, PersonNumbers::Strict).ok();
+        let person = |text: &str, name: &str, hpr: Option<&str>, authorization: Option<(String, String)>| {
+            Some(::anchor::config::DemoPerson { number: number(text)?, name: name.to_owned(), hpr: hpr.map(str::to_owned), authorization })
+        };
+        let practitioners = directory.practitioners.iter().filter_map(|p| {
+            person(&p.number, &p.name, Some(&p.hpr), Some((p.authorization.clone(), p.role.clone())))
+        });
+        let patients = directory.patients.iter().filter_map(|p| person(&p.number, &p.name, None, None));
+        let relatives = directory.relatives.iter().filter_map(|p| person(&p.number, &p.name, None, None));
+        DemoPeople {
+            practitioners: directory.demo_practitioners(),
+            patients: directory.demo_patients(),
+            known: practitioners.chain(patients).chain(relatives).collect(),
+            represents: directory.relatives.iter().filter_map(|r| Some((number(&r.number)?, number(&directory.patient(&r.of)?.number)?))).collect(),
+        }
+    }
+
+    fn anchor(&self) -> ::anchor::config::Demo {
+        ::anchor::config::Demo { people: self.known.clone(), represents: self.represents.clone() }
+    }
+}
+
+/// What opening a role needs to know.
+struct Setting<'a> {
+    config: &'a Config,
+    demo: &'a Demo,
+    register: Register,
+    zone: fhir::time::Zone,
+    stop: Stop,
+}
+
+/// One role's (or one sharing service's) routes and background work.
+struct Mounted {
+    path: String,
+    router: Router,
+    workers: Vec<Worker>,
+    store: Option<store::Store>,
+}
+
+/// The roles of this process, opened and working.
+pub struct Region {
+    router: Router,
+    stop: Stop,
+    workers: Vec<(&'static str, tokio::task::JoinHandle<()>)>,
+    stores: Vec<store::Store>,
+}
+
+impl Region {
+    /// Opens every role that `config` names, in the table's order, and starts their workers.
+    pub async fn open(config: &Config, demo: Demo) -> anyhow::Result<Region> {
+        let setting = Setting {
+            config,
+            demo: &demo,
+            register: register(config)?,
+            zone: fhir::time::Zone::named(&config.zone).map_err(|e| anyhow!("zone `{}`: {e}", config.zone))?,
+            stop: Stop::new(),
+        };
+        let mut router = Router::new();
+        let mut stores = Vec::new();
+        let mut workers = Vec::new();
+        for (name, open) in ROLES {
+            let part = config.roles.iter().any(|r| r.split(':').next() == Some(name));
+            if !part {
+                continue;
+            }
+            for mounted in open(&setting).await.with_context(|| format!("cannot open {name}"))? {
+                router = if mounted.path.is_empty() { router.merge(mounted.router) } else { router.nest(&mounted.path, mounted.router) };
+                workers.extend(mounted.workers.into_iter().map(|w| (w.name, tokio::spawn(w.run))));
+                stores.extend(mounted.store);
+            }
+        }
+        // The portal answers unknown paths with a page of its own; without it they get an OperationOutcome.
+        let router = if config.runs("portal") { router } else { router.fallback(wire::outcome::unknown_route) };
+        Ok(Region { router, stop: setting.stop, workers, stores })
+    }
+
+    /// All routes of this process.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Set to end the workers and the listener.
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// The stores of this process's roles.
+    pub fn stores(&self) -> &[store::Store] {
+        &self.stores
+    }
+
+    /// Surroundings for a peer that lives in this process (the demo's record systems), in a folder of its own.
+    pub fn house(&self, config: &Config, folder: &str) -> anyhow::Result<House> {
+        house(config, folder, surroundings::clock(), self.stop.clone())
+    }
+
+    /// Waits for the workers to finish what they have in hand.
+    pub async fn finish(self) {
+        self.stop.stop();
+        for (name, worker) in self.workers {
+            if tokio::time::timeout(Duration::from_secs(10), worker).await.is_err() {
+                tracing::warn!(worker = name, "did not stop in time");
+            }
+        }
+    }
+}
+
+fn register(config: &Config) -> anyhow::Result<Register> {
+    let mut register = Register::default();
+    for o in &config.organisation {
+        let controller = organisation(&o.orgnr)?;
+        register.add(controller, &o.name);
+        for unit in &o.sub_unit {
+            if let Some(orgnr) = &unit.orgnr {
+                register.add_unit(organisation(orgnr)?, &controller, &unit.name);
+            }
+            if let Some(resh) = &unit.resh {
+                register.add_resh(resh, &controller, &unit.name);
+            }
+        }
+    }
+    Ok(register)
+}
+
+fn organisation(orgnr: &str) -> anyhow::Result<OrganisationNumber> {
+    OrganisationNumber::parse(orgnr).map_err(|e| anyhow!("organisation number {orgnr}: {e}"))
+}
+
+fn organisations(numbers: &[String]) -> anyhow::Result<Vec<OrganisationNumber>> {
+    numbers.iter().map(|n| organisation(n)).collect()
+}
+
+fn services(names: &[String]) -> anyhow::Result<Vec<InformationService>> {
+    names.iter().map(|n| InformationService::parse(n).ok_or_else(|| anyhow!("`{n}` is no information service"))).collect()
+}
+
+impl Setting<'_> {
+    fn issuer(&self) -> String {
+        self.config.anchor.base.to_string().trim_end_matches('/').to_owned()
+    }
+
+    /// A role's surroundings, with `folder` of its own under the data folder.
+    fn house(&self, folder: &str, clock: store::Clock) -> anyhow::Result<House> {
+        house(self.config, folder, clock, self.stop.clone())
+    }
+
+    fn person_numbers(&self) -> PersonNumbers {
+        match self.config.person_numbers {
+            config::PersonNumbers::Strict => PersonNumbers::Strict,
+            config::PersonNumbers::Lenient => PersonNumbers::Lenient,
+        }
+    }
+
+    /// In the demo, and only there, no number that might belong to a living person is let in.
+    fn synthetic_only(&self) -> bool {
+        self.demo.people.is_some()
+    }
+}
+
+fn house(config: &Config, folder: &str, clock: store::Clock, stop: Stop) -> anyhow::Result<House> {
+    let data = config.data.join(folder);
+    make_private_folder(&data)?;
+    let allow = config.network.allow.iter().map(|text| Network::parse(text).ok_or_else(|| anyhow!("network `{text}` is not CIDR notation")));
+    let policy = Policy { allow: allow.collect::<anyhow::Result<_>>()? };
+    let http = wire::client::Http::new(policy).map_err(|e| anyhow!("outgoing client: {e}"))?;
+    Ok(House { clock, ids: surroundings::ids(), http, data, stop })
+}
+
+fn make_private_folder(path: &std::path::Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("cannot make the folder {}", path.display()))
+}
+
+fn needed<'a, T>(part: &'a Option<T>, section: &str) -> anyhow::Result<&'a T> {
+    part.as_ref().ok_or_else(|| anyhow!("the configuration has no [{section}] section"))
+}
+
+fn client_file(file: &Option<PathBuf>, section: &str) -> anyhow::Result<PathBuf> {
+    needed(file, &format!("{section}] client_file in [{section}")).cloned()
+}
+
+/// The path under which a base URL's routes hang; empty for the root.
+fn path_of(base: &Url) -> String {
+    base.path().trim_end_matches('/').to_owned()
+}
+
+/// A URL as other parties write it: no slash at the end.
+fn plain(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
+/// Every information service that our sharing services hold today.
+fn held() -> Vec<InformationService> {
+    ["IT03", "IT08", "IT12", "IT17"].iter().filter_map(|name| InformationService::parse(name)).collect()
+}
+
