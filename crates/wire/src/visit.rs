@@ -95,6 +95,11 @@ impl Visit<'_> {
         &self.verified.caller
     }
 
+    /// The store that this visit is recorded in.
+    pub fn store(&self) -> &Store {
+        &self.desk.store
+    }
+
     /// The request's ids.
     pub fn ids(&self) -> &RequestIds {
         &self.ids
