@@ -1,0 +1,192 @@
+//! The audit trail as the patient may see it, from every party of her look-ups: the sharing services that hold something
+//! about her or that she chose, and the gateway's own stores (CONTRACT section 7; audit.md section 3). Newest first, one
+//! page of at most `_count` (200 at the most); older ones are found by `date`.
+
+use super::lookup::{asked, permitted, taken};
+use super::received;
+use crate::State;
+use crate::account;
+use crate::answer::{self, Page};
+use crate::ask::{Asking, Gave, Timed, Told};
+use crate::deadline::Deadline;
+use crate::examine::{self, Expected};
+use crate::locate::{Source, locate};
+use crate::merge::{Given, merge};
+use crate::place::Place;
+use crate::question::Question;
+use axum::extract::{self, Request};
+use axum::response::Response;
+use fhir::bundle::{SearchMode, SearchsetWriter};
+use fhir::ids::PersonIdentifier;
+use fhir::search::Sort;
+use fhir::time::Range;
+use futures::future::join_all;
+use std::sync::Arc;
+use store::{AuditFilter, StoreError};
+use trust::Interaction;
+use trust::audit::fhir::{Observer, View, render};
+use wire::outcome::Problem;
+use wire::receipt::SourceState;
+use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
+
+/// How the gateway itself stands among the sources.
+const SERVICE: &str = "gateway";
+
+/// `POST {gateway}/fhir/AuditEvent/_search`.
+pub async fn search(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    received(
+        state,
+        parts,
+        ids,
+        Interaction::AuditSearch,
+        |state, visit, parts| {
+            Box::pin(async move {
+                let question = asked(state, visit, "AuditEvent", parts, body).await?;
+                if question.sort() != Sort::DateDesc {
+                    return Err(Problem::not_supported(
+                        "_sort",
+                        "the audit trail is given newest first",
+                    )
+                    .into());
+                }
+                trail(state, visit, &question).await
+            })
+        },
+    )
+    .await
+}
+
+async fn trail(state: &State, visit: &Visit<'_>, question: &Question) -> Result<Response, End> {
+    let (permit, patient) = permitted(visit, question, Interaction::AuditSearch)?;
+    let form = question.for_sources(&patient, Place::Start)?;
+    let deadline = Deadline::after(state.config.total_deadline);
+    let mut sources = locate(state, visit, question, &deadline).await;
+    let place = Place::Start;
+    let asking = Asking {
+        state,
+        visit,
+        question,
+        patient: &patient,
+        place,
+        form: &form,
+        deadline: &deadline,
+    };
+    let mut answers = asking.all(&sources).await;
+    answers.push(own_trails(state, question, &patient, sources.len()).await);
+    sources.push(ourselves(state));
+
+    let copies: Vec<Given> = answers.iter_mut().flat_map(taken).collect();
+    let mut shown = merge(copies, question.rule(), question.sort());
+    let all = shown.len();
+    shown.truncate(question.query.count as usize);
+    let receipt = account::receipt(&sources, &answers, &shown);
+    let total = (all == shown.len() && receipt.is_whole()).then_some(all as u64);
+    answer::give(
+        state,
+        visit,
+        &permit,
+        question,
+        &sources,
+        receipt,
+        Page {
+            shown,
+            total,
+            next: None,
+        },
+    )
+    .await
+}
+
+/// The gateway as one source among the others.
+fn ourselves(state: &State) -> Source {
+    Source {
+        organisation: state.owner.to_string(),
+        name: state
+            .config
+            .register
+            .name(&state.owner)
+            .map(|name| format!("{name} (gateway)")),
+        service: SERVICE.to_owned(),
+        base: Some(state.fhir.clone()),
+        as_of: None,
+        unasked: None,
+    }
+}
+
+/// What the gateway's own stores hold about the patient, each rendered as its organisation's.
+async fn own_trails(
+    state: &State,
+    question: &Question,
+    patient: &PersonIdentifier,
+    number: usize,
+) -> Timed {
+    let began = (state.house.clock)();
+    let trails = state.desks.trails();
+    let read = trails.into_iter().map(async |(organisation, store)| {
+        let filter = AuditFilter {
+            patient: Some(patient.clone()),
+            limit: question.query.count as usize,
+            ..AuditFilter::default()
+        };
+        let entries = store.audit_search(filter).await?;
+        let organisation = organisation.unwrap_or(state.owner);
+        let observer = Observer {
+            organisation: &organisation,
+            service: SERVICE,
+            register: &state.config.register,
+        };
+        let mut writer = SearchsetWriter::new(None, &[]);
+        for entry in &entries {
+            let when = Range {
+                lo: entry.record.when.0,
+                hi: entry.record.when.0 + 1,
+            };
+            if question.query.dates.iter().all(|date| date.matches(&when)) {
+                let id = format!("{}-{}", store.owner(), entry.sequence);
+                let event = render(&entry.record, &id, observer, View::Patient);
+                writer.entry(None, event.to_string().as_bytes(), SearchMode::Match);
+            }
+        }
+        // Looked at as any other source's answer is.
+        let expected = Expected {
+            resource: question.resource,
+            patient,
+            base: &state.fhir,
+            orgnr: organisation.as_str(),
+            source: number,
+            zone: &state.config.zone,
+            numbers: state.config.person_numbers,
+        };
+        examine::page(writer.finish().into(), &expected).map_err(|_| StoreError::Bug)
+    });
+    let pages: Result<Vec<_>, StoreError> = join_all(read).await.into_iter().collect();
+    let told = match pages {
+        Ok(pages) => {
+            let mut gave = Gave::default();
+            for page in pages {
+                gave.given.extend(page.given);
+                gave.dropped.add(page.dropped);
+                gave.newest = gave.newest.max(page.newest);
+            }
+            Told::Gave(gave)
+        }
+        Err(error) => {
+            tracing::error!(%error, "the gateway's own trail cannot be read");
+            Told::Nothing {
+                state: SourceState::Failed,
+                reason: "the trail cannot be read".to_owned(),
+            }
+        }
+    };
+    let micros = (state.house.clock)().0.saturating_sub(began.0).max(0);
+    Timed {
+        told,
+        milliseconds: u64::try_from(micros / 1000).ok(),
+    }
+}

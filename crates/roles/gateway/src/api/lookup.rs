@@ -1,0 +1,198 @@
+//! Search on a type by POST (FHIR R4 search.html), answered from every source that may hold something.
+
+use super::received;
+use crate::State;
+use crate::account;
+use crate::answer::{self, Page};
+use crate::ask::{Asking, Timed, Told};
+use crate::deadline::Deadline;
+use crate::locate::locate;
+use crate::merge::merge;
+use crate::place::{self, Paper, Place, cut};
+use crate::question::{Question, looked_up};
+use axum::body::Body;
+use axum::extract::{self, Path, Request};
+use axum::response::Response;
+use fhir::ids::PersonIdentifier;
+use http::request::Parts;
+use std::sync::Arc;
+use trust::{Ask, Interaction, Permit, PermitScope};
+use wire::outcome::Problem;
+use wire::paging::{self, Ticket};
+use wire::receipt::SourceState;
+use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
+
+/// `POST {gateway}/fhir/{type}/_search`.
+pub async fn search(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(type_name): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    received(
+        state,
+        parts,
+        ids,
+        Interaction::Lookup,
+        |state, visit, parts| {
+            Box::pin(async move {
+                let question = asked(state, visit, &type_name, parts, body).await?;
+                look_up(state, visit, &question, Place::Start).await
+            })
+        },
+    )
+    .await
+}
+
+/// `GET {gateway}/fhir/{type}?…`: not offered, and said so.
+pub async fn by_get(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(type_name): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    received(state, parts, ids, Interaction::Lookup, |_, _, _| {
+        Box::pin(async move {
+            looked_up(&type_name)?;
+            let words = format!(
+                "search by GET is not offered here; POST the same parameters to {type_name}/_search"
+            );
+            Err(Problem::not_supported("url", words).into())
+        })
+    })
+    .await
+}
+
+/// Reads the form; what was asked goes on record as received.
+pub(super) async fn asked(
+    state: &State,
+    visit: &mut Visit<'_>,
+    type_name: &str,
+    parts: &Parts,
+    body: Body,
+) -> Result<Question, End> {
+    let form = wire::form::read(&parts.headers, body)
+        .await
+        .map_err(Problem::from)?
+        .0;
+    visit.asked(&wire::form::write(
+        form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
+    ));
+    Ok(Question::read(type_name, form, &state.config)?)
+}
+
+/// The permit and the one patient it is for.
+pub(super) fn permitted(
+    visit: &Visit<'_>,
+    question: &Question,
+    interaction: Interaction,
+) -> Result<(Permit, PersonIdentifier), End> {
+    let mut ask = Ask::of(interaction, question.resource);
+    ask.patient = question.patient();
+    let permit = visit.permit(&ask)?;
+    match permit.patient() {
+        PermitScope::Patient(patient) => {
+            let patient = patient.clone();
+            Ok((permit, patient))
+        }
+        PermitScope::OwnStore => {
+            Err(Problem::bug("a look-up was permitted without a patient").into())
+        }
+    }
+}
+
+/// One page of a look-up, from `place` on.
+pub(super) async fn look_up(
+    state: &State,
+    visit: &Visit<'_>,
+    question: &Question,
+    place: Place,
+) -> Result<Response, End> {
+    let (permit, patient) = permitted(visit, question, Interaction::Lookup)?;
+    let form = question.for_sources(&patient, place)?;
+    let deadline = Deadline::after(state.config.total_deadline);
+    let mut sources = locate(state, visit, question, &deadline).await;
+    if !permit.opens(question.resource.information_service()) {
+        // Nobody is asked for what the purpose does not open; an empty answer would say that there is nothing.
+        let words = "the purpose of the look-up does not open this kind of information";
+        for source in &mut sources {
+            source.unasked = Some((SourceState::Refused, words.to_owned()));
+        }
+    }
+    let asking = Asking {
+        state,
+        visit,
+        question,
+        patient: &patient,
+        place,
+        form: &form,
+        deadline: &deadline,
+    };
+    let mut answers = asking.all(&sources).await;
+    let horizons: Vec<i64> = answers.iter().filter_map(unread_from).collect();
+    let copies = answers.iter_mut().flat_map(taken).collect();
+    let merged = merge(copies, question.rule(), question.sort());
+    let all = merged.len() as u64;
+    let paper = Paper {
+        place,
+        sort: question.sort(),
+        count: question.query.count as usize,
+        horizons: &horizons,
+        dated_only: !question.query.dates.is_empty(),
+    };
+    let page = cut(merged, &paper);
+    let receipt = account::receipt(&sources, &answers, &page.shown);
+    let next = page
+        .next
+        .map(|place| next_link(state, visit, question, place))
+        .transpose()?;
+    let total = (place == Place::Start && next.is_none() && receipt.is_whole()).then_some(all);
+    answer::give(
+        state,
+        visit,
+        &permit,
+        question,
+        &sources,
+        receipt,
+        Page {
+            shown: page.shown,
+            total,
+            next,
+        },
+    )
+    .await
+}
+
+/// From where on a source's answer is not known, if it has more.
+fn unread_from(timed: &Timed) -> Option<i64> {
+    match &timed.told {
+        Told::Gave(gave) if gave.more => place::horizon(&gave.given),
+        _ => None,
+    }
+}
+
+/// Copies of what a source gave; the bytes are shared.
+pub(super) fn taken(timed: &mut Timed) -> Vec<crate::merge::Given> {
+    match &timed.told {
+        Told::Gave(gave) => gave.given.clone(),
+        Told::Nothing { .. } => Vec::new(),
+    }
+}
+
+/// The next page, for this caller only: the question and how far it came, sealed by the organisation's own store.
+fn next_link(
+    state: &State,
+    visit: &Visit<'_>,
+    question: &Question,
+    place: Place,
+) -> Result<String, End> {
+    let cursor = (question.resource.as_str().to_owned(), place);
+    let ticket = Ticket::new(visit.caller(), question.form.clone(), cursor, visit.now);
+    Ok(paging::next_link(
+        &state.fhir,
+        &visit.store().seal(&ticket.to_bytes()?)?,
+    ))
+}

@@ -1,0 +1,68 @@
+//! The CapabilityStatement (FHIR R4 capabilitystatement.html): exactly what the gateway does, from the tables it is built of.
+
+use crate::State;
+use axum::extract;
+use axum::response::Response;
+use fhir::search::{Feeds, SUPPORTED, Supported};
+use http::StatusCode;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use wire::contract::gateway::{ORGANIZATION, TYPES};
+use wire::outcome::fhir_response;
+
+/// Day on which the shape of this statement last changed.
+const DATE: &str = "2026-11-21";
+
+/// `GET {gateway}/fhir/metadata`.
+pub async fn metadata(extract::State(state): extract::State<Arc<State>>) -> Response {
+    fhir_response(StatusCode::OK, statement(&state).to_string().into_bytes())
+}
+
+fn statement(state: &State) -> Value {
+    let types = SUPPORTED
+        .iter()
+        .filter(|row| TYPES.contains(&row.resource.as_str()));
+    let resources: Vec<Value> = types.map(resource).collect();
+    json!({
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": DATE,
+        "kind": "instance",
+        "publisher": state.config.register.name(&state.owner),
+        "software": {"name": "Delt", "version": env!("CARGO_PKG_VERSION")},
+        "implementation": {"description": "Look-up across organisations, with a completeness receipt", "url": state.fhir},
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json"],
+        "rest": [{
+            "mode": "server",
+            "documentation": "Search is by POST [type]/_search; a person's number never stands in a URL. Every searchset holds a completeness receipt: an OperationOutcome (search.mode outcome) with one issue a source. Entries carry the roads they came by as extensions. Not offered: read, write, search by GET, XML.",
+            "security": {
+                "description": format!("DPoP-bound access tokens (RFC 9449, RFC 9068) from {} with this base as audience, bound to one patient; practitioners need the attest of the Norwegian trust framework (tillitsrammeverket).", state.config.issuer),
+            },
+            "resource": resources,
+        }],
+    })
+}
+
+fn resource(row: &Supported) -> Value {
+    // The gateway has no Patient of its own, so `patient` by logical id finds nothing here.
+    let parameters = row
+        .parameters
+        .iter()
+        .filter(|parameter| parameter.feeds != Feeds::Patient);
+    let mut searched: Vec<Value> = parameters
+        .filter_map(|p| {
+            Some(json!({"name": p.name, "type": p.kind.code()?, "documentation": p.documentation}))
+        })
+        .collect();
+    searched.push(json!({
+        "name": ORGANIZATION,
+        "type": "token",
+        "documentation": "organisations to ask besides those that the locator names: organisation numbers, comma for or; not passed on",
+    }));
+    json!({
+        "type": row.resource.as_str(),
+        "interaction": [{"code": "search-type"}],
+        "searchParam": searched,
+    })
+}

@@ -1,0 +1,59 @@
+//! The gateway's interactions, one file each.
+
+pub mod audit;
+pub mod lookup;
+pub mod metadata;
+pub mod page;
+
+use crate::State;
+use axum::response::Response;
+use fhir::bundle::SearchsetWriter;
+use futures::future::BoxFuture;
+use http::StatusCode;
+use http::request::Parts;
+use std::sync::Arc;
+use trust::Interaction;
+use wire::outcome::{Problem, fhir_response};
+use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
+
+/// Receives a caller, finds the desk of the organisation that asks, and ends the visit on record whatever `work` says.
+///
+/// It runs to its end even if the caller goes away, so that what sources gave is on record here as it is there.
+async fn received<W>(
+    state: Arc<State>,
+    parts: Parts,
+    ids: RequestIds,
+    interaction: Interaction,
+    work: W,
+) -> Result<Response, Problem>
+where
+    W: for<'a, 'b> FnOnce(
+            &'a State,
+            &'a mut Visit<'b>,
+            &'a Parts,
+        ) -> BoxFuture<'a, Result<Response, End>>
+        + Send
+        + 'static,
+{
+    let run = async move {
+        let visit = state.desks.own().receive(&parts, ids, interaction).await?;
+        let desk = match state.desks.of(visit.caller().organisation).await {
+            Ok(desk) => desk,
+            Err(problem) => return visit.end(End::Problem(problem), || Ok(empty())).await,
+        };
+        let mut visit = visit.at(desk.as_deref().unwrap_or(state.desks.own()));
+        match work(&state, &mut visit, &parts).await {
+            Ok(response) => Ok(response),
+            Err(end) => visit.end(end, || Ok(empty())).await,
+        }
+    };
+    tokio::spawn(run)
+        .await
+        .unwrap_or_else(|_| Err(Problem::bug("a look-up ended in a panic")))
+}
+
+/// A searchset with nothing in it: what is answered about somebody else than the token's patient.
+fn empty() -> Response {
+    fhir_response(StatusCode::OK, SearchsetWriter::new(Some(0), &[]).finish())
+}

@@ -1,0 +1,266 @@
+//! What a source gave, looked at before it counts: strict JSON, a searchset, the type asked for, the patient asked for.
+//! What is not is left out and reported, never passed on (threats-and-faults.md section 7).
+
+use crate::merge::{Given, Route};
+use bytes::Bytes;
+use fhir::bundle::{self, BundleType, SearchMode};
+use fhir::identity::{self, Identity};
+use fhir::ids::{PersonIdentifier, PersonNumbers};
+use fhir::index::{self, Index, Subject};
+use fhir::json::{self, Json, Limits, Node};
+use fhir::resource::ResourceType;
+use fhir::time::{Instant, Range, Zone, parse_instant};
+
+/// Most entries taken on one page of one source.
+const MOST_ENTRIES: usize = 1_000;
+
+/// What was asked, and of whom.
+pub struct Expected<'a> {
+    /// The type.
+    pub resource: ResourceType,
+    /// The patient.
+    pub patient: &'a PersonIdentifier,
+    /// The source's FHIR base.
+    pub base: &'a str,
+    /// The source's organisation number.
+    pub orgnr: &'a str,
+    /// Which of the look-up's sources it is.
+    pub source: usize,
+    /// Zone in which a date without time counts.
+    pub zone: &'a Zone,
+    /// How strictly person numbers are read.
+    pub numbers: PersonNumbers,
+}
+
+/// What was left out of a source's answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// About another patient.
+    pub others: u64,
+    /// Not what was asked for: another type, no id, or no patient named.
+    pub strange: u64,
+    /// With a person's number or date that cannot be read.
+    pub unreadable: u64,
+}
+
+impl Dropped {
+    /// In words; none when nothing was left out.
+    pub fn words(&self) -> Option<String> {
+        let parts = [
+            (self.others, "about another patient"),
+            (self.strange, "not what was asked for"),
+            (self.unreadable, "not readable"),
+        ];
+        let said: Vec<String> = parts
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        (!said.is_empty()).then(|| format!("left out: {}", said.join(", ")))
+    }
+
+    /// Adds what another page left out.
+    pub fn add(&mut self, more: Dropped) {
+        self.others += more.others;
+        self.strange += more.strange;
+        self.unreadable += more.unreadable;
+    }
+}
+
+/// One page of a source.
+pub struct Page {
+    /// What counts, in the source's order.
+    pub given: Vec<Given>,
+    /// What does not.
+    pub dropped: Dropped,
+    /// Newest `lastUpdated` among what counts.
+    pub newest: Option<Instant>,
+    /// The source's link to more, not looked at yet.
+    pub next: Option<String>,
+}
+
+/// Why one resource does not count.
+enum Fault {
+    Other,
+    Strange,
+    Unreadable,
+}
+
+/// Looks at one page.
+///
+/// # Errors
+/// Words for the receipt when the answer as a whole cannot be used.
+pub fn page(body: Bytes, expected: &Expected<'_>) -> Result<Page, &'static str> {
+    let json = Json::parse(body, Limits::BUNDLE).map_err(|_| "its answer is not strict JSON")?;
+    if BundleType::of(json.root()) != Ok(BundleType::Searchset) {
+        return Err("its answer is not a searchset");
+    }
+    let mut page = Page {
+        given: Vec::new(),
+        dropped: Dropped::default(),
+        newest: None,
+        next: bundle::link(json.root(), "next").map(|link| link.into_owned()),
+    };
+    for entry in bundle::entries(json.root()) {
+        if entry.index == MOST_ENTRIES {
+            return Err("its answer has too many entries");
+        }
+        let mode = entry.search_mode();
+        if matches!(mode, Some(SearchMode::Outcome | SearchMode::Include)) {
+            continue;
+        }
+        let examined = match entry.resource {
+            Some(resource) => examine(&json, resource, expected),
+            None => Err(Fault::Strange),
+        };
+        match examined {
+            Ok((given, updated)) => {
+                page.newest = page.newest.max(updated);
+                page.given.push(given);
+            }
+            Err(Fault::Other) => page.dropped.others += 1,
+            Err(Fault::Strange) => page.dropped.strange += 1,
+            Err(Fault::Unreadable) => page.dropped.unreadable += 1,
+        }
+    }
+    Ok(page)
+}
+
+fn examine(
+    json: &Json,
+    resource: Node<'_>,
+    expected: &Expected<'_>,
+) -> Result<(Given, Option<Instant>), Fault> {
+    if ResourceType::of(resource).ok() != Some(expected.resource)
+        || resource.raw().len() > Limits::RESOURCE.bytes
+    {
+        return Err(Fault::Strange);
+    }
+    let id = resource
+        .text("id")
+        .filter(|id| is_id(id))
+        .ok_or(Fault::Strange)?
+        .into_owned();
+    let mut index = index::of(resource, expected.resource, expected.zone, expected.numbers)
+        .map_err(|_| Fault::Unreadable)?;
+    if expected.resource == ResourceType::AUDIT_EVENT {
+        contained_patient(resource, expected)?;
+        index.when = Some(recorded(resource)?);
+    } else {
+        match &index.subject {
+            Some(Subject::Person(person)) if person == expected.patient => {}
+            Some(Subject::Person(_)) => return Err(Fault::Other),
+            // The source resolves its own references, and answers a token that is bound to the one patient.
+            Some(Subject::Local(_)) => {}
+            None if is_its_own_patient(resource, expected.base) => {}
+            None => return Err(Fault::Strange),
+        }
+    }
+    let meta = |name: &str| resource.path(&["meta", name]).and_then(Node::str);
+    let given = Given {
+        route: Route {
+            orgnr: expected.orgnr.to_owned(),
+            full_url: format!("{}/{}/{id}", expected.base, expected.resource),
+            id,
+            version: meta("versionId")
+                .and_then(|version| version.parse().ok())
+                .unwrap_or(0),
+            source: expected.source,
+        },
+        body: json.slice(resource),
+        named: is_named(resource),
+        when: index.when,
+        identity: identity_of(resource, index, expected)?,
+    };
+    Ok((
+        given,
+        meta("lastUpdated").and_then(|text| parse_instant(&text).ok()),
+    ))
+}
+
+/// What makes it one thing. The same reading must be the same thing whether a source names the patient by number or by a
+/// reference of its own, so a reference is read as the number that it stands for.
+fn identity_of(
+    resource: Node<'_>,
+    mut index: Index,
+    expected: &Expected<'_>,
+) -> Result<Identity, Fault> {
+    let by_reference = expected.resource != ResourceType::AUDIT_EVENT
+        && !matches!(index.subject, Some(Subject::Person(_)));
+    let subject = resource.get("subject").filter(|_| by_reference);
+    let Some(subject) = subject else {
+        return Ok(identity::of(resource, expected.resource, &index));
+    };
+    index.subject = Some(Subject::Person(expected.patient.clone()));
+    let (whole, part) = (resource.span(), subject.span());
+    let (before, after) = (part.start - whole.start, part.end - whole.start);
+    let raw = resource.raw().as_bytes();
+    let mut read = raw[..before].to_vec();
+    read.extend_from_slice(b"{\"identifier\":{\"system\":");
+    json::write_string(&mut read, expected.patient.system());
+    read.extend_from_slice(b",\"value\":");
+    json::write_string(&mut read, expected.patient.value().expose());
+    read.extend_from_slice(b"}}");
+    read.extend_from_slice(&raw[after..]);
+    let read = Json::parse(read, Limits::BUNDLE).map_err(|_| Fault::Unreadable)?;
+    Ok(identity::of(read.root(), expected.resource, &index))
+}
+
+/// Whether it has a business identifier with system and value.
+fn is_named(resource: Node<'_>) -> bool {
+    let has = |identifier: Node<'_>, part: &str| {
+        identifier.text(part).is_some_and(|text| !text.is_empty())
+    };
+    resource
+        .all(&["identifier"])
+        .into_iter()
+        .any(|one| has(one, "system") && has(one, "value"))
+}
+
+/// A FHIR id (R4 datatypes.html#id).
+fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+}
+
+/// Whether the subject is an absolute reference to a Patient at the source itself.
+fn is_its_own_patient(resource: Node<'_>, base: &str) -> bool {
+    let reference = resource.path(&["subject", "reference"]).and_then(Node::str);
+    let rest = reference
+        .as_deref()
+        .and_then(|text| text.strip_prefix(base)?.strip_prefix("/Patient/"));
+    rest.is_some_and(|rest| is_id(rest.split('/').next().unwrap_or_default()))
+}
+
+/// An AuditEvent names its patient as a contained resource.
+fn contained_patient(event: Node<'_>, expected: &Expected<'_>) -> Result<(), Fault> {
+    let mut named = false;
+    for contained in event.all(&["contained"]) {
+        if contained.text("resourceType").as_deref() != Some("Patient") {
+            continue;
+        }
+        let found = index::of(
+            contained,
+            ResourceType::PATIENT,
+            expected.zone,
+            expected.numbers,
+        );
+        match found.map_err(|_| Fault::Unreadable)?.subject {
+            Some(Subject::Person(person)) if person == *expected.patient => named = true,
+            Some(_) => return Err(Fault::Other),
+            None => {}
+        }
+    }
+    if named { Ok(()) } else { Err(Fault::Strange) }
+}
+
+fn recorded(event: Node<'_>) -> Result<Range, Fault> {
+    let text = event.text("recorded").ok_or(Fault::Strange)?;
+    let at = parse_instant(&text).map_err(|_| Fault::Unreadable)?;
+    Ok(Range {
+        lo: at.0,
+        hi: at.0 + 1,
+    })
+}

@@ -1,0 +1,217 @@
+//! The gateway: the consumer's side of a look-up across organisations.
+//!
+//! It finds whom to ask (`locate`), asks everyone at once with the user's own token for each (`ask`), looks at what came
+//! (`examine`), makes one list of it (`merge`), and says of every source what became of it (`account`, the completeness
+//! receipt). It records each look-up in the consuming organisation's own store before it answers.
+//! It must never keep clinical data, never ask anybody whom neither the locator nor the user named, and never let a silent
+//! source look like an empty one.
+//!
+//! A look-up's way: `api/lookup.rs` → `question` → `locate` → `ask` → `examine` → `merge` → `place` (one page) → `account`.
+//! Not here yet: resting of failing sources and `Retry-After` (issue 5), the state `stale` (the locator's answer does not
+//! tell yet how far behind a holder is).
+
+mod account;
+mod answer;
+mod api;
+mod ask;
+mod deadline;
+mod desks;
+mod directory;
+mod examine;
+mod locate;
+mod merge;
+mod place;
+mod question;
+
+use axum::Router;
+use fhir::ids::{OrganisationNumber, PersonNumbers};
+use fhir::time::Zone;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use trust::organisation::Register;
+use url::Url;
+use wire::client::Party;
+use wire::contract::gateway::FHIR;
+use wire::protect::GuardConfig;
+use wire::route::{Access, RouteRow, Routes};
+use wire::{House, Worker};
+
+use crate::desks::Desks;
+use crate::directory::Directory;
+
+/// What the gateway needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its base URL; `/fhir` is appended, and that is the audience of its tokens.
+    pub base: Url,
+    /// Issuer of tokens.
+    pub issuer: String,
+    /// The client file with which it asks others and signs receipts.
+    pub client_file: PathBuf,
+    /// The catalogue's base.
+    pub catalogue: Url,
+    /// The locator, where one is agreed on.
+    pub locator: Option<LocatorConfig>,
+    /// Organisations and their sub-units.
+    pub register: Register,
+    /// Zone in which a date without time counts.
+    pub zone: Zone,
+    /// How strictly person numbers are checked.
+    pub person_numbers: PersonNumbers,
+    /// How long one source may take, pages and token included (3 s).
+    pub source_deadline: Duration,
+    /// How long locating and asking may take together (5 s).
+    pub total_deadline: Duration,
+}
+
+/// The locator that the gateway asks.
+#[derive(Clone, Debug)]
+pub struct LocatorConfig {
+    /// Its base, also the audience of its tokens.
+    pub base: Url,
+    /// Organisations bound by its agreement; only for them is it asked.
+    pub members: Vec<OrganisationNumber>,
+}
+
+/// Why the gateway cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// One of its stores.
+    #[error("the store: {0}")]
+    Store(#[from] store::StoreError),
+    /// Its client file.
+    #[error("the client file: {0}")]
+    Client(#[from] wire::client::PartyError),
+    /// Its client is registered for something that is no organisation.
+    #[error("the client file's organisation: {0}")]
+    Organisation(#[from] fhir::ids::IdError),
+}
+
+/// An opened gateway.
+pub struct State {
+    config: Config,
+    /// `{gateway}/fhir`.
+    fhir: String,
+    /// The organisation that runs it.
+    owner: OrganisationNumber,
+    house: House,
+    desks: Desks,
+    party: Party,
+    directory: Directory,
+    locator: Option<Locator>,
+}
+
+/// The locator, its base without a slash at the end.
+struct Locator {
+    base: String,
+    members: Vec<OrganisationNumber>,
+}
+
+impl State {
+    /// The gateway's own store. Those of consuming organisations lie in folders below it, named by organisation number.
+    pub fn store(&self) -> &Store {
+        &self.desks.own().store
+    }
+
+    /// The controller of an organisation, itself where nobody registered it.
+    fn controller(&self, organisation: OrganisationNumber) -> OrganisationNumber {
+        self.config
+            .register
+            .controller(&organisation)
+            .unwrap_or(organisation)
+    }
+}
+
+/// The gateway's routes, relative to its base.
+pub const ROUTES: &[RouteRow] = &[
+    RouteRow {
+        method: "GET",
+        path: "/fhir/metadata",
+        access: Access::Public,
+    },
+    RouteRow {
+        method: "POST",
+        path: "/fhir/{type}/_search",
+        access: Access::Token {
+            scope: "user/*.rs or patient/*.rs",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/fhir/AuditEvent/_search",
+        access: Access::Token {
+            scope: "patient/AuditEvent.rs",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/fhir/_page/{sealed}",
+        access: Access::Token {
+            scope: "user/*.rs or patient/*.rs",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/fhir/{type}",
+        access: Access::Token {
+            scope: "none: search by GET is not offered",
+        },
+    },
+];
+
+/// Opens the gateway's stores and its ways to anchor, catalogue and locator.
+///
+/// # Errors
+/// [`OpenError`].
+pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError> {
+    let base = config.base.as_str().trim_end_matches('/').to_owned();
+    let fhir = format!("{base}{FHIR}");
+    let party = Party::from_file(
+        &config.client_file,
+        house.http.clone(),
+        house.clock.clone(),
+        house.ids.clone(),
+    )?;
+    let owner = OrganisationNumber::parse(party.organisation())?;
+    let guard = GuardConfig {
+        issuer: config.issuer.clone(),
+        jwks_url: format!("{}{}", config.issuer, wire::contract::anchor::JWKS),
+        audience: fhir.clone(),
+        base,
+    };
+    let desks = Desks::open(guard, owner, Arc::new(config.register.clone()), &house)?;
+    let directory = Directory::new(&config.catalogue, party.clone(), house.clock.clone());
+    let locator = config.locator.as_ref().map(|locator| Locator {
+        base: locator.base.as_str().trim_end_matches('/').to_owned(),
+        members: locator.members.clone(),
+    });
+    Ok(Arc::new(State {
+        config,
+        fhir,
+        owner,
+        house,
+        desks,
+        party,
+        directory,
+        locator,
+    }))
+}
+
+/// Every route of the table with its handler.
+pub fn routes(state: Arc<State>) -> Router {
+    let ids = state.house.ids.clone();
+    Routes::of(ROUTES)
+        .on("GET", "/fhir/metadata", api::metadata::metadata)
+        .on("POST", "/fhir/{type}/_search", api::lookup::search)
+        .on("POST", "/fhir/AuditEvent/_search", api::audit::search)
+        .on("GET", "/fhir/_page/{sealed}", api::page::page)
+        .on("GET", "/fhir/{type}", api::lookup::by_get)
+        .build(state, wire::request_id::Join::Front, ids)
+}
+
+/// The gateway has no background work.
+pub fn workers(_: Arc<State>) -> Vec<Worker> {
+    Vec::new()
+}

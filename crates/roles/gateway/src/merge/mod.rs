@@ -1,0 +1,128 @@
+//! From what every source answered to one list: each thing once, whatever roads it came by.
+//!
+//! A pure function. Two copies are the same thing when `fhir::identity` gives them the same key (CONTRACT section 5, "One
+//! reading"): counted once, every route listed. Copies with the same key and different content are both kept and flagged.
+//! The order does not depend on the order of the answers: by time as asked, things without a time last, ties by [`Tie`].
+
+mod rule;
+
+pub use rule::Rule;
+
+use bytes::Bytes;
+use fhir::identity::Identity;
+use fhir::search::Sort;
+use fhir::time::Range;
+use std::cmp::Ordering;
+
+/// One resource as one source gave it.
+#[derive(Clone)]
+pub struct Given {
+    /// Where it was found.
+    pub route: Route,
+    /// The resource, byte for byte as the source sent it.
+    pub body: Bytes,
+    /// What makes it one thing.
+    pub identity: Identity,
+    /// It carries a business identifier, so that its identity is more than its content.
+    pub named: bool,
+    /// When it happened; `None` sorts last.
+    pub when: Option<Range>,
+}
+
+/// A road by which a copy came.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// The organisation that answered.
+    pub orgnr: String,
+    /// The copy's address there.
+    pub full_url: String,
+    /// Its logical id there.
+    pub id: String,
+    /// Its version there; 0 where the source names none.
+    pub version: u64,
+    /// Which of the look-up's sources it was, counted as they are listed.
+    pub source: usize,
+}
+
+/// Orders things of one time: a hash of what they are, so it is the same whoever gave them and whenever they are asked for.
+pub type Tie = [u8; 16];
+
+/// One thing in the merged answer.
+pub struct Merged {
+    /// The copy that is shown: of equal copies, the one whose route sorts first.
+    pub body: Bytes,
+    /// Every road it came by, sorted; the first is the shown copy's.
+    pub routes: Vec<Route>,
+    /// Another entry has the same identity and other content.
+    pub disagrees: bool,
+    /// When it begins, in microseconds; `None` sorts last.
+    pub at: Option<i64>,
+    /// Its place among things of the same time.
+    pub tie: Tie,
+}
+
+/// Merges copies by `rule`, in the order asked for.
+pub fn merge(copies: Vec<Given>, rule: Rule, sort: Sort) -> Vec<Merged> {
+    let mut keyed: Vec<(Vec<u8>, Given)> = copies
+        .into_iter()
+        .map(|copy| (rule.key(&copy), copy))
+        .collect();
+    keyed.sort_by(|(ka, a), (kb, b)| {
+        (ka, &a.identity.digest, &a.route).cmp(&(kb, &b.identity.digest, &b.route))
+    });
+    let mut merged: Vec<Merged> = Vec::with_capacity(keyed.len());
+    let mut last: Option<(Vec<u8>, [u8; 32])> = None;
+    for (key, copy) in keyed {
+        let same = |held: &(Vec<u8>, [u8; 32])| held.0 == key;
+        let alike = last.as_ref().is_some_and(same);
+        let equal = alike
+            && last
+                .as_ref()
+                .is_some_and(|held| held.1 == copy.identity.digest);
+        if let (true, Some(shown)) = (equal, merged.last_mut()) {
+            if !shown.routes.contains(&copy.route) {
+                shown.routes.push(copy.route);
+            }
+            continue;
+        }
+        if let (true, Some(other)) = (alike, merged.last_mut()) {
+            other.disagrees = true;
+        }
+        merged.push(Merged {
+            tie: tie(&key, &copy.identity.digest),
+            body: copy.body,
+            routes: vec![copy.route],
+            disagrees: alike,
+            at: copy.when.map(|when| when.lo),
+        });
+        last = Some((key, copy.identity.digest));
+    }
+    merged.sort_by(|a, b| in_time(a.at, b.at, sort).then_with(|| a.tie.cmp(&b.tie)));
+    merged
+}
+
+/// Where a copy will stand among things of its time.
+pub fn tie_of(copy: &Given, rule: Rule) -> Tie {
+    tie(&rule.key(copy), &copy.identity.digest)
+}
+
+fn tie(key: &[u8], digest: &[u8; 32]) -> Tie {
+    let whole = trust::encoding::sha256(&[key, digest].concat());
+    let mut tie = Tie::default();
+    tie.copy_from_slice(&whole[..16]);
+    tie
+}
+
+/// Order by beginning; things without a time come last either way.
+pub fn in_time(a: Option<i64>, b: Option<i64>, sort: Sort) -> Ordering {
+    match (a, b) {
+        (Some(a), Some(b)) => match sort {
+            Sort::DateDesc => b.cmp(&a),
+            Sort::DateAsc => a.cmp(&b),
+        },
+        (a, b) => a.is_none().cmp(&b.is_none()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

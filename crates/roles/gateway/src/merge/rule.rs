@@ -1,0 +1,42 @@
+//! Which copies are the same thing: one rule a kind of information.
+
+use super::Given;
+use fhir::resource::ResourceType;
+
+/// How copies of one resource type are recognised as the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Readings: one reading is one thing wherever it was copied to.
+    Reading,
+    /// Plans and medication lists: each organisation's own entry stands beside the others' and is never merged away; only the
+    /// very same entry (same business identifier and content) found by two roads is shown once.
+    SideBySide,
+    /// Patients: each holder's own record of the person, one a holder.
+    PerHolder,
+}
+
+impl Rule {
+    /// The rule for a resource type.
+    pub fn of(resource: ResourceType) -> Rule {
+        match resource {
+            ResourceType::OBSERVATION => Rule::Reading,
+            ResourceType::PATIENT => Rule::PerHolder,
+            _ => Rule::SideBySide,
+        }
+    }
+
+    /// The key under which equal things meet.
+    pub(super) fn key(self, copy: &Given) -> Vec<u8> {
+        match self {
+            Rule::Reading => copy.identity.key.clone(),
+            Rule::SideBySide if copy.named => {
+                [&copy.identity.key[..], &copy.identity.digest].concat()
+            }
+            // Two lists that hold the same words are still two lists.
+            Rule::SideBySide => {
+                [copy.route.orgnr.as_bytes(), b"\0", &copy.identity.digest].concat()
+            }
+            Rule::PerHolder => [copy.route.orgnr.as_bytes(), b"\0", &copy.identity.key].concat(),
+        }
+    }
+}
