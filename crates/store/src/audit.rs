@@ -62,7 +62,7 @@ pub struct AuditFault {
 /// Kinds of fault in the trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AuditFaultKind {
-    /// The record's content, time or hash was changed.
+    /// The record's content, time or hash was changed, or it was taken off the list of its patient or request.
     Changed,
     /// The record does not follow the one before it: something was changed, put in or moved.
     Unlinked,
@@ -285,6 +285,28 @@ pub(crate) fn head(connection: &Connection) -> Result<AuditHead, StoreError> {
         }))
 }
 
+/// Whether a sound record is where its patient's and its request's lists lead, so that no access is hidden from them.
+fn is_listed(
+    connection: &Connection,
+    keys: &Keys,
+    sequence: u64,
+    body: &[u8],
+) -> Result<bool, StoreError> {
+    let Ok(record) = serde_json::from_slice::<Record>(body) else {
+        return Ok(false);
+    };
+    let requested = connection
+        .prepare_cached("SELECT 1 FROM audit_request WHERE request = ? AND seq = ?")?
+        .exists(params![request_mac(keys, &record.request_id), sequence])?;
+    let about = match &record.patient {
+        None => true,
+        Some(patient) => connection
+            .prepare_cached("SELECT 1 FROM audit_patient WHERE mac = ? AND seq = ?")?
+            .exists(params![person_mac(keys, patient), sequence])?,
+    };
+    Ok(requested && about)
+}
+
 /// Walks the whole trail. `kept` is a head noted earlier, best outside this machine.
 pub(crate) fn verify(
     reader: &mut Reader,
@@ -294,7 +316,7 @@ pub(crate) fn verify(
         connection,
         unpacker,
         owner,
-        ..
+        keys,
     } = reader;
     let mut faults = Vec::new();
     let mut fault = |sequence, what| {
@@ -314,8 +336,12 @@ pub(crate) fn verify(
     while let Some(row) = rows.next()? {
         let sequence: u64 = row.get(0)?;
         let made: i64 = row.get(1)?;
-        let prev: [u8; 32] = row.get(2)?;
-        let hash: [u8; 32] = row.get(3)?;
+        // Of another length: nothing that was written has this value, so the record shows as changed.
+        let link = |column| -> Result<[u8; 32], StoreError> {
+            let held = row.get_ref(column)?.as_blob().unwrap_or_default();
+            Ok(held.try_into().unwrap_or([0xff; 32]))
+        };
+        let (prev, hash) = (link(2)?, link(3)?);
         let packed = row.get_ref(4)?.as_blob().unwrap_or_default();
         if sequence != end.sequence + 1 {
             fault(sequence, AuditFaultKind::Missing);
@@ -325,7 +351,13 @@ pub(crate) fn verify(
         let body = unpacker.unpack(packed, |number| {
             crate::dictionary::bytes(connection, number)
         });
-        if !body.is_ok_and(|body| chained(owner, sequence, made, &prev, &body) == hash) {
+        let sound = match body {
+            Ok(body) if chained(owner, sequence, made, &prev, &body) == hash => {
+                is_listed(connection, keys, sequence, &body)?
+            }
+            _ => false,
+        };
+        if !sound {
             fault(sequence, AuditFaultKind::Changed);
         }
         if let Some(kept) = kept

@@ -303,3 +303,45 @@ async fn no_receipt_without_the_rest_of_the_change() {
     );
     assert_eq!(store.audit_head().await.unwrap().sequence, 0);
 }
+
+#[tokio::test]
+async fn a_record_cut_to_another_length_is_a_fault_with_a_place_not_an_error_without_one() {
+    let world = World::new();
+    let head = trail(&world, 4).await;
+    bend(&world, "UPDATE audit SET hash = x'00' WHERE seq = 2");
+    assert!(
+        faults(&world, Some(head))
+            .await
+            .contains(&(2, AuditFaultKind::Changed))
+    );
+    let world = World::new();
+    let head = trail(&world, 4).await;
+    bend(&world, "UPDATE audit SET prev = x'' WHERE seq = 3");
+    assert!(
+        faults(&world, Some(head))
+            .await
+            .contains(&(3, AuditFaultKind::Changed))
+    );
+}
+
+#[tokio::test]
+async fn an_access_hidden_from_its_patient_is_found() {
+    let world = World::new();
+    let head = trail(&world, 4).await;
+    // The record stands, but the patient's own list leads to it no more, or to another's.
+    bend(&world, "DELETE FROM audit_patient WHERE seq = 3");
+    assert_eq!(
+        faults(&world, Some(head)).await,
+        [(3, AuditFaultKind::Changed)]
+    );
+    let world = World::new();
+    let head = trail(&world, 4).await;
+    bend(
+        &world,
+        "UPDATE audit_patient SET mac = (SELECT mac FROM audit_patient WHERE seq = 2) WHERE seq = 3",
+    );
+    assert_eq!(
+        faults(&world, Some(head)).await,
+        [(3, AuditFaultKind::Changed)]
+    );
+}
