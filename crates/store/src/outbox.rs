@@ -21,6 +21,10 @@ const DELIVERED: i64 = 2;
 /// Longest reason that is kept, in bytes.
 const REASON: usize = 500;
 
+/// Bytes of bodies given out as due at once, but always one body: with what goes round them, a bundle of them is well
+/// within what a receiver takes (10 MiB).
+const DUE_BYTES: usize = 4 * 1024 * 1024;
+
 /// One parcel on its way to one receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DeliveryId {
@@ -261,7 +265,7 @@ fn short(reason: &str) -> &str {
     &reason[..end]
 }
 
-/// Due deliveries of a receiver, oldest first. Entries of one partition stand in order; if one of them fails, the
+/// Due deliveries of a receiver, oldest first, as many as fit `limit` and [`DUE_BYTES`]. Entries of one partition stand in order; if one of them fails, the
 /// courier leaves the later ones of that partition alone.
 pub(crate) fn due(
     connection: &Connection,
@@ -282,9 +286,15 @@ pub(crate) fn due(
          ORDER BY d.parcel LIMIT ?3",
     )?;
     let mut rows = statement.query(params![receiver, now, limit as i64])?;
-    let mut due = Vec::new();
+    let mut due: Vec<Due> = Vec::new();
+    let mut size = 0;
     while let Some(row) = rows.next()? {
         let body: Option<Vec<u8>> = row.get(6)?;
+        let body = unpack(&body.ok_or(StoreError::Damaged("a pending parcel has no body"))?)?;
+        size += body.len();
+        if size > DUE_BYTES && !due.is_empty() {
+            break;
+        }
         due.push(Due {
             id: DeliveryId {
                 receiver,
@@ -295,7 +305,7 @@ pub(crate) fn due(
             topic: row.get(3)?,
             key: row.get(4)?,
             made: Instant(row.get(5)?),
-            body: unpack(&body.ok_or(StoreError::Damaged("a pending parcel has no body"))?)?.into(),
+            body: body.into(),
         });
     }
     Ok(due)

@@ -28,6 +28,9 @@ const SERIES: usize = 5_000;
 /// Rows taken from a series at a time.
 const CHUNK: usize = 16;
 
+/// Bytes of bodies on one page, but always one resource: readers of other organisations take answers of 10 MiB.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
 /// Where a page ended. Goes to the client sealed only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
@@ -207,15 +210,22 @@ pub(crate) fn search(
         after,
         wanted + 1,
     )?;
-    let more = rows.len() > wanted;
-    let mut matches = Vec::with_capacity(wanted.min(rows.len()));
-    let mut next = None;
+    let mut more = rows.len() > wanted;
+    let mut matches: Vec<Stored> = Vec::with_capacity(wanted.min(rows.len()));
+    let (mut next, mut size) = (None, 0);
     for row in rows.into_iter().take(wanted) {
-        next = Some(Cursor {
+        let end = Cursor {
             t: row.t,
             id: row.id,
-        });
-        matches.push(row.stored(reader, query.resource)?);
+        };
+        let stored = row.stored(reader, query.resource)?;
+        size += stored.body.len();
+        if size > PAGE_BYTES && !matches.is_empty() {
+            more = true;
+            break;
+        }
+        next = Some(end);
+        matches.push(stored);
     }
     let total = (!more && after.is_none()).then_some(matches.len() as u64);
     Ok(Page {

@@ -518,3 +518,41 @@ async fn a_permit_narrows_to_its_services_and_period() {
             .is_some()
     );
 }
+
+#[tokio::test]
+async fn a_page_of_large_resources_is_no_larger_than_a_reader_takes() {
+    let world = World::new();
+    let store = world.store();
+    let text = "x".repeat(1_900_000);
+    for n in 0..8 {
+        let at = format!("2026-02-2{n}T08:00:00+01:00");
+        let pulse = Pulse {
+            id: &at,
+            at: &at,
+            ..Pulse::default()
+        };
+        let json = pulse
+            .json()
+            .replacen("{", &format!(r#"{{"note":[{{"text":"{text}"}}],"#), 1);
+        let json = json.replacen(
+            &format!(r#""note":[{{"text":"{text}"}}],"resourceType":"Observation","#),
+            &format!(r#""resourceType":"Observation","note":[{{"text":"{text}"}}],"#),
+            1,
+        );
+        store.commit(create(checked(&json))).await.unwrap();
+    }
+    let query = observations(&[("_count", "50")]);
+    let (mut after, mut seen) = (None, std::collections::HashSet::new());
+    loop {
+        let page = store.search(&own(GURI), &query, after).await.unwrap();
+        let bytes: usize = page.matches.iter().map(|one| one.body.len()).sum();
+        assert!(bytes < 9 << 20, "{bytes} bytes in one page");
+        assert!(after.is_some() || page.next.is_none() || page.total.is_none());
+        seen.extend(page.matches.iter().map(|one| one.id));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 8);
+}
