@@ -76,8 +76,14 @@ impl Keys {
     }
 }
 
+/// Written beside and renamed, so that a crash leaves either no keys or whole ones.
 fn make(path: &Path) -> Result<(), StoreError> {
     let failed = |_| StoreError::Keys("cannot be written");
+    let draft = path.with_extension("new");
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
     let mut bytes = Zeroizing::new([0_u8; LENGTH]);
     bytes[..8].copy_from_slice(MAGIC);
     rand::fill(&mut bytes[8..]).map_err(|_| StoreError::Keys("no randomness"))?;
@@ -85,10 +91,11 @@ fn make(path: &Path) -> Result<(), StoreError> {
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)
+        .open(&draft)
         .map_err(failed)?;
     file.write_all(bytes.as_ref()).map_err(failed)?;
     file.sync_all().map_err(failed)?;
+    fs::rename(&draft, path).map_err(failed)?;
     let folder = path.parent().ok_or(StoreError::Keys("has no folder"))?;
     fs::File::open(folder)
         .and_then(|folder| folder.sync_all())
@@ -124,6 +131,16 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, b"DELTKEY1short").unwrap();
         assert!(matches!(Keys::open(&path, true), Err(StoreError::Keys(_))));
+    }
+
+    #[test]
+    fn a_draft_left_by_a_crash_is_no_hindrance() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        let draft = folder.path().join("keys.new");
+        fs::write(&draft, b"DELT").unwrap();
+        Keys::open(&path, true).unwrap();
+        assert!(!draft.exists());
     }
 
     #[test]
