@@ -14,6 +14,8 @@ use crate::errors::StoreError;
 
 /// Bodies of a kind that must exist before a dictionary is trained.
 pub(crate) const ENOUGH: usize = 500;
+/// Bodies since opening before the first look.
+const EARLY: usize = 50;
 /// Bodies that are sampled at most, and their bytes in all.
 const SAMPLES: usize = 1_000;
 const SAMPLED_BYTES: usize = 4 * 1024 * 1024;
@@ -23,6 +25,13 @@ const WAITING: usize = 8;
 
 /// The kind number under which the audit trail's dictionary is kept.
 pub(crate) const AUDIT: i64 = 0;
+
+/// Whether a kind is worth a look when so many of its bodies were packed without a dictionary since opening: once early
+/// (bodies from before may suffice), then each time as many again have come. Not at the first: a look walks the series,
+/// and whoever sends each reading with codings of its own would keep the thread busy for ever.
+pub(crate) fn worth_a_look(count: usize) -> bool {
+    count == EARLY || (count > 0 && count.is_multiple_of(ENOUGH + 50))
+}
 
 /// A dictionary ready to be stored.
 pub(crate) struct Trained {
@@ -157,4 +166,15 @@ pub(crate) fn keep(connection: &Connection, trained: &Trained, now: i64) -> Resu
         )?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_seen_once_is_not_worth_a_look() {
+        let looks: Vec<usize> = (0..2_000).filter(|count| worth_a_look(*count)).collect();
+        assert_eq!(looks, [EARLY, 550, 1_100, 1_650]);
+    }
 }

@@ -21,6 +21,9 @@ pub const TYP: &str = "dpop+jwt";
 /// Oldest proof that is accepted, in seconds.
 pub const OLDEST_SECONDS: i64 = 60;
 
+/// How long after its check a request may still commit, in seconds: a slow body (30 s) and the work itself.
+const UNDER_WAY_SECONDS: i64 = 60;
+
 /// Why a proof was not accepted. Holds no part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DpopError {
@@ -138,11 +141,12 @@ pub fn verify(
     if jti.is_empty() || jti.len() > 256 {
         return Err(DpopError::Claim("jti"));
     }
-    // Remembered a little longer than it could be accepted, so that clocks of two workers may differ.
+    // Remembered longer than it could be accepted: clocks of two workers may differ, and a request that was admitted in
+    // the last second commits when its body has come. The store takes no proof that it may have forgotten.
     let replay = Replay::of(
         "dpop",
         &[jkt, jti],
-        iat.saturating_add(OLDEST_SECONDS + LEEWAY_SECONDS),
+        iat.saturating_add(OLDEST_SECONDS + LEEWAY_SECONDS + UNDER_WAY_SECONDS),
     );
     Ok(Proof {
         jkt: jkt.to_owned(),

@@ -8,7 +8,7 @@ use fhir::time::Instant;
 pub struct Replay {
     /// SHA-256 over kind, key or client, and `jti`; nothing of it can be read back.
     pub hash: [u8; 32],
-    /// From this moment on the thing would be refused for its age anyway.
+    /// After this moment the thing would be refused for its age anyway; the store forgets it, and takes it no more.
     pub expires: Instant,
 }
 

@@ -506,7 +506,15 @@ async fn a_proof_works_once_also_in_parallel_and_after_reopening() {
     // Long after its end the memory of it may go: its age alone refuses it then.
     world.pass(3600);
     store.commit(Change::default()).await.unwrap();
-    assert!(store.commit(change(100)).await.is_ok());
+    let kept: i64 = rusqlite::Connection::open(world.path().join("store.db"))
+        .unwrap()
+        .query_row("SELECT count(*) FROM replay", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(kept, 0);
+    assert_eq!(
+        store.commit(change(100)).await.unwrap_err(),
+        StoreError::Replayed
+    );
 }
 
 #[tokio::test]
@@ -603,4 +611,63 @@ fn poll_once<F: std::future::Future>(future: std::pin::Pin<&mut F>) -> Option<F:
         std::task::Poll::Ready(output) => Some(output),
         std::task::Poll::Pending => None,
     }
+}
+
+#[tokio::test]
+async fn a_proof_that_is_forgotten_is_too_old_to_be_taken() {
+    let world = World::new();
+    let store = world.store();
+    let replay = Replay {
+        hash: [7; 32],
+        expires: world.now().plus_seconds(70),
+    };
+    let used = || Change {
+        replays: vec![replay],
+        ..Change::default()
+    };
+    store.commit(used()).await.unwrap();
+    // A request that was admitted in time and whose body came slowly commits after the memory's end.
+    for _ in 0..3 {
+        world.pass(61);
+        store.commit(Pulse::default().create()).await.unwrap();
+        assert_eq!(
+            store.commit(used()).await.unwrap_err(),
+            StoreError::Replayed
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_for_a_while_makes_no_proof_forgotten() {
+    let world = World::new();
+    let replay = Replay {
+        hash: [8; 32],
+        expires: world.now().plus_seconds(70),
+    };
+    let used = || Change {
+        replays: vec![replay],
+        ..Change::default()
+    };
+    {
+        let store = world.store();
+        world.pass(3600);
+        store.commit(Pulse::default().create()).await.unwrap();
+        world.pass(-3600);
+        store.commit(used()).await.unwrap();
+    }
+    let store = world.store();
+    store
+        .commit(
+            Pulse {
+                id: "r2",
+                ..Pulse::default()
+            }
+            .create(),
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        store.commit(used()).await.unwrap_err(),
+        StoreError::Replayed
+    );
 }

@@ -304,3 +304,36 @@ async fn dictionaries_are_trained_kept_and_used() {
     let packed = size(world.path(), "SELECT min(length(body)) FROM record");
     assert!(packed < 120, "{packed} bytes");
 }
+
+#[tokio::test]
+async fn a_file_cut_short_under_an_open_store_is_an_error_and_not_the_end_of_the_process() {
+    let world = World::new();
+    {
+        let store = world.store();
+        for n in 0..60 {
+            let id = format!("r{n}");
+            let value = format!("{n}.5");
+            let pulse = Pulse {
+                id: &id,
+                value: &value,
+                ..Pulse::default()
+            };
+            store.commit(pulse.create()).await.unwrap();
+        }
+    }
+    let store = world.store();
+    store.outbox_state("nobody").await.unwrap();
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(world.path().join("store.db"))
+        .unwrap()
+        .set_len(8192)
+        .unwrap();
+    // Other organisations' stores live in the same process: a bus error would end them all.
+    assert!(
+        store
+            .search(&own(GURI), &observations(&[]), None)
+            .await
+            .is_err()
+    );
+}

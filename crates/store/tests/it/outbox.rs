@@ -242,3 +242,61 @@ async fn a_change_that_fails_sends_nothing() {
     assert!(results[0].is_ok() && results[1].is_err());
     assert_eq!(due(&store, "epj", world.now()).await.len(), 1);
 }
+
+#[tokio::test]
+async fn what_is_due_is_given_in_parts_that_fit_one_bundle() {
+    let world = World::new();
+    let store = world.store();
+    let large: Vec<_> = (0..6)
+        .map(|n| OutboxEntry {
+            body: vec![b'x'; 2 << 20].into(),
+            ..entry(&format!("k{n}"), "a", &["epj"])
+        })
+        .collect();
+    post(&store, large).await;
+    let (mut seen, mut rounds) = (Vec::new(), 0);
+    loop {
+        let part = due(&store, "epj", world.now()).await;
+        if part.is_empty() {
+            break;
+        }
+        // A receiver takes 10 MiB; a batch that is larger would be refused whole, again and again.
+        assert!(part.iter().map(|one| one.body.len()).sum::<usize>() < 8 << 20);
+        seen.extend(part.iter().map(|one| one.key.clone()));
+        rounds += 1;
+        store
+            .outbox_done(part.iter().map(|one| one.id).collect())
+            .await
+            .unwrap();
+    }
+    assert_eq!(seen, ["k0", "k1", "k2", "k3", "k4", "k5"]);
+    assert!(rounds > 1);
+}
+
+#[tokio::test]
+async fn forgetting_keeps_up_with_what_is_delivered() {
+    let world = World::new();
+    let options = store::Options {
+        keep_delivered_seconds: 0,
+        ..store::Options::default()
+    };
+    let store = Store::open_with(world.path(), "310001007", world.surroundings(), options).unwrap();
+    let many: Vec<_> = (0..5_000)
+        .map(|n| entry(&format!("k{n}"), &format!("p{n}"), &["epj"]))
+        .collect();
+    post(&store, many).await;
+    let all = store.outbox_due("epj", world.now(), 10_000).await.unwrap();
+    assert_eq!(all.len(), 5_000);
+    store
+        .outbox_done(all.iter().map(|one| one.id).collect())
+        .await
+        .unwrap();
+    // Ten quiet seconds after the round is due: thousands a minute arrive, so thousands must go.
+    world.pass(61);
+    for n in 0..10 {
+        world.pass(1);
+        post(&store, vec![entry(&format!("later{n}"), "later", &["epj"])]).await;
+    }
+    assert!(store.outbox_by_key("k0").await.unwrap().is_empty());
+    assert!(store.outbox_by_key("k4999").await.unwrap().is_empty());
+}

@@ -260,3 +260,38 @@ async fn a_shared_register_shows_who_wrote() {
         .body;
     assert_eq!(std::str::from_utf8(&body).unwrap().matches(&tag).count(), 1);
 }
+
+#[tokio::test]
+async fn turns_of_presence_are_told_in_order_so_that_the_highest_leaves_no_gap() {
+    let world = World::new();
+    let store = world.announcing();
+    for of in [GURI, HENRIK] {
+        let pulse = Pulse {
+            of,
+            id: of,
+            ..Pulse::default()
+        };
+        store.commit(pulse.create()).await.unwrap();
+    }
+    let now = world.now();
+    let due = store.outbox_due("locator", now, 10).await.unwrap();
+    assert_eq!(due.len(), 2);
+    // The first waits for its next try. Told of the second alone, the locator would take 2 for all there is up to 2.
+    store
+        .outbox_retry(due[0].id, now.plus_seconds(30), "no answer")
+        .await
+        .unwrap();
+    assert!(
+        store
+            .outbox_due("locator", now.plus_seconds(29), 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let again = store
+        .outbox_due("locator", now.plus_seconds(30), 10)
+        .await
+        .unwrap();
+    let keys: Vec<_> = again.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!(keys, ["presence/1", "presence/2"]);
+}

@@ -26,6 +26,8 @@ use crate::{Clock, Ids, audit, ledger};
 const GROUP: usize = 512;
 /// Between two rounds of forgetting, in µs.
 const FORGET_EVERY: i64 = 60_000_000;
+/// The same while the last round did not come to the end.
+const FORGET_AGAIN: i64 = 1_000_000;
 /// Parcels looked at in one round.
 const FORGET: i64 = 2_000;
 /// Entries kept in each small cache.
@@ -88,7 +90,8 @@ pub(crate) struct Writer {
     dictionaries: HashMap<i64, Option<Dictionary>>,
     /// Bodies per kind packed without a dictionary since opening.
     untrained: HashMap<i64, usize>,
-    next_forget: i64,
+    /// When the last round of forgetting was.
+    forgot: i64,
     /// Where the next round of forgetting parcels begins.
     forget_from: i64,
     #[cfg(test)]
@@ -130,7 +133,7 @@ impl Writer {
             words: HashMap::new(),
             dictionaries: HashMap::new(),
             untrained: HashMap::new(),
-            next_forget: i64::MIN,
+            forgot: i64::MIN,
             forget_from: 0,
             #[cfg(test)]
             fail_commit: false,
@@ -244,7 +247,7 @@ impl Writer {
             return Err(error);
         }
         self.keep_trained(now)?;
-        self.forget(now)?;
+        self.forget()?;
         if self.counters != before {
             self.connection
                 .prepare_cached(
@@ -294,7 +297,13 @@ impl Writer {
         posted: &mut bool,
     ) -> Result<Committed, StoreError> {
         let Ready { puts, mut rest } = change;
+        // By the clock itself, as the guards read it: `now` may run ahead of a clock that was set back.
+        let clock = (self.set.clock)();
         for replay in &rest.replays {
+            // What may have been forgotten is not taken: a request can be admitted in time and commit much later.
+            if replay.expires < clock {
+                return Err(StoreError::Replayed);
+            }
             let new = self
                 .connection
                 .prepare_cached("INSERT OR IGNORE INTO replay(hash, expires) VALUES (?, ?)")?
@@ -383,8 +392,7 @@ impl Writer {
         }
         bounded(&mut self.untrained, CACHED);
         let count = self.untrained.entry(kind).or_default();
-        // Once after opening (bodies from earlier may suffice), then each time as many again have come.
-        if count.is_multiple_of(dictionary::ENOUGH + 50) && !self.set.trainer.consider(kind) {
+        if dictionary::worth_a_look(*count) && !self.set.trainer.consider(kind) {
             return self.packer.pack(plain, None);
         }
         *count += 1;
@@ -399,15 +407,24 @@ impl Writer {
         Ok(())
     }
 
-    fn forget(&mut self, now: i64) -> Result<(), StoreError> {
-        if now < self.next_forget {
+    /// Forgets used proofs and delivered parcels, once a minute by the clock itself; while there is more to look at than
+    /// one round does, once a second, so that forgetting keeps up with what arrives.
+    fn forget(&mut self) -> Result<(), StoreError> {
+        let clock = (self.set.clock)().0;
+        let since = clock.saturating_sub(self.forgot);
+        let wait = if self.forget_from == 0 {
+            FORGET_EVERY
+        } else {
+            FORGET_AGAIN
+        };
+        if (0..wait).contains(&since) {
             return Ok(());
         }
-        self.next_forget = now.saturating_add(FORGET_EVERY);
+        self.forgot = clock;
         self.connection
             .prepare_cached("DELETE FROM replay WHERE expires < ?")?
-            .execute([now])?;
-        let before = now.saturating_sub(self.set.keep_delivered);
+            .execute([clock])?;
+        let before = clock.saturating_sub(self.set.keep_delivered);
         self.forget_from = outbox::forget(&self.connection, before, self.forget_from, FORGET)?;
         Ok(())
     }
@@ -458,11 +475,8 @@ fn announcement(turn: &crate::commit::Presence, receiver: &str) -> OutboxEntry {
     OutboxEntry {
         topic: crate::ANNOUNCE,
         receivers: vec![receiver.to_owned()],
-        partition: format!(
-            "{}|{}",
-            turn.patient.system(),
-            turn.patient.value().expose()
-        ),
+        // One line for all: whoever has heard of a turn has heard of every turn before it.
+        partition: "presence".to_owned(),
         key: format!("presence/{}", turn.sequence),
         body: body.to_string().into_bytes().into(),
     }
