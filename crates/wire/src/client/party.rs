@@ -273,7 +273,8 @@ impl Party {
                 Some(Slot::Kept(token)) if token.good_until > (self.inner.clock)() => {
                     return Ok(token.clone());
                 }
-                Some(Slot::Coming(flight)) => flight.clone(),
+                // One that has ended without clearing its place ended in a panic; the next starts anew.
+                Some(Slot::Coming(flight)) if flight.peek().is_none() => flight.clone(),
                 _ => {
                     make_room(&mut tokens, (self.inner.clock)());
                     let flight = self.depart(purpose.clone(), subject.map(str::to_owned));

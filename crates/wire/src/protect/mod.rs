@@ -1,12 +1,12 @@
 //! The guard in front of every protected route (threats-and-faults.md section 3; RFC 9449 section 7; RFC 9068): one
 //! `Authorization: DPoP`, one proof, a token of the configured issuer for exactly this audience, a proof for exactly this
-//! request. A refusal of something that carried a token leaves an audit record; a request without credentials is only
-//! counted.
+//! request. A refusal of something that carried a token leaves an audit record, as long as strangers do not come in
+//! floods; a request without credentials is only counted.
 
 mod keyset;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::request::Parts;
 use http::{HeaderMap, header};
@@ -22,6 +22,11 @@ use keyset::HeldKeys;
 
 /// Longest token that is looked at, in bytes.
 const TOKEN_BYTES: usize = 16 * 1024;
+
+/// Refused strangers (no token that stands) on record in one minute; more are refused all the same and only counted, so
+/// that nobody without a token can fill the disk (threats-and-faults.md section 1, rule 4).
+const STRANGERS_A_MINUTE: u32 = 600;
+const MINUTE: i64 = 60_000_000;
 
 /// What a guard must know. All of it is configuration; nothing is taken from the request's `Host`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +54,8 @@ struct Inner {
     clock: store::Clock,
     keys: HeldKeys,
     without_credentials: AtomicU64,
+    /// When the minute began, and how many strangers were refused in it.
+    strangers: Mutex<(i64, u32)>,
 }
 
 /// A caller that proved who it is.
@@ -117,6 +124,7 @@ impl Guard {
             clock: house.clock.clone(),
             keys,
             without_credentials: AtomicU64::new(0),
+            strangers: Mutex::new((i64::MIN, 0)),
         };
         Self {
             inner: Arc::new(inner),
@@ -168,12 +176,34 @@ impl Guard {
                 Err(refused) => refused,
             },
         };
-        let mut record = self.record(ids, interaction, asked);
-        if let Some(caller) = &refused.caller {
-            record = record.by(caller);
+        let record = self.record(ids, interaction, asked);
+        let record = match &refused.caller {
+            Some(caller) => Some(record.by(caller)),
+            None => self.room_for_a_stranger().then_some(record),
+        };
+        if let Some(record) = record {
+            self.audited(record.unauthenticated(refused.code)).await?;
         }
-        self.audited(record.unauthenticated(refused.code)).await?;
         Err(Problem::unauthenticated(refused.challenge, refused.words))
+    }
+
+    /// Whether one more refused stranger goes on record in this minute.
+    fn room_for_a_stranger(&self) -> bool {
+        let now = (self.inner.clock)().0;
+        let mut minute = self
+            .inner
+            .strangers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !(0..MINUTE).contains(&now.saturating_sub(minute.0)) {
+            if minute.1 > STRANGERS_A_MINUTE {
+                let left_out = minute.1 - STRANGERS_A_MINUTE;
+                tracing::warn!(left_out, "refusals of strangers were counted, not recorded");
+            }
+            *minute = (now, 0);
+        }
+        minute.1 = minute.1.saturating_add(1);
+        minute.1 <= STRANGERS_A_MINUTE
     }
 
     /// What to answer when the commit of an admitted interaction failed. A replayed proof, which undid the whole commit,

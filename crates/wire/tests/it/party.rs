@@ -145,3 +145,26 @@ async fn post(party: &Party, region: &Region) -> wire::client::Answer {
         .await
         .unwrap()
 }
+
+#[tokio::test]
+async fn a_bug_in_one_token_request_does_not_stand_in_the_way_of_the_next() {
+    let region = Region::new().await;
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let ids: store::Ids = std::sync::Arc::new(move || {
+        if first.swap(false, Ordering::SeqCst) {
+            panic!("a bug, once");
+        }
+        uuid::Uuid::new_v4()
+    });
+    let house = &region.house;
+    let party = Party::from_file(
+        &region.client_file("home"),
+        house.http.clone(),
+        house.clock.clone(),
+        ids,
+    )
+    .unwrap();
+    let scope = "system/Observation.c";
+    assert!(party.token(&region.audience(), scope).await.is_err());
+    assert!(party.token(&region.audience(), scope).await.is_ok());
+}

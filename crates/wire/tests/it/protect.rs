@@ -350,3 +350,38 @@ async fn a_key_that_the_anchor_removed_stops_working_within_a_minute() {
         StatusCode::UNAUTHORIZED
     );
 }
+
+#[tokio::test]
+async fn a_flood_of_strangers_is_answered_but_does_not_fill_the_trail() {
+    let region = Region::new().await;
+    let stranger = Stranger::new(&region);
+    let garbage = stranger.request("garbage");
+    for _ in 0..700 {
+        assert_eq!(
+            stranger.send(&garbage).await.status,
+            StatusCode::UNAUTHORIZED
+        );
+    }
+    let before = region.store.audit_head().await.unwrap().sequence;
+    assert!((500..=600).contains(&before), "{before}");
+    // Who proves a token is on record all the same, and the next minute begins anew.
+    let token = stranger.token();
+    let mut no_proof = stranger.request(&token);
+    no_proof
+        .headers
+        .insert(DPOP, stranger.proof("GET", &region.url(), &token));
+    assert_eq!(
+        stranger.send(&no_proof).await.status,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        region.store.audit_head().await.unwrap().sequence,
+        before + 1
+    );
+    region.pass(60);
+    stranger.send(&garbage).await;
+    assert_eq!(
+        region.store.audit_head().await.unwrap().sequence,
+        before + 2
+    );
+}
