@@ -43,3 +43,22 @@ pub async fn catalogue(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     Ok(vec![Mounted { path: path_of(&part.base), store: Some(state.store().clone()), workers: ::catalogue::workers(state.clone()), router: ::catalogue::routes(state) }])
 }
 
+/// Opens the patient information locator.
+pub async fn locator(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
+    let part = needed(&setting.config.locator, "locator")?;
+    let collaboration = needed(&part.collaboration, "locator.collaboration")?;
+    let holders = setting.config.service.iter().filter(|s| collaboration.members.contains(&s.orgnr));
+    let holders = holders.map(|s| Ok(::locator::Holder { service: s.id.clone(), orgnr: organisation(&s.orgnr)? }));
+    let settings = ::locator::Config {
+        base: part.base.clone(),
+        issuer: setting.issuer(),
+        agreement: (collaboration.id.clone(), 1),
+        members: organisations(&collaboration.members)?,
+        holders: holders.collect::<anyhow::Result<_>>()?,
+        register: setting.register.clone(),
+        budget: ::locator::Budget::default(),
+    };
+    let state = ::locator::open(settings, setting.house("locator", surroundings::clock())?).await?;
+    Ok(vec![Mounted { path: path_of(&part.base), store: Some(state.store().clone()), workers: ::locator::workers(state.clone()), router: ::locator::routes(state) }])
+}
+

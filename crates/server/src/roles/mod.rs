@@ -29,6 +29,7 @@ type Open = for<'a> fn(&'a Setting<'a>) -> BoxFuture<'a, anyhow::Result<Vec<Moun
 const ROLES: &[(&str, Open)] = &[
     ("anchor", |s| Box::pin(anchor::open(s))),
     ("catalogue", |s| Box::pin(common::catalogue(s))),
+    ("locator", |s| Box::pin(common::locator(s))),
     ("sharing", |s| Box::pin(providers::sharing(s))),
     ("hub", |s| Box::pin(providers::hub(s))),
     ("gateway", |s| Box::pin(consumers::gateway(s))),
