@@ -1,0 +1,78 @@
+//! A holder announces (CONTRACT section 8): its own pointers only, and nobody else's. Without entries it is a heartbeat.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{self, Request};
+use axum::response::Response;
+use fhir::outcome::IssueCode;
+use fhir::resource::ResourceType;
+use http::StatusCode;
+use http::request::Parts;
+use trust::{Ask, Interaction};
+use wire::contract::locator::{Accepted, MAX_ENTRIES, Registration};
+use wire::outcome::{Problem, json_response};
+use wire::request_id::RequestIds;
+use wire::visit::End;
+
+use super::{NOT_A_MEMBER, NOT_OWN};
+use crate::State;
+use crate::reception::Guest;
+use crate::register;
+
+/// Largest body, in bytes: [`MAX_ENTRIES`] entries are about 80 kB.
+const BODY: usize = 256 * 1024;
+
+/// `POST {locator}/register`: 200 and how many entries were taken in.
+pub async fn register(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let mut guest = state
+        .reception
+        .receive(&parts, ids, Interaction::Register)
+        .await?;
+    let answered = take(&state, &mut guest, &parts, body).await;
+    guest.finish(answered).await
+}
+
+async fn take(
+    state: &State,
+    guest: &mut Guest<'_>,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, End> {
+    let permit = guest.permit(&Ask::of(Interaction::Register, ResourceType::BUNDLE))?;
+    let registration: Registration = wire::body::json(&parts.headers, body, BODY).await?;
+    let own = guest.caller().organisation.map(|one| state.controller(one));
+    let seat = state
+        .roll
+        .seat(&registration.holder)
+        .filter(|seat| Some(state.controller(seat.orgnr)) == own)
+        .ok_or(End::Refused(NOT_OWN))?;
+    let count = registration.entries.len();
+    let told = format!(
+        "holder={} entries={count} high_water={}",
+        seat.service, registration.high_water
+    );
+    guest.asked(&told);
+    if !state.is_member(seat.orgnr) {
+        return Err(End::Refused(NOT_A_MEMBER));
+    }
+    if count > MAX_ENTRIES {
+        let words = format!("more than {MAX_ENTRIES} entries");
+        return Err(Problem::invalid(IssueCode::TooLong, "entries", words).into());
+    }
+
+    let _turn = seat.turn.lock().await;
+    let (ledger, heard) = register::changes(state, seat, &registration, guest.now()).await?;
+    let record = guest.record().permitted(&permit);
+    guest.commit(record, ledger).await?;
+    seat.note(heard);
+    let accepted = Accepted {
+        accepted: count as u64,
+    };
+    Ok(json_response(StatusCode::OK, &accepted))
+}

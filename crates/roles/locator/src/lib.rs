@@ -1,0 +1,187 @@
+//! The patient information locator (pasientinformasjonslokalisator, PIL): which services hold which kind of data about a
+//! patient, within one agreement under pasientjournalloven § 9 with named members. No look-up requires it.
+//!
+//! It must never hold a clinical value, a name or a readable national identity number. A person's number, from a token or
+//! a registration, is used in memory: pointers stand under a keyed pseudonym ([`key`]), and so does everybody in the
+//! locator's own audit trail ([`reception`]).
+//!
+//! A question's way: `api/locate.rs` → [`reception`] (verified caller) → `trust::decide` → [`locate`] → audit → answer.
+//! An announcement's: `api/register.rs` → [`reception`] → `trust::decide` → [`register`].
+
+mod api;
+mod budget;
+mod key;
+mod locate;
+mod pointer;
+mod reception;
+mod register;
+
+use std::sync::Arc;
+
+use axum::Router;
+use fhir::ids::OrganisationNumber;
+use store::Store;
+use trust::organisation::Register;
+use trust::{Facts, Party};
+use url::Url;
+use wire::protect::GuardConfig;
+use wire::route::{Access, RouteRow, Routes};
+use wire::{House, Worker};
+
+pub use budget::Budget;
+pub use key::KeyError;
+use pointer::Roll;
+use reception::Reception;
+
+/// What the locator needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Base URL, also the audience of its tokens.
+    pub base: Url,
+    /// Issuer of tokens.
+    pub issuer: String,
+    /// The § 9 agreement that it works under: the reference and version that audit records name.
+    pub agreement: (String, u32),
+    /// The organisations bound by that agreement, two at least.
+    pub members: Vec<OrganisationNumber>,
+    /// Sharing services that may announce. One whose organisation is no member is refused when it does.
+    pub holders: Vec<Holder>,
+    /// Organisations and their sub-units.
+    pub register: Register,
+    /// How many patients one client and one person may ask about.
+    pub budget: Budget,
+}
+
+/// A sharing service that may announce.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// Service id, for example `fjellvik`.
+    pub service: String,
+    /// The responsible organisation.
+    pub orgnr: OrganisationNumber,
+}
+
+/// Why the locator cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its store.
+    #[error("the store: {0}")]
+    Store(#[from] store::StoreError),
+    /// Its key file.
+    #[error("the key file: {0}")]
+    Key(#[from] KeyError),
+    /// A locator outside an agreement of named members has no legal basis (pasientjournalloven § 9).
+    #[error("the agreement names fewer than two members")]
+    Members,
+    /// Two holders with one service id.
+    #[error("holder {0} is there twice")]
+    Twice(String),
+}
+
+/// The opened locator.
+pub struct State {
+    base: String,
+    house: House,
+    reception: Reception,
+    members: Vec<OrganisationNumber>,
+    roll: Roll,
+    spent: budget::Spent,
+}
+
+impl State {
+    /// Its store: pointers under pseudonyms, and the audit trail.
+    pub fn store(&self) -> &Store {
+        self.reception.store()
+    }
+
+    /// The controller of an organisation or sub-unit.
+    fn controller(&self, organisation: OrganisationNumber) -> OrganisationNumber {
+        let register = &self.reception.facts().register;
+        register.controller(&organisation).unwrap_or(organisation)
+    }
+
+    /// Is it bound by the agreement, itself or by its controller?
+    fn is_member(&self, organisation: OrganisationNumber) -> bool {
+        self.members.contains(&self.controller(organisation))
+    }
+}
+
+/// The locator's routes, relative to its base.
+pub const ROUTES: &[RouteRow] = &[
+    RouteRow {
+        method: "POST",
+        path: wire::contract::locator::REGISTER,
+        access: Access::Token {
+            scope: wire::contract::locator::REGISTER_SCOPE,
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: wire::contract::locator::LOCATE,
+        access: Access::Token {
+            scope: "user/Pointer.r or patient/Pointer.r",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: wire::contract::OPENAPI,
+        access: Access::Public,
+    },
+];
+
+/// Opens key and store, and reads when each holder was last heard.
+///
+/// # Errors
+/// [`OpenError`]. A key file that is gone while pointers are there is never replaced: nobody could be found again.
+pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError> {
+    if config.members.len() < 2 {
+        return Err(OpenError::Members);
+    }
+    let key = key::Key::open(&house.data)?;
+    let store = Store::open(&house.data, "locator", house.surroundings())?;
+    let roll = Roll::open(&config.holders, &store).await?;
+    let base = config.base.as_str().trim_end_matches('/').to_owned();
+    let guard = GuardConfig {
+        issuer: config.issuer.clone(),
+        jwks_url: format!("{}{}", config.issuer, wire::contract::anchor::JWKS),
+        audience: base.clone(),
+        base: base.clone(),
+    };
+    let facts = Facts {
+        party: Party::Locator,
+        // The members run it together; no rule at the locator asks whose it is.
+        owner: config.members[0],
+        members: [].into(),
+        audience: base.as_str().into(),
+        register: Arc::new(config.register),
+        now: (house.clock)(),
+    };
+    let reception = Reception::new(guard, facts, store, &house, key, config.agreement);
+    Ok(Arc::new(State {
+        base,
+        house,
+        reception,
+        members: config.members,
+        roll,
+        spent: budget::Spent::new(config.budget),
+    }))
+}
+
+/// Every route of the table with its handler.
+pub fn routes(state: Arc<State>) -> Router {
+    let ids = state.house.ids.clone();
+    Routes::of(ROUTES)
+        .on(
+            "POST",
+            wire::contract::locator::REGISTER,
+            api::register::register,
+        )
+        .on("POST", wire::contract::locator::LOCATE, api::locate::locate)
+        .on("GET", wire::contract::OPENAPI, api::openapi::openapi)
+        .build(state, wire::request_id::Join::Behind, ids)
+}
+
+/// No background work: holders announce, the locator only listens.
+pub fn workers(_: Arc<State>) -> Vec<Worker> {
+    Vec::new()
+}

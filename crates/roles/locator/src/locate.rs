@@ -1,0 +1,74 @@
+//! Who holds what about one person: one range of the ledger, whoever it is. A person that nobody announced, one whose
+//! pointers are all absent, and one whose kinds the caller may not see give the same answer by the same steps.
+
+use fhir::ids::PersonIdentifier;
+use fhir::resource::InformationService;
+use store::StoreError;
+use wire::contract::locator::{Holder, LocateAnswer, Presence};
+
+use crate::State;
+use crate::pointer::{POINTERS, Pointer, parts};
+
+/// Most pointers looked at for one person; every service of a region with all kinds is far below.
+const MOST: usize = 10_000;
+
+/// What was found.
+pub struct Found {
+    /// The answer.
+    pub answer: LocateAnswer,
+    /// The newest turn of each holder that is told, in the answer's order.
+    pub sequences: Vec<u64>,
+}
+
+/// The members' services that hold any of `kinds`, in the agreement's order.
+///
+/// # Errors
+/// What the store said.
+pub async fn holders(
+    state: &State,
+    patient: &PersonIdentifier,
+    kinds: &[InformationService],
+) -> Result<Found, StoreError> {
+    let person = state.reception.key().pointer(patient);
+    let entries = state
+        .store()
+        .ledger_scan(POINTERS, &person, None, MOST)
+        .await?;
+    let mut present: Vec<(&str, InformationService, u64)> = Vec::new();
+    for entry in &entries {
+        let (service, kind) = parts(&entry.key)?;
+        let pointer = Pointer::from_bytes(&entry.value)?;
+        if pointer.state == Presence::Present && kinds.contains(&kind) {
+            present.push((service, kind, pointer.sequence));
+        }
+    }
+    let mut found = Found {
+        answer: LocateAnswer {
+            holders: Vec::new(),
+            members: state.members.clone(),
+        },
+        sequences: Vec::new(),
+    };
+    for seat in state.roll.seats() {
+        let own = || {
+            present
+                .iter()
+                .filter(|(service, ..)| *service == seat.service)
+        };
+        let (Some(heard), Some(newest)) = (seat.heard(), own().map(|(.., n)| *n).max()) else {
+            continue;
+        };
+        // An organisation that left the agreement is no longer told of.
+        if !state.is_member(seat.orgnr) {
+            continue;
+        }
+        found.answer.holders.push(Holder {
+            service: seat.service.clone(),
+            orgnr: seat.orgnr,
+            kinds: own().map(|(_, kind, _)| *kind).collect(),
+            as_of: heard.as_of,
+        });
+        found.sequences.push(newest);
+    }
+    Ok(found)
+}

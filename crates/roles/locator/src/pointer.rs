@@ -1,0 +1,239 @@
+//! What rests in the locator's ledgers: pointers, and when each holder was last heard.
+//!
+//! Pointer: key = pseudonym (32 bytes) | service id | number of the information service (1 byte); value = format (1) |
+//! present (1) | sequence (8) | when (8). An absent pointer stays, so that an older "present" that comes late is known as
+//! older.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use fhir::ids::OrganisationNumber;
+use fhir::resource::InformationService;
+use fhir::time::Instant;
+use serde::{Deserialize, Serialize};
+use store::{Store, StoreError};
+use wire::contract::locator::Presence;
+
+use crate::Holder;
+use crate::key::Pseudonym;
+
+/// Ledger of pointers.
+pub const POINTERS: &str = "pointer";
+/// Ledger of holders.
+pub const HOLDERS: &str = "holder";
+const FORMAT: u8 = 1;
+
+/// State of one kind of data about one person at one holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pointer {
+    /// Whether there is data.
+    pub state: Presence,
+    /// The holder's number of this turn.
+    pub sequence: u64,
+    /// When the locator took it in.
+    pub when: Instant,
+}
+
+impl Pointer {
+    /// As it rests.
+    pub fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = vec![FORMAT, u8::from(self.state == Presence::Present)];
+        bytes.extend(self.sequence.to_be_bytes());
+        bytes.extend(self.when.0.to_be_bytes());
+        bytes
+    }
+
+    /// Reads it back.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] for anything else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StoreError> {
+        let damaged = StoreError::Damaged("a pointer has an unexpected form");
+        let [FORMAT, present @ (0 | 1), rest @ ..] = bytes else {
+            return Err(damaged);
+        };
+        let (Some((sequence, rest)), present) = (rest.split_first_chunk(), *present == 1) else {
+            return Err(damaged);
+        };
+        let when: [u8; 8] = rest.try_into().map_err(|_| damaged)?;
+        Ok(Self {
+            state: if present {
+                Presence::Present
+            } else {
+                Presence::Absent
+            },
+            sequence: u64::from_be_bytes(*sequence),
+            when: Instant(i64::from_be_bytes(when)),
+        })
+    }
+}
+
+/// Key of a pointer; the pseudonym alone is the prefix of all of a person's.
+pub fn key(person: &Pseudonym, service: &str, kind: InformationService) -> Vec<u8> {
+    let mut key = person.to_vec();
+    key.extend_from_slice(service.as_bytes());
+    key.push(kind.number());
+    key
+}
+
+/// Service id and kind of a pointer's key.
+///
+/// # Errors
+/// [`StoreError::Damaged`] for a key that this file did not make.
+pub fn parts(key: &[u8]) -> Result<(&str, InformationService), StoreError> {
+    let read = || {
+        let (kind, rest) = key.get(size_of::<Pseudonym>()..)?.split_last()?;
+        let kind = InformationService::ALL
+            .into_iter()
+            .find(|one| one.number() == *kind)?;
+        Some((std::str::from_utf8(rest).ok()?, kind))
+    };
+    read().ok_or(StoreError::Damaged(
+        "a pointer's key has an unexpected form",
+    ))
+}
+
+/// How far the locator has heard a holder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// Last registration or heartbeat.
+    pub last: Instant,
+    /// The highest number that the holder has given out.
+    pub high_water: u64,
+    /// The highest number that arrived.
+    pub seen: u64,
+    /// Up to when the pointers are known to be what the holder announced.
+    pub as_of: Instant,
+}
+
+impl Heard {
+    /// After a registration at `now` whose highest entry is `seen`. While something the holder announced has not arrived,
+    /// `as_of` stands where it was; time never runs back.
+    pub fn after(held: Option<Self>, now: Instant, high_water: u64, seen: u64) -> Self {
+        let old = held.unwrap_or_default();
+        let last = now.max(old.last);
+        let seen = seen.max(old.seen);
+        let high_water = high_water.max(old.high_water).max(seen);
+        let as_of = match held {
+            Some(old) if seen < high_water => old.as_of,
+            _ => last,
+        };
+        Self {
+            last,
+            high_water,
+            seen,
+            as_of,
+        }
+    }
+}
+
+/// The holders of the agreement, in the configuration's order, with what was last heard of each.
+pub struct Roll {
+    seats: Vec<Seat>,
+    by_service: HashMap<String, usize>,
+}
+
+/// One holder.
+pub struct Seat {
+    /// Service id.
+    pub service: String,
+    /// The responsible organisation.
+    pub orgnr: OrganisationNumber,
+    /// Held while a registration of this holder is taken in: its registrations come one after the other.
+    pub turn: tokio::sync::Mutex<()>,
+    heard: Mutex<Option<Heard>>,
+}
+
+impl Seat {
+    /// How far it has been heard.
+    pub fn heard(&self) -> Option<Heard> {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what was just made durable.
+    pub fn note(&self, heard: Heard) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard);
+    }
+}
+
+impl Roll {
+    /// The holders with what the store remembers of them.
+    pub async fn open(holders: &[Holder], store: &Store) -> Result<Self, crate::OpenError> {
+        let mut seats = Vec::with_capacity(holders.len());
+        let mut by_service = HashMap::new();
+        for holder in holders {
+            let twice = by_service.insert(holder.service.clone(), seats.len());
+            if twice.is_some() {
+                return Err(crate::OpenError::Twice(holder.service.clone()));
+            }
+            let entry = store.ledger_get(HOLDERS, holder.service.as_bytes()).await?;
+            let heard = entry
+                .map(|entry| serde_json::from_slice(&entry.value))
+                .transpose()
+                .map_err(|_| StoreError::Damaged("a holder's entry has an unexpected form"))?;
+            seats.push(Seat {
+                service: holder.service.clone(),
+                orgnr: holder.orgnr,
+                turn: tokio::sync::Mutex::default(),
+                heard: Mutex::new(heard),
+            });
+        }
+        Ok(Self { seats, by_service })
+    }
+
+    /// The holder with this service id.
+    pub fn seat(&self, service: &str) -> Option<&Seat> {
+        self.seats.get(*self.by_service.get(service)?)
+    }
+
+    /// All of them.
+    pub fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back_and_nothing_else_does() {
+        for (state, sequence) in [(Presence::Present, 0), (Presence::Absent, u64::MAX)] {
+            let pointer = Pointer {
+                state,
+                sequence,
+                when: Instant(-5),
+            };
+            let bytes = pointer.to_bytes();
+            assert_eq!(Pointer::from_bytes(&bytes).unwrap(), pointer);
+            assert!(Pointer::from_bytes(&bytes[1..]).is_err());
+            assert!(Pointer::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
+        }
+        let kind = InformationService::MEASUREMENTS;
+        let key = key(&[7; 32], "fjellvik", kind);
+        assert_eq!(parts(&key).unwrap(), ("fjellvik", kind));
+        assert!(parts(&[7; 32]).is_err());
+        assert!(parts(&[&[7; 32][..], b"fjellvik", &[99]].concat()).is_err());
+    }
+
+    #[test]
+    fn as_of_stands_still_while_something_is_missing() {
+        let at = Instant;
+        let first = Heard::after(None, at(10), 5, 5);
+        assert_eq!((first.as_of, first.high_water), (at(10), 5));
+        // The holder has given out 7; only 6 has arrived.
+        let missing = Heard::after(Some(first), at(20), 7, 6);
+        assert_eq!((missing.as_of, missing.last), (at(10), at(20)));
+        assert_eq!(Heard::after(Some(missing), at(30), 7, 0).as_of, at(10));
+        assert_eq!(Heard::after(Some(missing), at(30), 7, 7).as_of, at(30));
+        // A restored, older holder does not make the locator forget; nor does a clock that jumps back.
+        let older = Heard::after(Some(first), at(5), 2, 2);
+        assert_eq!((older.high_water, older.seen, older.as_of), (5, 5, at(10)));
+        assert_eq!(
+            Heard::after(None, at(10), 9, 3).as_of,
+            at(10),
+            "nothing earlier is known"
+        );
+    }
+}

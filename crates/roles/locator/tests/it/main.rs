@@ -1,0 +1,8 @@
+//! The locator in process, with a real store and real tokens: what it learns, whom it tells, what never rests in it.
+#![allow(clippy::unwrap_used, reason = "a failing test may panic")]
+
+mod locate;
+mod opening;
+mod register;
+mod rest;
+mod world;
