@@ -8,6 +8,8 @@ use bytes::Bytes;
 use fhir::bundle::entries;
 use fhir::json::{Json, Limits, quote};
 use fhir::systems;
+use http::StatusCode;
+use std::collections::HashSet;
 use std::sync::Arc;
 use store::Due;
 use wire::Worker;
@@ -29,27 +31,71 @@ pub fn workers(state: &Arc<State>) -> Vec<Worker> {
         .collect()
 }
 
-struct Delivering {
-    state: Arc<State>,
-    at: usize,
+pub(crate) struct Delivering {
+    pub(crate) state: Arc<State>,
+    pub(crate) at: usize,
 }
 
 impl Deliver for Delivering {
     async fn deliver(&self, batch: &[Due]) -> Vec<Fate> {
         let Some(destination) = self.state.destinations.get(self.at) else { return Vec::new() };
+        match self.send(destination, batch).await {
+            Sent::Told(fates) => fates,
+            Sent::Unreadable(status) if batch.len() == 1 => vec![Fate::of_status(status.as_u16(), answered(status))],
+            Sent::Unreadable(_) => self.one_by_one(destination, batch).await,
+        }
+    }
+}
+
+/// What came of one bundle.
+enum Sent {
+    /// A fate for each entry.
+    Told(Vec<Fate>),
+    /// The receiver cannot take the bundle as it is: something in it is too long, too deep or not for it.
+    Unreadable(StatusCode),
+}
+
+fn answered(status: StatusCode) -> String {
+    format!("the receiver answered {status}")
+}
+
+impl Delivering {
+    async fn send(&self, destination: &Destination, batch: &[Due]) -> Sent {
         let request = Request::post_fhir(destination.fhir.clone(), bundle(destination, batch)).request_id((self.state.house.ids)());
         match self.state.party.send(&destination.fhir, DELIVER_SCOPE, request).await {
-            Ok(answer) if answer.status.is_success() => fates(answer.body, batch.len()),
+            Ok(answer) if answer.status.is_success() => Sent::Told(fates(answer.body, batch.len())),
+            Ok(answer) if matches!(answer.status.as_u16(), 400 | 413 | 422) => Sent::Unreadable(answer.status),
             Ok(answer) => {
-                let reason = format!("the receiver answered {}", answer.status);
+                let reason = answered(answer.status);
                 let fate = match answer.retry_after() {
                     Some(pause) => Fate::RetryAfter(pause, reason),
                     None => Fate::Retry(reason),
                 };
-                vec![fate; batch.len()]
+                Sent::Told(vec![fate; batch.len()])
             }
-            Err(error) => vec![Fate::of_peer_error(&error); batch.len()],
+            Err(error) => Sent::Told(vec![Fate::of_peer_error(&error); batch.len()]),
         }
+    }
+
+    /// Each entry in a bundle of its own, so that the one that cannot be taken holds up no other patient's.
+    async fn one_by_one(&self, destination: &Destination, batch: &[Due]) -> Vec<Fate> {
+        let mut fates = Vec::with_capacity(batch.len());
+        let mut held = HashSet::new();
+        for due in batch {
+            if held.contains(&due.partition) {
+                fates.push(Fate::Retry("an earlier entry of the same patient waits".into()));
+                continue;
+            }
+            let fate = match self.send(destination, std::slice::from_ref(due)).await {
+                Sent::Told(told) => told.into_iter().next().unwrap_or_else(|| Fate::Retry("the delivery told nothing about it".into())),
+                Sent::Unreadable(status) => Fate::of_status(status.as_u16(), answered(status)),
+            };
+            if matches!(fate, Fate::Retry(_) | Fate::RetryAfter(..)) {
+                held.insert(due.partition);
+            }
+            fates.push(fate);
+        }
+        fates
     }
 }
 

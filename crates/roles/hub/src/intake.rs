@@ -1,6 +1,6 @@
 //! One entry's way in: checked, addressed, known or new. Nothing here waits on the network.
 //!
-//! What makes a resend harmless is the ledger `reading`: under a keyed hash of the reading's identity it keeps the content's
+//! What makes a resend harmless is the ledger `reading`: under a keyed hash of owner and identity it keeps the content's
 //! digest and the first answer, also after the clinical body is delivered and gone.
 
 use crate::State;
@@ -117,7 +117,7 @@ fn checked(state: &State, json: &Json, node: Node<'_>) -> Result<Checked, Refuse
 /// Looks the reading up by its identity and prepares the ledger and outbox writes of a new one.
 async fn remember(state: &State, checked: &Checked, patient: PersonIdentifier, owner: OrganisationNumber) -> Result<Accepted, Refused> {
     let identity = checked.identity();
-    let ledger_key = ledger_key(state, &identity.key);
+    let ledger_key = ledger_key(state, owner, &identity.key);
     let unavailable = |error: store::StoreError| Refused { problem: error.into(), quarantine: None };
     let entry = state.desk.store.ledger_get(READINGS, &ledger_key).await.map_err(unavailable)?;
     let known: Option<(Known, u64)> = entry.and_then(|e| Some((serde_json::from_slice(&e.value).ok()?, e.version)));
@@ -148,9 +148,11 @@ async fn remember(state: &State, checked: &Checked, patient: PersonIdentifier, o
     Ok(Accepted { key, fate: Taken::New, patient, change })
 }
 
-/// The ledger's key of a reading: a keyed hash, since an identity holds the person's number.
-pub fn ledger_key(state: &State, identity: &[u8]) -> Vec<u8> {
-    state.desk.store.keyed("reading", identity).to_vec()
+/// The ledger's key of a reading: a keyed hash, since an identity holds the person's number. Each organisation's readings
+/// are known for themselves: what was sent for one is neither a resend nor a conflict of what is sent for another.
+pub fn ledger_key(state: &State, owner: OrganisationNumber, identity: &[u8]) -> Vec<u8> {
+    let text = [owner.as_str().as_bytes(), b"\0", identity].concat();
+    state.desk.store.keyed("reading", &text).to_vec()
 }
 
 /// Entries of one patient are delivered in order; the store keeps a keyed hash of this only.

@@ -10,6 +10,8 @@ mod api;
 mod deliver;
 mod intake;
 mod quarantine;
+#[cfg(test)]
+mod tests;
 
 use axum::Router;
 use fhir::ids::{OrganisationNumber, PersonNumbers};

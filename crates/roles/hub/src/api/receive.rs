@@ -218,7 +218,7 @@ async fn alone(state: &State, visit: &Visit<'_>, permit: &Permit, json: &Json, o
         let accepted = match intake::take(state, visit.caller().organisation, json, one.node, one.bundle).await {
             Ok(accepted) => accepted,
             Err(refused) => {
-                let ledger: Vec<LedgerWrite> = quarantine::keep(state, visit, &refused, one.node).into_iter().collect();
+                let ledger: Vec<LedgerWrite> = quarantine::keep(state, visit, &refused, one.node);
                 let audit = Some(visit.record().failed(Category::Conflict));
                 state.desk.store.commit(Change { ledger, audit, ..Change::default() }).await?;
                 return Ok(Err(refused.problem));

@@ -1,0 +1,167 @@
+//! What one sender or one reading must not do to others: keep another organisation's readings out, or hold up a receiver.
+#![allow(clippy::unwrap_used, reason = "a failing test may panic")]
+
+use crate::deliver::Delivering;
+use crate::{Config, Receiver, State};
+use axum::Router;
+use axum::extract::Request;
+use axum::response::IntoResponse;
+use fhir::ids::{OrganisationNumber, PersonNumbers};
+use fhir::time::Instant;
+use http::StatusCode;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use testkit::door::{Door, Held};
+use testkit::issuer::{Issuer, ProofKey, SystemClient};
+use testkit::people::Directory;
+use testkit::surroundings::{FixedClock, ids};
+use trust::ClientUse;
+use trust::organisation::Register;
+use wire::client::{Http, Policy};
+use wire::courier::{Deliver, Fate};
+use wire::{House, Stop};
+
+const NOW: Instant = Instant(1_795_251_600_000_000);
+const FJELLVIK: &str = "310001007";
+const PROVEBAKKEN: &str = "310001147";
+const NORDDRIFT: &str = "310001287";
+const BASE: &str = "http://hub.test/hub";
+
+fn org(number: &str) -> OrganisationNumber {
+    OrganisationNumber::parse(number).unwrap()
+}
+
+struct Hub {
+    _folder: tempfile::TempDir,
+    issuer: Issuer,
+    state: Arc<State>,
+    door: Door,
+}
+
+impl Hub {
+    async fn new() -> Hub {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = FixedClock::at(NOW);
+        let issuer = Issuer::start_at(clock.clock()).await.unwrap();
+        let client = SystemClient { client_id: "hub", use_: ClientUse::Hub, orgnr: NORDDRIFT };
+        let receiver = listen().await;
+        let file = issuer.client_file(client, &receiver).unwrap();
+        let client_file = folder.path().join("hub.json");
+        std::fs::write(&client_file, serde_json::to_vec(&file).unwrap()).unwrap();
+        std::fs::set_permissions(&client_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let mut register = Register::default();
+        for orgnr in [FJELLVIK, PROVEBAKKEN, NORDDRIFT] {
+            register.add(org(orgnr), orgnr);
+        }
+        let receivers = [FJELLVIK, PROVEBAKKEN].map(|orgnr| Receiver {
+            orgnr: org(orgnr),
+            record_system: None,
+            record_system_kinds: Vec::new(),
+            sharing: Some(receiver.parse().unwrap()),
+        });
+        let config = Config {
+            base: BASE.parse().unwrap(),
+            operator: org(NORDDRIFT),
+            issuer: issuer.url().to_owned(),
+            client_file,
+            register,
+            zone: fhir::time::Zone::default(),
+            person_numbers: PersonNumbers::Strict,
+            synthetic_only: true,
+            replay_days: 30,
+            receivers: receivers.to_vec(),
+        };
+        let house = House {
+            clock: clock.clock(),
+            ids: ids(7),
+            http: Http::new(Policy::loopback()).unwrap(),
+            data: folder.path().to_owned(),
+            stop: Stop::new(),
+        };
+        let state = crate::open(config, house).await.unwrap();
+        let door = Door::new(crate::routes(state.clone()), BASE);
+        Hub { _folder: folder, issuer, state, door }
+    }
+
+    async fn send(&self, orgnr: &str, key: &str) -> StatusCode {
+        self.send_body(orgnr, reading(key)).await
+    }
+
+    async fn send_body(&self, orgnr: &str, body: String) -> StatusCode {
+        let proof = ProofKey::generate().unwrap();
+        let client = SystemClient { client_id: orgnr, use_: ClientUse::HomeSystem, orgnr };
+        let audience = format!("{BASE}/fhir");
+        let claims = self.issuer.system_claims(client, &audience, "system/Observation.c", proof.jkt(), NOW).unwrap();
+        let held = Held::of(&self.issuer, &proof, &claims).unwrap();
+        self.door.post("/fhir/Observation", body).by(&held, NOW).send().await.status
+    }
+}
+
+fn reading(key: &str) -> String {
+    let number = &Directory::demo().patient("ragnhild").unwrap().number;
+    format!(
+        r#"{{"resourceType":"Observation","identifier":[{{"system":"urn:example:readings","value":"{key}"}}],"status":"final","code":{{"coding":[{{"system":"http://loinc.org","code":"8867-4"}}]}},"subject":{{"identifier":{{"system":"{}","value":"{number}"}}}},"effectiveDateTime":"2026-11-20T08:00:00+01:00","valueQuantity":{{"value":72,"unit":"/min","system":"http://unitsofmeasure.org","code":"/min"}}}}"#,
+        fhir::systems::FNR
+    )
+}
+
+/// A receiver that takes each entry, but no bundle in which the word "poison" stands.
+async fn listen() -> String {
+    let take = |request: Request| async move {
+        let body = axum::body::to_bytes(request.into_body(), 16 << 20).await.unwrap();
+        let text = String::from_utf8_lossy(&body).into_owned();
+        if text.contains("poison") {
+            return StatusCode::BAD_REQUEST.into_response();
+        }
+        let one = r#"{"response":{"status":"201 Created"}}"#;
+        let entries = vec![one; text.matches("fullUrl").count()].join(",");
+        format!(r#"{{"resourceType":"Bundle","type":"batch-response","entry":[{entries}]}}"#).into_response()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(take);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("{address}/fhir")
+}
+
+#[tokio::test]
+async fn the_same_reading_sent_for_two_organisations_reaches_both() {
+    let hub = Hub::new().await;
+    for orgnr in [FJELLVIK, PROVEBAKKEN] {
+        assert_eq!(hub.send(orgnr, "r-1").await, StatusCode::CREATED);
+        let stands = hub.state.store().outbox_state(&format!("{orgnr}/sharing")).await.unwrap();
+        assert_eq!(stands.pending, 1, "{orgnr}");
+    }
+    assert_eq!(hub.send(FJELLVIK, "r-1").await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_entry_that_a_receiver_cannot_take_holds_up_no_other() {
+    let hub = Hub::new().await;
+    for key in ["r-1", "poison", "r-3"] {
+        assert_eq!(hub.send(FJELLVIK, key).await, StatusCode::CREATED);
+    }
+    let due = hub.state.store().outbox_due("310001007/sharing", NOW, 100).await.unwrap();
+    let delivering = Delivering { state: hub.state.clone(), at: 0 };
+    // All are one patient's: the third must not overtake the second.
+    let fates = delivering.deliver(&due).await;
+    assert_eq!(fates[0], Fate::Done);
+    assert!(matches!(&fates[1..], [Fate::Retry(_), Fate::Retry(_)]), "{fates:?}");
+    assert_eq!(delivering.deliver(&due[2..]).await, [Fate::Done]);
+}
+
+#[tokio::test]
+async fn what_is_kept_aside_is_listed_without_loading_it() {
+    let hub = Hub::new().await;
+    assert_eq!(hub.send(FJELLVIK, "r-1").await, StatusCode::CREATED);
+    let note = format!(r#""note":[{{"text":"{}"}}],"status""#, "x".repeat(1 << 20));
+    let other = reading("r-1").replace(r#""status""#, &note);
+    assert_eq!(hub.send_body(FJELLVIK, other.clone()).await, StatusCode::UNPROCESSABLE_ENTITY);
+    let store = hub.state.store();
+    let listed = store.ledger_scan("quarantine", b"", None, 10).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert!(listed[0].value.len() < 4096, "{}", listed[0].value.len());
+    let kept = store.ledger_scan("quarantine-body", b"", None, 10).await.unwrap();
+    assert_eq!((kept.len(), &kept[0].key), (1, &listed[0].key));
+    assert_eq!(kept[0].value, other.as_bytes());
+}
