@@ -1,0 +1,309 @@
+//! A small region for `delt serve`: configuration files as an operator writes them, keys made by `delt client-key`.
+//!
+//! Two organisations, Prøveheim (`own`) and Fjellvik (`supplier`, run by NordDrift), as few or as many processes as the
+//! story wants. There is no test-token here: outside the demo that route does not exist.
+
+use super::process::{Serving, delt, free_port};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use testkit::clients::now;
+use wire::client::{Http, Party, Policy};
+
+/// Organisation numbers of STORY.md.
+pub const PROVEHEIM: &str = "310001074";
+pub const FJELLVIK: &str = "310001007";
+pub const NORDDRIFT: &str = "310001287";
+
+/// One process: its name and the roles it runs.
+pub type Part = (&'static str, &'static [&'static str]);
+
+/// A region whose parts are started one by one.
+pub struct Apart {
+    folder: tempfile::TempDir,
+    parts: Vec<(Part, u16)>,
+    /// Port of Fjellvik's record system, which is the story's own peer.
+    pub record_system: u16,
+}
+
+/// The clients: id, organisation, use, scopes, and the roles whose audiences they may ask for.
+const CLIENTS: &[(&str, &str, &str, &[&str], &[&str])] = &[
+    (
+        "home",
+        FJELLVIK,
+        "home-system",
+        &["system/Observation.c"],
+        &["hub"],
+    ),
+    (
+        "epj-proveheim",
+        PROVEHEIM,
+        "record-system",
+        &["system/*.cruds"],
+        &["sharing:proveheim"],
+    ),
+    (
+        "hub",
+        NORDDRIFT,
+        "hub",
+        &["system/Observation.c"],
+        &["sharing:proveheim", "sharing:fjellvik", "record-system"],
+    ),
+    (
+        "gateway",
+        PROVEHEIM,
+        "gateway",
+        &[
+            "user/*.rs",
+            "user/Pointer.r",
+            "system/Organization.rs",
+            "system/HealthcareService.rs",
+            "system/Endpoint.rs",
+            "system/OrganizationAffiliation.rs",
+        ],
+        &[
+            "sharing:proveheim",
+            "sharing:fjellvik",
+            "catalogue",
+            "locator",
+            "gateway",
+        ],
+    ),
+    (
+        "proveheim",
+        PROVEHEIM,
+        "service",
+        &["system/Pointer.c"],
+        &["locator"],
+    ),
+    (
+        "fjellvik",
+        FJELLVIK,
+        "service",
+        &["system/Pointer.c"],
+        &["locator"],
+    ),
+];
+
+impl Apart {
+    /// Chooses ports, makes keys and writes a configuration file a process. `head` holds further lines at the top of each
+    /// file, such as `person_numbers = "lenient"`.
+    pub async fn new(parts: &[Part], head: &str) -> Apart {
+        let parts = parts.iter().map(|part| (*part, free_port())).collect();
+        let region = Apart {
+            folder: tempfile::tempdir().unwrap(),
+            parts,
+            record_system: free_port(),
+        };
+        std::fs::create_dir(region.folder.path().join("keys")).unwrap();
+        let clients = region.make_clients().await;
+        for ((name, roles), port) in &region.parts {
+            let text = format!(
+                "roles = {roles:?}\ndata = \"data/{name}\"\n{head}\n[listen]\naddress = \"127.0.0.1:{port}\"\n{}\n{clients}",
+                region.facts()
+            );
+            std::fs::write(region.config(name), text).unwrap();
+        }
+        region
+    }
+
+    /// The configuration file of a process.
+    pub fn config(&self, part: &str) -> PathBuf {
+        self.folder.path().join(format!("{part}.toml"))
+    }
+
+    /// The data folder of a process.
+    pub fn data(&self, part: &str) -> PathBuf {
+        self.folder.path().join("data").join(part)
+    }
+
+    /// A folder for a peer of the story's own.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn port_of(&self, part: &str) -> u16 {
+        self.parts
+            .iter()
+            .find(|((name, _), _)| *name == part)
+            .map(|(_, port)| *port)
+            .expect("a part of the region")
+    }
+
+    /// Starts one process.
+    pub async fn start(&self, part: &str) -> Serving {
+        Serving::start(&self.config(part), self.port_of(part)).await
+    }
+
+    /// A role's base URL; roles that no process runs have an address where nobody answers.
+    pub fn base(&self, role: &str) -> String {
+        let runs = |roles: &[&str]| {
+            roles.contains(&role) || (role.starts_with("sharing:") && roles.contains(&"sharing"))
+        };
+        let port = self
+            .parts
+            .iter()
+            .find(|((_, roles), _)| runs(roles))
+            .map_or(9, |(_, port)| *port);
+        match role {
+            "record-system" => format!("http://127.0.0.1:{}/fjellvik", self.record_system),
+            "sharing:proveheim" => format!("http://127.0.0.1:{port}/proveheim/fhir"),
+            "sharing:fjellvik" => format!("http://127.0.0.1:{port}/fjellvik/fhir"),
+            other => format!("http://127.0.0.1:{port}/{other}"),
+        }
+    }
+
+    /// A role's audience.
+    pub fn audience(&self, role: &str) -> String {
+        match role {
+            "hub" | "gateway" | "catalogue" | "record-system" => {
+                format!("{}/fhir", self.base(role))
+            }
+            other => self.base(other),
+        }
+    }
+
+    /// A registered client, ready to speak.
+    pub fn party(&self, client: &str) -> Party {
+        let file = self.folder.path().join(format!("keys/{client}.json"));
+        Party::from_file(
+            &file,
+            Http::new(Policy::loopback()).unwrap(),
+            Arc::new(now),
+            Arc::new(uuid::Uuid::new_v4),
+        )
+        .unwrap()
+    }
+
+    /// Makes every client's key and gives their public parts as the anchor's list.
+    async fn make_clients(&self) -> String {
+        let mut listed = String::new();
+        for (id, orgnr, use_, scopes, audiences) in CLIENTS {
+            let file = self.folder.path().join(format!("keys/{id}.json"));
+            let issuer = self.base("anchor");
+            let mut arguments = vec![
+                "client-key",
+                "--client-id",
+                id,
+                "--orgnr",
+                orgnr,
+                "--use",
+                use_,
+                "--issuer",
+                &issuer,
+            ];
+            arguments.extend(["--file", file.to_str().unwrap()]);
+            let audiences: Vec<String> = audiences.iter().map(|role| self.audience(role)).collect();
+            arguments.extend(scopes.iter().flat_map(|scope| ["--scope", scope]));
+            arguments.extend(
+                audiences
+                    .iter()
+                    .flat_map(|audience| ["--audience", audience]),
+            );
+            let said = delt(&arguments).await;
+            assert_eq!(said.code, Some(0), "{}", said.err);
+            let jwk = said.out.trim();
+            listed += &format!(
+                "[[client]]\nclient_id = \"{id}\"\norgnr = \"{orgnr}\"\nuse = \"{use_}\"\njwk = '{jwk}'\nscopes = {scopes:?}\naudiences = {audiences:?}\n\n"
+            );
+        }
+        listed
+    }
+
+    /// What is true of the region, the same in every file.
+    fn facts(&self) -> String {
+        let base = |role| self.base(role);
+        format!(
+            r#"
+[network]
+allow = ["127.0.0.0/8"]
+
+[anchor]
+base = "{anchor}"
+
+[catalogue]
+base = "{catalogue}"
+
+[locator]
+base = "{locator}"
+
+[locator.collaboration]
+id = "LOK-TEST-1"
+date = "2026-01-15"
+scope = "Which member holds which kind of data"
+controller_arrangement = "Joint controllers"
+patients_rights = "At any member"
+exit_terms = "Pointers go within a day"
+members = ["{PROVEHEIM}", "{FJELLVIK}"]
+
+[hub]
+base = "{hub}"
+operator = "{NORDDRIFT}"
+client_file = "keys/hub.json"
+
+[gateway]
+base = "{gateway}"
+client_file = "keys/gateway.json"
+
+[[organisation]]
+orgnr = "{PROVEHEIM}"
+name = "Prøveheim Diakonale Sykehus"
+kind = "hospital"
+
+[[organisation]]
+orgnr = "{FJELLVIK}"
+name = "Fjellvik kommune"
+kind = "municipality"
+record_system = {{ base = "{record_system}", kinds = ["IT17"] }}
+
+[[organisation]]
+orgnr = "{NORDDRIFT}"
+name = "NordDrift"
+kind = "supplier"
+
+[[service]]
+id = "proveheim"
+orgnr = "{PROVEHEIM}"
+name = "Prøveheim Diakonale Sykehus"
+concept = "own"
+fhir = "{proveheim}"
+client_file = "keys/proveheim.json"
+unknown_patients = "enrol"
+
+[[service]]
+id = "fjellvik"
+orgnr = "{FJELLVIK}"
+name = "Fjellvik kommune"
+concept = "supplier"
+supplier = "{NORDDRIFT}"
+processing_agreement = {{ id = "DBA-1", date = "2026-01-10" }}
+delegation = {{ id = "DEL-1", date = "2026-01-10" }}
+fhir = "{fjellvik}"
+client_file = "keys/fjellvik.json"
+unknown_patients = "enrol"
+
+[[delegation]]
+id = "DEL-VKP"
+version = 1
+from = "{FJELLVIK}"
+to = "{NORDDRIFT}"
+from_day = "2026-01-10"
+
+[[agreement]]
+id = "AVT-1"
+version = 1
+consumer = "{PROVEHEIM}"
+provider = "{FJELLVIK}"
+services = ["IT03", "IT08", "IT12", "IT17"]
+from = "2026-01-01"
+"#,
+            anchor = base("anchor"),
+            catalogue = base("catalogue"),
+            locator = base("locator"),
+            hub = base("hub"),
+            gateway = base("gateway"),
+            record_system = base("record-system"),
+            proveheim = base("sharing:proveheim"),
+            fjellvik = base("sharing:fjellvik"),
+        )
+    }
+}

@@ -1,0 +1,12 @@
+//! What the stories are told with: regions, processes, readings, waiting.
+
+pub mod apart;
+pub mod lookup;
+pub mod process;
+pub mod reading;
+pub mod region;
+pub mod stores;
+pub mod wait;
+
+/// The program under test.
+pub const DELT: &str = env!("CARGO_BIN_EXE_delt");

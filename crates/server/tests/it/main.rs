@@ -1,0 +1,22 @@
+//! Stories told to the real binary: whole regions started as `delt demo`, roles apart as `delt serve`, each on its own
+//! ports and in its own folder. Every wait is a poll of something that can be seen, with a deadline.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a failing test may panic, and a harness that meets real processes meets their clock"
+)]
+
+mod kit;
+
+mod a_look_up_needs_the_documented_need;
+mod a_look_up_without_a_locator;
+mod a_reading_arrives_at_another_organisations_screen;
+mod a_resend_changes_nothing;
+mod a_token_for_one_patient_shows_nothing_of_another;
+mod bad_input_is_refused_aloud;
+mod check_refuses_what_the_law_does_not_allow;
+mod everything_survives_a_power_cut;
+mod one_bad_source_costs_only_its_own_data;
+mod plan_and_medicines_by_the_same_path;
+mod published_examples_go_through_the_hub;
+mod the_ready_line_is_the_contracts;
