@@ -1,7 +1,9 @@
 //! The last step of every request: one audit record, with nothing about a patient in it, and then the answer.
 //!
 //! `wire::visit` records whom a token's patient is and who the citizen is; here that must not rest. Who looked (a
-//! practitioner's name and number, the client, the organisation) stays.
+//! practitioner's name and number, the client, the organisation) stays. One record is not written here: the guard's own, of
+//! a good token with a proof that fails, which names the token's patient if it has one. Gateways and portals read the
+//! catalogue with tokens of their own, which have none.
 
 use axum::response::Response;
 use trust::audit::{Disclosed, Record};

@@ -11,10 +11,12 @@ use crate::world::{FJELLVIK, KYSTREGIONEN, PROVEHEIM, World, entry, other_patien
 
 const THEN: &str = "2027-01-15T08:00:00Z";
 
+/// Registrations in order, each a list of state and sequence number; whether the holder is told of afterwards.
+type Case = (&'static [&'static [(&'static str, u64)]], bool);
+
 #[tokio::test]
 async fn the_highest_sequence_counts_whatever_the_order() {
-    // What is announced, registration by registration; whether Fjellvik is told of afterwards.
-    let cases: &[(&[&[(&str, u64)]], bool)] = &[
+    let cases: &[Case] = &[
         (&[&[("present", 1)]], true),
         (&[&[("present", 1)], &[("absent", 2)]], false),
         (&[&[("absent", 2)], &[("present", 1)]], false),

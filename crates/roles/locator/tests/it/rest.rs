@@ -33,7 +33,7 @@ fn secrets() -> Vec<&'static str> {
     let mut all = Vec::new();
     for person in [patient(), other_patient()] {
         all.extend([person.number.as_str(), person.name.as_str()]);
-        all.extend(person.name.split(' ').last());
+        all.extend(person.name.rsplit(' ').next());
     }
     all.extend([
         physician().number.as_str(),
