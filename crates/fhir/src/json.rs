@@ -30,10 +30,11 @@ impl Limits {
         bytes: 2 << 20,
         depth: 64,
     };
-    /// A Bundle: 10 MiB, 64 levels.
+    /// A Bundle: 10 MiB, and room for a resource of 64 levels in `entry[n].resource`, so that whatever is taken alone
+    /// can be passed on and searched.
     pub const BUNDLE: Self = Self {
         bytes: 10 << 20,
-        depth: 64,
+        depth: 64 + 3,
     };
 }
 

@@ -56,6 +56,47 @@ pub fn media_type_is(headers: &HeaderMap, accepted: &[&str]) -> bool {
     named && utf8
 }
 
+/// Whether an `Accept` header takes JSON; no header takes everything (RFC 9110 section 12.5.1).
+pub fn accepts_json(headers: &HeaderMap) -> bool {
+    let mut ranges = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .map(str::trim)
+        .filter(|range| !range.is_empty())
+        .peekable();
+    ranges.peek().is_none()
+        || ranges.any(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let named = parts.next().unwrap_or_default();
+            let wanted = ["*/*", "application/*"].iter().chain(&FHIR_TYPES);
+            let excluded = parts.any(|p| {
+                p.split_once('=').is_some_and(|(name, value)| {
+                    name.trim().eq_ignore_ascii_case("q")
+                        && value.trim().parse::<f32>().is_ok_and(|q| q == 0.0)
+                })
+            });
+            !excluded
+                && wanted
+                    .into_iter()
+                    .any(|one| named.eq_ignore_ascii_case(one))
+        })
+}
+
+/// For a role's routes: 406 where the caller takes no JSON (threats-and-faults.md section 4).
+pub async fn negotiated(
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> axum::response::Response {
+    use axum::response::IntoResponse;
+    if accepts_json(request.headers()) {
+        next.run(request).await
+    } else {
+        Problem::not_acceptable().into_response()
+    }
+}
+
 /// Reads at most `limit` bytes within [`BODY_TIME`].
 ///
 /// # Errors
@@ -176,6 +217,32 @@ mod tests {
             assert!(!media_type_is(&headers(bad), &FHIR_TYPES), "{bad}");
         }
         assert!(!media_type_is(&HeaderMap::new(), &FHIR_TYPES));
+    }
+
+    #[test]
+    fn whoever_takes_no_json_is_told() {
+        let accept = |text: &'static str| {
+            HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(text))])
+        };
+        for good in [
+            "*/*",
+            "application/fhir+json",
+            "text/html, application/json;q=0.5",
+            "application/*;q=0.1",
+            "application/fhir+json; fhirVersion=4.0",
+            "",
+        ] {
+            assert!(accepts_json(&accept(good)), "{good}");
+        }
+        for bad in [
+            "application/fhir+xml",
+            "text/html, image/png",
+            "application/json;q=0",
+            "*/*; q=0.0",
+        ] {
+            assert!(!accepts_json(&accept(bad)), "{bad}");
+        }
+        assert!(accepts_json(&HeaderMap::new()));
     }
 
     #[tokio::test]
