@@ -1,33 +1,74 @@
 //! From bytes to a put: what every write shares, whether it comes alone or in a bundle.
 
 use crate::State;
-use wire::visit::{End, Visit};
-use fhir::ids::OrganisationNumber;
-use fhir::json::{Json, Node};
+use fhir::ids::{LogicalId, OrganisationNumber};
 use fhir::index::Subject;
+use fhir::json::{Json, Limits, Node};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::{Checked, ResourceType};
+use fhir::systems;
+use std::borrow::Cow;
 use store::PutOutcome;
-use trust::{Ask, Interaction, Permit};
+use trust::{Ask, Category, Interaction, Permit, Refusal};
 use wire::outcome::Problem;
+use wire::visit::{End, Visit};
 
-/// Checks a resource by the rules and asks whether this caller may write it.
-pub fn take(state: &State, visit: &Visit<'_>, interaction: Interaction, json: &Json, node: Node<'_>) -> Result<(Checked, Permit), End> {
+/// In a shared register one member changes nothing that another wrote (threats-and-faults.md section 4).
+const OTHER_MEMBER: Refusal = Refusal {
+    rule: "member",
+    category: Category::Forbidden,
+    code: "other_member",
+    message: "another member of the register wrote this; only that member changes it",
+};
+
+/// A resource that may be written.
+pub struct Taken {
+    /// The checked resource.
+    pub checked: Checked,
+    /// Who said so.
+    pub permit: Permit,
+    /// The member of a shared register whose resource it is.
+    pub written_by: Option<OrganisationNumber>,
+}
+
+/// A type that clients may write: one that can be searched here, but not the trail, which nobody writes.
+pub fn writable(resource: ResourceType) -> bool {
+    resource != ResourceType::AUDIT_EVENT && fhir::search::supported(resource).is_some()
+}
+
+/// Checks a resource by the rules and asks whether this caller may write it. `bundle` is the Bundle it came in.
+pub fn take(
+    state: &State,
+    visit: &Visit<'_>,
+    interaction: Interaction,
+    json: &Json,
+    node: Node<'_>,
+    bundle: Option<Node<'_>>,
+) -> Result<Taken, End> {
+    if node.raw().len() > Limits::RESOURCE.bytes {
+        return Err(Problem::too_large(Limits::RESOURCE.bytes).into());
+    }
     let checked = fhir::check::check(json, node, &state.rules()).map_err(Problem::unprocessable)?;
-    let mut ask = Ask::of(interaction, checked.resource_type());
+    let resource_type = checked.resource_type();
+    if !writable(resource_type) {
+        return Err(refused(IssueCode::NotSupported, resource_type.as_str(), "this type is not written here; the CapabilityStatement says which are").into());
+    }
+    let mut ask = Ask::of(interaction, resource_type);
     if let Some(Subject::Person(person)) = &checked.index().subject {
         if state.config.synthetic_only && !person.value().is_synthetic() {
-            return Err(Problem::unprocessable(vec![Issue::error(
-                IssueCode::BusinessRule,
-                format!("{}.subject.identifier.value", checked.resource_type().as_str()),
-                "this is a demo: only numbers marked synthetic are taken in",
-            )])
-            .into());
+            let place = if resource_type == ResourceType::PATIENT { "identifier.value" } else { "subject.identifier.value" };
+            let place = format!("{resource_type}.{place}");
+            return Err(refused(IssueCode::BusinessRule, place, "this is a demo: only numbers marked synthetic are taken in").into());
         }
         ask.patient = Some(person.clone());
     }
     let permit = visit.permit(&ask)?;
-    Ok((checked, permit))
+    let written_by = written_by(state, visit, node, bundle)?;
+    Ok(Taken { checked, permit, written_by })
+}
+
+fn refused(code: IssueCode, place: impl Into<String>, words: &str) -> Problem {
+    Problem::unprocessable(vec![Issue::error(code, place, words)])
 }
 
 /// The type in the path and in the body must be one.
@@ -42,13 +83,57 @@ pub fn same_type(expected: ResourceType, checked: &Checked) -> Result<(), Proble
     ))
 }
 
-/// In a shared register every resource names the member that wrote it; elsewhere there is nothing to name.
-pub fn written_by(state: &State, visit: &Visit<'_>) -> Option<OrganisationNumber> {
-    if state.config.members.is_empty() {
-        return None;
+/// Whose resource it is. A service of one organisation takes nothing that is said to be another's. In a shared register a
+/// member speaks for itself, the owner (and who writes by its delegation) for the member that is named: by the Bundle's
+/// tag, as the hub does it, else by the resource's own.
+fn written_by(
+    state: &State,
+    visit: &Visit<'_>,
+    node: Node<'_>,
+    bundle: Option<Node<'_>>,
+) -> Result<Option<OrganisationNumber>, Problem> {
+    let config = &state.config;
+    let controller = |n: &OrganisationNumber| config.register.controller(n).unwrap_or(*n);
+    let foreign = || refused(IssueCode::BusinessRule, "meta.tag", "the organisation named in the tag is not one that this service, or this sender, keeps data for");
+    let parsed = |code: Cow<'_, str>| OrganisationNumber::parse(&code).map(|n| controller(&n)).map_err(|_| foreign());
+    let of_bundle = bundle.and_then(|bundle| tags(bundle).next()).map(parsed).transpose()?;
+    if config.members.is_empty() {
+        return if of_bundle.is_none_or(|named| named == config.owner) { Ok(None) } else { Err(foreign()) };
     }
-    let organisation = visit.caller().organisation?;
-    Some(state.config.register.controller(&organisation).unwrap_or(organisation))
+    let own: Vec<OrganisationNumber> = tags(node).map(parsed).collect::<Result<_, _>>()?;
+    let named = of_bundle.or_else(|| own.first().copied());
+    let caller = visit.caller();
+    let organisation = caller.organisation.map(|n| controller(&n));
+    let delegated = caller.delegation.as_ref().map(|d| controller(&d.from));
+    let belongs = |n: &OrganisationNumber| *n == config.owner || config.members.contains(n);
+    let delegate = !organisation.is_some_and(|n| belongs(&n));
+    let speaker = if delegate { delegated } else { organisation };
+    let writer = match (speaker, named) {
+        (Some(speaker), None) if config.members.contains(&speaker) || (!delegate && speaker == config.owner) => speaker,
+        (Some(speaker), Some(named)) if (speaker == named || speaker == config.owner) && belongs(&named) => named,
+        (_, None) => return Err(refused(IssueCode::Required, "meta.tag", "this register has several members: the one whose data it is was expected as a tag with its organisation number")),
+        _ => return Err(foreign()),
+    };
+    if own.iter().all(|tag| *tag == writer) { Ok(Some(writer)) } else { Err(foreign()) }
+}
+
+/// Organisation numbers among `meta.tag`.
+fn tags<'a>(node: Node<'a>) -> impl Iterator<Item = Cow<'a, str>> {
+    node.all(&["meta", "tag"]).into_iter().filter(|tag| tag.text("system").is_some_and(|system| systems::canonical(&system) == systems::ORGNR)).filter_map(|tag| tag.text("code"))
+}
+
+/// In a shared register: that what is to be changed was written by the caller's own organisation, or the caller speaks
+/// for the register.
+pub async fn own_only(state: &State, visit: &Visit<'_>, permit: &Permit, resource: ResourceType, id: LogicalId) -> Result<(), End> {
+    let config = &state.config;
+    let organisation = visit.caller().organisation.map(|n| config.register.controller(&n).unwrap_or(n));
+    if config.members.is_empty() || organisation == Some(config.owner) {
+        return Ok(());
+    }
+    let Some(stored) = state.desk.store.read(permit, resource, id).await? else { return Err(Problem::not_found().into()) };
+    let json = Json::parse(stored.body, Limits { bytes: usize::MAX, ..Limits::BUNDLE })?;
+    let others = tags(json.root()).any(|tag| organisation.is_none_or(|o| o.as_str() != tag));
+    if others { Err(End::Refused(OTHER_MEMBER)) } else { Ok(()) }
 }
 
 /// `{type}/{id}/_history/{version}`.

@@ -165,6 +165,7 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("PUT", "/{type}/{id}", api::update::update)
         .on("DELETE", "/{type}/{id}", api::withdraw::withdraw)
         .build(state, wire::request_id::Join::Behind, ids)
+        .layer(axum::middleware::from_fn(wire::body::negotiated))
 }
 
 /// Background work: announcing to the locator.

@@ -3,26 +3,24 @@
 //! The bundle's own record and proof are durable first; then the entries, each its own change in one group commit.
 
 use crate::State;
-use crate::feed;
-use wire::visit::{End, Visit, refused};
+use crate::feed::{self, Taken};
 use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
-use fhir::bundle::{BatchResponseWriter, BundleType, Entry, EntryResponse, entries};
-use fhir::ids::OrganisationNumber;
-use fhir::json::{Json, Limits};
-use fhir::outcome::{IssueCode, OperationOutcome};
+use fhir::bundle::{BatchResponseWriter, BundleType, Entry, EntryResponse};
+use fhir::ids::PersonIdentifier;
+use fhir::json::{Json, Limits, Node};
+use fhir::outcome::{Issue, IssueCode, OperationOutcome};
 use fhir::resource::ResourceType;
 use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
-use store::{Change, Committed, Fate, Put, StoreError};
-use trust::{Ask, Interaction};
+use store::{Change, Committed, Fate, Put};
+use trust::audit::Record;
+use trust::{Ask, Category, Interaction};
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
-
-/// Most entries in a bundle (threats-and-faults.md section 4).
-const MAX_ENTRIES: usize = 500;
+use wire::visit::{End, Visit, refused};
 
 /// `POST {base}`.
 pub async fn bundle(
@@ -39,6 +37,7 @@ pub async fn bundle(
 }
 
 async fn take(state: &State, visit: &mut Visit<'_>, parts: &Parts, body: Body) -> Result<Response, End> {
+    let permit = visit.permit(&Ask::of(Interaction::Batch, ResourceType::BUNDLE))?;
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::BUNDLE.bytes).await?;
     let json = Json::parse(bytes, Limits::BUNDLE)?;
     let root = json.root();
@@ -51,49 +50,56 @@ async fn take(state: &State, visit: &mut Visit<'_>, parts: &Parts, body: Body) -
             return Err(Problem::not_supported("Bundle.type", format!("a {} is not taken here; send collection or batch", other.code())).into());
         }
     }
-    let sent: Vec<Entry<'_>> = entries(root).collect();
-    if sent.len() > MAX_ENTRIES {
-        return Err(Problem::invalid(IssueCode::TooLong, "Bundle.entry", format!("more than {MAX_ENTRIES} entries")).into());
-    }
+    let sent: Vec<Entry<'_>> = super::sent(root)?;
     visit.asked(&format!("Bundle of {} entries", sent.len()));
-    let permit = visit.permit(&Ask::of(Interaction::Batch, ResourceType::BUNDLE))?;
     visit.write(visit.record().permitted(&permit)).await?;
 
     // From here the bundle is answered entry by entry, whatever their fate.
-    let written_by = writer(state, visit, root);
-    let mut ready: Vec<Result<usize, Problem>> = Vec::with_capacity(sent.len());
+    let mut ready: Vec<Result<PersonOf, Problem>> = Vec::with_capacity(sent.len());
     let mut changes: Vec<Change> = Vec::with_capacity(sent.len());
-    let mut refusals = Vec::new();
+    let mut refusals: Vec<Record> = Vec::new();
     for entry in &sent {
-        match prepare(state, visit, &json, entry, written_by) {
-            Ok(change) => {
-                ready.push(Ok(changes.len()));
+        match prepare(state, visit, &json, entry, root) {
+            Ok((change, person)) => {
+                ready.push(Ok(person));
                 changes.push(change);
             }
             Err((problem, record)) => {
-                refusals.push(Change { audit: Some(record), ..Change::default() });
+                refusals.push(*record);
                 ready.push(Err(problem));
             }
         }
     }
-    let put = changes.len();
-    changes.append(&mut refusals);
-    let mut committed: Vec<Option<Result<Committed, StoreError>>> = state.desk.store.commit_all(changes).await.into_iter().map(Some).collect();
-    committed.truncate(put);
-    let mut writer = BatchResponseWriter::default();
+    let mut committed = state.desk.store.commit_all(changes).await.into_iter();
+    let mut answers: Vec<Result<Committed, Problem>> = Vec::with_capacity(sent.len());
     for (entry, ready) in sent.iter().zip(ready) {
-        let outcome = match ready {
-            Ok(at) => match committed.get_mut(at).and_then(Option::take) {
+        answers.push(match ready {
+            Err(problem) => Err(problem),
+            Ok(person) => match committed.next() {
                 Some(Ok(done)) => Ok(done),
-                Some(Err(error)) => Err(failed(state, visit, error).await?),
+                Some(Err(error)) => {
+                    let record = visit.record_of(Interaction::Create, &entry.expression());
+                    refusals.push(record.about(person).failed(error.category()));
+                    Err(placed(error.into(), entry))
+                }
                 None => Err(Problem::bug("an entry was not committed")),
             },
-            Err(problem) => Err(problem),
-        };
-        respond(&mut writer, entry, outcome);
+        });
+    }
+    // No entry is answered whose record is not durable.
+    let records = refusals.into_iter().map(|record| Change { audit: Some(record), ..Change::default() }).collect();
+    for written in state.desk.store.commit_all(records).await {
+        written?;
+    }
+    let mut writer = BatchResponseWriter::default();
+    for (entry, answer) in sent.iter().zip(answers) {
+        respond(&mut writer, entry, answer);
     }
     Ok(fhir_response(StatusCode::OK, writer.finish()))
 }
+
+/// Whom an entry is about, where it names a person.
+type PersonOf = Option<PersonIdentifier>;
 
 /// One entry as a change of its own, or why not, with the record of the refusal.
 fn prepare(
@@ -101,54 +107,68 @@ fn prepare(
     visit: &Visit<'_>,
     json: &Json,
     entry: &Entry<'_>,
-    written_by: Option<OrganisationNumber>,
-) -> Result<Change, (Problem, trust::audit::Record)> {
-    let asked = format!("Bundle.entry[{}]", entry.index);
-    let record = || visit.record_of(Interaction::Create, &asked);
-    let result = (|| {
-        let place = entry.expression();
-        let node = entry.resource.ok_or_else(|| Problem::unprocessable(vec![fhir::outcome::Issue::error(IssueCode::Required, &place, "the entry has no resource")]))?;
-        if entry.method().is_some_and(|method| method != "POST") {
-            return Err(End::Problem(Problem::unprocessable(vec![fhir::outcome::Issue::error(
-                IssueCode::NotSupported,
-                format!("{place}.request.method"),
-                "only POST is taken in a batch here yet",
-            )])));
-        }
-        feed::take(state, visit, Interaction::Create, json, node)
-    })();
+    bundle: Node<'_>,
+) -> Result<(Change, PersonOf), (Problem, Box<Record>)> {
+    let record = || visit.record_of(Interaction::Create, &entry.expression());
+    let result = match asked_for(entry) {
+        Ok((node, resource)) => feed::take(state, visit, Interaction::Create, json, node, Some(bundle))
+            .and_then(|taken| match resource {
+                Some(expected) if expected != taken.checked.resource_type() => Err(entry_fault(entry, IssueCode::Invalid, "request.url", "the address names another type than the resource's").into()),
+                _ => Ok(taken),
+            })
+            .map_err(|end| match end {
+                End::Problem(problem) => End::Problem(placed(problem, entry)),
+                other => other,
+            }),
+        Err(problem) => Err(End::Problem(problem)),
+    };
     match result {
-        Ok((checked, permit)) => {
-            let audit = record().permitted(&permit).about(super::person_of(&checked));
+        Ok(Taken { checked, permit, written_by }) => {
+            let person = super::person_of(&checked);
+            let audit = record().permitted(&permit).about(person.clone());
             let mut change = Change { audit: Some(audit), audit_fill: true, ..Change::default() };
             change.puts.push(Put::Create { resource: checked, written_by, enrol: state.config.enrol });
-            Ok(change)
+            Ok((change, person))
         }
-        Err(End::Problem(problem) | End::Audited(problem)) => Err((problem, record().failed(trust::Category::Invalid))),
-        Err(End::Refused(refusal) | End::Nothing(refusal)) => Err((refused(&refusal), record().refused(&refusal))),
+        Err(End::Problem(problem) | End::Audited(problem)) => Err((problem, Box::new(record().failed(Category::Invalid)))),
+        Err(End::Refused(refusal) | End::Nothing(refusal)) => Err((placed(refused(&refusal), entry), Box::new(record().refused(&refusal)))),
     }
 }
 
-/// An entry that the store would not take leaves its record too.
-async fn failed(state: &State, visit: &Visit<'_>, error: StoreError) -> Result<Problem, Problem> {
-    let record = visit.record_of(Interaction::Create, "Bundle.entry").failed(error.category());
-    state.desk.store.commit(Change { audit: Some(record), ..Change::default() }).await?;
-    Ok(error.into())
+/// The resource of an entry and the type that its `request`, if there is one, asks to create.
+fn asked_for<'a>(entry: &Entry<'a>) -> Result<(Node<'a>, Option<ResourceType>), Problem> {
+    let fault = |code, member, words| entry_fault(entry, code, member, words);
+    let node = entry.resource.ok_or_else(|| fault(IssueCode::Required, "resource", "the entry has no resource"))?;
+    let Some(request) = entry.request else { return Ok((node, None)) };
+    if entry.method().is_none_or(|method| method != "POST") {
+        return Err(fault(IssueCode::NotSupported, "request.method", "only POST is taken in a batch here yet"));
+    }
+    for condition in ["ifNoneExist", "ifMatch", "ifNoneMatch", "ifModifiedSince"] {
+        if request.get(condition).is_some() {
+            return Err(fault(IssueCode::NotSupported, "request", "conditional interactions are not offered; a resource sent again is known by its identifier"));
+        }
+    }
+    let url = entry.url().ok_or_else(|| fault(IssueCode::Required, "request.url", "the type to create was expected, for example Observation"))?;
+    match ResourceType::parse(&url) {
+        Some(expected) => Ok((node, Some(expected))),
+        None => Err(fault(IssueCode::Value, "request.url", "the type to create was expected, for example Observation")),
+    }
 }
 
-/// Which member wrote a shared register's entries: the one the bundle names (the hub's tag), else the caller's own.
-fn writer(state: &State, visit: &Visit<'_>, bundle: fhir::json::Node<'_>) -> Option<OrganisationNumber> {
-    if state.config.members.is_empty() {
-        return None;
+/// What is wrong with an entry outside its resource.
+fn entry_fault(entry: &Entry<'_>, code: IssueCode, member: &str, words: &str) -> Problem {
+    Problem::unprocessable(vec![Issue::error(code, format!("{}.{member}", entry.expression()), words)])
+}
+
+/// A problem with an entry's resource, told by its place in the bundle.
+fn placed(problem: Problem, entry: &Entry<'_>) -> Problem {
+    let place = format!("{}.resource", entry.expression());
+    // What stands in the bundle already stays where it is.
+    if problem.issues().iter().any(|issue| issue.expression.iter().any(|e| e.starts_with(&entry.expression()))) {
+        problem
+    } else {
+        problem.within(&place)
     }
-    let named = bundle.path(&["meta", "tag"]).and_then(|tags| {
-        tags.items().find_map(|tag| {
-            let ours = tag.text("system").is_some_and(|system| system == fhir::systems::ORGNR);
-            ours.then(|| OrganisationNumber::parse(&tag.text("code")?).ok()).flatten()
-        })
-    });
-    let named = named.map(|n| state.config.register.controller(&n).unwrap_or(n)).filter(|n| state.config.members.contains(n));
-    named.or_else(|| feed::written_by(state, visit))
 }
 
 fn respond(writer: &mut BatchResponseWriter, entry: &Entry<'_>, outcome: Result<Committed, Problem>) {
@@ -167,7 +187,6 @@ fn respond(writer: &mut BatchResponseWriter, entry: &Entry<'_>, outcome: Result<
             });
         }
         Err(problem) => {
-            let problem = problem.within(&format!("{}.resource", entry.expression()));
             let outcome = OperationOutcome::new(problem.issues().to_vec());
             writer.entry(&EntryResponse { full_url: full_url.as_deref(), status: &problem.status().to_string(), outcome: Some(&outcome), ..EntryResponse::default() });
         }

@@ -4,18 +4,20 @@ use super::writable;
 use crate::State;
 use crate::disclose::tag;
 use crate::feed;
-use wire::visit::{End, Visit};
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
+use bytes::Bytes;
+use fhir::index::Coding;
 use fhir::json::{Json, Limits, ServerMeta};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use std::sync::Arc;
-use store::{Fate, Put};
-use trust::Interaction;
+use store::{Fate, Put, PutOutcome, Stored};
+use trust::{Ask, Interaction, Permit};
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
 
 /// `POST {base}/{type}`: 201 with the stored resource, or 200 where it was there already.
 pub async fn create(
@@ -34,20 +36,24 @@ pub async fn create(
 
 async fn take(state: &State, visit: &Visit<'_>, type_name: &str, parts: &Parts, body: Body) -> Result<Response, End> {
     let expected = writable(type_name)?;
+    visit.permit(&Ask::of(Interaction::Create, expected))?;
+    if parts.headers.contains_key("if-none-exist") {
+        let words = "conditional create is not offered; a reading sent again is known by its identifier and gets the first answer again";
+        return Err(Problem::not_supported("If-None-Exist", words).into());
+    }
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
     let json = Json::parse(bytes, Limits::RESOURCE)?;
-    let (checked, permit) = feed::take(state, visit, Interaction::Create, &json, json.root())?;
-    feed::same_type(expected, &checked)?;
-    let record = visit.record().permitted(&permit).about(super::person_of(&checked));
+    let taken = feed::take(state, visit, Interaction::Create, &json, json.root(), None)?;
+    feed::same_type(expected, &taken.checked)?;
+    let record = visit.record().permitted(&taken.permit).about(super::person_of(&taken.checked));
     let mut change = visit.change(record);
     change.audit_fill = true;
-    let sent = checked.clone();
-    let written_by = feed::written_by(state, visit);
-    change.puts.push(Put::Create { resource: checked, written_by, enrol: state.config.enrol });
+    let sent = taken.checked.clone();
+    change.puts.push(Put::Create { resource: taken.checked, written_by: taken.written_by, enrol: state.config.enrol });
     let committed = visit.commit(change).await?;
     let put = committed.puts.first().ok_or_else(|| Problem::bug("a create gave no outcome"))?;
     let status = if put.fate == Fate::Existing { StatusCode::OK } else { StatusCode::CREATED };
-    let body = if minimal(parts) { Vec::new() } else { sent.with_server_fields(&put.id.to_string(), &meta(put, written_by)) };
+    let body = if minimal(parts) { Bytes::new() } else { as_stored(state, &taken.permit, put, &sent).await? };
     let mut response = fhir_response(status, body);
     tag(&mut response, put.version, put.last_updated);
     if let Ok(value) = HeaderValue::try_from(format!("{}/{}", state.base, feed::location(put))) {
@@ -56,9 +62,23 @@ async fn take(state: &State, visit: &Visit<'_>, type_name: &str, parts: &Parts, 
     Ok(response)
 }
 
-/// What the server owns of a version's `meta`.
-pub(super) fn meta(put: &store::PutOutcome, written_by: Option<fhir::ids::OrganisationNumber>) -> ServerMeta {
-    ServerMeta { version: put.version, last_updated: put.last_updated, tags: written_by.iter().map(|member| fhir::index::Coding::new(fhir::systems::ORGNR, member.as_str())).collect(), security: Vec::new() }
+/// The version that was written, as it rests. Where another has come since, or it was withdrawn: what was sent, which has
+/// the same content.
+pub(super) async fn as_stored(
+    state: &State,
+    permit: &Permit,
+    put: &PutOutcome,
+    sent: &fhir::resource::Checked,
+) -> Result<Bytes, End> {
+    let stored: Option<Stored> = match state.desk.store.read(permit, put.resource_type, put.id).await {
+        Err(store::StoreError::Gone) => None,
+        other => other?,
+    };
+    let meta = || ServerMeta { version: put.version, last_updated: put.last_updated, tags: Vec::<Coding>::new(), security: Vec::new() };
+    Ok(match stored {
+        Some(stored) if stored.version == put.version => stored.body,
+        _ => sent.with_server_fields(&put.id.to_string(), &meta()).into(),
+    })
 }
 
 /// `Prefer: return=minimal`.

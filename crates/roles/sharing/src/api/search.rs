@@ -6,21 +6,25 @@
 use super::type_of;
 use crate::State;
 use crate::disclose::disclose;
-use wire::visit::{End, Visit};
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use fhir::bundle::SearchsetWriter;
+use fhir::ids::PersonIdentifier;
 use fhir::resource::ResourceType;
 use fhir::search::{PatientParam, Query, Via};
 use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
 use store::Cursor;
-use trust::{Ask, Category, Interaction, Refusal};
+use trust::{Ask, Category, Interaction, Permit, PermitScope, Refusal};
 use wire::outcome::{Problem, fhir_response};
 use wire::paging::{self, Ticket};
 use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
+
+/// A form's parameters, in order.
+pub(super) type Form = Vec<(String, String)>;
 
 /// An id that no patient here has: the answer is as empty as for a patient of somebody else.
 const NOBODY: Refusal = Refusal {
@@ -54,9 +58,13 @@ pub async fn page(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
-    let answered = match opened(&state, &visit, &sealed) {
-        Ok((resource, form, after)) => answer(&state, &visit, resource, form, Some(after)).await,
+    let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
+    let answered = match opened(&state, &mut visit, &sealed) {
+        Ok((ResourceType::AUDIT_EVENT, form, after)) => super::audit::page(&state, &visit, form, &after).await,
+        Ok((resource, form, after)) => match Cursor::from_bytes(&after) {
+            Some(after) => answer(&state, &visit, resource, form, Some(after)).await,
+            None => Err(Problem::not_found().into()),
+        },
         Err(end) => Err(end),
     };
     finish(visit, answered).await
@@ -86,46 +94,80 @@ async fn finish(visit: Visit<'_>, answered: Result<Response, End>) -> Result<Res
 }
 
 /// A searchset with nothing in it.
-fn empty() -> Response {
+pub(super) fn empty() -> Response {
     fhir_response(StatusCode::OK, SearchsetWriter::new(Some(0), &[]).finish())
 }
 
 /// Reads type and form of a POST search; what was asked goes on record as received.
-async fn asked(visit: &mut Visit<'_>, type_name: &str, parts: &Parts, body: Body) -> Result<(ResourceType, Vec<(String, String)>), End> {
+async fn asked(visit: &mut Visit<'_>, type_name: &str, parts: &Parts, body: Body) -> Result<(ResourceType, Form), End> {
     let resource = type_of(type_name)?;
     let form = wire::form::read(&parts.headers, body).await.map_err(Problem::from)?.0;
     visit.asked(&wire::form::write(form.iter().map(|(n, v)| (n.as_str(), v.as_str()))));
     Ok((resource, form))
 }
 
-/// Opens a next link; one that is not for this caller is not there.
-fn opened(state: &State, visit: &Visit<'_>, sealed: &str) -> Result<(ResourceType, Vec<(String, String)>, Cursor), End> {
+/// Opens a next link; one that is not for this caller is not there. What the first page was asked goes on record again.
+fn opened(state: &State, visit: &mut Visit<'_>, sealed: &str) -> Result<(ResourceType, Form, Vec<u8>), End> {
     let ticket: Ticket<(String, Vec<u8>)> = Ticket::open(state.desk.store.unseal(sealed), visit.caller(), visit.now)?;
     let (type_name, after) = ticket.cursor;
-    let after = Cursor::from_bytes(&after).ok_or_else(Problem::not_found)?;
-    Ok((type_of(&type_name)?, ticket.query, after))
+    let form = ticket.query;
+    visit.asked(&format!("{type_name} {}", wire::form::write(form.iter().map(|(n, v)| (n.as_str(), v.as_str())))));
+    Ok((type_of(&type_name)?, form, after))
+}
+
+/// Whom a search names.
+pub(super) enum Named {
+    /// Nobody in particular.
+    Anyone,
+    /// This person.
+    Person(PersonIdentifier),
+    /// A local id that no patient here has.
+    Nobody,
+}
+
+impl Named {
+    /// Finds whom the query names.
+    pub(super) async fn by(state: &State, query: &Query) -> Result<Named, End> {
+        Ok(match &query.patient {
+            Some(PatientParam::Identifier(person)) => Named::Person(person.clone()),
+            Some(PatientParam::Local(id)) => match state.desk.store.patient_of(*id).await? {
+                Some(person) => Named::Person(person),
+                None => Named::Nobody,
+            },
+            None => Named::Anyone,
+        })
+    }
+
+    /// Asks the rules. An id that is nobody's is to a person's token like another patient; to the store's own system it
+    /// is a patient without data.
+    pub(super) fn permit(&self, visit: &Visit<'_>, mut ask: Ask) -> Result<Permit, End> {
+        if let Named::Person(person) = self {
+            ask.patient = Some(person.clone());
+        }
+        let permit = visit.permit(&ask)?;
+        match (self, permit.patient()) {
+            (Named::Nobody, PermitScope::Patient(_)) => Err(End::Nothing(NOBODY)),
+            _ => Ok(permit),
+        }
+    }
 }
 
 async fn answer(
     state: &State,
     visit: &Visit<'_>,
     resource: ResourceType,
-    form: Vec<(String, String)>,
+    form: Form,
     after: Option<Cursor>,
 ) -> Result<Response, End> {
+    let ask = Ask::of(Interaction::Search, resource);
+    visit.permit(&ask)?;
     let query = fhir::search::parse(resource, &form, Via::Post, &state.config.zone, state.config.person_numbers)
         .map_err(Problem::invalid_all)?;
-    let mut ask = Ask::of(Interaction::Search, resource);
-    ask.patient = match &query.patient {
-        Some(PatientParam::Identifier(person)) => Some(person.clone()),
-        Some(PatientParam::Local(id)) => Some(state.desk.store.patient_of(*id).await?.ok_or(End::Nothing(NOBODY))?),
-        None => None,
-    };
-    let permit = visit.permit(&ask)?;
+    let permit = Named::by(state, &query).await?.permit(visit, ask)?;
     let found = state.desk.store.search(&permit, &query, after).await?;
     let own = own_link(state, resource, &query, &form).await?;
     let next = match found.next {
-        Some(after) => Some(next_link(state, visit, resource, form, after)?),
+        Some(after) => Some(next_link(state, visit, resource, form, after.to_bytes().to_vec())?),
         None => None,
     };
     let disclosed = disclose(visit, &permit, found.matches).await?;
@@ -135,20 +177,26 @@ async fn answer(
 }
 
 /// The `self` link: what was understood, with the patient by local id and never by number.
-async fn own_link(state: &State, resource: ResourceType, query: &Query, form: &[(String, String)]) -> Result<String, End> {
+pub(super) async fn own_link(state: &State, resource: ResourceType, query: &Query, form: &[(String, String)]) -> Result<String, End> {
     let patient = match &query.patient {
-        Some(PatientParam::Identifier(person)) => state.desk.store.patient_id(person).await?.map(|id| format!("Patient/{id}")),
-        Some(PatientParam::Local(id)) => Some(format!("Patient/{id}")),
+        Some(PatientParam::Identifier(person)) => state.desk.store.patient_id(person).await?,
+        Some(PatientParam::Local(id)) => Some(*id),
         None => None,
     };
     let names_person = |name: &str| name == "patient" || name.ends_with("identifier");
     let kept = form.iter().filter(|(name, _)| !names_person(name)).cloned();
-    let pairs: Vec<(String, String)> = patient.map(|p| ("patient".to_owned(), p)).into_iter().chain(kept).collect();
+    // A Patient is named by its own id; `_id` that was asked for already stays as it was.
+    let named = patient.and_then(|id| match resource {
+        ResourceType::PATIENT if query.ids.is_empty() => Some(("_id".to_owned(), id.to_string())),
+        ResourceType::PATIENT => None,
+        _ => Some(("patient".to_owned(), format!("Patient/{id}"))),
+    });
+    let pairs: Form = named.into_iter().chain(kept).collect();
     Ok(paging::self_link(&state.base, resource.as_str(), &pairs))
 }
 
 /// The next page, for this caller only: the question and how far it came, sealed.
-fn next_link(state: &State, visit: &Visit<'_>, resource: ResourceType, form: Vec<(String, String)>, after: Cursor) -> Result<String, End> {
-    let ticket = Ticket::new(visit.caller(), form, (resource.as_str().to_owned(), after.to_bytes().to_vec()), visit.now);
+pub(super) fn next_link(state: &State, visit: &Visit<'_>, resource: ResourceType, form: Form, after: Vec<u8>) -> Result<String, End> {
+    let ticket = Ticket::new(visit.caller(), form, (resource.as_str().to_owned(), after), visit.now);
     Ok(paging::next_link(&state.base, &state.desk.store.seal(&ticket.to_bytes()?)?))
 }

@@ -3,22 +3,23 @@
 use super::{create, id_of, if_match, writable};
 use crate::State;
 use crate::disclose::tag;
-use crate::feed;
-use wire::visit::{End, Visit};
+use crate::feed::{self, Taken};
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
+use bytes::Bytes;
 use fhir::json::{Json, Limits};
 use fhir::outcome::IssueCode;
 use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
 use store::Put;
-use trust::Interaction;
+use trust::{Ask, Interaction};
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
 
-/// `PUT {base}/{type}/{id}`: 200 with the new version. An id this service did not give is not created (405).
+/// `PUT {base}/{type}/{id}`: 200 with the new version. An id that this service did not give is not created (404).
 pub async fn update(
     extract::State(state): extract::State<Arc<State>>,
     Path((type_name, id)): Path<(String, String)>,
@@ -35,25 +36,26 @@ pub async fn update(
 
 async fn correct(state: &State, visit: &Visit<'_>, (type_name, id): (&str, &str), parts: &Parts, body: Body) -> Result<Response, End> {
     let expected = writable(type_name)?;
+    visit.permit(&Ask::of(Interaction::Update, expected))?;
     let id_text = id;
     let id = id_of(id)?;
     let expect_version = Some(if_match(&parts.headers)?.ok_or_else(Problem::precondition_required)?);
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
     let json = Json::parse(bytes, Limits::RESOURCE)?;
-    let (checked, permit) = feed::take(state, visit, Interaction::Update, &json, json.root())?;
+    let Taken { checked, permit, written_by } = feed::take(state, visit, Interaction::Update, &json, json.root(), None)?;
     feed::same_type(expected, &checked)?;
     if json.root().text("id").is_none_or(|inside| inside != id_text) {
         return Err(Problem::invalid(IssueCode::Invalid, format!("{type_name}.id"), "the body's id must be the address's").into());
     }
+    feed::own_only(state, visit, &permit, expected, id).await?;
     let record = visit.record().permitted(&permit).about(super::person_of(&checked));
     let mut change = visit.change(record);
     change.audit_fill = true;
     let sent = checked.clone();
-    let written_by = feed::written_by(state, visit);
     change.puts.push(Put::Update { id, expect_version, resource: checked, written_by });
     let committed = visit.commit(change).await?;
     let put = committed.puts.first().ok_or_else(|| Problem::bug("an update gave no outcome"))?;
-    let body = if create::minimal(parts) { Vec::new() } else { sent.with_server_fields(&put.id.to_string(), &create::meta(put, written_by)) };
+    let body = if create::minimal(parts) { Bytes::new() } else { create::as_stored(state, &permit, put, &sent).await? };
     let mut response = fhir_response(StatusCode::OK, body);
     tag(&mut response, put.version, put.last_updated);
     Ok(response)

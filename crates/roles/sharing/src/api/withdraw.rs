@@ -3,16 +3,19 @@
 
 use super::{id_of, if_match, writable};
 use crate::State;
-use wire::visit::{End, Visit};
+use crate::feed;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
+use fhir::ids::LogicalId;
+use fhir::resource::ResourceType;
 use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
 use store::Put;
-use trust::{Ask, Interaction};
+use trust::{Ask, Interaction, Permit};
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
 
 /// `DELETE {base}/{type}/{id}`: 204, also when it was withdrawn before.
 pub async fn withdraw(
@@ -23,21 +26,39 @@ pub async fn withdraw(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let visit = state.desk.receive(&parts, ids, Interaction::Withdraw).await?;
-    match take_back(&visit, &type_name, &id, &parts).await {
+    match take_back(&state, &visit, &type_name, &id, &parts).await {
         Ok(response) => Ok(response),
         Err(end) => visit.end(end, || Err(Problem::not_found())).await,
     }
 }
 
-async fn take_back(visit: &Visit<'_>, type_name: &str, id: &str, parts: &Parts) -> Result<Response, End> {
+async fn take_back(state: &State, visit: &Visit<'_>, type_name: &str, id: &str, parts: &Parts) -> Result<Response, End> {
     let resource_type = writable(type_name)?;
+    let permit = visit.permit(&Ask::of(Interaction::Withdraw, resource_type))?;
     let id = id_of(id)?;
     let expect_version = if_match(&parts.headers)?;
-    let permit = visit.permit(&Ask::of(Interaction::Withdraw, resource_type))?;
+    match retire(state, visit, &permit, resource_type, id, expect_version).await {
+        // Withdrawn before: the sender did not hear the first answer and gets it again.
+        Err(End::Problem(problem)) if problem.status() == StatusCode::GONE => {
+            visit.write(visit.record().permitted(&permit)).await?;
+        }
+        other => other?,
+    }
+    Ok(fhir_response(StatusCode::NO_CONTENT, ""))
+}
+
+async fn retire(
+    state: &State,
+    visit: &Visit<'_>,
+    permit: &Permit,
+    resource_type: ResourceType,
+    id: LogicalId,
+    expect_version: Option<u64>,
+) -> Result<(), End> {
+    feed::own_only(state, visit, permit, resource_type, id).await?;
     // The store adds whose it was to the record.
-    let mut change = visit.change(visit.record().permitted(&permit));
+    let mut change = visit.change(visit.record().permitted(permit));
     change.audit_fill = true;
     change.puts.push(Put::Withdraw { id, resource_type, expect_version });
-    visit.commit(change).await?;
-    Ok(fhir_response(StatusCode::NO_CONTENT, ""))
+    visit.commit(change).await.map(|_| ())
 }

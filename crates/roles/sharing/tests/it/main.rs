@@ -1,0 +1,16 @@
+//! The sharing service as a stranger sees it: its router in process, a real store in a folder of its own, real tokens and
+//! proofs, a clock that stands still and ids in a known order.
+#![allow(clippy::unwrap_used, reason = "a failing test may panic")]
+
+mod access;
+mod announce;
+mod bundle;
+mod house;
+mod members;
+mod metadata;
+mod paging;
+mod read;
+mod refusals;
+mod search;
+mod trail;
+mod write;
