@@ -23,7 +23,8 @@ use crate::commit::Stored;
 use crate::errors::StoreError;
 use crate::prepare::{CATEGORY, CODE, UNDATED, person_mac};
 
-/// Series one search may merge; a search of one patient has a handful.
+/// Series merged at once, and the most that a search without a patient may merge at all. One patient has a handful; with
+/// more than this, because somebody codes each reading in a way of its own, they are merged part by part.
 const SERIES: usize = 5_000;
 /// Rows taken from a series at a time.
 const CHUNK: usize = 16;
@@ -202,14 +203,22 @@ pub(crate) fn search(
         filter.ids(ids);
         series
     };
-    let rows = merge(
-        &reader.connection,
-        series,
-        &filter,
-        query.sort,
-        after,
-        wanted + 1,
-    )?;
+    let mut rows: Vec<Row> = Vec::new();
+    for part in series.chunks(SERIES) {
+        let first = rows.is_empty();
+        rows.extend(merge(
+            &reader.connection,
+            part,
+            &filter,
+            query.sort,
+            after,
+            wanted + 1,
+        )?);
+        if !first {
+            rows.sort_unstable_by_key(|row| (rank(row.t, query.sort), row.id));
+            rows.truncate(wanted + 1);
+        }
+    }
     let mut more = rows.len() > wanted;
     let mut matches: Vec<Stored> = Vec::with_capacity(wanted.min(rows.len()));
     let (mut next, mut size) = (None, 0);
@@ -253,28 +262,28 @@ fn series(
         Whose::One(patient) => Some(*patient),
         Whose::Everyone => None,
     };
-    let sql = match patient {
-        Some(_) => {
+    // One patient's are all looked at; of everyone's only so many.
+    let (sql, most) = match patient {
+        Some(_) => (
             "SELECT s.patient, s.kind, s.widest FROM series s JOIN kind k ON k.n = s.kind
-             WHERE s.patient = ?1 AND k.type = ?2 ORDER BY s.patient, s.kind LIMIT ?3"
-        }
-        None => {
+             WHERE s.patient = ?1 AND k.type = ?2 ORDER BY s.patient, s.kind LIMIT ?3",
+            -1,
+        ),
+        None => (
             "SELECT s.patient, s.kind, s.widest FROM series s JOIN kind k ON k.n = s.kind
-             WHERE ?1 IS NULL AND k.type = ?2 ORDER BY s.patient, s.kind LIMIT ?3"
-        }
+             WHERE ?1 IS NULL AND k.type = ?2 ORDER BY s.patient, s.kind LIMIT ?3",
+            (SERIES * 4) as i64,
+        ),
     };
     let mut statement = connection.prepare_cached(sql)?;
     let all = statement
-        .query_map(
-            params![patient, query.resource.as_str(), (SERIES * 4) as i64],
-            |row| {
-                Ok(Series {
-                    patient: row.get(0)?,
-                    kind: row.get(1)?,
-                    widest: row.get(2)?,
-                })
-            },
-        )?
+        .query_map(params![patient, query.resource.as_str(), most], |row| {
+            Ok(Series {
+                patient: row.get(0)?,
+                kind: row.get(1)?,
+                widest: row.get(2)?,
+            })
+        })?
         .collect::<Result<Vec<_>, _>>()?;
     let mut kinds: std::collections::HashMap<i64, bool> = std::collections::HashMap::new();
     let mut kept = Vec::new();
@@ -290,7 +299,7 @@ fn series(
             kept.push(*one);
         }
     }
-    if all.len() >= SERIES * 4 || kept.len() > SERIES {
+    if patient.is_none() && (all.len() >= SERIES * 4 || kept.len() > SERIES) {
         Err(StoreError::TooCostly)
     } else {
         Ok(kept)
@@ -543,7 +552,7 @@ struct Open {
 /// The first `limit` rows of all series together, in the order asked.
 fn merge(
     connection: &Connection,
-    series: Vec<Series>,
+    series: &[Series],
     filter: &Filter,
     sort: Sort,
     after: Option<Cursor>,
@@ -558,7 +567,7 @@ fn merge(
     let mut heads = BinaryHeap::new();
     for one in series {
         let mut range = Open {
-            series: one,
+            series: *one,
             rows: VecDeque::new(),
             ended: false,
         };

@@ -556,3 +556,42 @@ async fn a_page_of_large_resources_is_no_larger_than_a_reader_takes() {
     }
     assert_eq!(seen.len(), 8);
 }
+
+#[tokio::test]
+async fn whoever_codes_each_reading_in_its_own_way_hides_nothing_of_the_patient() {
+    let world = World::new();
+    let store = world.store();
+    const KINDS: usize = 5_100;
+    let changes = (0..KINDS)
+        .map(|n| {
+            let day = format!("2026-02-{:02}T08:00:00+01:00", 1 + n % 28);
+            let json = format!(
+                r#"{{"resourceType":"Observation","identifier":[{{"system":"u","value":"{n}"}}],"status":"final","code":{{"coding":[{{"system":"http://loinc.org","code":"8867-4"}},{{"system":"urn:own","code":"c{n}"}}]}},"subject":{{"identifier":{{"system":"{}","value":"{GURI}"}}}},"effectiveDateTime":"{day}","valueQuantity":{{"value":72,"unit":"/min","system":"http://unitsofmeasure.org","code":"/min"}}}}"#,
+                fhir::systems::FNR
+            );
+            create(checked(&json))
+        })
+        .collect();
+    for committed in store.commit_all(changes).await {
+        committed.unwrap();
+    }
+    let query = observations(&[("code", "http://loinc.org|8867-4"), ("_count", "200")]);
+    let (mut after, mut seen, mut last) = (None, std::collections::HashSet::new(), i64::MAX);
+    for _ in 0..2 {
+        let page = store.search(&own(GURI), &query, after).await.unwrap();
+        for one in &page.matches {
+            let text = std::str::from_utf8(&one.body).unwrap();
+            let at = text.find("2026-02-").unwrap() + 8;
+            let day: i64 = text[at..at + 2].parse().unwrap();
+            assert!(
+                day <= last,
+                "newest first, also across the parts of a merge"
+            );
+            last = day;
+            assert!(seen.insert(one.id));
+        }
+        after = page.next;
+    }
+    // 182 readings on each of the last days.
+    assert_eq!((seen.len(), last), (400, 26));
+}
