@@ -9,7 +9,9 @@ use std::time::Duration;
 use store::Due;
 use wire::Worker;
 use wire::client::Request;
-use wire::contract::locator::{Accepted, Announcement, OUTBOX_RECEIVER, REGISTER, REGISTER_SCOPE, Registration};
+use wire::contract::locator::{
+    Accepted, Announcement, OUTBOX_RECEIVER, REGISTER, REGISTER_SCOPE, Registration,
+};
 use wire::courier::{self, Deliver, Fate};
 
 /// How often the locator hears that this service is alive, when there is nothing else to tell.
@@ -24,7 +26,13 @@ pub fn workers(state: Arc<State>) -> Vec<Worker> {
     vec![
         Worker::new("announce", async move {
             let house = announcing.house.clone();
-            courier::run(announcing.desk.store.clone(), OUTBOX_RECEIVER.to_owned(), Announcing(announcing), &house).await;
+            courier::run(
+                announcing.desk.store.clone(),
+                OUTBOX_RECEIVER.to_owned(),
+                Announcing(announcing),
+                &house,
+            )
+            .await;
         }),
         Worker::new("heartbeat", heartbeat(state)),
     ]
@@ -46,7 +54,16 @@ impl Deliver for Announcing {
             }
         }
         if let Err(reason) = tell(&self.0, entries).await {
-            return fates.into_iter().map(|fate| if matches!(fate, Fate::Done) { Fate::Retry(reason.clone()) } else { fate }).collect();
+            return fates
+                .into_iter()
+                .map(|fate| {
+                    if matches!(fate, Fate::Done) {
+                        Fate::Retry(reason.clone())
+                    } else {
+                        fate
+                    }
+                })
+                .collect();
         }
         fates
     }
@@ -54,15 +71,33 @@ impl Deliver for Announcing {
 
 /// Sends one registration; the words of a failure hold nothing about a person.
 async fn tell(state: &State, entries: Vec<Announcement>) -> Result<(), String> {
-    let Some((base, party)) = &state.locator else { return Ok(()) };
-    let high_water = state.desk.store.presence_high_water().await.map_err(|e| e.to_string())?;
-    let registration = Registration { holder: state.config.id.clone(), entries, high_water };
-    let request = Request::post_json(format!("{base}{REGISTER}"), &registration).map_err(|e| e.to_string())?;
-    let answer = party.send(base, REGISTER_SCOPE, request).await.map_err(|e| e.to_string())?;
+    let Some((base, party)) = &state.locator else {
+        return Ok(());
+    };
+    let high_water = state
+        .desk
+        .store
+        .presence_high_water()
+        .await
+        .map_err(|e| e.to_string())?;
+    let registration = Registration {
+        holder: state.config.id.clone(),
+        entries,
+        high_water,
+    };
+    let request = Request::post_json(format!("{base}{REGISTER}"), &registration)
+        .map_err(|e| e.to_string())?;
+    let answer = party
+        .send(base, REGISTER_SCOPE, request)
+        .await
+        .map_err(|e| e.to_string())?;
     if !answer.status.is_success() {
         return Err(format!("the locator answered {}", answer.status));
     }
-    answer.json::<Accepted>().map(|_| ()).map_err(|e| e.to_string())
+    answer
+        .json::<Accepted>()
+        .map(|_| ())
+        .map_err(|e| e.to_string())
 }
 
 async fn heartbeat(state: Arc<State>) {
@@ -73,7 +108,11 @@ async fn heartbeat(state: Arc<State>) {
             () = pause(HEARTBEAT) => {}
         }
         if let Err(reason) = tell(&state, Vec::new()).await {
-            tracing::warn!(service = state.config.id, reason, "the locator did not take a heartbeat");
+            tracing::warn!(
+                service = state.config.id,
+                reason,
+                "the locator did not take a heartbeat"
+            );
         }
     }
 }

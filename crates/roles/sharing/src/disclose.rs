@@ -1,6 +1,5 @@
 //! The last step before bytes leave: what is given out is in a durable audit record, and only then is it an answer.
 
-use wire::visit::{End, Visit};
 use axum::response::Response;
 use fhir::bundle::{SearchMode, SearchsetWriter};
 use http::{HeaderValue, StatusCode, header};
@@ -8,6 +7,7 @@ use store::{Receipt, Stored};
 use trust::Permit;
 use trust::audit::Disclosed as Entry;
 use wire::outcome::fhir_response;
+use wire::visit::{End, Visit};
 
 /// Resources whose disclosure is on record. Nothing else can be answered with.
 pub struct Disclosed {
@@ -16,13 +16,26 @@ pub struct Disclosed {
 }
 
 /// Writes the audit record of giving `resources` out under `permit`, durably.
-pub async fn disclose(visit: &Visit<'_>, permit: &Permit, resources: Vec<Stored>) -> Result<Disclosed, End> {
+pub async fn disclose(
+    visit: &Visit<'_>,
+    permit: &Permit,
+    resources: Vec<Stored>,
+) -> Result<Disclosed, End> {
     let given = resources
         .iter()
-        .map(|r| Entry { resource: r.resource_type.as_str().to_owned(), id: r.id.to_string(), version: r.version })
+        .map(|r| Entry {
+            resource: r.resource_type.as_str().to_owned(),
+            id: r.id.to_string(),
+            version: r.version,
+        })
         .collect();
-    let receipt = visit.write(visit.record().permitted(permit).disclosing(given)).await?;
-    Ok(Disclosed { resources, _receipt: receipt })
+    let receipt = visit
+        .write(visit.record().permitted(permit).disclosing(given))
+        .await?;
+    Ok(Disclosed {
+        resources,
+        _receipt: receipt,
+    })
 }
 
 impl Disclosed {
@@ -64,6 +77,8 @@ pub fn tag(response: &mut Response, version: u64, last_updated: fhir::time::Inst
 
 /// An HTTP date (RFC 9110 section 5.6.7).
 fn http_date(instant: fhir::time::Instant) -> Option<HeaderValue> {
-    let zoned = jiff::Timestamp::from_microsecond(instant.0).ok()?.to_zoned(jiff::tz::TimeZone::UTC);
+    let zoned = jiff::Timestamp::from_microsecond(instant.0)
+        .ok()?
+        .to_zoned(jiff::tz::TimeZone::UTC);
     HeaderValue::try_from(zoned.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()).ok()
 }

@@ -51,20 +51,38 @@ pub fn take(
     let checked = fhir::check::check(json, node, &state.rules()).map_err(Problem::unprocessable)?;
     let resource_type = checked.resource_type();
     if !writable(resource_type) {
-        return Err(refused(IssueCode::NotSupported, resource_type.as_str(), "this type is not written here; the CapabilityStatement says which are").into());
+        return Err(refused(
+            IssueCode::NotSupported,
+            resource_type.as_str(),
+            "this type is not written here; the CapabilityStatement says which are",
+        )
+        .into());
     }
     let mut ask = Ask::of(interaction, resource_type);
     if let Some(Subject::Person(person)) = &checked.index().subject {
         if state.config.synthetic_only && !person.value().is_synthetic() {
-            let place = if resource_type == ResourceType::PATIENT { "identifier.value" } else { "subject.identifier.value" };
+            let place = if resource_type == ResourceType::PATIENT {
+                "identifier.value"
+            } else {
+                "subject.identifier.value"
+            };
             let place = format!("{resource_type}.{place}");
-            return Err(refused(IssueCode::BusinessRule, place, "this is a demo: only numbers marked synthetic are taken in").into());
+            return Err(refused(
+                IssueCode::BusinessRule,
+                place,
+                "this is a demo: only numbers marked synthetic are taken in",
+            )
+            .into());
         }
         ask.patient = Some(person.clone());
     }
     let permit = visit.permit(&ask)?;
     let written_by = written_by(state, visit, node, bundle)?;
-    Ok(Taken { checked, permit, written_by })
+    Ok(Taken {
+        checked,
+        permit,
+        written_by,
+    })
 }
 
 fn refused(code: IssueCode, place: impl Into<String>, words: &str) -> Problem {
@@ -79,7 +97,11 @@ pub fn same_type(expected: ResourceType, checked: &Checked) -> Result<(), Proble
     Err(Problem::invalid(
         IssueCode::Invalid,
         "resourceType",
-        format!("the address takes {}, the body is {}", expected.as_str(), checked.resource_type().as_str()),
+        format!(
+            "the address takes {}, the body is {}",
+            expected.as_str(),
+            checked.resource_type().as_str()
+        ),
     ))
 }
 
@@ -94,11 +116,28 @@ fn written_by(
 ) -> Result<Option<OrganisationNumber>, Problem> {
     let config = &state.config;
     let controller = |n: &OrganisationNumber| config.register.controller(n).unwrap_or(*n);
-    let foreign = || refused(IssueCode::BusinessRule, "meta.tag", "the organisation named in the tag is not one that this service, or this sender, keeps data for");
-    let parsed = |code: Cow<'_, str>| OrganisationNumber::parse(&code).map(|n| controller(&n)).map_err(|_| foreign());
-    let of_bundle = bundle.and_then(|bundle| tags(bundle).next()).map(parsed).transpose()?;
+    let foreign = || {
+        refused(
+            IssueCode::BusinessRule,
+            "meta.tag",
+            "the organisation named in the tag is not one that this service, or this sender, keeps data for",
+        )
+    };
+    let parsed = |code: Cow<'_, str>| {
+        OrganisationNumber::parse(&code)
+            .map(|n| controller(&n))
+            .map_err(|_| foreign())
+    };
+    let of_bundle = bundle
+        .and_then(|bundle| tags(bundle).next())
+        .map(parsed)
+        .transpose()?;
     if config.members.is_empty() {
-        return if of_bundle.is_none_or(|named| named == config.owner) { Ok(None) } else { Err(foreign()) };
+        return if of_bundle.is_none_or(|named| named == config.owner) {
+            Ok(None)
+        } else {
+            Err(foreign())
+        };
     }
     let own: Vec<OrganisationNumber> = tags(node).map(parsed).collect::<Result<_, _>>()?;
     let named = of_bundle.or_else(|| own.first().copied());
@@ -109,34 +148,84 @@ fn written_by(
     let delegate = !organisation.is_some_and(|n| belongs(&n));
     let speaker = if delegate { delegated } else { organisation };
     let writer = match (speaker, named) {
-        (Some(speaker), None) if config.members.contains(&speaker) || (!delegate && speaker == config.owner) => speaker,
-        (Some(speaker), Some(named)) if (speaker == named || speaker == config.owner) && belongs(&named) => named,
-        (_, None) => return Err(refused(IssueCode::Required, "meta.tag", "this register has several members: the one whose data it is was expected as a tag with its organisation number")),
+        (Some(speaker), None)
+            if config.members.contains(&speaker) || (!delegate && speaker == config.owner) =>
+        {
+            speaker
+        }
+        (Some(speaker), Some(named))
+            if (speaker == named || speaker == config.owner) && belongs(&named) =>
+        {
+            named
+        }
+        (_, None) => {
+            return Err(refused(
+                IssueCode::Required,
+                "meta.tag",
+                "this register has several members: the one whose data it is was expected as a tag with its organisation number",
+            ));
+        }
         _ => return Err(foreign()),
     };
-    if own.iter().all(|tag| *tag == writer) { Ok(Some(writer)) } else { Err(foreign()) }
+    if own.iter().all(|tag| *tag == writer) {
+        Ok(Some(writer))
+    } else {
+        Err(foreign())
+    }
 }
 
 /// Organisation numbers among `meta.tag`.
 fn tags<'a>(node: Node<'a>) -> impl Iterator<Item = Cow<'a, str>> {
-    node.all(&["meta", "tag"]).into_iter().filter(|tag| tag.text("system").is_some_and(|system| systems::canonical(&system) == systems::ORGNR)).filter_map(|tag| tag.text("code"))
+    node.all(&["meta", "tag"])
+        .into_iter()
+        .filter(|tag| {
+            tag.text("system")
+                .is_some_and(|system| systems::canonical(&system) == systems::ORGNR)
+        })
+        .filter_map(|tag| tag.text("code"))
 }
 
 /// In a shared register: that what is to be changed was written by the caller's own organisation, or the caller speaks
 /// for the register.
-pub async fn own_only(state: &State, visit: &Visit<'_>, permit: &Permit, resource: ResourceType, id: LogicalId) -> Result<(), End> {
+pub async fn own_only(
+    state: &State,
+    visit: &Visit<'_>,
+    permit: &Permit,
+    resource: ResourceType,
+    id: LogicalId,
+) -> Result<(), End> {
     let config = &state.config;
-    let organisation = visit.caller().organisation.map(|n| config.register.controller(&n).unwrap_or(n));
+    let organisation = visit
+        .caller()
+        .organisation
+        .map(|n| config.register.controller(&n).unwrap_or(n));
     if config.members.is_empty() || organisation == Some(config.owner) {
         return Ok(());
     }
-    let Some(stored) = state.desk.store.read(permit, resource, id).await? else { return Err(Problem::not_found().into()) };
-    let json = Json::parse(stored.body, Limits { bytes: usize::MAX, ..Limits::BUNDLE })?;
+    let Some(stored) = state.desk.store.read(permit, resource, id).await? else {
+        return Err(Problem::not_found().into());
+    };
+    let json = Json::parse(
+        stored.body,
+        Limits {
+            bytes: usize::MAX,
+            ..Limits::BUNDLE
+        },
+    )?;
     let others = tags(json.root()).any(|tag| organisation.is_none_or(|o| o.as_str() != tag));
-    if others { Err(End::Refused(OTHER_MEMBER)) } else { Ok(()) }
+    if others {
+        Err(End::Refused(OTHER_MEMBER))
+    } else {
+        Ok(())
+    }
 }
 
 /// `{type}/{id}/_history/{version}`.
 pub fn location(put: &PutOutcome) -> String {
-    format!("{}/{}/_history/{}", put.resource_type.as_str(), put.id, put.version)
+    format!(
+        "{}/{}/_history/{}",
+        put.resource_type.as_str(),
+        put.id,
+        put.version
+    )
 }

@@ -99,16 +99,74 @@ impl State {
 
 /// The service's routes, relative to its FHIR base.
 pub const ROUTES: &[RouteRow] = &[
-    RouteRow { method: "GET", path: "/metadata", access: Access::Public },
-    RouteRow { method: "POST", path: "/", access: Access::Token { scope: "system/*.c" } },
-    RouteRow { method: "POST", path: "/{type}", access: Access::Token { scope: "system/*.c" } },
-    RouteRow { method: "GET", path: "/{type}", access: Access::Token { scope: "none: search by GET is not offered yet" } },
-    RouteRow { method: "POST", path: "/{type}/_search", access: Access::Token { scope: "user/*.rs or system/*.rs" } },
-    RouteRow { method: "POST", path: "/AuditEvent/_search", access: Access::Token { scope: "patient/AuditEvent.rs" } },
-    RouteRow { method: "GET", path: "/_page/{sealed}", access: Access::Token { scope: "user/*.rs or system/*.rs" } },
-    RouteRow { method: "GET", path: "/{type}/{id}", access: Access::Token { scope: "user/*.rs or system/*.rs" } },
-    RouteRow { method: "PUT", path: "/{type}/{id}", access: Access::Token { scope: "system/*.u" } },
-    RouteRow { method: "DELETE", path: "/{type}/{id}", access: Access::Token { scope: "system/*.d" } },
+    RouteRow {
+        method: "GET",
+        path: "/metadata",
+        access: Access::Public,
+    },
+    RouteRow {
+        method: "POST",
+        path: "/",
+        access: Access::Token {
+            scope: "system/*.c",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/{type}",
+        access: Access::Token {
+            scope: "system/*.c",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/{type}",
+        access: Access::Token {
+            scope: "none: search by GET is not offered yet",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/{type}/_search",
+        access: Access::Token {
+            scope: "user/*.rs or system/*.rs",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/AuditEvent/_search",
+        access: Access::Token {
+            scope: "patient/AuditEvent.rs",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/_page/{sealed}",
+        access: Access::Token {
+            scope: "user/*.rs or system/*.rs",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/{type}/{id}",
+        access: Access::Token {
+            scope: "user/*.rs or system/*.rs",
+        },
+    },
+    RouteRow {
+        method: "PUT",
+        path: "/{type}/{id}",
+        access: Access::Token {
+            scope: "system/*.u",
+        },
+    },
+    RouteRow {
+        method: "DELETE",
+        path: "/{type}/{id}",
+        access: Access::Token {
+            scope: "system/*.d",
+        },
+    },
 ];
 
 /// Opens the service's store and its ways to anchor and locator.
@@ -132,7 +190,12 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     );
     let locator = match (&config.locator, &config.client_file) {
         (Some(url), Some(file)) => {
-            let party = wire::client::Party::from_file(file, house.http.clone(), house.clock.clone(), house.ids.clone())?;
+            let party = wire::client::Party::from_file(
+                file,
+                house.http.clone(),
+                house.clock.clone(),
+                house.ids.clone(),
+            )?;
             Some((url.as_str().trim_end_matches('/').to_owned(), party))
         }
         (Some(_), None) => return Err(OpenError::NoClient),
@@ -146,8 +209,19 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         register: Arc::new(config.register.clone()),
         now: (house.clock)(),
     };
-    let desk = Desk { guard, facts, store, clock: house.clock.clone() };
-    Ok(Arc::new(State { config, base, house, desk, locator }))
+    let desk = Desk {
+        guard,
+        facts,
+        store,
+        clock: house.clock.clone(),
+    };
+    Ok(Arc::new(State {
+        config,
+        base,
+        house,
+        desk,
+        locator,
+    }))
 }
 
 /// Every route of the table with its handler.

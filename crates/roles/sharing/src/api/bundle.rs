@@ -36,7 +36,12 @@ pub async fn bundle(
     }
 }
 
-async fn take(state: &State, visit: &mut Visit<'_>, parts: &Parts, body: Body) -> Result<Response, End> {
+async fn take(
+    state: &State,
+    visit: &mut Visit<'_>,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, End> {
     let permit = visit.permit(&Ask::of(Interaction::Batch, ResourceType::BUNDLE))?;
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::BUNDLE.bytes).await?;
     let json = Json::parse(bytes, Limits::BUNDLE)?;
@@ -47,7 +52,14 @@ async fn take(state: &State, visit: &mut Visit<'_>, parts: &Parts, body: Body) -
             return Err(Problem::not_supported("Bundle.type", "transaction is not offered here yet; send a batch, whose entries are each taken alone").into());
         }
         other => {
-            return Err(Problem::not_supported("Bundle.type", format!("a {} is not taken here; send collection or batch", other.code())).into());
+            return Err(Problem::not_supported(
+                "Bundle.type",
+                format!(
+                    "a {} is not taken here; send collection or batch",
+                    other.code()
+                ),
+            )
+            .into());
         }
     }
     let sent: Vec<Entry<'_>> = super::sent(root)?;
@@ -87,7 +99,13 @@ async fn take(state: &State, visit: &mut Visit<'_>, parts: &Parts, body: Body) -
         });
     }
     // No entry is answered whose record is not durable.
-    let records = refusals.into_iter().map(|record| Change { audit: Some(record), ..Change::default() }).collect();
+    let records = refusals
+        .into_iter()
+        .map(|record| Change {
+            audit: Some(record),
+            ..Change::default()
+        })
+        .collect();
     for written in state.desk.store.commit_all(records).await {
         written?;
     }
@@ -111,72 +129,140 @@ fn prepare(
 ) -> Result<(Change, PersonOf), (Problem, Box<Record>)> {
     let record = || visit.record_of(Interaction::Create, &entry.expression());
     let result = match asked_for(entry) {
-        Ok((node, resource)) => feed::take(state, visit, Interaction::Create, json, node, Some(bundle))
-            .and_then(|taken| match resource {
-                Some(expected) if expected != taken.checked.resource_type() => Err(entry_fault(entry, IssueCode::Invalid, "request.url", "the address names another type than the resource's").into()),
-                _ => Ok(taken),
-            })
-            .map_err(|end| match end {
-                End::Problem(problem) => End::Problem(placed(problem, entry)),
-                other => other,
-            }),
+        Ok((node, resource)) => {
+            feed::take(state, visit, Interaction::Create, json, node, Some(bundle))
+                .and_then(|taken| match resource {
+                    Some(expected) if expected != taken.checked.resource_type() => {
+                        Err(entry_fault(
+                            entry,
+                            IssueCode::Invalid,
+                            "request.url",
+                            "the address names another type than the resource's",
+                        )
+                        .into())
+                    }
+                    _ => Ok(taken),
+                })
+                .map_err(|end| match end {
+                    End::Problem(problem) => End::Problem(placed(problem, entry)),
+                    other => other,
+                })
+        }
         Err(problem) => Err(End::Problem(problem)),
     };
     match result {
-        Ok(Taken { checked, permit, written_by }) => {
+        Ok(Taken {
+            checked,
+            permit,
+            written_by,
+        }) => {
             let person = super::person_of(&checked);
             let audit = record().permitted(&permit).about(person.clone());
-            let mut change = Change { audit: Some(audit), audit_fill: true, ..Change::default() };
-            change.puts.push(Put::Create { resource: checked, written_by, enrol: state.config.enrol });
+            let mut change = Change {
+                audit: Some(audit),
+                audit_fill: true,
+                ..Change::default()
+            };
+            change.puts.push(Put::Create {
+                resource: checked,
+                written_by,
+                enrol: state.config.enrol,
+            });
             Ok((change, person))
         }
-        Err(End::Problem(problem) | End::Audited(problem)) => Err((problem, Box::new(record().failed(Category::Invalid)))),
-        Err(End::Refused(refusal) | End::Nothing(refusal)) => Err((placed(refused(&refusal), entry), Box::new(record().refused(&refusal)))),
+        Err(End::Problem(problem) | End::Audited(problem)) => {
+            Err((problem, Box::new(record().failed(Category::Invalid))))
+        }
+        Err(End::Refused(refusal) | End::Nothing(refusal)) => Err((
+            placed(refused(&refusal), entry),
+            Box::new(record().refused(&refusal)),
+        )),
     }
 }
 
 /// The resource of an entry and the type that its `request`, if there is one, asks to create.
 fn asked_for<'a>(entry: &Entry<'a>) -> Result<(Node<'a>, Option<ResourceType>), Problem> {
     let fault = |code, member, words| entry_fault(entry, code, member, words);
-    let node = entry.resource.ok_or_else(|| fault(IssueCode::Required, "resource", "the entry has no resource"))?;
-    let Some(request) = entry.request else { return Ok((node, None)) };
+    let node = entry
+        .resource
+        .ok_or_else(|| fault(IssueCode::Required, "resource", "the entry has no resource"))?;
+    let Some(request) = entry.request else {
+        return Ok((node, None));
+    };
     if entry.method().is_none_or(|method| method != "POST") {
-        return Err(fault(IssueCode::NotSupported, "request.method", "only POST is taken in a batch here yet"));
+        return Err(fault(
+            IssueCode::NotSupported,
+            "request.method",
+            "only POST is taken in a batch here yet",
+        ));
     }
     for condition in ["ifNoneExist", "ifMatch", "ifNoneMatch", "ifModifiedSince"] {
         if request.get(condition).is_some() {
-            return Err(fault(IssueCode::NotSupported, "request", "conditional interactions are not offered; a resource sent again is known by its identifier"));
+            return Err(fault(
+                IssueCode::NotSupported,
+                "request",
+                "conditional interactions are not offered; a resource sent again is known by its identifier",
+            ));
         }
     }
-    let url = entry.url().ok_or_else(|| fault(IssueCode::Required, "request.url", "the type to create was expected, for example Observation"))?;
+    let url = entry.url().ok_or_else(|| {
+        fault(
+            IssueCode::Required,
+            "request.url",
+            "the type to create was expected, for example Observation",
+        )
+    })?;
     match ResourceType::parse(&url) {
         Some(expected) => Ok((node, Some(expected))),
-        None => Err(fault(IssueCode::Value, "request.url", "the type to create was expected, for example Observation")),
+        None => Err(fault(
+            IssueCode::Value,
+            "request.url",
+            "the type to create was expected, for example Observation",
+        )),
     }
 }
 
 /// What is wrong with an entry outside its resource.
 fn entry_fault(entry: &Entry<'_>, code: IssueCode, member: &str, words: &str) -> Problem {
-    Problem::unprocessable(vec![Issue::error(code, format!("{}.{member}", entry.expression()), words)])
+    Problem::unprocessable(vec![Issue::error(
+        code,
+        format!("{}.{member}", entry.expression()),
+        words,
+    )])
 }
 
 /// A problem with an entry's resource, told by its place in the bundle.
 fn placed(problem: Problem, entry: &Entry<'_>) -> Problem {
     let place = format!("{}.resource", entry.expression());
     // What stands in the bundle already stays where it is.
-    if problem.issues().iter().any(|issue| issue.expression.iter().any(|e| e.starts_with(&entry.expression()))) {
+    if problem.issues().iter().any(|issue| {
+        issue
+            .expression
+            .iter()
+            .any(|e| e.starts_with(&entry.expression()))
+    }) {
         problem
     } else {
         problem.within(&place)
     }
 }
 
-fn respond(writer: &mut BatchResponseWriter, entry: &Entry<'_>, outcome: Result<Committed, Problem>) {
+fn respond(
+    writer: &mut BatchResponseWriter,
+    entry: &Entry<'_>,
+    outcome: Result<Committed, Problem>,
+) {
     let full_url = entry.full_url();
     match outcome {
         Ok(committed) => {
-            let Some(put) = committed.puts.first() else { return };
-            let status = if put.fate == Fate::Existing { "200 OK" } else { "201 Created" };
+            let Some(put) = committed.puts.first() else {
+                return;
+            };
+            let status = if put.fate == Fate::Existing {
+                "200 OK"
+            } else {
+                "201 Created"
+            };
             writer.entry(&EntryResponse {
                 full_url: full_url.as_deref(),
                 status,
@@ -188,7 +274,12 @@ fn respond(writer: &mut BatchResponseWriter, entry: &Entry<'_>, outcome: Result<
         }
         Err(problem) => {
             let outcome = OperationOutcome::new(problem.issues().to_vec());
-            writer.entry(&EntryResponse { full_url: full_url.as_deref(), status: &problem.status().to_string(), outcome: Some(&outcome), ..EntryResponse::default() });
+            writer.entry(&EntryResponse {
+                full_url: full_url.as_deref(),
+                status: &problem.status().to_string(),
+                outcome: Some(&outcome),
+                ..EntryResponse::default()
+            });
         }
     }
 }

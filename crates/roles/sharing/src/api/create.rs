@@ -34,7 +34,13 @@ pub async fn create(
     }
 }
 
-async fn take(state: &State, visit: &Visit<'_>, type_name: &str, parts: &Parts, body: Body) -> Result<Response, End> {
+async fn take(
+    state: &State,
+    visit: &Visit<'_>,
+    type_name: &str,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, End> {
     let expected = writable(type_name)?;
     visit.permit(&Ask::of(Interaction::Create, expected))?;
     if parts.headers.contains_key("if-none-exist") {
@@ -45,15 +51,33 @@ async fn take(state: &State, visit: &Visit<'_>, type_name: &str, parts: &Parts, 
     let json = Json::parse(bytes, Limits::RESOURCE)?;
     let taken = feed::take(state, visit, Interaction::Create, &json, json.root(), None)?;
     feed::same_type(expected, &taken.checked)?;
-    let record = visit.record().permitted(&taken.permit).about(super::person_of(&taken.checked));
+    let record = visit
+        .record()
+        .permitted(&taken.permit)
+        .about(super::person_of(&taken.checked));
     let mut change = visit.change(record);
     change.audit_fill = true;
     let sent = taken.checked.clone();
-    change.puts.push(Put::Create { resource: taken.checked, written_by: taken.written_by, enrol: state.config.enrol });
+    change.puts.push(Put::Create {
+        resource: taken.checked,
+        written_by: taken.written_by,
+        enrol: state.config.enrol,
+    });
     let committed = visit.commit(change).await?;
-    let put = committed.puts.first().ok_or_else(|| Problem::bug("a create gave no outcome"))?;
-    let status = if put.fate == Fate::Existing { StatusCode::OK } else { StatusCode::CREATED };
-    let body = if minimal(parts) { Bytes::new() } else { as_stored(state, &taken.permit, put, &sent).await? };
+    let put = committed
+        .puts
+        .first()
+        .ok_or_else(|| Problem::bug("a create gave no outcome"))?;
+    let status = if put.fate == Fate::Existing {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
+    let body = if minimal(parts) {
+        Bytes::new()
+    } else {
+        as_stored(state, &taken.permit, put, &sent).await?
+    };
     let mut response = fhir_response(status, body);
     tag(&mut response, put.version, put.last_updated);
     if let Ok(value) = HeaderValue::try_from(format!("{}/{}", state.base, feed::location(put))) {
@@ -70,11 +94,21 @@ pub(super) async fn as_stored(
     put: &PutOutcome,
     sent: &fhir::resource::Checked,
 ) -> Result<Bytes, End> {
-    let stored: Option<Stored> = match state.desk.store.read(permit, put.resource_type, put.id).await {
+    let stored: Option<Stored> = match state
+        .desk
+        .store
+        .read(permit, put.resource_type, put.id)
+        .await
+    {
         Err(store::StoreError::Gone) => None,
         other => other?,
     };
-    let meta = || ServerMeta { version: put.version, last_updated: put.last_updated, tags: Vec::<Coding>::new(), security: Vec::new() };
+    let meta = || ServerMeta {
+        version: put.version,
+        last_updated: put.last_updated,
+        tags: Vec::<Coding>::new(),
+        security: Vec::new(),
+    };
     Ok(match stored {
         Some(stored) if stored.version == put.version => stored.body,
         _ => sent.with_server_fields(&put.id.to_string(), &meta()).into(),
@@ -83,5 +117,10 @@ pub(super) async fn as_stored(
 
 /// `Prefer: return=minimal`.
 pub(super) fn minimal(parts: &Parts) -> bool {
-    parts.headers.get_all("prefer").iter().filter_map(|v| v.to_str().ok()).any(|v| v.split([',', ';']).any(|p| p.trim() == "return=minimal"))
+    parts
+        .headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .any(|v| v.split([',', ';']).any(|p| p.trim() == "return=minimal"))
 }

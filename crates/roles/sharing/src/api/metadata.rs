@@ -20,7 +20,10 @@ pub async fn metadata(extract::State(state): extract::State<Arc<State>>) -> Resp
 }
 
 fn statement(state: &State) -> Value {
-    let resources: Vec<Value> = SUPPORTED.iter().map(|row| resource(row.resource, row.parameters)).collect();
+    let resources: Vec<Value> = SUPPORTED
+        .iter()
+        .map(|row| resource(row.resource, row.parameters))
+        .collect();
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -46,7 +49,9 @@ fn statement(state: &State) -> Value {
 fn resource(resource: ResourceType, parameters: &[fhir::search::Parameter]) -> Value {
     let searched: Vec<Value> = parameters
         .iter()
-        .filter_map(|p| Some(json!({"name": p.name, "type": p.kind.code()?, "documentation": p.documentation})))
+        .filter_map(|p| {
+            Some(json!({"name": p.name, "type": p.kind.code()?, "documentation": p.documentation}))
+        })
         .collect();
     let interactions: &[&str] = if resource == ResourceType::AUDIT_EVENT {
         &["search-type"]

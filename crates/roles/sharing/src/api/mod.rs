@@ -23,21 +23,39 @@ const MAX_ENTRIES: usize = 500;
 fn sent<'a>(bundle: Node<'a>) -> Result<Vec<Entry<'a>>, Problem> {
     let fault = |code, words: String| Problem::invalid(code, "Bundle.entry", words);
     match bundle.get("entry").map(|list| list.kind()) {
-        None => return Err(fault(IssueCode::Required, "the bundle has no entries".into())),
+        None => {
+            return Err(fault(
+                IssueCode::Required,
+                "the bundle has no entries".into(),
+            ));
+        }
         Some(Kind::Array) => {}
-        Some(_) => return Err(fault(IssueCode::Structure, "a list of entries was expected".into())),
+        Some(_) => {
+            return Err(fault(
+                IssueCode::Structure,
+                "a list of entries was expected".into(),
+            ));
+        }
     }
     let sent: Vec<Entry<'a>> = entries(bundle).collect();
     match sent.len() {
-        0 => Err(fault(IssueCode::Required, "the bundle has no entries".into())),
+        0 => Err(fault(
+            IssueCode::Required,
+            "the bundle has no entries".into(),
+        )),
         1..=MAX_ENTRIES => Ok(sent),
-        _ => Err(fault(IssueCode::TooLong, format!("more than {MAX_ENTRIES} entries; send several bundles"))),
+        _ => Err(fault(
+            IssueCode::TooLong,
+            format!("more than {MAX_ENTRIES} entries; send several bundles"),
+        )),
     }
 }
 
 /// The resource type of a path; a type this service does not know is not there.
 fn type_of(name: &str) -> Result<ResourceType, Problem> {
-    ResourceType::parse(name).filter(|t| fhir::search::supported(*t).is_some()).ok_or_else(Problem::not_found)
+    ResourceType::parse(name)
+        .filter(|t| fhir::search::supported(*t).is_some())
+        .ok_or_else(Problem::not_found)
 }
 
 /// A type that clients may write.
@@ -57,11 +75,17 @@ fn id_of(text: &str) -> Result<LogicalId, Problem> {
 
 /// The version in `If-Match`: `W/"3"` or `"3"`.
 fn if_match(headers: &http::HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(value) = headers.get(http::header::IF_MATCH) else { return Ok(None) };
-    let read = value.to_str().ok().map(|text| text.strip_prefix("W/").unwrap_or(text)).and_then(|text| {
-        let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-        inner.parse().ok()
-    });
+    let Some(value) = headers.get(http::header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let read = value
+        .to_str()
+        .ok()
+        .map(|text| text.strip_prefix("W/").unwrap_or(text))
+        .and_then(|text| {
+            let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+            inner.parse().ok()
+        });
     match read {
         Some(version) => Ok(Some(version)),
         None => Err(Problem::invalid(

@@ -3,13 +3,13 @@
 use super::{id_of, type_of};
 use crate::State;
 use crate::disclose::disclose;
-use wire::visit::{End, Visit};
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use std::sync::Arc;
 use trust::{Ask, Interaction};
 use wire::outcome::Problem;
 use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
 
 /// `GET {base}/{type}/{id}`.
 pub async fn read(
@@ -26,7 +26,12 @@ pub async fn read(
     }
 }
 
-async fn found(state: &State, visit: &Visit<'_>, type_name: &str, id: &str) -> Result<Response, End> {
+async fn found(
+    state: &State,
+    visit: &Visit<'_>,
+    type_name: &str,
+    id: &str,
+) -> Result<Response, End> {
     let resource_type = type_of(type_name)?;
     let id = id_of(id)?;
     let permit = visit.permit(&Ask::of(Interaction::Read, resource_type))?;
@@ -34,5 +39,7 @@ async fn found(state: &State, visit: &Visit<'_>, type_name: &str, id: &str) -> R
         return Err(Problem::not_found().into());
     };
     let disclosed = disclose(visit, &permit, vec![stored]).await?;
-    disclosed.resource().ok_or_else(|| Problem::not_found().into())
+    disclosed
+        .resource()
+        .ok_or_else(|| Problem::not_found().into())
 }

@@ -60,7 +60,9 @@ pub async fn page(
     let (parts, _) = request.into_parts();
     let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
     let answered = match opened(&state, &mut visit, &sealed) {
-        Ok((ResourceType::AUDIT_EVENT, form, after)) => super::audit::page(&state, &visit, form, &after).await,
+        Ok((ResourceType::AUDIT_EVENT, form, after)) => {
+            super::audit::page(&state, &visit, form, &after).await
+        }
         Ok((resource, form, after)) => match Cursor::from_bytes(&after) {
             Some(after) => answer(&state, &visit, resource, form, Some(after)).await,
             None => Err(Problem::not_found().into()),
@@ -80,10 +82,17 @@ pub async fn by_get(
     let (parts, _) = request.into_parts();
     let visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
     let refusal = match type_of(&type_name) {
-        Ok(_) => Problem::not_supported("url", format!("search by GET is not offered here; POST the same parameters to {type_name}/_search")),
+        Ok(_) => Problem::not_supported(
+            "url",
+            format!(
+                "search by GET is not offered here; POST the same parameters to {type_name}/_search"
+            ),
+        ),
         Err(unknown) => unknown,
     };
-    visit.end(End::Problem(refusal), || Err(Problem::not_found())).await
+    visit
+        .end(End::Problem(refusal), || Err(Problem::not_found()))
+        .await
 }
 
 async fn finish(visit: Visit<'_>, answered: Result<Response, End>) -> Result<Response, Problem> {
@@ -99,19 +108,37 @@ pub(super) fn empty() -> Response {
 }
 
 /// Reads type and form of a POST search; what was asked goes on record as received.
-async fn asked(visit: &mut Visit<'_>, type_name: &str, parts: &Parts, body: Body) -> Result<(ResourceType, Form), End> {
+async fn asked(
+    visit: &mut Visit<'_>,
+    type_name: &str,
+    parts: &Parts,
+    body: Body,
+) -> Result<(ResourceType, Form), End> {
     let resource = type_of(type_name)?;
-    let form = wire::form::read(&parts.headers, body).await.map_err(Problem::from)?.0;
-    visit.asked(&wire::form::write(form.iter().map(|(n, v)| (n.as_str(), v.as_str()))));
+    let form = wire::form::read(&parts.headers, body)
+        .await
+        .map_err(Problem::from)?
+        .0;
+    visit.asked(&wire::form::write(
+        form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
+    ));
     Ok((resource, form))
 }
 
 /// Opens a next link; one that is not for this caller is not there. What the first page was asked goes on record again.
-fn opened(state: &State, visit: &mut Visit<'_>, sealed: &str) -> Result<(ResourceType, Form, Vec<u8>), End> {
-    let ticket: Ticket<(String, Vec<u8>)> = Ticket::open(state.desk.store.unseal(sealed), visit.caller(), visit.now)?;
+fn opened(
+    state: &State,
+    visit: &mut Visit<'_>,
+    sealed: &str,
+) -> Result<(ResourceType, Form, Vec<u8>), End> {
+    let ticket: Ticket<(String, Vec<u8>)> =
+        Ticket::open(state.desk.store.unseal(sealed), visit.caller(), visit.now)?;
     let (type_name, after) = ticket.cursor;
     let form = ticket.query;
-    visit.asked(&format!("{type_name} {}", wire::form::write(form.iter().map(|(n, v)| (n.as_str(), v.as_str())))));
+    visit.asked(&format!(
+        "{type_name} {}",
+        wire::form::write(form.iter().map(|(n, v)| (n.as_str(), v.as_str())))
+    ));
     Ok((type_of(&type_name)?, form, after))
 }
 
@@ -161,13 +188,25 @@ async fn answer(
 ) -> Result<Response, End> {
     let ask = Ask::of(Interaction::Search, resource);
     visit.permit(&ask)?;
-    let query = fhir::search::parse(resource, &form, Via::Post, &state.config.zone, state.config.person_numbers)
-        .map_err(Problem::invalid_all)?;
+    let query = fhir::search::parse(
+        resource,
+        &form,
+        Via::Post,
+        &state.config.zone,
+        state.config.person_numbers,
+    )
+    .map_err(Problem::invalid_all)?;
     let permit = Named::by(state, &query).await?.permit(visit, ask)?;
     let found = state.desk.store.search(&permit, &query, after).await?;
     let own = own_link(state, resource, &query, &form).await?;
     let next = match found.next {
-        Some(after) => Some(next_link(state, visit, resource, form, after.to_bytes().to_vec())?),
+        Some(after) => Some(next_link(
+            state,
+            visit,
+            resource,
+            form,
+            after.to_bytes().to_vec(),
+        )?),
         None => None,
     };
     let disclosed = disclose(visit, &permit, found.matches).await?;
@@ -177,7 +216,12 @@ async fn answer(
 }
 
 /// The `self` link: what was understood, with the patient by local id and never by number.
-pub(super) async fn own_link(state: &State, resource: ResourceType, query: &Query, form: &[(String, String)]) -> Result<String, End> {
+pub(super) async fn own_link(
+    state: &State,
+    resource: ResourceType,
+    query: &Query,
+    form: &[(String, String)],
+) -> Result<String, End> {
     let patient = match &query.patient {
         Some(PatientParam::Identifier(person)) => state.desk.store.patient_id(person).await?,
         Some(PatientParam::Local(id)) => Some(*id),
@@ -196,7 +240,21 @@ pub(super) async fn own_link(state: &State, resource: ResourceType, query: &Quer
 }
 
 /// The next page, for this caller only: the question and how far it came, sealed.
-pub(super) fn next_link(state: &State, visit: &Visit<'_>, resource: ResourceType, form: Form, after: Vec<u8>) -> Result<String, End> {
-    let ticket = Ticket::new(visit.caller(), form, (resource.as_str().to_owned(), after), visit.now);
-    Ok(paging::next_link(&state.base, &state.desk.store.seal(&ticket.to_bytes()?)?))
+pub(super) fn next_link(
+    state: &State,
+    visit: &Visit<'_>,
+    resource: ResourceType,
+    form: Form,
+    after: Vec<u8>,
+) -> Result<String, End> {
+    let ticket = Ticket::new(
+        visit.caller(),
+        form,
+        (resource.as_str().to_owned(), after),
+        visit.now,
+    );
+    Ok(paging::next_link(
+        &state.base,
+        &state.desk.store.seal(&ticket.to_bytes()?)?,
+    ))
 }

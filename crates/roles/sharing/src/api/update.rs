@@ -34,28 +34,63 @@ pub async fn update(
     }
 }
 
-async fn correct(state: &State, visit: &Visit<'_>, (type_name, id): (&str, &str), parts: &Parts, body: Body) -> Result<Response, End> {
+async fn correct(
+    state: &State,
+    visit: &Visit<'_>,
+    (type_name, id): (&str, &str),
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, End> {
     let expected = writable(type_name)?;
     visit.permit(&Ask::of(Interaction::Update, expected))?;
     let id_text = id;
     let id = id_of(id)?;
-    let expect_version = Some(if_match(&parts.headers)?.ok_or_else(Problem::precondition_required)?);
+    let expect_version =
+        Some(if_match(&parts.headers)?.ok_or_else(Problem::precondition_required)?);
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
     let json = Json::parse(bytes, Limits::RESOURCE)?;
-    let Taken { checked, permit, written_by } = feed::take(state, visit, Interaction::Update, &json, json.root(), None)?;
+    let Taken {
+        checked,
+        permit,
+        written_by,
+    } = feed::take(state, visit, Interaction::Update, &json, json.root(), None)?;
     feed::same_type(expected, &checked)?;
-    if json.root().text("id").is_none_or(|inside| inside != id_text) {
-        return Err(Problem::invalid(IssueCode::Invalid, format!("{type_name}.id"), "the body's id must be the address's").into());
+    if json
+        .root()
+        .text("id")
+        .is_none_or(|inside| inside != id_text)
+    {
+        return Err(Problem::invalid(
+            IssueCode::Invalid,
+            format!("{type_name}.id"),
+            "the body's id must be the address's",
+        )
+        .into());
     }
     feed::own_only(state, visit, &permit, expected, id).await?;
-    let record = visit.record().permitted(&permit).about(super::person_of(&checked));
+    let record = visit
+        .record()
+        .permitted(&permit)
+        .about(super::person_of(&checked));
     let mut change = visit.change(record);
     change.audit_fill = true;
     let sent = checked.clone();
-    change.puts.push(Put::Update { id, expect_version, resource: checked, written_by });
+    change.puts.push(Put::Update {
+        id,
+        expect_version,
+        resource: checked,
+        written_by,
+    });
     let committed = visit.commit(change).await?;
-    let put = committed.puts.first().ok_or_else(|| Problem::bug("an update gave no outcome"))?;
-    let body = if create::minimal(parts) { Bytes::new() } else { create::as_stored(state, &permit, put, &sent).await? };
+    let put = committed
+        .puts
+        .first()
+        .ok_or_else(|| Problem::bug("an update gave no outcome"))?;
+    let body = if create::minimal(parts) {
+        Bytes::new()
+    } else {
+        create::as_stored(state, &permit, put, &sent).await?
+    };
     let mut response = fhir_response(StatusCode::OK, body);
     tag(&mut response, put.version, put.last_updated);
     Ok(response)

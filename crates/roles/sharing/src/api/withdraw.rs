@@ -25,14 +25,23 @@ pub async fn withdraw(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let visit = state.desk.receive(&parts, ids, Interaction::Withdraw).await?;
+    let visit = state
+        .desk
+        .receive(&parts, ids, Interaction::Withdraw)
+        .await?;
     match take_back(&state, &visit, &type_name, &id, &parts).await {
         Ok(response) => Ok(response),
         Err(end) => visit.end(end, || Err(Problem::not_found())).await,
     }
 }
 
-async fn take_back(state: &State, visit: &Visit<'_>, type_name: &str, id: &str, parts: &Parts) -> Result<Response, End> {
+async fn take_back(
+    state: &State,
+    visit: &Visit<'_>,
+    type_name: &str,
+    id: &str,
+    parts: &Parts,
+) -> Result<Response, End> {
     let resource_type = writable(type_name)?;
     let permit = visit.permit(&Ask::of(Interaction::Withdraw, resource_type))?;
     let id = id_of(id)?;
@@ -59,6 +68,10 @@ async fn retire(
     // The store adds whose it was to the record.
     let mut change = visit.change(visit.record().permitted(permit));
     change.audit_fill = true;
-    change.puts.push(Put::Withdraw { id, resource_type, expect_version });
+    change.puts.push(Put::Withdraw {
+        id,
+        resource_type,
+        expect_version,
+    });
     visit.commit(change).await.map(|_| ())
 }

@@ -11,7 +11,13 @@ use wire::route::Access;
 const WHEN: &str = "2026-11-20T08:00:00+01:00";
 
 /// What a route is asked, for a patient's reading `id` and a link that was given to `physician`.
-fn ask<'a>(service: &'a Service, method: &str, path: &str, id: &str, next: &str) -> Option<Knock<'a>> {
+fn ask<'a>(
+    service: &'a Service,
+    method: &str,
+    path: &str,
+    id: &str,
+    next: &str,
+) -> Option<Knock<'a>> {
     let door = &service.door;
     let body = |id: Option<&str>| {
         let mut body = reading(ragnhild(), "matrix", WHEN, "90");
@@ -23,14 +29,25 @@ fn ask<'a>(service: &'a Service, method: &str, path: &str, id: &str, next: &str)
     let instance = format!("/Observation/{id}");
     Some(match (method, path) {
         ("GET", "/metadata") => door.get("/metadata"),
-        ("POST", "/") => door.post("/", bundle("batch", &[serde_json::from_str::<Value>(&body(None)).unwrap()]).to_string()),
+        ("POST", "/") => door.post(
+            "/",
+            bundle(
+                "batch",
+                &[serde_json::from_str::<Value>(&body(None)).unwrap()],
+            )
+            .to_string(),
+        ),
         ("POST", "/{type}") => door.post("/Observation", body(None)),
         ("GET", "/{type}") => door.get("/Observation"),
         ("POST", "/{type}/_search") => door.search("Observation", &[]),
-        ("POST", "/AuditEvent/_search") => door.search("AuditEvent", &[("patient.identifier", &ragnhild().number)]),
+        ("POST", "/AuditEvent/_search") => {
+            door.search("AuditEvent", &[("patient.identifier", &ragnhild().number)])
+        }
         ("GET", "/_page/{sealed}") => door.get(next),
         ("GET", "/{type}/{id}") => door.get(&instance),
-        ("PUT", "/{type}/{id}") => door.put(&instance, body(Some(id))).header("if-match", "\"1\""),
+        ("PUT", "/{type}/{id}") => door
+            .put(&instance, body(Some(id)))
+            .header("if-match", "\"1\""),
         ("DELETE", "/{type}/{id}") => door.knock(Method::DELETE, &instance),
         _ => return None,
     })
@@ -47,12 +64,32 @@ fn callers(service: &Service) -> Vec<(&'static str, Option<Held>)> {
     };
     vec![
         ("nobody", None),
-        ("other audience", Some(elsewhere(&|jkt| service.system_claims(ClientUse::RecordSystem, FJELLVIK, "system/*.cruds", jkt)))),
-        ("home system", Some(service.system(ClientUse::HomeSystem, FJELLVIK, "system/*.cruds"))),
-        ("gateway itself", Some(service.system(ClientUse::Gateway, FJELLVIK, "system/*.cruds"))),
-        ("other's record system", Some(service.record_system(PROVEBAKKEN))),
-        ("physician, no attest", Some(service.physician_but(ragnhild(), |c| c.attest = None))),
-        ("physician, no agreement", Some(service.physician_but(ragnhild(), |c| c.agreement = None))),
+        (
+            "other audience",
+            Some(elsewhere(&|jkt| {
+                service.system_claims(ClientUse::RecordSystem, FJELLVIK, "system/*.cruds", jkt)
+            })),
+        ),
+        (
+            "home system",
+            Some(service.system(ClientUse::HomeSystem, FJELLVIK, "system/*.cruds")),
+        ),
+        (
+            "gateway itself",
+            Some(service.system(ClientUse::Gateway, FJELLVIK, "system/*.cruds")),
+        ),
+        (
+            "other's record system",
+            Some(service.record_system(PROVEBAKKEN)),
+        ),
+        (
+            "physician, no attest",
+            Some(service.physician_but(ragnhild(), |c| c.attest = None)),
+        ),
+        (
+            "physician, no agreement",
+            Some(service.physician_but(ragnhild(), |c| c.agreement = None)),
+        ),
         ("physician, other patient", Some(service.physician(arne()))),
         ("citizen, other", Some(service.citizen(arne()))),
         ("citizen", Some(service.citizen(ragnhild()))),
@@ -67,28 +104,59 @@ async fn every_route_and_every_kind_of_caller() {
     let mut matrix = String::new();
     for row in sharing::ROUTES {
         let service = Service::fjellvik().await;
-        let id = service.created(&reading(ragnhild(), "r-1", WHEN, "91")).await;
-        service.created(&reading(ragnhild(), "r-2", "2026-11-19T08:00:00+01:00", "92")).await;
+        let id = service
+            .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+            .await;
+        service
+            .created(&reading(
+                ragnhild(),
+                "r-2",
+                "2026-11-19T08:00:00+01:00",
+                "92",
+            ))
+            .await;
         let physician = service.physician(ragnhild());
-        let next = service.search(&physician, "Observation", &[("_count", "1")]).await.next().unwrap().to_owned();
+        let next = service
+            .search(&physician, "Observation", &[("_count", "1")])
+            .await
+            .next()
+            .unwrap()
+            .to_owned();
         writeln!(matrix, "{} {}", row.method, row.path).unwrap();
         for (name, held) in callers(&service) {
             let knock = ask(&service, row.method, row.path, &id, &next);
-            let knock = knock.unwrap_or_else(|| panic!("{} {} has no access case", row.method, row.path));
+            let knock =
+                knock.unwrap_or_else(|| panic!("{} {} has no access case", row.method, row.path));
             let reply = match &held {
                 Some(held) => knock.by(held, NOW).send().await,
                 None => knock.send().await,
             };
-            let entry = reply.json["entry"][0]["response"]["status"].as_str().map(|s| format!(", entry {}", &s[..3])).unwrap_or_default();
-            let total = reply.json["total"].as_u64().map(|n| format!(", {n} found")).unwrap_or_default();
-            writeln!(matrix, "  {name:<26}{}{entry}{total}", reply.status.as_u16()).unwrap();
+            let entry = reply.json["entry"][0]["response"]["status"]
+                .as_str()
+                .map(|s| format!(", entry {}", &s[..3]))
+                .unwrap_or_default();
+            let total = reply.json["total"]
+                .as_u64()
+                .map(|n| format!(", {n} found"))
+                .unwrap_or_default();
+            writeln!(
+                matrix,
+                "  {name:<26}{}{entry}{total}",
+                reply.status.as_u16()
+            )
+            .unwrap();
             match row.access {
                 Access::Public => assert_eq!(reply.status, 200),
-                _ if held.is_none() || name == "other audience" => assert_eq!(reply.status, 401, "{} {} {name}", row.method, row.path),
+                _ if held.is_none() || name == "other audience" => {
+                    assert_eq!(reply.status, 401, "{} {} {name}", row.method, row.path)
+                }
                 _ => {}
             }
             if name == "other audience" && row.access != Access::Public {
-                assert!(matches!(service.last_record().await.outcome, trust::audit::Outcome::Unauthenticated { .. }));
+                assert!(matches!(
+                    service.last_record().await.outcome,
+                    trust::audit::Outcome::Unauthenticated { .. }
+                ));
             }
         }
     }

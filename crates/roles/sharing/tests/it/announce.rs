@@ -16,11 +16,21 @@ const WHEN: &str = "2026-11-20T08:00:00+01:00";
 /// Fjellvik's service with a locator at an address.
 async fn with_locator(locator: &str) -> Service {
     let clock = FixedClock::at(NOW);
-    let issuer = testkit::issuer::Issuer::start_at(clock.clock()).await.unwrap();
+    let issuer = testkit::issuer::Issuer::start_at(clock.clock())
+        .await
+        .unwrap();
     let folder = Arc::new(tempfile::tempdir().unwrap());
-    let client = SystemClient { client_id: "deling-fjellvik", use_: ClientUse::Service, orgnr: FJELLVIK };
+    let client = SystemClient {
+        client_id: "deling-fjellvik",
+        use_: ClientUse::Service,
+        orgnr: FJELLVIK,
+    };
     let file = folder.path().join("client.json");
-    std::fs::write(&file, serde_json::to_vec(&issuer.client_file(client, locator).unwrap()).unwrap()).unwrap();
+    std::fs::write(
+        &file,
+        serde_json::to_vec(&issuer.client_file(client, locator).unwrap()).unwrap(),
+    )
+    .unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let mut config = config(folder.path(), &issuer, "fjellvik", FJELLVIK, &[]);
     config.locator = Some(locator.parse().unwrap());
@@ -29,7 +39,12 @@ async fn with_locator(locator: &str) -> Service {
 }
 
 async fn waiting(service: &Service) -> Vec<(String, Presence, u64)> {
-    let due = service.state.store().outbox_due(OUTBOX_RECEIVER, service.clock.now(), 100).await.unwrap();
+    let due = service
+        .state
+        .store()
+        .outbox_due(OUTBOX_RECEIVER, service.clock.now(), 100)
+        .await
+        .unwrap();
     let read = |body: &[u8]| serde_json::from_slice::<Announcement>(body).unwrap();
     due.iter()
         .map(|due| read(&due.body))
@@ -44,20 +59,38 @@ async fn waiting(service: &Service) -> Vec<(String, Presence, u64)> {
 async fn only_the_first_and_the_last_of_a_kind_are_announced() {
     let service = with_locator("http://locator.test").await;
     let owner = service.record_system(FJELLVIK);
-    let first = service.created(&reading(ragnhild(), "r-1", WHEN, "91")).await;
-    let second = service.created(&reading(ragnhild(), "r-2", "2026-11-20T09:00:00+01:00", "92")).await;
+    let first = service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    let second = service
+        .created(&reading(
+            ragnhild(),
+            "r-2",
+            "2026-11-20T09:00:00+01:00",
+            "92",
+        ))
+        .await;
     let present = ("IT17".to_owned(), Presence::Present, 1);
     assert_eq!(waiting(&service).await, std::slice::from_ref(&present));
-    service.delete(&owner, &format!("/Observation/{first}"), None).await;
+    service
+        .delete(&owner, &format!("/Observation/{first}"), None)
+        .await;
     assert_eq!(waiting(&service).await, std::slice::from_ref(&present));
-    service.delete(&owner, &format!("/Observation/{second}"), None).await;
-    assert_eq!(waiting(&service).await, [present, ("IT17".to_owned(), Presence::Absent, 2)]);
+    service
+        .delete(&owner, &format!("/Observation/{second}"), None)
+        .await;
+    assert_eq!(
+        waiting(&service).await,
+        [present, ("IT17".to_owned(), Presence::Absent, 2)]
+    );
 }
 
 #[tokio::test]
 async fn a_service_without_a_locator_keeps_no_announcements() {
     let service = Service::fjellvik().await;
-    service.created(&reading(ragnhild(), "r-1", WHEN, "91")).await;
+    service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
     assert_eq!(waiting(&service).await, []);
     assert!(sharing::workers(service.state.clone()).is_empty());
 }
@@ -77,10 +110,17 @@ async fn the_locator_is_told_who_and_what_kind_and_nothing_else() {
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/register", post(register))).await });
+    tokio::spawn(async move {
+        axum::serve(listener, Router::new().route("/register", post(register))).await
+    });
     let service = with_locator(&base).await;
-    service.created(&reading(ragnhild(), "r-1", WHEN, "91")).await;
-    let work: Vec<_> = sharing::workers(service.state.clone()).into_iter().map(|worker| tokio::spawn(worker.run)).collect();
+    service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    let work: Vec<_> = sharing::workers(service.state.clone())
+        .into_iter()
+        .map(|worker| tokio::spawn(worker.run))
+        .collect();
     told.notified().await;
     service.stop.stop();
     for worker in work {
@@ -91,5 +131,9 @@ async fn the_locator_is_told_who_and_what_kind_and_nothing_else() {
         "entries": [{ "patient": { "system": fhir::systems::FNR, "value": ragnhild().number }, "kind": "IT17", "state": "present", "sequence": 1 }],
     });
     assert_eq!(*heard.lock().unwrap(), [expected]);
-    assert_eq!(waiting(&service).await, [], "what was taken is not told again");
+    assert_eq!(
+        waiting(&service).await,
+        [],
+        "what was taken is not told again"
+    );
 }

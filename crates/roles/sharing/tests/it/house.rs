@@ -1,10 +1,10 @@
 //! One sharing service and those who call it.
 
-use http::StatusCode;
 use fhir::ids::{OrganisationNumber, PersonIdentifier, PersonNumbers};
 use fhir::resource::InformationService;
 use fhir::systems;
 use fhir::time::Instant;
+use http::StatusCode;
 use serde_json::{Value, json};
 use sharing::{Config, State};
 use std::path::Path;
@@ -121,7 +121,12 @@ impl Service {
         Self::with("kystregionen", KYSTREGIONEN, &[SORLIA, ASDAL], |_| {}).await
     }
 
-    pub async fn with(id: &str, owner: &str, members: &[&str], change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn with(
+        id: &str,
+        owner: &str,
+        members: &[&str],
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let clock = FixedClock::at(NOW);
         let issuer = Issuer::start_at(clock.clock()).await.unwrap();
         let folder = Arc::new(tempfile::tempdir().unwrap());
@@ -130,7 +135,12 @@ impl Service {
         Self::open(folder, clock, issuer, config).await
     }
 
-    pub async fn open(folder: Arc<tempfile::TempDir>, clock: FixedClock, issuer: Issuer, config: Config) -> Self {
+    pub async fn open(
+        folder: Arc<tempfile::TempDir>,
+        clock: FixedClock,
+        issuer: Issuer,
+        config: Config,
+    ) -> Self {
         let base = config.base.as_str().trim_end_matches('/').to_owned();
         let stop = Stop::new();
         let house = House {
@@ -142,7 +152,15 @@ impl Service {
         };
         let state = sharing::open(config, house).await.unwrap();
         let door = Door::new(sharing::routes(state.clone()), &base);
-        Self { folder, clock, issuer, state, door, base, stop }
+        Self {
+            folder,
+            clock,
+            issuer,
+            state,
+            door,
+            base,
+            stop,
+        }
     }
 
     pub fn held(&self, change: impl FnOnce(&str) -> Claims) -> Held {
@@ -153,8 +171,14 @@ impl Service {
 
     pub fn system_claims(&self, use_: ClientUse, orgnr: &str, scope: &str, jkt: &str) -> Claims {
         let client_id = format!("{use_:?}-{orgnr}");
-        let client = SystemClient { client_id: &client_id, use_, orgnr };
-        self.issuer.system_claims(client, &self.base, scope, jkt, self.clock.now()).unwrap()
+        let client = SystemClient {
+            client_id: &client_id,
+            use_,
+            orgnr,
+        };
+        self.issuer
+            .system_claims(client, &self.base, scope, jkt, self.clock.now())
+            .unwrap()
     }
 
     /// A client acting for itself.
@@ -170,17 +194,36 @@ impl Service {
     /// The hub, which writes by delegation from `from`.
     pub fn hub(&self, from: &str) -> Held {
         self.held(|jkt| {
-            let mut claims = self.system_claims(ClientUse::Service, NORDDRIFT, "system/Observation.c", jkt);
-            claims.delegation = Some(Delegation { id: "d-1".into(), version: 1, from: org(from) });
+            let mut claims =
+                self.system_claims(ClientUse::Service, NORDDRIFT, "system/Observation.c", jkt);
+            claims.delegation = Some(Delegation {
+                id: "d-1".into(),
+                version: 1,
+                from: org(from),
+            });
             claims
         })
     }
 
     /// Claims of the hospital's physician about a patient, under an agreement about measurements, plans and medicines.
     pub fn physician_claims(&self, about: &Patient, jkt: &str) -> Claims {
-        let mut claims = self.issuer.practitioner_claims(physician(), PROVEHEIM, about, &self.base, jkt, self.clock.now()).unwrap();
+        let mut claims = self
+            .issuer
+            .practitioner_claims(
+                physician(),
+                PROVEHEIM,
+                about,
+                &self.base,
+                jkt,
+                self.clock.now(),
+            )
+            .unwrap();
         let services = InformationService::ALL.to_vec();
-        claims.agreement = Some(Agreement { id: "a-1".into(), version: 1, services });
+        claims.agreement = Some(Agreement {
+            id: "a-1".into(),
+            version: 1,
+            services,
+        });
         claims
     }
 
@@ -198,7 +241,10 @@ impl Service {
     }
 
     pub fn citizen(&self, who: &Patient) -> Held {
-        self.held(|jkt| self.issuer.citizen_claims(who, &self.base, jkt, self.clock.now()))
+        self.held(|jkt| {
+            self.issuer
+                .citizen_claims(who, &self.base, jkt, self.clock.now())
+        })
     }
 
     pub async fn get(&self, who: &Held, path: &str) -> Reply {
@@ -206,11 +252,19 @@ impl Service {
     }
 
     pub async fn search(&self, who: &Held, resource_type: &str, form: &[(&str, &str)]) -> Reply {
-        self.door.search(resource_type, form).by(who, self.clock.now()).send().await
+        self.door
+            .search(resource_type, form)
+            .by(who, self.clock.now())
+            .send()
+            .await
     }
 
     pub async fn post(&self, who: &Held, path: &str, body: &Value) -> Reply {
-        self.door.post(path, body.to_string()).by(who, self.clock.now()).send().await
+        self.door
+            .post(path, body.to_string())
+            .by(who, self.clock.now())
+            .send()
+            .await
     }
 
     pub async fn put(&self, who: &Held, path: &str, if_match: Option<&str>, body: &Value) -> Reply {
@@ -234,20 +288,36 @@ impl Service {
     /// Creates as the owner's record system and gives the logical id.
     pub async fn created(&self, body: &Value) -> String {
         let owner = self.record_system(self.owner());
-        let reply = self.post(&owner, &format!("/{}", body["resourceType"].as_str().unwrap()), body).await;
+        let reply = self
+            .post(
+                &owner,
+                &format!("/{}", body["resourceType"].as_str().unwrap()),
+                body,
+            )
+            .await;
         assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
         reply.json["id"].as_str().unwrap().to_owned()
     }
 
     fn owner(&self) -> &'static str {
-        if self.base.contains("kystregionen") { KYSTREGIONEN } else { FJELLVIK }
+        if self.base.contains("kystregionen") {
+            KYSTREGIONEN
+        } else {
+            FJELLVIK
+        }
     }
 
     /// The audit trail, newest first; it is sound.
     pub async fn audit(&self) -> Vec<AuditEntry> {
         let store = self.state.store();
         assert!(store.verify_audit(None).await.unwrap().is_sound());
-        store.audit_search(AuditFilter { limit: 1000, ..AuditFilter::default() }).await.unwrap()
+        store
+            .audit_search(AuditFilter {
+                limit: 1000,
+                ..AuditFilter::default()
+            })
+            .await
+            .unwrap()
     }
 
     /// The newest record.
@@ -293,11 +363,26 @@ pub fn bundle(kind: &str, resources: &[Value]) -> Value {
 /// Logical ids of a searchset's matches, in order.
 pub fn found(reply: &Reply) -> Vec<String> {
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
-    reply.matches().iter().map(|m| m["id"].as_str().unwrap().to_owned()).collect()
+    reply
+        .matches()
+        .iter()
+        .map(|m| m["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// An OperationOutcome's issues as `code @ expression`.
 pub fn issues(outcome: &Value) -> Vec<String> {
     assert_eq!(outcome["resourceType"], "OperationOutcome", "{outcome}");
-    outcome["issue"].as_array().unwrap().iter().map(|i| format!("{} @ {}", i["code"].as_str().unwrap(), i["expression"][0].as_str().unwrap_or("-"))).collect()
+    outcome["issue"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| {
+            format!(
+                "{} @ {}",
+                i["code"].as_str().unwrap(),
+                i["expression"][0].as_str().unwrap_or("-")
+            )
+        })
+        .collect()
 }

@@ -18,22 +18,64 @@ fn tag(number: &str) -> Value {
 #[tokio::test]
 async fn a_members_write_names_the_member_and_every_member_reads_it() {
     let service = Service::kystregionen().await;
-    for (writer, member, key) in [(SORLIA, SORLIA, "s"), (ASDAL, ASDAL, "a"), (SORLIA_UNIT, SORLIA, "u"), (KYSTREGIONEN, KYSTREGIONEN, "k")] {
-        let created = service.post(&service.record_system(writer), "/Observation", &reading(ragnhild(), key, WHEN, "91")).await;
+    for (writer, member, key) in [
+        (SORLIA, SORLIA, "s"),
+        (ASDAL, ASDAL, "a"),
+        (SORLIA_UNIT, SORLIA, "u"),
+        (KYSTREGIONEN, KYSTREGIONEN, "k"),
+    ] {
+        let created = service
+            .post(
+                &service.record_system(writer),
+                "/Observation",
+                &reading(ragnhild(), key, WHEN, "91"),
+            )
+            .await;
         assert_eq!(created.status, StatusCode::CREATED, "{}", created.json);
-        assert_eq!(created.json["meta"]["tag"], json!([tag(member)]), "{writer}");
+        assert_eq!(
+            created.json["meta"]["tag"],
+            json!([tag(member)]),
+            "{writer}"
+        );
         let id = created.json["id"].as_str().unwrap();
         for reader in [SORLIA, ASDAL, KYSTREGIONEN] {
-            let read = service.get(&service.record_system(reader), &format!("/Observation/{id}")).await;
-            assert_eq!((read.status, &read.json["meta"]["tag"]), (StatusCode::OK, &json!([tag(member)])));
+            let read = service
+                .get(
+                    &service.record_system(reader),
+                    &format!("/Observation/{id}"),
+                )
+                .await;
+            assert_eq!(
+                (read.status, &read.json["meta"]["tag"]),
+                (StatusCode::OK, &json!([tag(member)]))
+            );
         }
     }
     // A member's people need no agreement; others do.
     for (orgnr, status) in [(SORLIA, 200), (ASDAL, 200), (PROVEHEIM, 403)] {
-        let who = service.held(|jkt| service.issuer.practitioner_claims(physician(), orgnr, ragnhild(), &service.base, jkt, NOW).unwrap());
-        assert_eq!(service.search(&who, "Observation", &[]).await.status.as_u16(), status, "{orgnr}");
+        let who = service.held(|jkt| {
+            service
+                .issuer
+                .practitioner_claims(physician(), orgnr, ragnhild(), &service.base, jkt, NOW)
+                .unwrap()
+        });
+        assert_eq!(
+            service
+                .search(&who, "Observation", &[])
+                .await
+                .status
+                .as_u16(),
+            status,
+            "{orgnr}"
+        );
     }
-    assert_eq!(service.search(&service.record_system(FJELLVIK), "Observation", &[]).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        service
+            .search(&service.record_system(FJELLVIK), "Observation", &[])
+            .await
+            .status,
+        StatusCode::FORBIDDEN
+    );
 }
 
 #[tokio::test]
@@ -45,19 +87,42 @@ async fn a_tag_the_sender_gave_stands_once_and_is_never_anothers() {
         body["meta"] = json!({ "tag": [tag(number)] });
         body
     };
-    let own = service.post(&sorlia, "/Observation", &with_tag("r-1", SORLIA)).await;
-    assert_eq!((own.status, &own.json["meta"]["tag"]), (StatusCode::CREATED, &json!([tag(SORLIA)])));
+    let own = service
+        .post(&sorlia, "/Observation", &with_tag("r-1", SORLIA))
+        .await;
+    assert_eq!(
+        (own.status, &own.json["meta"]["tag"]),
+        (StatusCode::CREATED, &json!([tag(SORLIA)]))
+    );
     for foreign in [ASDAL, KYSTREGIONEN, FJELLVIK, "12"] {
-        let refused = service.post(&sorlia, "/Observation", &with_tag("r-2", foreign)).await;
-        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{foreign}");
+        let refused = service
+            .post(&sorlia, "/Observation", &with_tag("r-2", foreign))
+            .await;
+        assert_eq!(
+            refused.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{foreign}"
+        );
         let mut sent = bundle("batch", &[reading(ragnhild(), "r-3", WHEN, "91")]);
         sent["meta"] = json!({ "tag": [tag(foreign)] });
         let reply = service.post(&sorlia, "/", &sent).await;
-        assert_eq!(reply.json["entry"][0]["response"]["status"], "422 Unprocessable Entity", "{foreign}");
+        assert_eq!(
+            reply.json["entry"][0]["response"]["status"], "422 Unprocessable Entity",
+            "{foreign}"
+        );
     }
     // The owner runs the register and may write for the member it names.
-    let owner = service.post(&service.record_system(KYSTREGIONEN), "/Observation", &with_tag("r-4", ASDAL)).await;
-    assert_eq!((owner.status, &owner.json["meta"]["tag"]), (StatusCode::CREATED, &json!([tag(ASDAL)])));
+    let owner = service
+        .post(
+            &service.record_system(KYSTREGIONEN),
+            "/Observation",
+            &with_tag("r-4", ASDAL),
+        )
+        .await;
+    assert_eq!(
+        (owner.status, &owner.json["meta"]["tag"]),
+        (StatusCode::CREATED, &json!([tag(ASDAL)]))
+    );
 }
 
 #[tokio::test]
@@ -79,9 +144,15 @@ async fn the_hub_writes_for_the_member_that_its_bundle_names() {
         ("h-5", None, "422 Unprocessable Entity", None),
     ] {
         let reply = service.post(&hub, "/", &sent(key, named)).await;
-        assert_eq!(reply.json["entry"][0]["response"]["status"], status, "{key}: {}", reply.json);
+        assert_eq!(
+            reply.json["entry"][0]["response"]["status"], status,
+            "{key}: {}",
+            reply.json
+        );
         if let Some(member) = member {
-            let location = reply.json["entry"][0]["response"]["location"].as_str().unwrap();
+            let location = reply.json["entry"][0]["response"]["location"]
+                .as_str()
+                .unwrap();
             let path = format!("/{}", location.split("/_history").next().unwrap());
             let read = service.get(&service.record_system(ASDAL), &path).await;
             assert_eq!(read.json["meta"]["tag"], json!([tag(member)]));
@@ -89,13 +160,29 @@ async fn the_hub_writes_for_the_member_that_its_bundle_names() {
     }
     // Delegated by one member, it writes for that one alone.
     let for_sorlia = service.hub(SORLIA);
-    for (key, named, status) in [("h-6", None, "201 Created"), ("h-7", Some(SORLIA), "201 Created"), ("h-8", Some(ASDAL), "422 Unprocessable Entity")] {
+    for (key, named, status) in [
+        ("h-6", None, "201 Created"),
+        ("h-7", Some(SORLIA), "201 Created"),
+        ("h-8", Some(ASDAL), "422 Unprocessable Entity"),
+    ] {
         let reply = service.post(&for_sorlia, "/", &sent(key, named)).await;
-        assert_eq!(reply.json["entry"][0]["response"]["status"], status, "{key}");
+        assert_eq!(
+            reply.json["entry"][0]["response"]["status"], status,
+            "{key}"
+        );
     }
     // Delegated by nobody here, nothing at all.
-    for who in [service.hub(FJELLVIK), service.system(ClientUse::Service, NORDDRIFT, "system/Observation.c")] {
-        assert_eq!(service.post(&who, "/", &sent("h-9", Some(SORLIA))).await.status, StatusCode::FORBIDDEN);
+    for who in [
+        service.hub(FJELLVIK),
+        service.system(ClientUse::Service, NORDDRIFT, "system/Observation.c"),
+    ] {
+        assert_eq!(
+            service
+                .post(&who, "/", &sent("h-9", Some(SORLIA)))
+                .await
+                .status,
+            StatusCode::FORBIDDEN
+        );
     }
 }
 
@@ -109,11 +196,31 @@ async fn a_member_changes_and_withdraws_only_its_own() {
     let path = format!("/Observation/{id}");
     body["id"] = id.as_str().into();
     body["status"] = "amended".into();
-    for refused in [service.put(&asdal, &path, Some("\"1\""), &body).await, service.delete(&asdal, &path, None).await] {
+    for refused in [
+        service.put(&asdal, &path, Some("\"1\""), &body).await,
+        service.delete(&asdal, &path, None).await,
+    ] {
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.json);
-        assert_eq!(service.last_record().await.outcome, Outcome::Refused { rule: "member".into(), code: "other_member".into() });
+        assert_eq!(
+            service.last_record().await.outcome,
+            Outcome::Refused {
+                rule: "member".into(),
+                code: "other_member".into()
+            }
+        );
     }
     let updated = service.put(&sorlia, &path, Some("\"1\""), &body).await;
-    assert_eq!((updated.status, &updated.json["meta"]["tag"]), (StatusCode::OK, &json!([tag(SORLIA)])), "{}", updated.json);
-    assert_eq!(service.delete(&service.record_system(KYSTREGIONEN), &path, None).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(
+        (updated.status, &updated.json["meta"]["tag"]),
+        (StatusCode::OK, &json!([tag(SORLIA)])),
+        "{}",
+        updated.json
+    );
+    assert_eq!(
+        service
+            .delete(&service.record_system(KYSTREGIONEN), &path, None)
+            .await
+            .status,
+        StatusCode::NO_CONTENT
+    );
 }

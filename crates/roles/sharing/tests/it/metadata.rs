@@ -21,12 +21,17 @@ fn value(name: &str) -> String {
 }
 
 fn body(resource_type: &str) -> Value {
-    let subject = json!({ "identifier": { "system": fhir::systems::FNR, "value": ragnhild().number } });
+    let subject =
+        json!({ "identifier": { "system": fhir::systems::FNR, "value": ragnhild().number } });
     match resource_type {
         "Observation" => reading(ragnhild(), "r-1", WHEN, "91"),
         "Patient" => json!({ "resourceType": "Patient", "identifier": [subject["identifier"]] }),
-        "CarePlan" => json!({ "resourceType": "CarePlan", "status": "active", "intent": "plan", "subject": subject }),
-        "MedicationStatement" => json!({ "resourceType": "MedicationStatement", "status": "active", "subject": subject, "medicationCodeableConcept": { "text": "x" } }),
+        "CarePlan" => {
+            json!({ "resourceType": "CarePlan", "status": "active", "intent": "plan", "subject": subject })
+        }
+        "MedicationStatement" => {
+            json!({ "resourceType": "MedicationStatement", "status": "active", "subject": subject, "medicationCodeableConcept": { "text": "x" } })
+        }
         other => panic!("{other} is new in the statement: give it a body here"),
     }
 }
@@ -35,8 +40,13 @@ fn body(resource_type: &str) -> Value {
 async fn the_statement_is_open_to_all_and_stable() {
     let service = Service::fjellvik().await;
     let reply = service.door.get("/metadata").send().await;
-    assert_eq!((reply.status, reply.header("content-type")), (StatusCode::OK, "application/fhir+json;charset=utf-8"));
-    let shown = serde_json::to_string_pretty(&reply.json).unwrap().replace(service.issuer.url(), "http://issuer.test");
+    assert_eq!(
+        (reply.status, reply.header("content-type")),
+        (StatusCode::OK, "application/fhir+json;charset=utf-8")
+    );
+    let shown = serde_json::to_string_pretty(&reply.json)
+        .unwrap()
+        .replace(service.issuer.url(), "http://issuer.test");
     insta::assert_snapshot!(shown);
 }
 
@@ -47,12 +57,32 @@ async fn what_is_claimed_works_and_what_is_not_is_refused() {
     let statement = service.door.get("/metadata").send().await.json;
     let resources = statement["rest"][0]["resource"].as_array().unwrap();
     assert!(resources.len() >= 5);
-    let every: Vec<&str> = resources.iter().flat_map(|r| r["searchParam"].as_array().unwrap()).map(|p| p["name"].as_str().unwrap()).collect();
+    let every: Vec<&str> = resources
+        .iter()
+        .flat_map(|r| r["searchParam"].as_array().unwrap())
+        .map(|p| p["name"].as_str().unwrap())
+        .collect();
     for row in resources {
         let name = row["type"].as_str().unwrap();
-        let interactions: Vec<&str> = row["interaction"].as_array().unwrap().iter().map(|i| i["code"].as_str().unwrap()).collect();
-        let claimed: Vec<&str> = row["searchParam"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
-        for parameter in every.iter().chain(&["_include", "_lastUpdated", "_summary", "_elements", "_total"]) {
+        let interactions: Vec<&str> = row["interaction"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|i| i["code"].as_str().unwrap())
+            .collect();
+        let claimed: Vec<&str> = row["searchParam"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p["name"].as_str().unwrap())
+            .collect();
+        for parameter in every.iter().chain(&[
+            "_include",
+            "_lastUpdated",
+            "_summary",
+            "_elements",
+            "_total",
+        ]) {
             let mut form = vec![(*parameter, value(parameter))];
             // The trail is read for one patient.
             if name == "AuditEvent" && !parameter.starts_with("patient") {
@@ -60,36 +90,92 @@ async fn what_is_claimed_works_and_what_is_not_is_refused() {
             }
             let form: Vec<(&str, &str)> = form.iter().map(|(n, v)| (*n, v.as_str())).collect();
             let reply = service.search(&owner, name, &form).await;
-            let expected = if claimed.contains(parameter) { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+            let expected = if claimed.contains(parameter) {
+                StatusCode::OK
+            } else {
+                StatusCode::BAD_REQUEST
+            };
             assert_eq!(reply.status, expected, "{name}?{parameter}: {}", reply.json);
         }
-        let by_identifier = if name == "Patient" { "identifier" } else { "patient.identifier" };
-        let form = [(by_identifier, value("identifier")), ("_count", "10".into())];
+        let by_identifier = if name == "Patient" {
+            "identifier"
+        } else {
+            "patient.identifier"
+        };
+        let form = [
+            (by_identifier, value("identifier")),
+            ("_count", "10".into()),
+        ];
         let form: Vec<(&str, &str)> = form.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        assert_eq!(service.search(&owner, name, &form).await.status, StatusCode::OK, "{name}");
+        assert_eq!(
+            service.search(&owner, name, &form).await.status,
+            StatusCode::OK,
+            "{name}"
+        );
         if name == "AuditEvent" {
             assert_eq!(interactions, ["search-type"]);
-            assert_eq!(service.get(&owner, "/AuditEvent/1").await.status, StatusCode::NOT_FOUND);
+            assert_eq!(
+                service.get(&owner, "/AuditEvent/1").await.status,
+                StatusCode::NOT_FOUND
+            );
             continue;
         }
-        assert_eq!(interactions, ["read", "create", "update", "delete", "search-type"]);
+        assert_eq!(
+            interactions,
+            ["read", "create", "update", "delete", "search-type"]
+        );
         let created = service.post(&owner, &format!("/{name}"), &body(name)).await;
         assert!(created.status.is_success(), "{name}: {}", created.json);
         let id = created.json["id"].as_str().unwrap();
         let path = format!("/{name}/{id}");
-        assert_eq!(service.get(&owner, &path).await.status, StatusCode::OK, "{path}");
+        assert_eq!(
+            service.get(&owner, &path).await.status,
+            StatusCode::OK,
+            "{path}"
+        );
         let mut changed = body(name);
         changed["id"] = id.into();
         changed["language"] = "nb".into();
-        let updated = service.put(&owner, &path, Some(created.header("etag")), &changed).await;
+        let updated = service
+            .put(&owner, &path, Some(created.header("etag")), &changed)
+            .await;
         assert_eq!(updated.status, StatusCode::OK, "{name}: {}", updated.json);
-        assert_eq!(found(&service.search(&owner, name, &[("_id", id)]).await), [id]);
-        assert_eq!(service.delete(&owner, &path, Some(updated.header("etag"))).await.status, StatusCode::NO_CONTENT, "{name}");
+        assert_eq!(
+            found(&service.search(&owner, name, &[("_id", id)]).await),
+            [id]
+        );
+        assert_eq!(
+            service
+                .delete(&owner, &path, Some(updated.header("etag")))
+                .await
+                .status,
+            StatusCode::NO_CONTENT,
+            "{name}"
+        );
     }
-    let system: Vec<&str> = statement["rest"][0]["interaction"].as_array().unwrap().iter().map(|i| i["code"].as_str().unwrap()).collect();
+    let system: Vec<&str> = statement["rest"][0]["interaction"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| i["code"].as_str().unwrap())
+        .collect();
     assert_eq!(system, ["batch"]);
     for unclaimed in ["Practitioner", "Organization", "Device", "Foo"] {
-        assert_eq!(service.search(&owner, unclaimed, &[]).await.status, StatusCode::NOT_FOUND, "{unclaimed}");
-        assert_eq!(service.post(&owner, &format!("/{unclaimed}"), &json!({ "resourceType": unclaimed })).await.status, StatusCode::NOT_FOUND);
+        assert_eq!(
+            service.search(&owner, unclaimed, &[]).await.status,
+            StatusCode::NOT_FOUND,
+            "{unclaimed}"
+        );
+        assert_eq!(
+            service
+                .post(
+                    &owner,
+                    &format!("/{unclaimed}"),
+                    &json!({ "resourceType": unclaimed })
+                )
+                .await
+                .status,
+            StatusCode::NOT_FOUND
+        );
     }
 }

@@ -10,14 +10,33 @@ const UNKNOWN: &str = "00000000-0000-4000-8000-000000000001";
 #[tokio::test]
 async fn the_patients_own_reading_is_read_and_its_disclosure_is_on_record() {
     let service = Service::fjellvik().await;
-    let id = service.created(&reading(ragnhild(), "r-1", WHEN, "91")).await;
-    for who in [service.physician(ragnhild()), service.citizen(ragnhild()), service.record_system(FJELLVIK)] {
+    let id = service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    for who in [
+        service.physician(ragnhild()),
+        service.citizen(ragnhild()),
+        service.record_system(FJELLVIK),
+    ] {
         let reply = service.get(&who, &format!("/Observation/{id}")).await;
-        assert_eq!((reply.status, reply.header("etag")), (StatusCode::OK, "W/\"1\""));
-        assert_eq!((reply.header("content-type"), reply.header("cache-control")), ("application/fhir+json;charset=utf-8", "no-store"));
+        assert_eq!(
+            (reply.status, reply.header("etag")),
+            (StatusCode::OK, "W/\"1\"")
+        );
+        assert_eq!(
+            (reply.header("content-type"), reply.header("cache-control")),
+            ("application/fhir+json;charset=utf-8", "no-store")
+        );
         let record = service.last_record().await;
         assert_eq!(record.outcome, Outcome::Allowed);
-        assert_eq!(record.disclosed, [Disclosed { resource: "Observation".into(), id: id.clone(), version: 1 }]);
+        assert_eq!(
+            record.disclosed,
+            [Disclosed {
+                resource: "Observation".into(),
+                id: id.clone(),
+                version: 1
+            }]
+        );
         assert_eq!(record.asked, format!("GET /Observation/{id}"));
         assert_eq!(record.request_id, reply.header("x-request-id"));
     }
@@ -27,16 +46,32 @@ async fn the_patients_own_reading_is_read_and_its_disclosure_is_on_record() {
 async fn another_patients_withdrawn_or_live_reading_looks_like_nothing() {
     let service = Service::fjellvik().await;
     let owner = service.record_system(FJELLVIK);
-    service.created(&reading(ragnhild(), "r-1", WHEN, "91")).await;
+    service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
     let live = service.created(&reading(arne(), "a-1", WHEN, "95")).await;
     let gone = service.created(&reading(arne(), "a-2", WHEN, "95")).await;
-    assert_eq!(service.delete(&owner, &format!("/Observation/{gone}"), None).await.status, StatusCode::NO_CONTENT);
-    let patient = service.search(&owner, "Patient", &[("identifier", &number(arne()))]).await;
+    assert_eq!(
+        service
+            .delete(&owner, &format!("/Observation/{gone}"), None)
+            .await
+            .status,
+        StatusCode::NO_CONTENT
+    );
+    let patient = service
+        .search(&owner, "Patient", &[("identifier", &number(arne()))])
+        .await;
     let patient = found(&patient).remove(0);
     for who in [service.physician(ragnhild()), service.citizen(ragnhild())] {
         let unknown = service.get(&who, &format!("/Observation/{UNKNOWN}")).await;
         assert_eq!(unknown.status, StatusCode::NOT_FOUND);
-        for path in [format!("/Observation/{live}"), format!("/Observation/{gone}"), format!("/CarePlan/{live}"), format!("/Patient/{patient}"), "/Observation/not-an-id".to_owned()] {
+        for path in [
+            format!("/Observation/{live}"),
+            format!("/Observation/{gone}"),
+            format!("/CarePlan/{live}"),
+            format!("/Patient/{patient}"),
+            "/Observation/not-an-id".to_owned(),
+        ] {
             let hidden = service.get(&who, &path).await;
             assert_eq!(hidden.visible(), unknown.visible(), "{path}");
             assert!(service.last_record().await.disclosed.is_empty());
@@ -47,21 +82,36 @@ async fn another_patients_withdrawn_or_live_reading_looks_like_nothing() {
 #[tokio::test]
 async fn who_may_not_see_the_kind_does_not_see_that_it_is_there() {
     let service = Service::fjellvik().await;
-    let id = service.created(&reading(ragnhild(), "r-1", WHEN, "91")).await;
+    let id = service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
     let plans_only = service.physician_but(ragnhild(), |claims| {
-        claims.agreement.as_mut().unwrap().services = vec![fhir::resource::InformationService::parse("IT08").unwrap()];
+        claims.agreement.as_mut().unwrap().services =
+            vec![fhir::resource::InformationService::parse("IT08").unwrap()];
     });
-    let hidden = service.get(&plans_only, &format!("/Observation/{id}")).await;
-    let unknown = service.get(&plans_only, &format!("/Observation/{UNKNOWN}")).await;
-    assert_eq!((hidden.status, hidden.visible()), (StatusCode::NOT_FOUND, unknown.visible()));
+    let hidden = service
+        .get(&plans_only, &format!("/Observation/{id}"))
+        .await;
+    let unknown = service
+        .get(&plans_only, &format!("/Observation/{UNKNOWN}"))
+        .await;
+    assert_eq!(
+        (hidden.status, hidden.visible()),
+        (StatusCode::NOT_FOUND, unknown.visible())
+    );
     let searched = service.search(&plans_only, "Observation", &[]).await;
-    assert_eq!((found(&searched).len(), &searched.json["total"]), (0, &serde_json::json!(0)));
+    assert_eq!(
+        (found(&searched).len(), &searched.json["total"]),
+        (0, &serde_json::json!(0))
+    );
 }
 
 #[tokio::test]
 async fn what_is_not_offered_is_said() {
     let service = Service::fjellvik().await;
-    let id = service.created(&reading(ragnhild(), "r-1", WHEN, "91")).await;
+    let id = service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
     let who = service.physician(ragnhild());
     for (path, status) in [
         (format!("/Observation/{id}/_history"), 404),
@@ -74,14 +124,33 @@ async fn what_is_not_offered_is_said() {
         assert_eq!(reply.status.as_u16(), status, "{path}");
         assert_eq!(reply.json["resourceType"], "OperationOutcome", "{path}");
     }
-    let patch = service.door.knock(http::Method::PATCH, &format!("/Observation/{id}")).by(&who, NOW).send().await;
+    let patch = service
+        .door
+        .knock(http::Method::PATCH, &format!("/Observation/{id}"))
+        .by(&who, NOW)
+        .send()
+        .await;
     assert_eq!(patch.status, StatusCode::METHOD_NOT_ALLOWED);
     let mut allowed: Vec<&str> = patch.header("allow").split(',').collect();
     allowed.sort_unstable();
     assert_eq!(allowed, ["DELETE", "GET", "HEAD", "PUT"]);
     for path in ["/AuditEvent", "/AuditEvent/1"] {
         let owner = service.record_system(FJELLVIK);
-        let reply = if path.ends_with('1') { service.delete(&owner, path, None).await } else { service.post(&owner, path, &serde_json::json!({ "resourceType": "AuditEvent" })).await };
-        assert_eq!(reply.status, StatusCode::METHOD_NOT_ALLOWED, "nobody writes the trail: {path}");
+        let reply = if path.ends_with('1') {
+            service.delete(&owner, path, None).await
+        } else {
+            service
+                .post(
+                    &owner,
+                    path,
+                    &serde_json::json!({ "resourceType": "AuditEvent" }),
+                )
+                .await
+        };
+        assert_eq!(
+            reply.status,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "nobody writes the trail: {path}"
+        );
     }
 }
