@@ -2,10 +2,10 @@
 //! the manner of IHE mCSD (Organization, HealthcareService, Endpoint, OrganizationAffiliation).
 //!
 //! What it serves is built from the region's configuration at start; each entry's version counts on when its content
-//! changes. It must never hold anything about a patient: a token's patient is left out of its records ([`record`] says how
+//! changes. It must never hold anything about a patient: a token's patient is left out of its records (`record.rs` says how
 //! far), and so is every search value that names nothing in the catalogue.
 //!
-//! A question's way: `api/search.rs` → `wire::visit` (verified caller) → `trust::decide` → [`question`] → [`record`].
+//! A question's way: `api/search.rs` → `wire::visit` (verified caller) → `trust::decide` → `question.rs` → `record.rs`.
 
 mod api;
 mod build;

@@ -2,11 +2,11 @@
 //! patient, within one agreement under pasientjournalloven § 9 with named members. No look-up requires it.
 //!
 //! It must never hold a clinical value, a name or a readable national identity number. A person's number, from a token or
-//! a registration, is used in memory: pointers stand under a keyed pseudonym ([`key`]), and so does everybody in the
-//! locator's own audit trail ([`reception`]).
+//! a registration, is used in memory: pointers stand under a keyed pseudonym (`key.rs`), and so does everybody in the
+//! locator's own audit trail (`reception.rs`).
 //!
-//! A question's way: `api/locate.rs` → [`reception`] (verified caller) → `trust::decide` → [`locate`] → audit → answer.
-//! An announcement's: `api/register.rs` → [`reception`] → `trust::decide` → [`register`].
+//! A question's way: `api/locate.rs` → `reception.rs` (verified caller) → `trust::decide` → `locate.rs` → audit → answer.
+//! An announcement's: `api/register.rs` → `reception.rs` → `trust::decide` → `register.rs`.
 
 mod api;
 mod budget;
