@@ -11,6 +11,9 @@ struct Bundle;
 pub fn lookup() -> portal::Assets {
     Arc::new(|path: &str| {
         let file = Bundle::get(path)?;
-        Some(portal::Asset { bytes: bytes::Bytes::from(file.data.into_owned()), content_type: file.metadata.mimetype().to_owned() })
+        Some(portal::Asset {
+            bytes: bytes::Bytes::from(file.data.into_owned()),
+            content_type: file.metadata.mimetype().to_owned(),
+        })
     })
 }

@@ -26,14 +26,37 @@ pub enum Command {
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let Command::Verify { store, owner, head } = command;
     anyhow::ensure!(store.is_dir(), "there is no store at {}", store.display());
-    let kept = head.as_deref().map(serde_json::from_str).transpose().context("--head is not a head as this command prints it")?;
-    let opened = store::Store::open(&store, &owner, store::Surroundings { clock: surroundings::clock(), ids: surroundings::ids() })
-        .with_context(|| format!("cannot open the store at {}", store.display()))?;
+    let kept = head
+        .as_deref()
+        .map(serde_json::from_str)
+        .transpose()
+        .context("--head is not a head as this command prints it")?;
+    let opened = store::Store::open(
+        &store,
+        &owner,
+        store::Surroundings {
+            clock: surroundings::clock(),
+            ids: surroundings::ids(),
+        },
+    )
+    .with_context(|| format!("cannot open the store at {}", store.display()))?;
     let report = opened.verify_audit(kept).await?;
     println!("{}", serde_json::to_string(&report.head)?);
     for fault in &report.faults {
         eprintln!("record {}: {:?}", fault.sequence, fault.what);
     }
-    eprintln!("{} records, {}", report.records, if report.is_sound() { "the trail is whole" } else { "the trail is NOT whole" });
-    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    eprintln!(
+        "{} records, {}",
+        report.records,
+        if report.is_sound() {
+            "the trail is whole"
+        } else {
+            "the trail is NOT whole"
+        }
+    );
+    Ok(if report.is_sound() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
 }

@@ -70,5 +70,6 @@ pub fn private(key: &trust::keys::SigningKey) -> anyhow::Result<PrivateJwk> {
 }
 
 fn use_of(text: &str) -> Result<ClientUse, String> {
-    serde_json::from_value(text.into()).map_err(|_| "one of home-system, record-system, gateway, hub, service, portal".to_owned())
+    serde_json::from_value(text.into())
+        .map_err(|_| "one of home-system, record-system, gateway, hub, service, portal".to_owned())
 }

@@ -405,11 +405,19 @@ fn measurements() -> Vec<String> {
 impl Config {
     /// Reads a file; errors name file, line and setting. `data` and client files become absolute.
     pub fn read(path: &Path) -> anyhow::Result<Config> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| anyhow::anyhow!("cannot read the configuration {}: {e}", path.display()))?;
-        let mut config: Config = toml::from_str(&text)
-            .map_err(|e| anyhow::anyhow!("the configuration {} is not understood:\n{e}", path.display()))?;
-        let folder = std::path::absolute(path)?.parent().map(Path::to_path_buf).unwrap_or_default();
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            anyhow::anyhow!("cannot read the configuration {}: {e}", path.display())
+        })?;
+        let mut config: Config = toml::from_str(&text).map_err(|e| {
+            anyhow::anyhow!(
+                "the configuration {} is not understood:\n{e}",
+                path.display()
+            )
+        })?;
+        let folder = std::path::absolute(path)?
+            .parent()
+            .map(Path::to_path_buf)
+            .unwrap_or_default();
         config.resolve(&folder);
         Ok(config)
     }
@@ -435,13 +443,20 @@ impl Config {
 
     /// The sharing services this process runs.
     pub fn own_services(&self) -> impl Iterator<Item = &Service> {
-        self.service
-            .iter()
-            .filter(|s| self.runs("sharing") || self.roles.iter().any(|r| r.strip_prefix("sharing:") == Some(&s.id)))
+        self.service.iter().filter(|s| {
+            self.runs("sharing")
+                || self
+                    .roles
+                    .iter()
+                    .any(|r| r.strip_prefix("sharing:") == Some(&s.id))
+        })
     }
 
     /// The name of an organisation, or its number if the region does not name it.
     pub fn name_of<'a>(&'a self, orgnr: &'a str) -> &'a str {
-        self.organisation.iter().find(|o| o.orgnr == orgnr).map_or(orgnr, |o| &o.name)
+        self.organisation
+            .iter()
+            .find(|o| o.orgnr == orgnr)
+            .map_or(orgnr, |o| &o.name)
     }
 }

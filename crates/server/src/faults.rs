@@ -47,9 +47,20 @@ impl std::error::Error for Dropped {}
 impl Faults {
     /// Switches for `services`: (id, path prefix of its FHIR base).
     pub fn new(services: Vec<(String, String)>) -> Faults {
-        let skew = services.iter().map(|(id, _)| (id.clone(), Arc::default())).collect();
-        let by_prefix = services.into_iter().map(|(id, prefix)| (prefix, id)).collect();
-        Faults(Arc::new(Inner { by_prefix, state: RwLock::default(), skew, lies: AtomicUsize::new(0) }))
+        let skew = services
+            .iter()
+            .map(|(id, _)| (id.clone(), Arc::default()))
+            .collect();
+        let by_prefix = services
+            .into_iter()
+            .map(|(id, prefix)| (prefix, id))
+            .collect();
+        Faults(Arc::new(Inner {
+            by_prefix,
+            state: RwLock::default(),
+            skew,
+            lies: AtomicUsize::new(0),
+        }))
     }
 
     /// The skew (microseconds) that this service's clock adds.
@@ -66,7 +77,11 @@ impl Faults {
     }
 
     /// Lets a request through to `router`, with whatever is wrong with its service today.
-    pub async fn pass(&self, request: Request<Body>, router: Router) -> Result<Response<Body>, Dropped> {
+    pub async fn pass(
+        &self,
+        request: Request<Body>,
+        router: Router,
+    ) -> Result<Response<Body>, Dropped> {
         match self.now(request.uri().path()) {
             Some((Fault::Dead, _)) => return Err(Dropped),
             Some((Fault::Slow, ms)) => tokio::time::sleep(Duration::from_millis(ms)).await,
@@ -74,7 +89,10 @@ impl Faults {
             Some((Fault::Lying, _)) => return Ok(self.lie()),
             _ => {}
         }
-        Ok(router.oneshot(request).await.unwrap_or_else(|never| match never {}))
+        Ok(router
+            .oneshot(request)
+            .await
+            .unwrap_or_else(|never| match never {}))
     }
 
     /// By turns: broken JSON, another patient's reading, an OperationOutcome dressed as success.
@@ -85,15 +103,30 @@ impl Faults {
             br#"{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"exception"}]}"#,
         ];
         let turn = self.0.lies.fetch_add(1, Ordering::Relaxed) % lies.len();
-        ([(header::CONTENT_TYPE, "application/fhir+json")], Bytes::from_static(lies[turn])).into_response()
+        (
+            [(header::CONTENT_TYPE, "application/fhir+json")],
+            Bytes::from_static(lies[turn]),
+        )
+            .into_response()
     }
 
     fn set(&self, request: FaultRequest) -> Result<(), String> {
         let Some(skew) = self.0.skew.get(&request.service) else {
-            return Err(format!("no sharing service is called `{}`", request.service));
+            return Err(format!(
+                "no sharing service is called `{}`",
+                request.service
+            ));
         };
-        let ms = request.ms.unwrap_or(if request.fault == Fault::Skewed { SKEW_MS } else { SLOW_MS });
-        let micros = if request.fault == Fault::Skewed { i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1_000) } else { 0 };
+        let ms = request.ms.unwrap_or(if request.fault == Fault::Skewed {
+            SKEW_MS
+        } else {
+            SLOW_MS
+        });
+        let micros = if request.fault == Fault::Skewed {
+            i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1_000)
+        } else {
+            0
+        };
         skew.store(micros, Ordering::Relaxed);
         if let Ok(mut state) = self.0.state.write() {
             state.insert(request.service, (request.fault, ms));
@@ -108,7 +141,9 @@ impl Faults {
 }
 
 async fn switch(State(faults): State<Faults>, body: Bytes) -> Response<Body> {
-    let set = serde_json::from_slice(&body).map_err(|e| e.to_string()).and_then(|request| faults.set(request));
+    let set = serde_json::from_slice(&body)
+        .map_err(|e| e.to_string())
+        .and_then(|request| faults.set(request));
     match set {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(why) => answer(StatusCode::BAD_REQUEST, IssueCode::Invalid, why),
@@ -116,10 +151,19 @@ async fn switch(State(faults): State<Faults>, body: Bytes) -> Response<Body> {
 }
 
 fn refusal() -> Response<Body> {
-    answer(StatusCode::FORBIDDEN, IssueCode::Forbidden, "this service refuses everything, by the demo's fault switch".into())
+    answer(
+        StatusCode::FORBIDDEN,
+        IssueCode::Forbidden,
+        "this service refuses everything, by the demo's fault switch".into(),
+    )
 }
 
 fn answer(status: StatusCode, code: IssueCode, words: String) -> Response<Body> {
     let outcome = OperationOutcome::new(vec![Issue::error(code, "", words)]);
-    (status, [(header::CONTENT_TYPE, "application/fhir+json")], outcome.to_json()).into_response()
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/fhir+json")],
+        outcome.to_json(),
+    )
+        .into_response()
 }

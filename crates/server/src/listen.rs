@@ -19,10 +19,17 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 const HEADER_BYTES: usize = 32 * 1024;
 
 /// Serves `router` on `listener` until `stop` resolves; then accepts nothing more and drains.
-pub async fn serve(listener: TcpListener, router: Router, faults: Option<Faults>, stop: impl Future<Output = ()>) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    faults: Option<Faults>,
+    stop: impl Future<Output = ()>,
+) {
     let graceful = GracefulShutdown::new();
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(HEADER_BYTES);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .max_buf_size(HEADER_BYTES);
     tokio::pin!(stop);
     loop {
         let stream = tokio::select! {
@@ -47,7 +54,10 @@ pub async fn serve(listener: TcpListener, router: Router, faults: Option<Faults>
                 let request = request.map(axum::body::Body::new);
                 match faults {
                     Some(faults) => faults.pass(request, router).await,
-                    None => Ok(router.oneshot(request).await.unwrap_or_else(|never| match never {})),
+                    None => Ok(router
+                        .oneshot(request)
+                        .await
+                        .unwrap_or_else(|never| match never {})),
                 }
             }
         });
@@ -59,7 +69,10 @@ pub async fn serve(listener: TcpListener, router: Router, faults: Option<Faults>
         });
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(DRAIN, graceful.shutdown())
+        .await
+        .is_err()
+    {
         tracing::warn!("some requests were still under way when the drain time was over");
     }
 }

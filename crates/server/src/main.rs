@@ -2,15 +2,18 @@
 //!
 //! Exit codes: 0 done · 1 the work failed or a check did not pass · 2 the command line is wrong · 3 the configuration is
 //! refused. Logs go to standard error, results to standard output.
-#![allow(clippy::disallowed_methods, reason = "the one place where the wall clock and real waiting come from")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the one place where the wall clock and real waiting come from"
+)]
 
 mod assets;
-
+mod audit;
+mod bench;
 mod check;
 mod client_key;
 mod config;
 mod demo;
-mod audit;
 mod faults;
 mod listen;
 mod roles;
@@ -24,7 +27,12 @@ use std::process::ExitCode;
 /// Data sharing for digital home follow-up: the sharing service, hub, catalogue, trust anchor, locator, gateway and
 /// portal, in the role you need.
 #[derive(Parser)]
-#[command(name = "delt", version, about, after_help = "Start with `delt demo`. The configuration manual is config.default.toml.")]
+#[command(
+    name = "delt",
+    version,
+    about,
+    after_help = "Start with `delt demo`. The configuration manual is config.default.toml."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -56,8 +64,8 @@ enum Command {
         #[command(subcommand)]
         command: audit::Command,
     },
-
-
+    /// Measure: a region of its own with everything on, each answer checked, each figure with its conditions.
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -80,7 +88,7 @@ fn main() -> ExitCode {
             Command::Check { config } => check_file(&config),
             Command::ClientKey(a) => client_key::run(&a),
             Command::Audit { command } => audit::run(command).await,
-
+            Command::Bench(a) => bench::run(a).await,
         }
     });
     match done {

@@ -18,7 +18,11 @@ pub async fn run(path: &Path) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("cannot listen on {}", config.listen.address))?;
     let region = roles::Region::open(&config, roles::Demo::default()).await?;
-    eprintln!("delt: {} listening on {}", config.roles.join(", "), config.listen.address);
+    eprintln!(
+        "delt: {} listening on {}",
+        config.roles.join(", "),
+        config.listen.address
+    );
     let stop = region.stop();
     let signal = tokio::spawn({
         let stop = stop.clone();
@@ -27,7 +31,10 @@ pub async fn run(path: &Path) -> anyhow::Result<ExitCode> {
             stop.stop();
         }
     });
-    listen::serve(listener, region.router(), None, async move { stop.stopped().await }).await;
+    listen::serve(listener, region.router(), None, async move {
+        stop.stopped().await
+    })
+    .await;
     region.finish().await;
     signal.abort();
     eprintln!("delt: stopped");

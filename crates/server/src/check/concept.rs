@@ -56,12 +56,19 @@ pub fn shared_has_members_and_agreement(config: &Config, day: &str, found: &mut 
             Some(c) => incomplete(day, &format!("service.{}.collaboration", s.id), c, found),
         }
     }
-    for s in config.service.iter().filter(|s| !s.concept.is_shared() && !s.members.is_empty()) {
+    for s in config
+        .service
+        .iter()
+        .filter(|s| !s.concept.is_shared() && !s.members.is_empty())
+    {
         found.push(Refusal::by_law(
             day,
             "record-duty",
             format!("service.{}.members", s.id),
-            format!("a service of concept `{}` serves one controller, but members are named", s.concept.word()),
+            format!(
+                "a service of concept `{}` serves one controller, but members are named",
+                s.concept.word()
+            ),
             "remove `members`, or choose `shared` with its agreement",
         ));
     }
@@ -81,7 +88,10 @@ fn incomplete(day: &str, setting: &str, c: &Collaboration, found: &mut Vec<Refus
                 day,
                 "shared-register",
                 format!("{setting}.{name}"),
-                format!("the written agreement does not state its {}", name.replace('_', " ")),
+                format!(
+                    "the written agreement does not state its {}",
+                    name.replace('_', " ")
+                ),
                 EXIT_TEXT,
             ));
         }
@@ -101,7 +111,13 @@ fn incomplete(day: &str, setting: &str, c: &Collaboration, found: &mut Vec<Refus
 pub fn supplied_has_agreement_and_delegation(config: &Config, day: &str, found: &mut Vec<Refusal>) {
     for s in &config.service {
         let refuse = |part: &str, reason: String, remedy: &str| {
-            Refusal::by_law(day, "processor", format!("service.{}.{part}", s.id), reason, remedy)
+            Refusal::by_law(
+                day,
+                "processor",
+                format!("service.{}.{part}", s.id),
+                reason,
+                remedy,
+            )
         };
         if !s.concept.is_supplied() {
             if s.supplier.is_some() {
@@ -114,7 +130,11 @@ pub fn supplied_has_agreement_and_delegation(config: &Config, day: &str, found: 
             continue;
         }
         if s.supplier.is_none() {
-            found.push(refuse("supplier", "no supplier is named".into(), "name the data processor's organisation number"));
+            found.push(refuse(
+                "supplier",
+                "no supplier is named".into(),
+                "name the data processor's organisation number",
+            ));
         }
         match &s.processing_agreement {
             None => found.push(refuse(
@@ -144,7 +164,11 @@ pub fn member_receives_no_second_copy(config: &Config, day: &str, found: &mut Ve
     const SHARED_KINDS: &str = "IT17";
     for s in config.service.iter().filter(|s| s.concept.is_shared()) {
         for member in &s.members {
-            let receiver = config.organisation.iter().find(|o| o.orgnr == *member).and_then(|o| o.record_system.as_ref());
+            let receiver = config
+                .organisation
+                .iter()
+                .find(|o| o.orgnr == *member)
+                .and_then(|o| o.record_system.as_ref());
             if receiver.is_some_and(|r| r.kinds.iter().any(|k| k == SHARED_KINDS)) {
                 found.push(Refusal::by_law(
                     day,
@@ -160,7 +184,9 @@ pub fn member_receives_no_second_copy(config: &Config, day: &str, found: &mut Ve
 
 /// A locator has a legal basis only within a written § 9 collaboration with named members.
 pub fn locator_within_collaboration(config: &Config, day: &str, found: &mut Vec<Refusal>) {
-    let Some(locator) = &config.locator else { return };
+    let Some(locator) = &config.locator else {
+        return;
+    };
     let remedy = "state the § 9 agreement and its members in [locator.collaboration], or leave the locator out: look-up works without it. \
                   A central locator for all would need a regulation of its own";
     match &locator.collaboration {
@@ -177,7 +203,10 @@ pub fn locator_within_collaboration(config: &Config, day: &str, found: &mut Vec<
                     day,
                     "shared-register",
                     "locator.collaboration.members".into(),
-                    format!("the locator's agreement names {} member(s)", c.members.len()),
+                    format!(
+                        "the locator's agreement names {} member(s)",
+                        c.members.len()
+                    ),
                     remedy,
                 ));
             }

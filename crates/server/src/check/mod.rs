@@ -39,12 +39,22 @@ impl Refusal {
         let reference = law::on(id, day)
             .map(|r| format!("{} ({})", r.source, r.says))
             .unwrap_or_else(|| format!("{id}, not in force on {day}"));
-        Refusal { setting, reason, reference, remedy: remedy.to_owned() }
+        Refusal {
+            setting,
+            reason,
+            reference,
+            remedy: remedy.to_owned(),
+        }
     }
 
     /// A refusal under a rule of our own.
     fn ours(setting: String, reason: String, remedy: &str) -> Refusal {
-        Refusal { setting, reason, reference: "Delt's own rule: a safe start".into(), remedy: remedy.to_owned() }
+        Refusal {
+            setting,
+            reason,
+            reference: "Delt's own rule: a safe start".into(),
+            remedy: remedy.to_owned(),
+        }
     }
 }
 

@@ -15,17 +15,43 @@ pub fn addresses(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
         ("gateway.base", config.gateway.as_ref().map(|p| &p.base)),
         ("portal.base", config.portal.as_ref().map(|p| &p.base)),
     ];
-    bases.extend(roles.into_iter().filter_map(|(n, u)| Some((n.to_owned(), u?))));
-    bases.extend(config.service.iter().map(|s| (format!("service.{}.fhir", s.id), &s.fhir)));
+    bases.extend(
+        roles
+            .into_iter()
+            .filter_map(|(n, u)| Some((n.to_owned(), u?))),
+    );
+    bases.extend(
+        config
+            .service
+            .iter()
+            .map(|s| (format!("service.{}.fhir", s.id), &s.fhir)),
+    );
     for o in &config.organisation {
-        bases.extend(o.record_system.as_ref().map(|r| (format!("organisation.{}.record_system.base", o.orgnr), &r.base)));
+        bases.extend(o.record_system.as_ref().map(|r| {
+            (
+                format!("organisation.{}.record_system.base", o.orgnr),
+                &r.base,
+            )
+        }));
     }
     for (setting, url) in bases {
         if url.path().len() > 1 && url.path().ends_with('/') {
-            found.push(Refusal::ours(setting.clone(), "the URL ends in a slash".into(), "remove it"));
+            found.push(Refusal::ours(
+                setting.clone(),
+                "the URL ends in a slash".into(),
+                "remove it",
+            ));
         }
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-            found.push(Refusal::ours(setting.clone(), "the URL carries a user, a query or a fragment".into(), "give scheme, host, port and path only"));
+        if !url.username().is_empty()
+            || url.password().is_some()
+            || url.query().is_some()
+            || url.fragment().is_some()
+        {
+            found.push(Refusal::ours(
+                setting.clone(),
+                "the URL carries a user, a query or a fragment".into(),
+                "give scheme, host, port and path only",
+            ));
         }
         match url.scheme() {
             "https" => {}
@@ -46,7 +72,11 @@ fn allowed(config: &Config, url: &Url) -> bool {
         Some(url::Host::Ipv6(a)) => std::net::IpAddr::V6(a),
         _ => return false,
     };
-    config.network.allow.iter().any(|n| wire::client::network_contains(n, address))
+    config
+        .network
+        .allow
+        .iter()
+        .any(|n| wire::client::network_contains(n, address))
 }
 
 /// Organisations, services and clients refer to each other by names that exist once.
@@ -54,33 +84,66 @@ pub fn names_are_known(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
     let mut seen = HashSet::new();
     for s in &config.service {
         if !seen.insert(&s.id) {
-            found.push(Refusal::ours(format!("service.{}", s.id), "two services have this id".into(), "give each its own id"));
+            found.push(Refusal::ours(
+                format!("service.{}", s.id),
+                "two services have this id".into(),
+                "give each its own id",
+            ));
         }
-        let plain = !s.id.is_empty() && s.id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let plain = !s.id.is_empty()
+            && s.id
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if !plain {
-            found.push(Refusal::ours(format!("service.{}", s.id), "the id is not plain".into(), "use a-z, 0-9 and -"));
+            found.push(Refusal::ours(
+                format!("service.{}", s.id),
+                "the id is not plain".into(),
+                "use a-z, 0-9 and -",
+            ));
         }
     }
-    let known: HashSet<&str> = config.organisation.iter().map(|o| o.orgnr.as_str()).collect();
+    let known: HashSet<&str> = config
+        .organisation
+        .iter()
+        .map(|o| o.orgnr.as_str())
+        .collect();
     let mut named: Vec<(String, &str)> = Vec::new();
     for s in &config.service {
         named.push((format!("service.{}.orgnr", s.id), &s.orgnr));
-        named.extend(s.supplier.as_deref().map(|o| (format!("service.{}.supplier", s.id), o)));
-        named.extend(s.members.iter().map(|o| (format!("service.{}.members", s.id), o.as_str())));
+        named.extend(
+            s.supplier
+                .as_deref()
+                .map(|o| (format!("service.{}.supplier", s.id), o)),
+        );
+        named.extend(
+            s.members
+                .iter()
+                .map(|o| (format!("service.{}.members", s.id), o.as_str())),
+        );
     }
     for c in &config.client {
         named.push((format!("client.{}.orgnr", c.client_id), &c.orgnr));
     }
     for (setting, orgnr) in named {
         if fhir::ids::OrganisationNumber::parse(orgnr).is_err() {
-            found.push(Refusal::ours(setting, format!("{orgnr} is not an organisation number"), "nine digits with a right control digit"));
+            found.push(Refusal::ours(
+                setting,
+                format!("{orgnr} is not an organisation number"),
+                "nine digits with a right control digit",
+            ));
         } else if !known.contains(orgnr) {
-            found.push(Refusal::ours(setting, format!("organisation {orgnr} is not described"), "add an [[organisation]] for it"));
+            found.push(Refusal::ours(
+                setting,
+                format!("organisation {orgnr} is not described"),
+                "add an [[organisation]] for it",
+            ));
         }
     }
     for role in &config.roles {
         let known = crate::roles::NAMES.contains(&role.as_str())
-            || role.strip_prefix("sharing:").is_some_and(|id| config.service.iter().any(|s| s.id == id));
+            || role
+                .strip_prefix("sharing:")
+                .is_some_and(|id| config.service.iter().any(|s| s.id == id));
         if !known {
             found.push(Refusal::ours(
                 "roles".into(),

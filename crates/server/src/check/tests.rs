@@ -6,7 +6,8 @@ use crate::config::{Concept, Config};
 const DAY: &str = "2026-11-21";
 
 fn region() -> Config {
-    toml::from_str(include_str!("../../../../config.default.toml")).expect("the default file parses")
+    toml::from_str(include_str!("../../../../config.default.toml"))
+        .expect("the default file parses")
 }
 
 fn of(change: impl FnOnce(&mut Config)) -> Vec<Refusal> {
@@ -16,12 +17,17 @@ fn of(change: impl FnOnce(&mut Config)) -> Vec<Refusal> {
 }
 
 fn service<'a>(c: &'a mut Config, id: &str) -> &'a mut crate::config::Service {
-    c.service.iter_mut().find(|s| s.id == id).expect("a service of the default file")
+    c.service
+        .iter_mut()
+        .find(|s| s.id == id)
+        .expect("a service of the default file")
 }
 
 fn refused(found: &[Refusal], setting: &str, reference: &str) {
     assert!(
-        found.iter().any(|r| r.setting == setting && r.reference.contains(reference) && !r.remedy.is_empty()),
+        found.iter().any(|r| r.setting == setting
+            && r.reference.contains(reference)
+            && !r.remedy.is_empty()),
         "expected a refusal of {setting} under {reference}, got {found:#?}"
     );
 }
@@ -34,7 +40,11 @@ fn the_default_file_is_allowed() {
 #[test]
 fn a_regional_copy_store_and_a_national_store_are_refused_with_the_change_of_law() {
     let found = of(|c| service(c, "proveheim").concept = Concept::RegionalCopy);
-    refused(&found, "service.proveheim.concept", "pasientjournalloven § 9");
+    refused(
+        &found,
+        "service.proveheim.concept",
+        "pasientjournalloven § 9",
+    );
     assert!(found[0].remedy.contains("amendment"));
     let found = of(|c| service(c, "proveheim").concept = Concept::National);
     refused(&found, "service.proveheim.concept", "§§ 11-13");
@@ -42,29 +52,57 @@ fn a_regional_copy_store_and_a_national_store_are_refused_with_the_change_of_law
 
 #[test]
 fn a_shared_register_needs_two_members_and_an_agreement() {
-    refused(&of(|c| service(c, "kystregionen").members.truncate(1)), "service.kystregionen.members", "§ 9");
+    refused(
+        &of(|c| service(c, "kystregionen").members.truncate(1)),
+        "service.kystregionen.members",
+        "§ 9",
+    );
     refused(
         &of(|c| service(c, "kystregionen").members = vec!["310001422".into(), "310001422".into()]),
         "service.kystregionen.members",
         "§ 9",
     );
-    refused(&of(|c| service(c, "kystregionen").collaboration = None), "service.kystregionen.collaboration", "§ 9");
+    refused(
+        &of(|c| service(c, "kystregionen").collaboration = None),
+        "service.kystregionen.collaboration",
+        "§ 9",
+    );
     let found = of(|c| {
         if let Some(a) = service(c, "kystregionen").collaboration.as_mut() {
             a.exit_terms = " ".into();
             a.date = "2026-11-22".into();
         }
     });
-    refused(&found, "service.kystregionen.collaboration.exit_terms", "§ 9");
+    refused(
+        &found,
+        "service.kystregionen.collaboration.exit_terms",
+        "§ 9",
+    );
     refused(&found, "service.kystregionen.collaboration.date", "§ 9");
 }
 
 #[test]
 fn a_supplier_needs_an_agreement_and_a_delegation_for_each_organisation() {
-    refused(&of(|c| service(c, "fjellvik").processing_agreement = None), "service.fjellvik.processing_agreement", "art. 28");
-    refused(&of(|c| service(c, "fjellvik").delegation = None), "service.fjellvik.delegation", "art. 28");
-    refused(&of(|c| service(c, "fjellvik").supplier = None), "service.fjellvik.supplier", "art. 28");
-    refused(&of(|c| service(c, "proveheim").supplier = Some("310001287".into())), "service.proveheim.supplier", "art. 28");
+    refused(
+        &of(|c| service(c, "fjellvik").processing_agreement = None),
+        "service.fjellvik.processing_agreement",
+        "art. 28",
+    );
+    refused(
+        &of(|c| service(c, "fjellvik").delegation = None),
+        "service.fjellvik.delegation",
+        "art. 28",
+    );
+    refused(
+        &of(|c| service(c, "fjellvik").supplier = None),
+        "service.fjellvik.supplier",
+        "art. 28",
+    );
+    refused(
+        &of(|c| service(c, "proveheim").supplier = Some("310001287".into())),
+        "service.proveheim.supplier",
+        "art. 28",
+    );
 }
 
 #[test]
@@ -81,26 +119,60 @@ fn a_members_own_record_system_gets_no_second_copy() {
 #[test]
 fn a_locator_stands_only_within_an_agreement_with_named_members() {
     let drop = |c: &mut Config| c.locator.as_mut().map(|l| l.collaboration = None);
-    refused(&of(|c| { drop(c); }), "locator.collaboration", "§ 9");
+    refused(
+        &of(|c| {
+            drop(c);
+        }),
+        "locator.collaboration",
+        "§ 9",
+    );
     let found = of(|c| {
         if let Some(a) = c.locator.as_mut().and_then(|l| l.collaboration.as_mut()) {
             a.members.clear();
         }
     });
     refused(&found, "locator.collaboration.members", "§ 9");
-    assert_eq!(of(|c| c.locator = None), vec![], "a region works without a locator");
+    assert_eq!(
+        of(|c| c.locator = None),
+        vec![],
+        "a region works without a locator"
+    );
 }
 
 #[test]
 fn plain_http_needs_an_allowed_network() {
-    let http = |c: &mut Config| service(c, "proveheim").fhir = "http://127.0.0.1:7070/proveheim/fhir".parse().expect("a URL");
+    let http = |c: &mut Config| {
+        service(c, "proveheim").fhir = "http://127.0.0.1:7070/proveheim/fhir"
+            .parse()
+            .expect("a URL")
+    };
     refused(&of(http), "service.proveheim.fhir", "Delt's own rule");
-    assert_eq!(of(|c| { http(c); c.network.allow = vec!["127.0.0.0/8".into()]; }), vec![]);
+    assert_eq!(
+        of(|c| {
+            http(c);
+            c.network.allow = vec!["127.0.0.0/8".into()];
+        }),
+        vec![]
+    );
 }
 
 #[test]
 fn unknown_names_are_refused() {
-    refused(&of(|c| c.roles.push("oracle".into())), "roles", "Delt's own rule");
-    refused(&of(|c| service(c, "proveheim").orgnr = "310001075".into()), "service.proveheim.orgnr", "Delt's own rule");
-    refused(&of(|c| { c.organisation.retain(|o| o.orgnr != "310001287"); }), "service.fjellvik.supplier", "Delt's own rule");
+    refused(
+        &of(|c| c.roles.push("oracle".into())),
+        "roles",
+        "Delt's own rule",
+    );
+    refused(
+        &of(|c| service(c, "proveheim").orgnr = "310001075".into()),
+        "service.proveheim.orgnr",
+        "Delt's own rule",
+    );
+    refused(
+        &of(|c| {
+            c.organisation.retain(|o| o.orgnr != "310001287");
+        }),
+        "service.fjellvik.supplier",
+        "Delt's own rule",
+    );
 }

@@ -20,7 +20,11 @@ use trust::ClientUse;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Sends everything that has happened until the first start.
-pub async fn tell(kept: &DemoState, directory: &Directory, started: &Started) -> anyhow::Result<()> {
+pub async fn tell(
+    kept: &DemoState,
+    directory: &Directory,
+    started: &Started,
+) -> anyhow::Result<()> {
     let calendar = Calendar::from_day0(kept.day_zero.parse().context("demo.json: day_zero")?);
     let until = fhir::time::Instant(kept.first_start);
     let mut events = Scenario::kols()?.events(directory, &calendar, until)?;
@@ -31,12 +35,20 @@ pub async fn tell(kept: &DemoState, directory: &Directory, started: &Started) ->
     for client in &started.made.clients {
         let party = started.party(&client.file)?;
         let done = match client.use_ {
-            ClientUse::HomeSystem => HomeSystem::new(party, &started.hub()).send(&events, |n, _| progress.at(&client.client_id, n)).await,
+            ClientUse::HomeSystem => {
+                HomeSystem::new(party, &started.hub())
+                    .send(&events, |n, _| progress.at(&client.client_id, n))
+                    .await
+            }
             ClientUse::RecordSystem => {
                 let mut done = Report::default();
                 for (service, base) in fed_by(&events, &client.orgnr, started) {
                     let feed = Feed::new(party.clone(), &service, &base);
-                    done.add(feed.play(&events, |n, _| progress.at(&client.client_id, n)).await.with_context(|| format!("the feed of {service}"))?);
+                    done.add(
+                        feed.play(&events, |n, _| progress.at(&client.client_id, n))
+                            .await
+                            .with_context(|| format!("the feed of {service}"))?,
+                    );
                 }
                 Ok(done)
             }
@@ -46,7 +58,10 @@ pub async fn tell(kept: &DemoState, directory: &Directory, started: &Started) ->
     }
     progress.done();
     if let Some((key, answer)) = report.refused.first() {
-        bail!("{} events of the history were not taken in, the first {key}: {answer:?}", report.refused.len());
+        bail!(
+            "{} events of the history were not taken in, the first {key}: {answer:?}",
+            report.refused.len()
+        );
     }
     eprintln!("delt demo: {} events told and taken in", report.accepted);
     Ok(())
@@ -63,7 +78,10 @@ fn fed_by(events: &[Event], orgnr: &str, started: &Started) -> Vec<(String, Stri
         .collect();
     services.sort();
     services.dedup();
-    services.into_iter().map(|id| (id.clone(), started.at.service(&id))).collect()
+    services
+        .into_iter()
+        .map(|id| (id.clone(), started.at.service(&id)))
+        .collect()
 }
 
 /// Waits until everything taken in has been delivered: readings to their receivers, pointers to the locator.
@@ -86,7 +104,10 @@ pub async fn delivered(region: &Region) -> anyhow::Result<()> {
             return Ok(());
         }
         if since.elapsed() > PATIENCE {
-            bail!("{pending} entries are still not delivered after {} s", PATIENCE.as_secs());
+            bail!(
+                "{pending} entries are still not delivered after {} s",
+                PATIENCE.as_secs()
+            );
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -102,12 +123,18 @@ struct Progress {
 impl Progress {
     fn new(all: usize) -> Progress {
         eprintln!("delt demo: telling {all} events of the history");
-        Progress { all, moving: std::io::stderr().is_terminal(), state: Mutex::new((0, String::new(), 0, Instant::now())) }
+        Progress {
+            all,
+            moving: std::io::stderr().is_terminal(),
+            state: Mutex::new((0, String::new(), 0, Instant::now())),
+        }
     }
 
     /// `who` has come to its `n`th event.
     fn at(&self, who: &str, n: usize) {
-        let Ok(mut state) = self.state.lock() else { return };
+        let Ok(mut state) = self.state.lock() else {
+            return;
+        };
         let (before, current, within, last) = &mut *state;
         if current != who {
             *before += *within;

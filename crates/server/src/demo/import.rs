@@ -23,19 +23,45 @@ pub struct Imported {
 }
 
 /// Sends everything under `path` to the hub as `sender` and writes the report.
-pub async fn import(path: &Path, hub_base: &str, sender: &Party, report: &Path) -> anyhow::Result<Imported> {
-    let mut out = std::io::BufWriter::new(std::fs::File::create(report).with_context(|| format!("cannot write {}", report.display()))?);
+pub async fn import(
+    path: &Path,
+    hub_base: &str,
+    sender: &Party,
+    report: &Path,
+) -> anyhow::Result<Imported> {
+    let mut out = std::io::BufWriter::new(
+        std::fs::File::create(report)
+            .with_context(|| format!("cannot write {}", report.display()))?,
+    );
     let mut sum = Imported::default();
     for file in files(path)? {
-        let name = file.strip_prefix(path).ok().filter(|p| p.components().next().is_some()).unwrap_or(&file).display().to_string();
-        let bytes = Bytes::from(std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?);
+        let name = file
+            .strip_prefix(path)
+            .ok()
+            .filter(|p| p.components().next().is_some())
+            .unwrap_or(&file)
+            .display()
+            .to_string();
+        let bytes = Bytes::from(
+            std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?,
+        );
         let mut lines = Vec::new();
         for document in documents(&file, &bytes) {
             send(document, hub_base, sender, &mut lines).await?;
         }
         for (entry, line) in (0..).zip(lines) {
-            if line.status < 300 { sum.accepted += 1 } else { sum.refused += 1 }
-            let line = ImportReportLine { file: name.clone(), entry, status: line.status, identifier: line.identifier, outcome: line.outcome };
+            if line.status < 300 {
+                sum.accepted += 1
+            } else {
+                sum.refused += 1
+            }
+            let line = ImportReportLine {
+                file: name.clone(),
+                entry,
+                status: line.status,
+                identifier: line.identifier,
+                outcome: line.outcome,
+            };
             serde_json::to_writer(&mut out, &line)?;
             out.write_all(b"\n")?;
         }
@@ -53,7 +79,8 @@ struct Line {
 
 /// The files to send, sorted by name; a folder is walked.
 fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let kind = std::fs::metadata(path).with_context(|| format!("cannot find {}", path.display()))?;
+    let kind =
+        std::fs::metadata(path).with_context(|| format!("cannot find {}", path.display()))?;
     if !kind.is_dir() {
         return Ok(vec![path.to_path_buf()]);
     }
@@ -62,7 +89,10 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         let path = entry?.path();
         if path.is_dir() {
             found.extend(files(&path)?);
-        } else if path.extension().is_some_and(|e| e == "json" || e == "ndjson") {
+        } else if path
+            .extension()
+            .is_some_and(|e| e == "json" || e == "ndjson")
+        {
             found.push(path);
         }
     }
@@ -73,7 +103,9 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 /// One JSON document a `.json` file, one a line in `.ndjson`.
 fn documents(file: &Path, bytes: &Bytes) -> Vec<Bytes> {
     if file.extension().is_some_and(|e| e == "ndjson") {
-        let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        let lines = bytes
+            .split(|b| *b == b'\n')
+            .filter(|line| !line.trim_ascii().is_empty());
         lines.map(|line| bytes.slice_ref(line)).collect()
     } else {
         vec![bytes.clone()]
@@ -81,37 +113,83 @@ fn documents(file: &Path, bytes: &Bytes) -> Vec<Bytes> {
 }
 
 /// Sends one document: a bundle of independent entries in chunks, everything else as it is.
-async fn send(document: Bytes, hub_base: &str, sender: &Party, lines: &mut Vec<Line>) -> anyhow::Result<()> {
+async fn send(
+    document: Bytes,
+    hub_base: &str,
+    sender: &Party,
+    lines: &mut Vec<Line>,
+) -> anyhow::Result<()> {
     let audience = format!("{hub_base}{}", hub::FHIR);
-    let Ok(json) = Json::parse(document.clone(), Limits { bytes: 64 << 20, depth: 64 }) else {
+    let Ok(json) = Json::parse(
+        document.clone(),
+        Limits {
+            bytes: 64 << 20,
+            depth: 64,
+        },
+    ) else {
         // Not JSON as we read it: the hub says what is wrong with it.
-        return one(&format!("{audience}/Observation"), &audience, document, sender, lines).await;
+        return one(
+            &format!("{audience}/Observation"),
+            &audience,
+            document,
+            sender,
+            lines,
+        )
+        .await;
     };
     let root = json.root();
     let is = |name: &str, text: &str| root.text(name).is_some_and(|t| t == text);
     if is("resourceType", "Bundle") && (is("type", "collection") || is("type", "batch")) {
-        let entries: Vec<Node<'_>> = root.get("entry").map(|e| e.items().collect()).unwrap_or_default();
+        let entries: Vec<Node<'_>> = root
+            .get("entry")
+            .map(|e| e.items().collect())
+            .unwrap_or_default();
         for chunk in entries.chunks(CHUNK) {
             let body = bundle_of(root, chunk);
             let answer = post(&audience, &audience, body, sender).await?;
-            let identifiers = chunk.iter().map(|e| e.get("resource").and_then(identifier_of));
+            let identifiers = chunk
+                .iter()
+                .map(|e| e.get("resource").and_then(identifier_of));
             read_answers(&answer, identifiers.collect(), lines);
         }
         return Ok(());
     }
-    let target = if is("resourceType", "Bundle") { audience.clone() } else { format!("{audience}/Observation") };
+    let target = if is("resourceType", "Bundle") {
+        audience.clone()
+    } else {
+        format!("{audience}/Observation")
+    };
     one(&target, &audience, document, sender, lines).await
 }
 
-async fn one(url: &str, audience: &str, body: Bytes, sender: &Party, lines: &mut Vec<Line>) -> anyhow::Result<()> {
-    let identifier = Json::parse(body.clone(), Limits::BUNDLE).ok().and_then(|j| identifier_of(j.root()));
+async fn one(
+    url: &str,
+    audience: &str,
+    body: Bytes,
+    sender: &Party,
+    lines: &mut Vec<Line>,
+) -> anyhow::Result<()> {
+    let identifier = Json::parse(body.clone(), Limits::BUNDLE)
+        .ok()
+        .and_then(|j| identifier_of(j.root()));
     let answer = post(url, audience, body, sender).await?;
-    lines.push(Line { status: answer.status.as_u16(), identifier, outcome: outcome_in(&answer.body) });
+    lines.push(Line {
+        status: answer.status.as_u16(),
+        identifier,
+        outcome: outcome_in(&answer.body),
+    });
     Ok(())
 }
 
-async fn post(url: &str, audience: &str, body: impl Into<Bytes>, sender: &Party) -> anyhow::Result<wire::client::Answer> {
-    Ok(sender.send(audience, hub::WRITE_SCOPE, Request::post_fhir(url, body)).await?)
+async fn post(
+    url: &str,
+    audience: &str,
+    body: impl Into<Bytes>,
+    sender: &Party,
+) -> anyhow::Result<wire::client::Answer> {
+    Ok(sender
+        .send(audience, hub::WRITE_SCOPE, Request::post_fhir(url, body))
+        .await?)
 }
 
 /// A bundle like `whole`, with only these entries; every entry's bytes as they were.
@@ -138,21 +216,43 @@ fn bundle_of(whole: Node<'_>, entries: &[Node<'_>]) -> Vec<u8> {
 fn identifier_of(resource: Node<'_>) -> Option<String> {
     let first = resource.get("identifier")?.items().next()?;
     let value = first.text("value")?;
-    Some(format!("{}|{value}", first.text("system").unwrap_or_default()))
+    Some(format!(
+        "{}|{value}",
+        first.text("system").unwrap_or_default()
+    ))
 }
 
 /// Reads a batch-response entry by entry; any other answer counts for each entry that was sent.
-fn read_answers(answer: &wire::client::Answer, identifiers: Vec<Option<String>>, lines: &mut Vec<Line>) {
+fn read_answers(
+    answer: &wire::client::Answer,
+    identifiers: Vec<Option<String>>,
+    lines: &mut Vec<Line>,
+) {
     let whole: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
-    let entries = whole.as_ref().filter(|_| answer.status.is_success()).and_then(|b| b["entry"].as_array());
+    let entries = whole
+        .as_ref()
+        .filter(|_| answer.status.is_success())
+        .and_then(|b| b["entry"].as_array());
     for (i, identifier) in identifiers.into_iter().enumerate() {
         let line = match entries.and_then(|e| e.get(i)) {
             Some(entry) => {
                 let response = &entry["response"];
-                let status = response["status"].as_str().and_then(|s| s.get(..3)).and_then(|s| s.parse().ok()).unwrap_or(500);
-                Line { status, identifier, outcome: response.get("outcome").cloned() }
+                let status = response["status"]
+                    .as_str()
+                    .and_then(|s| s.get(..3))
+                    .and_then(|s| s.parse().ok())
+                    .unwrap_or(500);
+                Line {
+                    status,
+                    identifier,
+                    outcome: response.get("outcome").cloned(),
+                }
             }
-            None => Line { status: answer.status.as_u16(), identifier, outcome: outcome_in(&answer.body) },
+            None => Line {
+                status: answer.status.as_u16(),
+                identifier,
+                outcome: outcome_in(&answer.body),
+            },
         };
         lines.push(line);
     }
@@ -160,5 +260,8 @@ fn read_answers(answer: &wire::client::Answer, identifiers: Vec<Option<String>>,
 
 fn outcome_in(body: &Bytes) -> Option<serde_json::Value> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-    (value["resourceType"] == "OperationOutcome" && Json::parse(body.clone(), Limits::RESOURCE).is_ok_and(|j| j.root().kind() == Kind::Object)).then_some(value)
+    (value["resourceType"] == "OperationOutcome"
+        && Json::parse(body.clone(), Limits::RESOURCE)
+            .is_ok_and(|j| j.root().kind() == Kind::Object))
+    .then_some(value)
 }

@@ -12,7 +12,8 @@ mod state;
 use crate::faults::Faults;
 use crate::{listen, roles, surroundings};
 use anyhow::Context;
-use state::{DemoState, Folder};
+use state::DemoState;
+pub(crate) use state::Folder;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use testkit::calendar::Calendar;
@@ -94,20 +95,32 @@ fn first_start(port: u16, arguments: &Arguments) -> anyhow::Result<DemoState> {
 }
 
 fn directory(kept: &DemoState) -> Directory {
-    if kept.people > Directory::demo().patients.len() { Directory::with_more_people(kept.people) } else { Directory::demo().clone() }
+    if kept.people > Directory::demo().patients.len() {
+        Directory::with_more_people(kept.people)
+    } else {
+        Directory::demo().clone()
+    }
 }
 
 /// A region that listens and works.
-struct Started {
-    region: roles::Region,
-    listening: Vec<tokio::task::JoinHandle<()>>,
-    made: region::Made,
-    at: region::Addresses,
+pub(crate) struct Started {
+    /// Its roles.
+    pub(crate) region: roles::Region,
+    /// Its listeners, which end with the region's stop signal.
+    pub(crate) listening: Vec<tokio::task::JoinHandle<()>>,
+    /// Its configuration and clients.
+    pub(crate) made: region::Made,
+    /// Where its parts are reached.
+    pub(crate) at: region::Addresses,
     control: String,
 }
 
 /// Opens every role, the record-system peers and the control port, and begins to listen.
-async fn start(folder: &Folder, listener: TcpListener, directory: &Directory) -> anyhow::Result<Started> {
+pub(crate) async fn start(
+    folder: &Folder,
+    listener: TcpListener,
+    directory: &Directory,
+) -> anyhow::Result<Started> {
     let record_systems = TcpListener::bind("127.0.0.1:0").await?;
     let control = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
@@ -116,15 +129,32 @@ async fn start(folder: &Folder, listener: TcpListener, directory: &Directory) ->
         record_systems: format!("http://{}", record_systems.local_addr()?),
     };
     let made = region::make(folder.path(), port, &at, directory)?;
-    let switches = made.config.service.iter().map(|s| (s.id.clone(), s.fhir.path().to_owned())).collect();
+    let switches = made
+        .config
+        .service
+        .iter()
+        .map(|s| (s.id.clone(), s.fhir.path().to_owned()))
+        .collect();
     let faults = Faults::new(switches);
     let people = roles::DemoPeople::of(directory);
-    let region = roles::Region::open(&made.config, roles::Demo { faults: Some(faults.clone()), people: Some(people) }).await?;
+    let region = roles::Region::open(
+        &made.config,
+        roles::Demo {
+            faults: Some(faults.clone()),
+            people: Some(people),
+        },
+    )
+    .await?;
     let stop = region.stop();
     let peers = open_record_systems(&made, &at, directory, &region)?;
     let control_url = format!("http://{}", control.local_addr()?);
     let listening = vec![
-        tokio::spawn(listen::serve(listener, region.router(), Some(faults.clone()), on(&stop))),
+        tokio::spawn(listen::serve(
+            listener,
+            region.router(),
+            Some(faults.clone()),
+            on(&stop),
+        )),
         tokio::spawn(listen::serve(control, faults.control(), None, on(&stop))),
         tokio::spawn({
             let stop = stop.clone();
@@ -135,7 +165,13 @@ async fn start(folder: &Folder, listener: TcpListener, directory: &Directory) ->
             }
         }),
     ];
-    Ok(Started { region, listening, made, at, control: control_url })
+    Ok(Started {
+        region,
+        listening,
+        made,
+        at,
+        control: control_url,
+    })
 }
 
 async fn on_stop(stop: wire::Stop) {
@@ -165,25 +201,40 @@ fn open_record_systems(
                 data: house.data.clone(),
                 rules: fhir::check::Rules::default(),
             };
-            let opened = testkit::record_system::RecordSystem::open(&config, &house).with_context(|| format!("the record system of {}", o.name))?;
+            let opened = testkit::record_system::RecordSystem::open(&config, &house)
+                .with_context(|| format!("the record system of {}", o.name))?;
             Ok((o.id.clone(), opened))
         })
         .collect()
 }
 
 /// Tells the history once, imports what is asked for, and says that the region is ready.
-async fn tell(arguments: &Arguments, folder: &Folder, kept: &mut DemoState, directory: &Directory, started: &Started) -> anyhow::Result<()> {
+async fn tell(
+    arguments: &Arguments,
+    folder: &Folder,
+    kept: &mut DemoState,
+    directory: &Directory,
+    started: &Started,
+) -> anyhow::Result<()> {
     if !kept.history_delivered {
         history::tell(kept, directory, started).await?;
         kept.history_delivered = true;
         kept.write(folder.path())?;
     }
     if let Some(path) = &arguments.import {
-        let owner = arguments.import_owner.as_deref().unwrap_or_else(|| directory.orgnr(region::STORY_MUNICIPALITY));
+        let owner = arguments
+            .import_owner
+            .as_deref()
+            .unwrap_or_else(|| directory.orgnr(region::STORY_MUNICIPALITY));
         let sender = started.home_system(owner)?;
         let report = folder.path().join("import-report.ndjson");
         let sum = import::import(path, &started.hub(), &sender, &report).await?;
-        eprintln!("delt demo: imported {} entries, {} not taken in; see {}", sum.accepted, sum.refused, report.display());
+        eprintln!(
+            "delt demo: imported {} entries, {} not taken in; see {}",
+            sum.accepted,
+            sum.refused,
+            report.display()
+        );
     }
     history::delivered(&started.region).await?;
     let ready = ready(directory, started);
@@ -221,14 +272,24 @@ impl Started {
 
     /// The home system registered to send for an organisation.
     fn home_system(&self, orgnr: &str) -> anyhow::Result<wire::client::Party> {
-        let client = self.made.clients.iter().find(|c| c.use_ == trust::ClientUse::HomeSystem && c.orgnr == orgnr);
-        let client = client.with_context(|| format!("no home system of the demo sends for {orgnr}"))?;
+        let client = self
+            .made
+            .clients
+            .iter()
+            .find(|c| c.use_ == trust::ClientUse::HomeSystem && c.orgnr == orgnr);
+        let client =
+            client.with_context(|| format!("no home system of the demo sends for {orgnr}"))?;
         self.party(&client.file)
     }
 
     /// A client of the demo, from its file.
     fn party(&self, file: &str) -> anyhow::Result<wire::client::Party> {
         let http = wire::client::Http::new(wire::client::Policy::loopback())?;
-        Ok(wire::client::Party::from_file(std::path::Path::new(file), http, surroundings::clock(), surroundings::ids())?)
+        Ok(wire::client::Party::from_file(
+            std::path::Path::new(file),
+            http,
+            surroundings::clock(),
+            surroundings::ids(),
+        )?)
     }
 }

@@ -10,9 +10,9 @@ use wire::contract::demo::DEFAULT_PORT;
 pub async fn bind(named: Option<u16>, kept: Option<u16>) -> anyhow::Result<TcpListener> {
     match (named, kept) {
         (Some(0), _) => on(0).await.map_err(|e| anyhow!("no free port: {e}")),
-        (Some(port), _) | (None, Some(port)) => {
-            on(port).await.map_err(|e| anyhow!("port {port} is taken ({e}); stop what uses it, or choose another with --port"))
-        }
+        (Some(port), _) | (None, Some(port)) => on(port).await.map_err(|e| {
+            anyhow!("port {port} is taken ({e}); stop what uses it, or choose another with --port")
+        }),
         (None, None) => match on(DEFAULT_PORT).await {
             Ok(listener) => Ok(listener),
             Err(_) => on(0).await.map_err(|e| anyhow!("no free port: {e}")),
@@ -34,7 +34,10 @@ mod tests {
         let port = taken.local_addr().expect("an address").port();
         for (named, kept) in [(Some(port), None), (None, Some(port))] {
             let words = bind(named, kept).await.expect_err("taken").to_string();
-            assert!(words.contains(&port.to_string()) && words.contains("--port"), "{words}");
+            assert!(
+                words.contains(&port.to_string()) && words.contains("--port"),
+                "{words}"
+            );
         }
         bind(Some(0), Some(port)).await.expect("0 always means any");
     }

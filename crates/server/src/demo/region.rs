@@ -1,8 +1,9 @@
 //! The demo's region as a configuration: `STORY.md`'s organisations, their services, clients and agreements, on loopback.
 
 use crate::config::{
-    Agreement, Anchor, Client, Collaboration, Concept, Config, Delegation, Hub, Listen, Locator, Network, Organisation, OrganisationKind, Paper,
-    Party, PersonNumbers, Portal, RecordSystem, Service, SubUnit, UnknownPatients,
+    Agreement, Anchor, Client, Collaboration, Concept, Config, Delegation, Hub, Listen, Locator,
+    Network, Organisation, OrganisationKind, Paper, Party, PersonNumbers, Portal, RecordSystem,
+    Service, SubUnit, UnknownPatients,
 };
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,9 @@ pub struct Addresses {
 
 impl Addresses {
     fn at(&self, path: &str) -> anyhow::Result<Url> {
-        format!("{}{path}", self.origin).parse().with_context(|| format!("the address of {path}"))
+        format!("{}{path}", self.origin)
+            .parse()
+            .with_context(|| format!("the address of {path}"))
     }
 
     /// A sharing service's FHIR base.
@@ -62,7 +65,12 @@ pub struct Made {
 }
 
 /// Makes (or finds again) every client's key under `folder/keys` and writes the region's configuration.
-pub fn make(folder: &Path, port: u16, at: &Addresses, directory: &Directory) -> anyhow::Result<Made> {
+pub fn make(
+    folder: &Path,
+    port: u16,
+    at: &Addresses,
+    directory: &Directory,
+) -> anyhow::Result<Made> {
     let keys = folder.join("keys");
     std::fs::create_dir_all(&keys)?;
     let issuer = format!("{}/anchor", at.origin);
@@ -80,26 +88,67 @@ pub fn make(folder: &Path, port: u16, at: &Addresses, directory: &Directory) -> 
             audiences: file.audiences,
         });
         if plan.use_ != ClientUse::Service {
-            clients.push(DemoClient { client_id: plan.client_id, orgnr: plan.orgnr, use_: plan.use_, file: path.display().to_string() });
+            clients.push(DemoClient {
+                client_id: plan.client_id,
+                orgnr: plan.orgnr,
+                use_: plan.use_,
+                file: path.display().to_string(),
+            });
         }
     }
     let key = |id: &str| Some(PathBuf::from(format!("{}/{id}.json", keys.display())));
-    let members = directory.locator_members.iter().map(|id| directory.orgnr(id).to_owned()).collect();
+    let members = directory
+        .locator_members
+        .iter()
+        .map(|id| directory.orgnr(id).to_owned())
+        .collect();
     let config = Config {
-        roles: crate::roles::NAMES.iter().map(|n| (*n).to_owned()).collect(),
+        roles: crate::roles::NAMES
+            .iter()
+            .map(|n| (*n).to_owned())
+            .collect(),
         data: folder.join("stores"),
         zone: "Europe/Oslo".into(),
-        listen: Listen { address: ([127, 0, 0, 1], port).into() },
-        network: Network { allow: vec!["127.0.0.0/8".into()] },
+        listen: Listen {
+            address: ([127, 0, 0, 1], port).into(),
+        },
+        network: Network {
+            allow: vec!["127.0.0.0/8".into()],
+        },
         person_numbers: PersonNumbers::Strict,
-        anchor: Anchor { base: at.at("/anchor")?, test_tokens: true },
-        catalogue: Some(Party { base: at.at("/catalogue")?, client_file: key("delt-portal") }),
-        locator: Some(Locator { base: at.at("/locator")?, collaboration: Some(collaboration("LOK-2026-1", members)) }),
-        hub: Some(Hub { base: at.at("/hub")?, operator: directory.orgnr(OPERATOR).to_owned(), client_file: key("delt-hub"), replay_days: 30 }),
-        gateway: Some(Party { base: at.at("/gateway")?, client_file: key("delt-gateway") }),
+        anchor: Anchor {
+            base: at.at("/anchor")?,
+            test_tokens: true,
+        },
+        catalogue: Some(Party {
+            base: at.at("/catalogue")?,
+            client_file: key("delt-portal"),
+        }),
+        locator: Some(Locator {
+            base: at.at("/locator")?,
+            collaboration: Some(collaboration("LOK-2026-1", members)),
+        }),
+        hub: Some(Hub {
+            base: at.at("/hub")?,
+            operator: directory.orgnr(OPERATOR).to_owned(),
+            client_file: key("delt-hub"),
+            replay_days: 30,
+        }),
+        gateway: Some(Party {
+            base: at.at("/gateway")?,
+            client_file: key("delt-gateway"),
+        }),
         portal: Some(Portal { base: at.at("")? }),
-        organisation: directory.organisations.iter().map(|o| organisation(o, at, directory)).collect::<anyhow::Result<_>>()?,
-        service: directory.services.iter().map(|s| service(s, at, directory, key(&format!("deling-{}", s.id)))).collect::<anyhow::Result<_>>()?,
+        organisation: directory
+            .organisations
+            .iter()
+            .map(|o| organisation(o, at, directory))
+            .collect::<anyhow::Result<_>>()?,
+        service: directory
+            .services
+            .iter()
+            .map(|s| service(s, at, directory, key(&format!("deling-{}", s.id))))
+            .collect::<anyhow::Result<_>>()?,
         client,
         delegation: delegations(directory),
         agreement: agreements(directory),
@@ -113,7 +162,11 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
     let gateway = format!("{}/gateway/fhir", at.origin);
     let catalogue = format!("{}/catalogue/fhir", at.origin);
     let locator = format!("{}/locator", at.origin);
-    let services: Vec<String> = directory.services.iter().map(|s| at.service(&s.id)).collect();
+    let services: Vec<String> = directory
+        .services
+        .iter()
+        .map(|s| at.service(&s.id))
+        .collect();
     let mut plans = Vec::new();
     for o in senders(directory) {
         plans.push(Plan {
@@ -126,7 +179,11 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
         });
     }
     for s in &directory.services {
-        let writers = if s.members.is_empty() { vec![s.organisation.clone()] } else { s.members.clone() };
+        let writers = if s.members.is_empty() {
+            vec![s.organisation.clone()]
+        } else {
+            s.members.clone()
+        };
         for writer in writers {
             plans.push(Plan {
                 client_id: format!("epj-{writer}"),
@@ -138,7 +195,10 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
             });
         }
     }
-    let hospital = directory.services.first().map_or("", |s| s.organisation.as_str());
+    let hospital = directory
+        .services
+        .first()
+        .map_or("", |s| s.organisation.as_str());
     let mut asked = services.clone();
     asked.extend([catalogue.clone(), locator.clone(), gateway.clone()]);
     plans.push(Plan {
@@ -146,32 +206,74 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
         orgnr: directory.orgnr(hospital).to_owned(),
         registered_use: "gateway",
         use_: ClientUse::Gateway,
-        scopes: vec!["user/*.rs", "user/Pointer.r", "system/Organization.rs", "system/HealthcareService.rs", "system/Endpoint.rs", "system/OrganizationAffiliation.rs"],
+        scopes: vec![
+            "user/*.rs",
+            "user/Pointer.r",
+            "system/Organization.rs",
+            "system/HealthcareService.rs",
+            "system/Endpoint.rs",
+            "system/OrganizationAffiliation.rs",
+        ],
         audiences: asked,
     });
     let mut receivers = services;
-    receivers.extend(with_record_system(directory).map(|o| format!("{}/fhir", at.record_system(&o.id))));
-    plans.push(service_client("delt-hub", directory.orgnr(OPERATOR), "hub", vec!["system/Observation.c"], receivers));
+    receivers
+        .extend(with_record_system(directory).map(|o| format!("{}/fhir", at.record_system(&o.id))));
+    plans.push(service_client(
+        "delt-hub",
+        directory.orgnr(OPERATOR),
+        "hub",
+        vec!["system/Observation.c"],
+        receivers,
+    ));
     plans.push(service_client(
         "delt-portal",
         directory.orgnr(hospital),
         "portal",
-        vec!["system/Organization.rs", "system/HealthcareService.rs", "system/Endpoint.rs", "system/OrganizationAffiliation.rs"],
+        vec![
+            "system/Organization.rs",
+            "system/HealthcareService.rs",
+            "system/Endpoint.rs",
+            "system/OrganizationAffiliation.rs",
+        ],
         vec![catalogue],
     ));
     for s in &directory.services {
-        plans.push(service_client(&format!("deling-{}", s.id), directory.orgnr(&s.organisation), "service", vec!["system/Pointer.c"], vec![locator.clone()]));
+        plans.push(service_client(
+            &format!("deling-{}", s.id),
+            directory.orgnr(&s.organisation),
+            "service",
+            vec!["system/Pointer.c"],
+            vec![locator.clone()],
+        ));
     }
     plans
 }
 
-fn service_client(id: &str, orgnr: &str, registered_use: &'static str, scopes: Vec<&'static str>, audiences: Vec<String>) -> Plan {
-    Plan { client_id: id.into(), orgnr: orgnr.into(), registered_use, use_: ClientUse::Service, scopes, audiences }
+fn service_client(
+    id: &str,
+    orgnr: &str,
+    registered_use: &'static str,
+    scopes: Vec<&'static str>,
+    audiences: Vec<String>,
+) -> Plan {
+    Plan {
+        client_id: id.into(),
+        orgnr: orgnr.into(),
+        registered_use,
+        use_: ClientUse::Service,
+        scopes,
+        audiences,
+    }
 }
 
 /// Organisations with a home system: municipalities, the story's first.
 fn senders(directory: &Directory) -> Vec<&people::Organisation> {
-    let mut found: Vec<_> = directory.organisations.iter().filter(|o| o.kind == people::OrganisationKind::Municipality).collect();
+    let mut found: Vec<_> = directory
+        .organisations
+        .iter()
+        .filter(|o| o.kind == people::OrganisationKind::Municipality)
+        .collect();
     found.sort_by_key(|o| o.id != STORY_MUNICIPALITY);
     found
 }
@@ -182,16 +284,19 @@ pub const STORY_MUNICIPALITY: &str = "fjellvik";
 /// Organisations whose own record system the hub delivers to: those that keep no shared register instead.
 pub fn with_record_system(directory: &Directory) -> impl Iterator<Item = &people::Organisation> {
     use people::OrganisationKind::{Gp, Hospital, Municipality};
-    directory
-        .organisations
-        .iter()
-        .filter(|o| matches!(o.kind, Gp | Hospital | Municipality) && !directory.services.iter().any(|s| s.members.contains(&o.id)))
+    directory.organisations.iter().filter(|o| {
+        matches!(o.kind, Gp | Hospital | Municipality)
+            && !directory.services.iter().any(|s| s.members.contains(&o.id))
+    })
 }
 
 /// Finds the client's file, or makes it with a new key; addresses and rights are written anew, the key stays.
 fn ensure(path: &Path, plan: &Plan, issuer: &str) -> anyhow::Result<ClientFile> {
     let kept: Option<ClientFile> = match std::fs::read(path) {
-        Ok(bytes) => Some(serde_json::from_slice(&bytes).with_context(|| format!("{} is not a client file", path.display()))?),
+        Ok(bytes) => Some(
+            serde_json::from_slice(&bytes)
+                .with_context(|| format!("{} is not a client file", path.display()))?,
+        ),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
         Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
     };
@@ -219,13 +324,21 @@ fn ensure(path: &Path, plan: &Plan, issuer: &str) -> anyhow::Result<ClientFile> 
 }
 
 fn public_part(file: &ClientFile) -> anyhow::Result<String> {
-    let key = trust::keys::SigningKey::from_jwk(&file.jwk.0.to_string()).map_err(|e| anyhow::anyhow!("the key of {}: {e}", file.client_id))?;
+    let key = trust::keys::SigningKey::from_jwk(&file.jwk.0.to_string())
+        .map_err(|e| anyhow::anyhow!("the key of {}: {e}", file.client_id))?;
     Ok(key.public_jwk().to_string())
 }
 
-fn organisation(o: &people::Organisation, at: &Addresses, directory: &Directory) -> anyhow::Result<Organisation> {
+fn organisation(
+    o: &people::Organisation,
+    at: &Addresses,
+    directory: &Directory,
+) -> anyhow::Result<Organisation> {
     use people::OrganisationKind as Kind;
-    let record_system = with_record_system(directory).any(|w| w.id == o.id).then(|| at.record_system(&o.id).parse()).transpose()?;
+    let record_system = with_record_system(directory)
+        .any(|w| w.id == o.id)
+        .then(|| at.record_system(&o.id).parse())
+        .transpose()?;
     Ok(Organisation {
         orgnr: o.orgnr.clone(),
         name: o.name.clone(),
@@ -236,19 +349,44 @@ fn organisation(o: &people::Organisation, at: &Addresses, directory: &Directory)
             Kind::Region => OrganisationKind::Collaboration,
             Kind::Supplier => OrganisationKind::Supplier,
         },
-        sub_unit: o.units.iter().map(|u| SubUnit { orgnr: Some(u.orgnr.clone()), resh: u.resh.clone(), name: u.name.clone() }).collect(),
-        record_system: record_system.map(|base| RecordSystem { base, kinds: RECEIVED.map(String::from).to_vec() }),
+        sub_unit: o
+            .units
+            .iter()
+            .map(|u| SubUnit {
+                orgnr: Some(u.orgnr.clone()),
+                resh: u.resh.clone(),
+                name: u.name.clone(),
+            })
+            .collect(),
+        record_system: record_system.map(|base| RecordSystem {
+            base,
+            kinds: RECEIVED.map(String::from).to_vec(),
+        }),
     })
 }
 
-fn service(s: &people::Service, at: &Addresses, directory: &Directory, client_file: Option<PathBuf>) -> anyhow::Result<Service> {
+fn service(
+    s: &people::Service,
+    at: &Addresses,
+    directory: &Directory,
+    client_file: Option<PathBuf>,
+) -> anyhow::Result<Service> {
     use wire::contract::demo::Concept as Word;
     let orgnr = directory.orgnr(&s.organisation).to_owned();
-    let members: Vec<String> = s.members.iter().map(|id| directory.orgnr(id).to_owned()).collect();
-    let paper = |kind: &str| Paper { id: format!("{kind}-{orgnr}-1"), date: SIGNED.into() };
+    let members: Vec<String> = s
+        .members
+        .iter()
+        .map(|id| directory.orgnr(id).to_owned())
+        .collect();
+    let paper = |kind: &str| Paper {
+        id: format!("{kind}-{orgnr}-1"),
+        date: SIGNED.into(),
+    };
     Ok(Service {
         id: s.id.clone(),
-        name: directory.organisation(&s.organisation).map_or_else(String::new, |o| o.name.clone()),
+        name: directory
+            .organisation(&s.organisation)
+            .map_or_else(String::new, |o| o.name.clone()),
         concept: match s.concept {
             Word::Own => Concept::Own,
             Word::Supplier => Concept::Supplier,
@@ -257,12 +395,16 @@ fn service(s: &people::Service, at: &Addresses, directory: &Directory, client_fi
         },
         fhir: at.service(&s.id).parse()?,
         client_file,
-        supplier: s.supplier.as_deref().map(|id| directory.orgnr(id).to_owned()),
+        supplier: s
+            .supplier
+            .as_deref()
+            .map(|id| directory.orgnr(id).to_owned()),
         unknown_patients: UnknownPatients::Enrol,
         telephone: None,
         processing_agreement: s.supplier.is_some().then(|| paper("DBA")),
         delegation: s.supplier.is_some().then(|| paper("DEL")),
-        collaboration: (!members.is_empty()).then(|| collaboration(&format!("FBR-{orgnr}-1"), members.clone())),
+        collaboration: (!members.is_empty())
+            .then(|| collaboration(&format!("FBR-{orgnr}-1"), members.clone())),
         members,
         orgnr,
     })
@@ -285,7 +427,14 @@ fn delegations(directory: &Directory) -> Vec<Delegation> {
     let to = directory.orgnr(OPERATOR);
     let given = |s: &people::Service| {
         let from = directory.orgnr(&s.organisation).to_owned();
-        Delegation { id: format!("DEL-{from}-VKP"), version: 1, from, to: to.to_owned(), from_day: SIGNED.into(), to_day: None }
+        Delegation {
+            id: format!("DEL-{from}-VKP"),
+            version: 1,
+            from,
+            to: to.to_owned(),
+            from_day: SIGNED.into(),
+            to_day: None,
+        }
     };
     directory.services.iter().map(given).collect()
 }
@@ -293,7 +442,12 @@ fn delegations(directory: &Directory) -> Vec<Delegation> {
 /// Every organisation that gives care has an agreement with every other responsible organisation.
 fn agreements(directory: &Directory) -> Vec<Agreement> {
     let mut found = Vec::new();
-    for consumer in directory.organisations.iter().filter(|o| !matches!(o.kind, people::OrganisationKind::Supplier | people::OrganisationKind::Region)) {
+    for consumer in directory.organisations.iter().filter(|o| {
+        !matches!(
+            o.kind,
+            people::OrganisationKind::Supplier | people::OrganisationKind::Region
+        )
+    }) {
         for s in &directory.services {
             let own = s.organisation == consumer.id || s.members.contains(&consumer.id);
             if own {

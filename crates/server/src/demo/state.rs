@@ -33,11 +33,16 @@ impl Folder {
     pub fn open(named: Option<&Path>) -> anyhow::Result<Folder> {
         match named {
             Some(path) => {
-                std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
-                let whole = path.canonicalize().with_context(|| format!("cannot find {}", path.display()))?;
+                std::fs::create_dir_all(path)
+                    .with_context(|| format!("cannot make {}", path.display()))?;
+                let whole = path
+                    .canonicalize()
+                    .with_context(|| format!("cannot find {}", path.display()))?;
                 Ok(Folder::Kept(whole))
             }
-            None => Ok(Folder::Temporary(tempfile::Builder::new().prefix("delt-demo-").tempdir()?)),
+            None => Ok(Folder::Temporary(
+                tempfile::Builder::new().prefix("delt-demo-").tempdir()?,
+            )),
         }
     }
 
@@ -55,7 +60,11 @@ impl DemoState {
     pub fn read(folder: &Path) -> anyhow::Result<Option<DemoState>> {
         let file = folder.join("demo.json");
         match std::fs::read(&file) {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("{} is not understood", file.display()))?)),
+            Ok(bytes) => {
+                Ok(Some(serde_json::from_slice(&bytes).with_context(|| {
+                    format!("{} is not understood", file.display())
+                })?))
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(anyhow!("cannot read {}: {e}", file.display())),
         }
@@ -84,8 +93,17 @@ mod tests {
     fn what_is_written_is_read_again() {
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(DemoState::read(folder.path()).expect("readable"), None);
-        let state = DemoState { port: 7070, day_zero: "2026-11-18".into(), first_start: 1, people: 10, history_delivered: false };
+        let state = DemoState {
+            port: 7070,
+            day_zero: "2026-11-18".into(),
+            first_start: 1,
+            people: 10,
+            history_delivered: false,
+        };
         state.write(folder.path()).expect("writable");
-        assert_eq!(DemoState::read(folder.path()).expect("readable"), Some(state));
+        assert_eq!(
+            DemoState::read(folder.path()).expect("readable"),
+            Some(state)
+        );
     }
 }

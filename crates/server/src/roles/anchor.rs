@@ -24,9 +24,18 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
     let config = setting.config;
     let participants = config.organisation.iter().map(|o| {
         let units = o.sub_unit.iter().map(|u| {
-            Ok(::anchor::config::Unit { orgnr: u.orgnr.as_deref().map(organisation).transpose()?, resh: u.resh.clone(), name: u.name.clone() })
+            Ok(::anchor::config::Unit {
+                orgnr: u.orgnr.as_deref().map(organisation).transpose()?,
+                resh: u.resh.clone(),
+                name: u.name.clone(),
+            })
         });
-        Ok(::anchor::config::Participant { orgnr: organisation(&o.orgnr)?, name: o.name.clone(), version: 1, units: units.collect::<anyhow::Result<_>>()? })
+        Ok(::anchor::config::Participant {
+            orgnr: organisation(&o.orgnr)?,
+            name: o.name.clone(),
+            version: 1,
+            units: units.collect::<anyhow::Result<_>>()?,
+        })
     });
     let agreements = config.agreement.iter().map(|a| {
         Ok(::anchor::config::Agreement {
@@ -49,16 +58,22 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
             to_day: d.to_day.clone(),
         })
     });
-    let own_audience = config.gateway.as_ref().map(|g| format!("{}{}", plain(&g.base), wire::contract::gateway::FHIR));
+    let own_audience = config
+        .gateway
+        .as_ref()
+        .map(|g| format!("{}{}", plain(&g.base), wire::contract::gateway::FHIR));
     let clients = config.client.iter().map(|c| {
-        let use_: ClientUse = serde_json::from_value(c.use_.clone().into()).with_context(|| format!("client {}: use `{}`", c.client_id, c.use_))?;
+        let use_: ClientUse = serde_json::from_value(c.use_.clone().into())
+            .with_context(|| format!("client {}: use `{}`", c.client_id, c.use_))?;
         let jwks = format!("{{\"keys\":[{}]}}", c.jwk);
         Ok(::anchor::config::Client {
             client_id: c.client_id.clone(),
             orgnr: organisation(&c.orgnr)?,
             use_,
-            keys: trust::keys::KeySet::parse(jwks.as_bytes()).map_err(|e| anyhow!("client {}: jwk: {e}", c.client_id))?,
-            scopes: trust::scope::Scopes::parse(&c.scopes.join(" ")).map_err(|e| anyhow!("client {}: scopes: {e}", c.client_id))?,
+            keys: trust::keys::KeySet::parse(jwks.as_bytes())
+                .map_err(|e| anyhow!("client {}: jwk: {e}", c.client_id))?,
+            scopes: trust::scope::Scopes::parse(&c.scopes.join(" "))
+                .map_err(|e| anyhow!("client {}: scopes: {e}", c.client_id))?,
             audiences: c.audiences.clone(),
             own_audience: own_audience.clone().filter(|_| use_ == ClientUse::Gateway),
         })
@@ -72,7 +87,12 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
         delegations: delegations.collect::<anyhow::Result<_>>()?,
         clients: clients.collect::<anyhow::Result<_>>()?,
         audiences: audiences(config)?,
-        demo: setting.demo.people.as_ref().filter(|_| config.anchor.test_tokens).map(|p| p.anchor()),
+        demo: setting
+            .demo
+            .people
+            .as_ref()
+            .filter(|_| config.anchor.test_tokens)
+            .map(|p| p.anchor()),
     })
 }
 
@@ -92,7 +112,11 @@ fn papers(config: &Config) -> anyhow::Result<Vec<::anchor::config::Paper>> {
         })
     };
     let mut found = Vec::new();
-    if let Some(c) = config.locator.as_ref().and_then(|l| l.collaboration.as_ref()) {
+    if let Some(c) = config
+        .locator
+        .as_ref()
+        .and_then(|l| l.collaboration.as_ref())
+    {
         found.push(collaboration(c, &c.members, AgreementKind::Locator)?);
     }
     for s in &config.service {
@@ -118,22 +142,56 @@ fn papers(config: &Config) -> anyhow::Result<Vec<::anchor::config::Paper>> {
 /// Everything that a token can be for.
 fn audiences(config: &Config) -> anyhow::Result<Vec<::anchor::config::Audience>> {
     use ::anchor::config::{Audience, AudienceKind};
-    let shared = |url: String, kind| Audience { url, owner: None, members: Vec::new(), kind };
+    let shared = |url: String, kind| Audience {
+        url,
+        owner: None,
+        members: Vec::new(),
+        kind,
+    };
     let mut found = Vec::new();
     for s in &config.service {
-        found.push(Audience { url: plain(&s.fhir), owner: Some(organisation(&s.orgnr)?), members: organisations(&s.members)?, kind: AudienceKind::Service });
+        found.push(Audience {
+            url: plain(&s.fhir),
+            owner: Some(organisation(&s.orgnr)?),
+            members: organisations(&s.members)?,
+            kind: AudienceKind::Service,
+        });
     }
     for o in &config.organisation {
         if let Some(r) = &o.record_system {
             let url = format!("{}{}", plain(&r.base), wire::contract::record_system::FHIR);
-            found.push(Audience { url, owner: Some(organisation(&o.orgnr)?), members: Vec::new(), kind: AudienceKind::RecordSystem });
+            found.push(Audience {
+                url,
+                owner: Some(organisation(&o.orgnr)?),
+                members: Vec::new(),
+                kind: AudienceKind::RecordSystem,
+            });
         }
     }
     let fhir = |base: &Url| format!("{}/fhir", plain(base));
-    found.extend(config.hub.as_ref().map(|h| shared(fhir(&h.base), AudienceKind::Hub)));
-    found.extend(config.gateway.as_ref().map(|g| shared(fhir(&g.base), AudienceKind::Gateway)));
-    found.extend(config.catalogue.as_ref().map(|c| shared(fhir(&c.base), AudienceKind::Catalogue)));
-    found.extend(config.locator.as_ref().map(|l| shared(plain(&l.base), AudienceKind::Locator)));
+    found.extend(
+        config
+            .hub
+            .as_ref()
+            .map(|h| shared(fhir(&h.base), AudienceKind::Hub)),
+    );
+    found.extend(
+        config
+            .gateway
+            .as_ref()
+            .map(|g| shared(fhir(&g.base), AudienceKind::Gateway)),
+    );
+    found.extend(
+        config
+            .catalogue
+            .as_ref()
+            .map(|c| shared(fhir(&c.base), AudienceKind::Catalogue)),
+    );
+    found.extend(
+        config
+            .locator
+            .as_ref()
+            .map(|l| shared(plain(&l.base), AudienceKind::Locator)),
+    );
     Ok(found)
 }
-

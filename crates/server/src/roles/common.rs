@@ -11,7 +11,16 @@ pub async fn catalogue(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     let part = needed(&config.catalogue, "catalogue")?;
     let listed = config.organisation.iter().map(|o| {
         let units = o.sub_unit.iter().map(|u| {
-            Ok(::catalogue::SubUnit { orgnr: u.orgnr.as_deref().map(organisation).transpose()?, resh: u.resh.as_deref().map(ReshId::parse).transpose().map_err(|e| anyhow!("RESH id: {e}"))?, name: u.name.clone() })
+            Ok(::catalogue::SubUnit {
+                orgnr: u.orgnr.as_deref().map(organisation).transpose()?,
+                resh: u
+                    .resh
+                    .as_deref()
+                    .map(ReshId::parse)
+                    .transpose()
+                    .map_err(|e| anyhow!("RESH id: {e}"))?,
+                name: u.name.clone(),
+            })
         });
         Ok(::catalogue::Organisation {
             orgnr: organisation(&o.orgnr)?,
@@ -25,7 +34,13 @@ pub async fn catalogue(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
             id: s.id.clone(),
             orgnr: organisation(&s.orgnr)?,
             name: s.name.clone(),
-            concept: s.concept.lawful().ok_or_else(|| anyhow!("service `{}`: concept `{}` cannot be run", s.id, s.concept.word()))?,
+            concept: s.concept.lawful().ok_or_else(|| {
+                anyhow!(
+                    "service `{}`: concept `{}` cannot be run",
+                    s.id,
+                    s.concept.word()
+                )
+            })?,
             supplier: s.supplier.as_deref().map(organisation).transpose()?,
             members: organisations(&s.members)?,
             fhir: s.fhir.clone(),
@@ -39,16 +54,31 @@ pub async fn catalogue(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         organisations: listed.collect::<anyhow::Result<_>>()?,
         services: offered.collect::<anyhow::Result<_>>()?,
     };
-    let state = ::catalogue::open(settings, setting.house("catalogue", surroundings::clock())?).await?;
-    Ok(vec![Mounted { path: path_of(&part.base), store: Some(state.store().clone()), workers: ::catalogue::workers(state.clone()), router: ::catalogue::routes(state) }])
+    let state =
+        ::catalogue::open(settings, setting.house("catalogue", surroundings::clock())?).await?;
+    Ok(vec![Mounted {
+        path: path_of(&part.base),
+        store: Some(state.store().clone()),
+        workers: ::catalogue::workers(state.clone()),
+        router: ::catalogue::routes(state),
+    }])
 }
 
 /// Opens the patient information locator.
 pub async fn locator(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     let part = needed(&setting.config.locator, "locator")?;
     let collaboration = needed(&part.collaboration, "locator.collaboration")?;
-    let holders = setting.config.service.iter().filter(|s| collaboration.members.contains(&s.orgnr));
-    let holders = holders.map(|s| Ok(::locator::Holder { service: s.id.clone(), orgnr: organisation(&s.orgnr)? }));
+    let holders = setting
+        .config
+        .service
+        .iter()
+        .filter(|s| collaboration.members.contains(&s.orgnr));
+    let holders = holders.map(|s| {
+        Ok(::locator::Holder {
+            service: s.id.clone(),
+            orgnr: organisation(&s.orgnr)?,
+        })
+    });
     let settings = ::locator::Config {
         base: part.base.clone(),
         issuer: setting.issuer(),
@@ -59,6 +89,10 @@ pub async fn locator(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         budget: ::locator::Budget::default(),
     };
     let state = ::locator::open(settings, setting.house("locator", surroundings::clock())?).await?;
-    Ok(vec![Mounted { path: path_of(&part.base), store: Some(state.store().clone()), workers: ::locator::workers(state.clone()), router: ::locator::routes(state) }])
+    Ok(vec![Mounted {
+        path: path_of(&part.base),
+        store: Some(state.store().clone()),
+        workers: ::locator::workers(state.clone()),
+        router: ::locator::routes(state),
+    }])
 }
-

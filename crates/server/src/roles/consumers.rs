@@ -13,13 +13,23 @@ const TOTAL_DEADLINE: Duration = Duration::from_secs(5);
 pub async fn gateway(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     let config = setting.config;
     let part = needed(&config.gateway, "gateway")?;
-    let locator = config.locator.as_ref().and_then(|l| Some((l, l.collaboration.as_ref()?)));
+    let locator = config
+        .locator
+        .as_ref()
+        .and_then(|l| Some((l, l.collaboration.as_ref()?)));
     let settings = ::gateway::Config {
         base: part.base.clone(),
         issuer: setting.issuer(),
         client_file: client_file(&part.client_file, "gateway")?,
         catalogue: needed(&config.catalogue, "catalogue")?.base.clone(),
-        locator: locator.map(|(l, c)| anyhow::Ok(::gateway::LocatorConfig { base: l.base.clone(), members: organisations(&c.members)? })).transpose()?,
+        locator: locator
+            .map(|(l, c)| {
+                anyhow::Ok(::gateway::LocatorConfig {
+                    base: l.base.clone(),
+                    members: organisations(&c.members)?,
+                })
+            })
+            .transpose()?,
         register: setting.register.clone(),
         zone: setting.zone.clone(),
         person_numbers: setting.person_numbers(),
@@ -27,7 +37,12 @@ pub async fn gateway(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         total_deadline: TOTAL_DEADLINE,
     };
     let state = ::gateway::open(settings, setting.house("gateway", surroundings::clock())?).await?;
-    Ok(vec![Mounted { path: path_of(&part.base), store: Some(state.store().clone()), workers: ::gateway::workers(state.clone()), router: ::gateway::routes(state) }])
+    Ok(vec![Mounted {
+        path: path_of(&part.base),
+        store: Some(state.store().clone()),
+        workers: ::gateway::workers(state.clone()),
+        router: ::gateway::routes(state),
+    }])
 }
 
 /// Opens the portal.
@@ -40,19 +55,32 @@ pub async fn portal(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
             let numbers = [u.orgnr.clone(), u.resh.clone()].into_iter().flatten();
             let of = of.clone();
             let name = u.name.clone();
-            numbers.map(move |orgnr| ::portal::Organisation { orgnr, name: name.clone(), part_of: Some(of.clone()) }).collect::<Vec<_>>()
+            numbers
+                .map(move |orgnr| ::portal::Organisation {
+                    orgnr,
+                    name: name.clone(),
+                    part_of: Some(of.clone()),
+                })
+                .collect::<Vec<_>>()
         };
         o.sub_unit.iter().flat_map(unit).collect::<Vec<_>>()
     };
     let organisations = config.organisation.iter().flat_map(|o| {
-        let own = ::portal::Organisation { orgnr: o.orgnr.clone(), name: o.name.clone(), part_of: None };
+        let own = ::portal::Organisation {
+            orgnr: o.orgnr.clone(),
+            name: o.name.clone(),
+            part_of: None,
+        };
         std::iter::once(own).chain(units(o))
     });
     let settings = ::portal::Config {
         base: plain(&part.base),
         gateway: plain(&needed(&config.gateway, "gateway")?.base),
         catalogue: plain(&needed(&config.catalogue, "catalogue")?.base),
-        client_file: config.catalogue.as_ref().and_then(|c| c.client_file.clone()),
+        client_file: config
+            .catalogue
+            .as_ref()
+            .and_then(|c| c.client_file.clone()),
         zone: config.zone.clone(),
         language: "nb".into(),
         organisations: organisations.collect(),
@@ -63,6 +91,10 @@ pub async fn portal(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         }),
     };
     let state = ::portal::open(settings, setting.house("portal", surroundings::clock())?)?;
-    Ok(vec![Mounted { path: String::new(), store: None, workers: ::portal::workers(state.clone()), router: ::portal::routes(state, assets::lookup()) }])
+    Ok(vec![Mounted {
+        path: String::new(),
+        store: None,
+        workers: ::portal::workers(state.clone()),
+        router: ::portal::routes(state, assets::lookup()),
+    }])
 }
-

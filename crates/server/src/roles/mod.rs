@@ -37,7 +37,15 @@ const ROLES: &[(&str, Open)] = &[
 ];
 
 /// Names that `roles` in the configuration may hold, besides `sharing:ID`.
-pub const NAMES: &[&str] = &["anchor", "catalogue", "locator", "sharing", "hub", "gateway", "portal"];
+pub const NAMES: &[&str] = &[
+    "anchor",
+    "catalogue",
+    "locator",
+    "sharing",
+    "hub",
+    "gateway",
+    "portal",
+];
 
 /// What only the demo adds.
 #[derive(Default)]
@@ -64,25 +72,55 @@ pub struct DemoPeople {
 impl DemoPeople {
     /// The people of a directory.
     pub fn of(directory: &testkit::people::Directory) -> DemoPeople {
-        let number = |text: &str| fhir::ids::PersonIdentifier::guess(text, PersonNumbers::Strict).ok();
-        let person = |text: &str, name: &str, hpr: Option<&str>, authorization: Option<(String, String)>| {
-            Some(::anchor::config::DemoPerson { number: number(text)?, name: name.to_owned(), hpr: hpr.map(str::to_owned), authorization })
-        };
+        let number =
+            |text: &str| fhir::ids::PersonIdentifier::guess(text, PersonNumbers::Strict).ok();
+        let person =
+            |text: &str, name: &str, hpr: Option<&str>, authorization: Option<(String, String)>| {
+                Some(::anchor::config::DemoPerson {
+                    number: number(text)?,
+                    name: name.to_owned(),
+                    hpr: hpr.map(str::to_owned),
+                    authorization,
+                })
+            };
         let practitioners = directory.practitioners.iter().filter_map(|p| {
-            person(&p.number, &p.name, Some(&p.hpr), Some((p.authorization.clone(), p.role.clone())))
+            person(
+                &p.number,
+                &p.name,
+                Some(&p.hpr),
+                Some((p.authorization.clone(), p.role.clone())),
+            )
         });
-        let patients = directory.patients.iter().filter_map(|p| person(&p.number, &p.name, None, None));
-        let relatives = directory.relatives.iter().filter_map(|p| person(&p.number, &p.name, None, None));
+        let patients = directory
+            .patients
+            .iter()
+            .filter_map(|p| person(&p.number, &p.name, None, None));
+        let relatives = directory
+            .relatives
+            .iter()
+            .filter_map(|p| person(&p.number, &p.name, None, None));
         DemoPeople {
             practitioners: directory.demo_practitioners(),
             patients: directory.demo_patients(),
             known: practitioners.chain(patients).chain(relatives).collect(),
-            represents: directory.relatives.iter().filter_map(|r| Some((number(&r.number)?, number(&directory.patient(&r.of)?.number)?))).collect(),
+            represents: directory
+                .relatives
+                .iter()
+                .filter_map(|r| {
+                    Some((
+                        number(&r.number)?,
+                        number(&directory.patient(&r.of)?.number)?,
+                    ))
+                })
+                .collect(),
         }
     }
 
     fn anchor(&self) -> ::anchor::config::Demo {
-        ::anchor::config::Demo { people: self.known.clone(), represents: self.represents.clone() }
+        ::anchor::config::Demo {
+            people: self.known.clone(),
+            represents: self.represents.clone(),
+        }
     }
 }
 
@@ -118,26 +156,51 @@ impl Region {
             config,
             demo: &demo,
             register: register(config)?,
-            zone: fhir::time::Zone::named(&config.zone).map_err(|e| anyhow!("zone `{}`: {e}", config.zone))?,
+            zone: fhir::time::Zone::named(&config.zone)
+                .map_err(|e| anyhow!("zone `{}`: {e}", config.zone))?,
             stop: Stop::new(),
         };
         let mut router = Router::new();
         let mut stores = Vec::new();
         let mut workers = Vec::new();
         for (name, open) in ROLES {
-            let part = config.roles.iter().any(|r| r.split(':').next() == Some(name));
+            let part = config
+                .roles
+                .iter()
+                .any(|r| r.split(':').next() == Some(name));
             if !part {
                 continue;
             }
-            for mounted in open(&setting).await.with_context(|| format!("cannot open {name}"))? {
-                router = if mounted.path.is_empty() { router.merge(mounted.router) } else { router.nest(&mounted.path, mounted.router) };
-                workers.extend(mounted.workers.into_iter().map(|w| (w.name, tokio::spawn(w.run))));
+            for mounted in open(&setting)
+                .await
+                .with_context(|| format!("cannot open {name}"))?
+            {
+                router = if mounted.path.is_empty() {
+                    router.merge(mounted.router)
+                } else {
+                    router.nest(&mounted.path, mounted.router)
+                };
+                workers.extend(
+                    mounted
+                        .workers
+                        .into_iter()
+                        .map(|w| (w.name, tokio::spawn(w.run))),
+                );
                 stores.extend(mounted.store);
             }
         }
         // The portal answers unknown paths with a page of its own; without it they get an OperationOutcome.
-        let router = if config.runs("portal") { router } else { router.fallback(wire::outcome::unknown_route) };
-        Ok(Region { router, stop: setting.stop, workers, stores })
+        let router = if config.runs("portal") {
+            router
+        } else {
+            router.fallback(wire::outcome::unknown_route)
+        };
+        Ok(Region {
+            router,
+            stop: setting.stop,
+            workers,
+            stores,
+        })
     }
 
     /// All routes of this process.
@@ -164,7 +227,10 @@ impl Region {
     pub async fn finish(self) {
         self.stop.stop();
         for (name, worker) in self.workers {
-            if tokio::time::timeout(Duration::from_secs(10), worker).await.is_err() {
+            if tokio::time::timeout(Duration::from_secs(10), worker)
+                .await
+                .is_err()
+            {
                 tracing::warn!(worker = name, "did not stop in time");
             }
         }
@@ -197,12 +263,22 @@ fn organisations(numbers: &[String]) -> anyhow::Result<Vec<OrganisationNumber>> 
 }
 
 fn services(names: &[String]) -> anyhow::Result<Vec<InformationService>> {
-    names.iter().map(|n| InformationService::parse(n).ok_or_else(|| anyhow!("`{n}` is no information service"))).collect()
+    names
+        .iter()
+        .map(|n| {
+            InformationService::parse(n).ok_or_else(|| anyhow!("`{n}` is no information service"))
+        })
+        .collect()
 }
 
 impl Setting<'_> {
     fn issuer(&self) -> String {
-        self.config.anchor.base.to_string().trim_end_matches('/').to_owned()
+        self.config
+            .anchor
+            .base
+            .to_string()
+            .trim_end_matches('/')
+            .to_owned()
     }
 
     /// A role's surroundings, with `folder` of its own under the data folder.
@@ -226,10 +302,20 @@ impl Setting<'_> {
 fn house(config: &Config, folder: &str, clock: store::Clock, stop: Stop) -> anyhow::Result<House> {
     let data = config.data.join(folder);
     make_private_folder(&data)?;
-    let allow = config.network.allow.iter().map(|text| Network::parse(text).ok_or_else(|| anyhow!("network `{text}` is not CIDR notation")));
-    let policy = Policy { allow: allow.collect::<anyhow::Result<_>>()? };
+    let allow = config.network.allow.iter().map(|text| {
+        Network::parse(text).ok_or_else(|| anyhow!("network `{text}` is not CIDR notation"))
+    });
+    let policy = Policy {
+        allow: allow.collect::<anyhow::Result<_>>()?,
+    };
     let http = wire::client::Http::new(policy).map_err(|e| anyhow!("outgoing client: {e}"))?;
-    Ok(House { clock, ids: surroundings::ids(), http, data, stop })
+    Ok(House {
+        clock,
+        ids: surroundings::ids(),
+        http,
+        data,
+        stop,
+    })
 }
 
 fn make_private_folder(path: &std::path::Path) -> anyhow::Result<()> {
@@ -242,7 +328,8 @@ fn make_private_folder(path: &std::path::Path) -> anyhow::Result<()> {
 }
 
 fn needed<'a, T>(part: &'a Option<T>, section: &str) -> anyhow::Result<&'a T> {
-    part.as_ref().ok_or_else(|| anyhow!("the configuration has no [{section}] section"))
+    part.as_ref()
+        .ok_or_else(|| anyhow!("the configuration has no [{section}] section"))
 }
 
 fn client_file(file: &Option<PathBuf>, section: &str) -> anyhow::Result<PathBuf> {
@@ -261,6 +348,8 @@ fn plain(url: &Url) -> String {
 
 /// Every information service that our sharing services hold today.
 fn held() -> Vec<InformationService> {
-    ["IT03", "IT08", "IT12", "IT17"].iter().filter_map(|name| InformationService::parse(name)).collect()
+    ["IT03", "IT08", "IT12", "IT17"]
+        .iter()
+        .filter_map(|name| InformationService::parse(name))
+        .collect()
 }
-

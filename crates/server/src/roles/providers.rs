@@ -1,6 +1,8 @@
 //! The providers' side: each organisation's sharing service, and the hub that delivers to them.
 
-use super::{Mounted, Setting, client_file, needed, organisation, organisations, path_of, services};
+use super::{
+    Mounted, Setting, client_file, needed, organisation, organisations, path_of, services,
+};
 use crate::config;
 use crate::surroundings;
 use anyhow::Context;
@@ -9,13 +11,21 @@ use anyhow::Context;
 pub async fn sharing(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     let mut mounted = Vec::new();
     for s in setting.config.own_services() {
-        mounted.push(open_service(setting, s).await.with_context(|| format!("sharing service `{}`", s.id))?);
+        mounted.push(
+            open_service(setting, s)
+                .await
+                .with_context(|| format!("sharing service `{}`", s.id))?,
+        );
     }
     Ok(mounted)
 }
 
 async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Result<Mounted> {
-    let bound = setting.config.locator.as_ref().filter(|l| l.collaboration.as_ref().is_some_and(|c| c.members.contains(&s.orgnr)));
+    let bound = setting.config.locator.as_ref().filter(|l| {
+        l.collaboration
+            .as_ref()
+            .is_some_and(|c| c.members.contains(&s.orgnr))
+    });
     let config = ::sharing::Config {
         id: s.id.clone(),
         base: s.fhir.clone(),
@@ -31,21 +41,41 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
         zone: setting.zone.clone(),
         person_numbers: setting.person_numbers(),
     };
-    let clock = setting.demo.faults.as_ref().map_or_else(surroundings::clock, |f| surroundings::skewed(f.skew_of(&s.id)));
+    let clock = setting
+        .demo
+        .faults
+        .as_ref()
+        .map_or_else(surroundings::clock, |f| {
+            surroundings::skewed(f.skew_of(&s.id))
+        });
     let house = setting.house(&format!("sharing/{}", s.id), clock)?;
     let state = ::sharing::open(config, house).await?;
-    Ok(Mounted { path: path_of(&s.fhir), store: Some(state.store().clone()), workers: ::sharing::workers(state.clone()), router: ::sharing::routes(state) })
+    Ok(Mounted {
+        path: path_of(&s.fhir),
+        store: Some(state.store().clone()),
+        workers: ::sharing::workers(state.clone()),
+        router: ::sharing::routes(state),
+    })
 }
 
 /// Opens the hub.
 pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     let part = needed(&setting.config.hub, "hub")?;
     let receivers = setting.config.organisation.iter().map(|o| {
-        let service = setting.config.service.iter().find(|s| s.orgnr == o.orgnr || s.members.contains(&o.orgnr));
+        let service = setting
+            .config
+            .service
+            .iter()
+            .find(|s| s.orgnr == o.orgnr || s.members.contains(&o.orgnr));
         Ok(::hub::Receiver {
             orgnr: organisation(&o.orgnr)?,
             record_system: o.record_system.as_ref().map(|r| r.base.clone()),
-            record_system_kinds: o.record_system.as_ref().map(|r| services(&r.kinds)).transpose()?.unwrap_or_default(),
+            record_system_kinds: o
+                .record_system
+                .as_ref()
+                .map(|r| services(&r.kinds))
+                .transpose()?
+                .unwrap_or_default(),
             sharing: service.map(|s| s.fhir.clone()),
         })
     });
@@ -62,6 +92,10 @@ pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         receivers: receivers.collect::<anyhow::Result<_>>()?,
     };
     let state = ::hub::open(config, setting.house("hub", surroundings::clock())?).await?;
-    Ok(vec![Mounted { path: path_of(&part.base), store: Some(state.store().clone()), workers: ::hub::workers(state.clone()), router: ::hub::routes(state) }])
+    Ok(vec![Mounted {
+        path: path_of(&part.base),
+        store: Some(state.store().clone()),
+        workers: ::hub::workers(state.clone()),
+        router: ::hub::routes(state),
+    }])
 }
-
