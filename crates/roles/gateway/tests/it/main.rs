@@ -1,1 +1,15 @@
-//! Placeholder for the tests of the gateway over HTTP.
+//! The gateway as a stranger sees it: real sockets on loopback, an anchor that signs real tokens, a catalogue, a locator
+//! and sources that can be healthy, dead, silent, lying or refusing, and a clock that moves only when a test moves it.
+#![allow(clippy::unwrap_used, reason = "a failing test may panic")]
+
+mod account;
+mod anchor;
+mod directory;
+mod faults;
+mod lookup;
+mod paging;
+mod person;
+mod refusals;
+mod sources;
+mod trail;
+mod world;

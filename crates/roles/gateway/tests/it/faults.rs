@@ -1,0 +1,355 @@
+//! Look-ups that go wrong in part: one source costs its data, never the answer, and the receipt says which.
+
+use crate::account::{account, line};
+use crate::directory::Health;
+use crate::person::Person;
+use crate::sources::Behaviour;
+use crate::world::{FJELLVIK, KYSTREGIONEN, PROVEBAKKEN, PROVEHEIM, Plan, World, anothers, pulse};
+use http::StatusCode;
+use std::time::Duration;
+use trust::Category;
+use trust::audit::Outcome;
+
+const ALL: &[(&str, &str)] = &[("organization", "310001007,310001147,310001708")];
+
+/// Four sources, of which the caller's own answers.
+async fn world(plan: Plan) -> World {
+    let world = World::with(plan).await;
+    world.hold(
+        "proveheim",
+        vec![pulse("h1", "2026-11-03T08:00:00+01:00", 75, "r-3")],
+    );
+    world
+}
+
+/// Long enough for a healthy answer on a busy machine; the silent ones cost this much.
+fn short() -> Plan {
+    Plan {
+        source_deadline: Duration::from_millis(1500),
+        total_deadline: Duration::from_secs(4),
+        ..Plan::default()
+    }
+}
+
+#[tokio::test]
+async fn dead_refusing_and_lying_sources_cost_only_their_own() {
+    let world = world(Plan::default()).await;
+    world.kill("fjellvik").await;
+    world.set("provebakken", Behaviour::Status(403));
+    world.set(
+        "kystregionen",
+        Behaviour::Says("{\"resourceType\":\"Bundle\",\"type\":\"searchset\",\"entry\":[".into()),
+    );
+    let reply = Person::practitioner(&world, PROVEHEIM)
+        .search("Observation", ALL)
+        .await;
+    assert_eq!((reply.status, reply.ids()), (StatusCode::OK, vec!["h1"]));
+    assert_eq!(
+        account(&reply),
+        [
+            line(PROVEHEIM, "complete", 1, ""),
+            line(FJELLVIK, "failed", 0, "no connection to the peer"),
+            line(PROVEBAKKEN, "refused", 0, "it refused"),
+            line(KYSTREGIONEN, "failed", 0, "its answer is not strict JSON"),
+        ]
+    );
+    assert!(
+        reply.json.get("total").is_none(),
+        "nobody knows how many there are"
+    );
+}
+
+#[tokio::test]
+async fn other_lies_are_found_out_too() {
+    let world = world(Plan::default()).await;
+    world.set(
+        "fjellvik",
+        Behaviour::Says("{\"resourceType\":\"OperationOutcome\",\"issue\":[]}".into()),
+    );
+    world.set("provebakken", Behaviour::Status(302));
+    world.hold(
+        "kystregionen",
+        vec![
+            anothers("k1", "2026-11-01T08:00:00+01:00"),
+            pulse("k2", "2026-11-02T08:00:00+01:00", 70, "r-2"),
+            pulse("not an id", "2026-11-02T08:00:00+01:00", 70, "r-9"),
+        ],
+    );
+    let reply = Person::practitioner(&world, PROVEHEIM)
+        .search("Observation", ALL)
+        .await;
+    assert_eq!(
+        reply.ids(),
+        ["h1", "k2"],
+        "what is about the patient is kept"
+    );
+    assert!(!reply.json.to_string().contains(crate::world::OTHER_PATIENT));
+    assert_eq!(
+        account(&reply)[1..],
+        [
+            line(FJELLVIK, "failed", 0, "its answer is not a searchset"),
+            line(PROVEBAKKEN, "failed", 0, "it answered 302"),
+            line(
+                KYSTREGIONEN,
+                "partial",
+                1,
+                "left out: 1 about another patient, 1 not what was asked for"
+            ),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_silent_source_is_late_and_the_others_are_there() {
+    let world = world(short()).await;
+    world.set("fjellvik", Behaviour::Silent);
+    world.hold(
+        "provebakken",
+        vec![pulse("b1", "2026-11-01T08:00:00+01:00", 72, "r-1")],
+    );
+    let reply = Person::practitioner(&world, PROVEHEIM)
+        .search("Observation", ALL)
+        .await;
+    assert_eq!(reply.ids(), ["h1", "b1"]);
+    assert_eq!(
+        account(&reply)[1..],
+        [
+            line(FJELLVIK, "late", 0, "no answer in time"),
+            line(PROVEBAKKEN, "complete", 1, ""),
+            line(KYSTREGIONEN, "empty", 0, ""),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_source_that_falls_silent_on_the_way_gives_what_it_gave() {
+    let world = world(short()).await;
+    world.set("fjellvik", Behaviour::FallingSilent);
+    *world.source("fjellvik").page.lock().unwrap() = 1;
+    world.hold(
+        "fjellvik",
+        vec![
+            pulse("f1", "2026-11-01T08:00:00+01:00", 72, "r-1"),
+            pulse("f2", "2026-11-02T08:00:00+01:00", 73, "r-2"),
+        ],
+    );
+    let reply = Person::practitioner(&world, PROVEHEIM)
+        .search("Observation", &[("organization", FJELLVIK)])
+        .await;
+    assert_eq!(reply.ids(), ["h1", "f2"]);
+    assert_eq!(
+        account(&reply)[1],
+        line(FJELLVIK, "partial", 1, "only its first pages came")
+    );
+}
+
+#[tokio::test]
+async fn links_to_elsewhere_and_wrong_order_are_not_followed() {
+    let world = world(Plan::default()).await;
+    let elsewhere = format!("{}/proveheim/fhir/_page/x", world.address);
+    world.set("fjellvik", Behaviour::Linking(elsewhere));
+    world.set("provebakken", Behaviour::Backwards);
+    for (service, page) in [("fjellvik", 1), ("provebakken", 2)] {
+        *world.source(service).page.lock().unwrap() = page;
+        let reading = |n: u32| {
+            pulse(
+                &format!("{service}-{n}"),
+                &format!("2026-11-0{n}T08:00:00Z"),
+                70,
+                &format!("{service}-{n}"),
+            )
+        };
+        world.hold(service, (1..4).map(reading).collect());
+    }
+    let reply = Person::practitioner(&world, PROVEHEIM)
+        .search("Observation", ALL)
+        .await;
+    assert_eq!(
+        account(&reply)[1..3],
+        [
+            line(FJELLVIK, "partial", 1, "its link to more leads elsewhere"),
+            line(
+                PROVEBAKKEN,
+                "partial",
+                2,
+                "it did not answer in the order asked for, so the rest could not be read"
+            ),
+        ]
+    );
+    assert_eq!(world.source("proveheim").asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_the_anchor_refuses_is_a_refusal() {
+    let world = world(Plan::default()).await;
+    *world.anchor.refused.lock().unwrap() = vec![world.source("fjellvik").base.clone()];
+    let reply = Person::practitioner(&world, PROVEHEIM)
+        .search("Observation", &[("organization", FJELLVIK)])
+        .await;
+    assert_eq!(
+        account(&reply)[1],
+        line(
+            FJELLVIK,
+            "refused",
+            0,
+            "the trust anchor refused a token: invalid_target"
+        )
+    );
+    assert_eq!(world.asked(), ["proveheim"]);
+}
+
+#[tokio::test]
+async fn when_nobody_answers_it_is_502_or_504_with_the_receipt() {
+    let world = World::with(short()).await;
+    world.set("proveheim", Behaviour::Silent);
+    let person = Person::practitioner(&world, PROVEHEIM);
+    let reply = person.search("Observation", &[]).await;
+    assert_eq!(reply.status, StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(
+        account(&reply),
+        [line(PROVEHEIM, "late", 0, "no answer in time")]
+    );
+    world.set("proveheim", Behaviour::Status(500));
+    let reply = person.search("Observation", &[]).await;
+    assert_eq!(reply.status, StatusCode::BAD_GATEWAY);
+    assert_eq!(
+        account(&reply),
+        [line(PROVEHEIM, "failed", 0, "it answered 500")]
+    );
+    wire::receipt::verify(reply.receipt(), &world.receipt_keys()).unwrap();
+    let (entries, receipts) = world.records(Some(PROVEHEIM)).await;
+    assert_eq!(
+        entries[0].record.outcome,
+        Outcome::Failed {
+            category: Category::Unavailable
+        }
+    );
+    assert_eq!(entries[0].record.peers[0].state, "failed");
+    assert_eq!((entries.len(), receipts.len()), (2, 2));
+    // Everybody who was asked said no: that is an answer, and no list that looks empty.
+    world.set("proveheim", Behaviour::Status(403));
+    let reply = person.search("Observation", &[]).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert_eq!(
+        account(&reply),
+        [line(PROVEHEIM, "refused", 0, "it refused")]
+    );
+    assert!(reply.json.get("total").is_none());
+}
+
+#[tokio::test]
+async fn a_locator_that_is_down_or_silent_is_said_and_the_rest_goes_on() {
+    let world = world(short()).await;
+    world.locate(&["fjellvik"]);
+    let person = Person::practitioner(&world, PROVEHEIM);
+    for (health, state, reason) in [
+        (Health::Down, "failed", "the locator answered 500"),
+        (
+            Health::Garbled,
+            "failed",
+            "unusable answer: the answer is not what the contract says",
+        ),
+        (Health::Silent, "late", "no answer in time"),
+    ] {
+        *world.directory.locator.lock().unwrap() = health;
+        let reply = person
+            .search("Observation", &[("organization", PROVEBAKKEN)])
+            .await;
+        assert_eq!(reply.ids(), ["h1"]);
+        assert_eq!(
+            account(&reply),
+            [
+                line(PROVEHEIM, "complete", 1, ""),
+                line(PROVEBAKKEN, "empty", 0, ""),
+                line("locator", state, 0, reason),
+            ]
+        );
+        let note = reply.receipt()["issue"]
+            .as_array()
+            .unwrap()
+            .last()
+            .unwrap()
+            .to_string();
+        assert!(note.contains("/locator\""), "it says where the locator is");
+        world.pass(1);
+    }
+    assert!(
+        world.source("fjellvik").asked().is_empty(),
+        "nobody is asked on a guess"
+    );
+}
+
+#[tokio::test]
+async fn the_last_good_copy_of_the_catalogue_serves_while_it_is_down() {
+    let world = world(Plan::default()).await;
+    Person::practitioner(&world, PROVEHEIM)
+        .search("Observation", &[])
+        .await;
+    *world.directory.catalogue.lock().unwrap() = Health::Down;
+    world.pass(3600);
+    let person = Person::practitioner(&world, PROVEHEIM);
+    let reply = person
+        .search("Observation", &[("organization", FJELLVIK)])
+        .await;
+    assert_eq!(
+        account(&reply),
+        [
+            line(PROVEHEIM, "complete", 1, ""),
+            line(FJELLVIK, "failed", 0, "the catalogue gave no usable answer"),
+        ]
+    );
+    world.pass(24 * 3600);
+    let reply = Person::practitioner(&world, PROVEHEIM)
+        .search("Observation", &[])
+        .await;
+    assert_eq!(reply.status, StatusCode::BAD_GATEWAY);
+}
+
+#[tokio::test]
+async fn a_holder_that_the_catalogue_does_not_know_is_named_and_not_asked() {
+    let world = world(Plan::default()).await;
+    world.locate(&["fjellvik", "provebakken"]);
+    {
+        let mut endpoints = world.directory.endpoints.lock().unwrap();
+        endpoints.retain(|(endpoint, _)| endpoint.service != "fjellvik");
+        for (endpoint, _) in endpoints
+            .iter_mut()
+            .filter(|(endpoint, _)| endpoint.service == "provebakken")
+        {
+            endpoint.status = wire::contract::catalogue::EndpointStatus::Suspended;
+        }
+    }
+    let reply = Person::practitioner(&world, PROVEHEIM)
+        .search("Observation", &[])
+        .await;
+    assert_eq!(
+        account(&reply)[1..],
+        [
+            line(
+                FJELLVIK,
+                "not-asked",
+                0,
+                "the catalogue has no address of it"
+            ),
+            line(PROVEBAKKEN, "not-asked", 0, "the catalogue says: suspended"),
+        ]
+    );
+    assert_eq!(world.asked(), ["proveheim"]);
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_leaves_a_record_all_the_same() {
+    let world = world(short()).await;
+    world.set("proveheim", Behaviour::Silent);
+    let person = Person::practitioner(&world, PROVEHEIM);
+    {
+        let mut first = std::pin::pin!(person.search("Observation", &[]));
+        // Polled until the source has the question, then dropped: the caller hangs up.
+        while world.asked().is_empty() {
+            futures::future::select(first.as_mut(), std::pin::pin!(tokio::task::yield_now())).await;
+        }
+    }
+    person.search("Observation", &[]).await;
+    let (entries, receipts) = world.records(Some(PROVEHEIM)).await;
+    assert_eq!((entries.len(), receipts.len()), (2, 2));
+}

@@ -1,0 +1,212 @@
+//! Sharing services as the gateway meets them. A healthy one searches what it holds by date, sorts and pages; others do
+//! what their behaviour says.
+
+use crate::anchor::claims_of;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use fhir::bundle::{SearchMode, SearchsetWriter};
+use fhir::ids::PersonNumbers;
+use fhir::json::{Json, Limits};
+use fhir::resource::ResourceType;
+use fhir::search::{Query, Sort, Via};
+use fhir::time::Zone;
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+use std::sync::{Arc, Mutex};
+use trust::token::Claims;
+use wire::outcome::fhir_response;
+
+/// What a source does when it is asked.
+#[derive(Clone)]
+pub enum Behaviour {
+    /// Answers truly.
+    Healthy,
+    /// Takes the question and never answers.
+    Silent,
+    /// Answers the first page and then never again.
+    FallingSilent,
+    /// Answers this status.
+    Status(u16),
+    /// Answers 200 and these bytes.
+    Says(String),
+    /// Answers truly, with a next link to elsewhere.
+    Linking(String),
+    /// Answers in the wrong order.
+    Backwards,
+}
+
+/// One question as it came.
+#[derive(Clone)]
+pub struct Asked {
+    pub form: Vec<(String, String)>,
+    pub request_id: String,
+    pub claims: Claims,
+}
+
+impl Asked {
+    pub fn get(&self, name: &str) -> Vec<&str> {
+        self.form
+            .iter()
+            .filter(|(own, _)| own == name)
+            .map(|(_, value)| value.as_str())
+            .collect()
+    }
+}
+
+pub struct Source {
+    pub service: String,
+    pub orgnr: String,
+    pub base: String,
+    pub behaviour: Mutex<Behaviour>,
+    pub holds: Mutex<Vec<Value>>,
+    /// Smaller pages than asked for.
+    pub page: Mutex<usize>,
+    pub asked: Mutex<Vec<Asked>>,
+}
+
+impl Source {
+    pub fn router(self: &Arc<Self>) -> Router {
+        Router::new()
+            .route("/fhir/{type}/_search", post(search))
+            .route("/fhir/_page/{sealed}", get(page))
+            .with_state(self.clone())
+    }
+
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn admit(&self, headers: &HeaderMap, form: Vec<(String, String)>) -> Asked {
+        let text = |name: &str| headers.get(name).unwrap().to_str().unwrap().to_owned();
+        let claims = claims_of(text("authorization").strip_prefix("DPoP ").unwrap());
+        assert_eq!(claims.aud, self.base, "a token for another provider");
+        let asked = Asked {
+            form,
+            request_id: text("x-request-id"),
+            claims,
+        };
+        self.asked.lock().unwrap().push(asked.clone());
+        asked
+    }
+
+    fn answer(&self, resource: ResourceType, form: &[(String, String)], from: usize) -> Response {
+        let query = fhir::search::parse(
+            resource,
+            form,
+            Via::Post,
+            &Zone::default(),
+            PersonNumbers::Strict,
+        )
+        .unwrap();
+        let mut sort = query.sort;
+        let mut link = None;
+        match self.behaviour.lock().unwrap().clone() {
+            Behaviour::Backwards => {
+                sort = if sort == Sort::DateDesc {
+                    Sort::DateAsc
+                } else {
+                    Sort::DateDesc
+                }
+            }
+            Behaviour::Linking(elsewhere) => link = Some(elsewhere),
+            _ => {}
+        }
+        let found = self.found(&query, sort);
+        let size = (query.count as usize).min(*self.page.lock().unwrap());
+        let until = (from + size).min(found.len());
+        let sealed = serde_json::to_vec(&(resource.as_str(), form, until)).unwrap();
+        let next = format!(
+            "{}/_page/{}",
+            self.base,
+            trust::encoding::base64url(&sealed)
+        );
+        let next = link.unwrap_or(next);
+        let links: Vec<(&str, &str)> = if until < found.len() {
+            vec![("next", &next)]
+        } else {
+            vec![]
+        };
+        let mut writer = SearchsetWriter::new(None, &links);
+        for resource in &found[from..until] {
+            writer.entry(None, resource.to_string().as_bytes(), SearchMode::Match);
+        }
+        fhir_response(StatusCode::OK, writer.finish())
+    }
+
+    fn found(&self, query: &Query, sort: Sort) -> Vec<Value> {
+        let mut found: Vec<(Option<i64>, String, Value)> = Vec::new();
+        for held in self.holds.lock().unwrap().iter() {
+            let json = Json::parse(held.to_string(), Limits::RESOURCE).unwrap();
+            let node = json.root();
+            if ResourceType::of(node).unwrap() != query.resource {
+                continue;
+            }
+            let when = fhir::index::of(
+                node,
+                query.resource,
+                &Zone::default(),
+                PersonNumbers::Lenient,
+            )
+            .unwrap()
+            .when;
+            if query
+                .dates
+                .iter()
+                .all(|date| when.is_some_and(|when| date.matches(&when)))
+            {
+                found.push((
+                    when.map(|when| when.lo),
+                    held["id"].to_string(),
+                    held.clone(),
+                ));
+            }
+        }
+        found.sort_by(|(a, a_id, _), (b, b_id, _)| match (a, b) {
+            (Some(a), Some(b)) if sort == Sort::DateDesc => b.cmp(a).then_with(|| a_id.cmp(b_id)),
+            (Some(a), Some(b)) => a.cmp(b).then_with(|| a_id.cmp(b_id)),
+            // Undated last when newest comes first, and first when oldest does, as our own store has it.
+            (a, b) if sort == Sort::DateDesc => {
+                a.is_none().cmp(&b.is_none()).then_with(|| a_id.cmp(b_id))
+            }
+            (a, b) => b.is_none().cmp(&a.is_none()).then_with(|| a_id.cmp(b_id)),
+        });
+        found.into_iter().map(|(_, _, resource)| resource).collect()
+    }
+}
+
+async fn search(
+    State(source): State<Arc<Source>>,
+    Path(type_name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let form = wire::form::read(&headers, body).await.unwrap().0;
+    let asked = source.admit(&headers, form);
+    let resource = ResourceType::parse(&type_name).unwrap();
+    let behaviour = source.behaviour.lock().unwrap().clone();
+    match behaviour {
+        Behaviour::Silent => std::future::pending().await,
+        Behaviour::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+        Behaviour::Says(text) => fhir_response(StatusCode::OK, text),
+        _ => source.answer(resource, &asked.form, 0),
+    }
+}
+
+async fn page(
+    State(source): State<Arc<Source>>,
+    Path(sealed): Path<String>,
+    request: Request,
+) -> Response {
+    source.admit(request.headers(), Vec::new());
+    let behaviour = source.behaviour.lock().unwrap().clone();
+    if let Behaviour::FallingSilent = behaviour {
+        std::future::pending::<()>().await;
+    }
+    let opened = trust::encoding::from_base64url(&sealed).unwrap();
+    let (resource, form, from): (String, Vec<(String, String)>, usize) =
+        serde_json::from_slice(&opened).unwrap();
+    source.answer(ResourceType::parse(&resource).unwrap(), &form, from)
+}
