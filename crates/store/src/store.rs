@@ -416,7 +416,7 @@ impl Store {
         let room = self.room(1)?;
         let (answer, answered) = oneshot::channel();
         self.send(Message::Report {
-            reports: vec![report],
+            report,
             answer,
             room,
         })?;

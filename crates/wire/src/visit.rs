@@ -4,14 +4,12 @@
 //! record (threats-and-faults.md sections 1 and 11), and the proof that was used is remembered in the same commit.
 
 use axum::response::Response;
-use fhir::outcome::{Issue, IssueCode};
 use fhir::time::Instant;
 use http::request::Parts;
 use store::{Change, Clock, Committed, Receipt, Store, StoreError};
 use trust::audit::Record;
 use trust::{Ask, Caller, Category, Decision, Facts, Interaction, Permit, Refusal};
 
-use crate::contract::CANONICAL;
 use crate::outcome::Problem;
 use crate::protect::{Guard, Verified};
 use crate::request_id::RequestIds;
@@ -228,17 +226,7 @@ impl Visit<'_> {
 
 /// A refusal in the caller's words.
 pub fn refused(refusal: &Refusal) -> Problem {
-    if refusal.code == "insufficient_scope" {
-        return Problem::insufficient_scope();
-    }
-    let issue = Issue::error(IssueCode::Forbidden, "", refusal.message).with_details(
-        Some(fhir::index::Coding::new(
-            format!("{CANONICAL}/CodeSystem/refusal"),
-            refusal.code,
-        )),
-        Some(refusal.rule.to_owned()),
-    );
-    Problem::forbidden_with(vec![issue])
+    (*refusal).into()
 }
 
 fn category_of(problem: &Problem) -> Category {

@@ -46,7 +46,7 @@ pub(crate) enum Message {
         room: OwnedSemaphorePermit,
     },
     Report {
-        reports: Vec<Report>,
+        report: Report,
         answer: Answer<Result<(), StoreError>>,
         room: OwnedSemaphorePermit,
     },
@@ -220,18 +220,13 @@ impl Writer {
                     done.push(Done::Commit(results, answer, room));
                 }
                 Message::Report {
-                    reports,
+                    report,
                     answer,
                     room,
                 } => {
-                    let reported = self.guarded(|writer| {
-                        *posted |= reports
-                            .iter()
-                            .any(|report| matches!(report, Report::Revive(_)));
-                        reports
-                            .iter()
-                            .try_for_each(|report| outbox::report(&writer.connection, report, now))
-                    });
+                    *posted |= matches!(report, Report::Revive(_));
+                    let reported =
+                        self.guarded(|writer| outbox::report(&writer.connection, &report, now));
                     done.push(Done::Report(
                         reported.unwrap_or_else(|fatal| {
                             failed = Some(fatal.clone());
