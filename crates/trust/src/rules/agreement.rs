@@ -62,9 +62,17 @@ mod tests {
     fn own_and_members_need_none() {
         let mut case = Case::practitioner();
         case.caller.agreement = None;
-        case.caller.organisation = Some(org(FJELLVIK));
+        let from = |case: &mut Case, number: &str| {
+            case.caller.organisation = Some(org(number));
+            case.attest(|attest| {
+                if let Some(entity) = &mut attest.practitioner.legal_entity {
+                    entity.id = number.into();
+                }
+            });
+        };
+        from(&mut case, FJELLVIK);
         assert_eq!(refused_by(&case), None);
-        case.caller.organisation = Some(org(PROVEHEIM));
+        from(&mut case, PROVEHEIM);
         assert_eq!(refused_by(&case), NONE);
         case.facts.members = [org(PROVEHEIM)].into();
         assert_eq!(refused_by(&case), None);

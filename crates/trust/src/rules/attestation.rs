@@ -2,15 +2,19 @@
 //!
 //! Source: Tillitsrammeverk business rules ATT-58 (age, the error's name) and the required parts of the data model v1.1
 //! section 4.5. Example: an attest made at 09:00:00 opens data until 10:00:00; at 10:00:01 it is refused with
-//! `attestation_has_expired`. A clock difference of 10 s is tolerated only for an attest from the future.
+//! `attestation_has_expired`. A clock difference of 10 s is tolerated only for an attest from the future. An attest made
+//! for the municipality does not open data under the hospital's agreement: the legal entity (or the main unit of a
+//! sub-unit named there) must be the organisation that the token speaks for.
 
 use super::{Answer, Question, Rule, deny};
 use crate::LEEWAY_SECONDS;
 use crate::attest::LIFETIME_SECONDS;
+use fhir::ids::OrganisationNumber;
+use fhir::systems;
 
 pub(super) const RULE: Rule = Rule {
     name: "attestation",
-    version: 1,
+    version: 2,
     source: "Tillitsrammeverk ATT-58; data model v1.1",
     check,
 };
@@ -41,11 +45,27 @@ fn check(question: &Question<'_>) -> Answer {
             "the attest is from the future",
         );
     }
-    if attest.practitioner.legal_entity.is_none() || attest.practitioner.point_of_care.is_none() {
+    let (Some(entity), Some(_)) = (
+        &attest.practitioner.legal_entity,
+        &attest.practitioner.point_of_care,
+    ) else {
         return deny(
             "attestation",
             "attestation_incomplete",
             "the attest lacks legal entity or point of care",
+        );
+    };
+    let register = &question.facts.register;
+    let main = |number: OrganisationNumber| register.controller(&number).unwrap_or(number);
+    let attested = match systems::canonical(&entity.system) {
+        systems::ORGNR => OrganisationNumber::parse(&entity.id).ok().map(main),
+        _ => None,
+    };
+    if attested.is_none() || attested != question.caller.organisation.map(main) {
+        return deny(
+            "attestation",
+            "attestation_organisation",
+            "the attest is made for another organisation than the token",
         );
     }
     Answer::NotMine
@@ -54,7 +74,8 @@ fn check(question: &Question<'_>) -> Answer {
 #[cfg(test)]
 mod tests {
     use crate::caller::Person;
-    use crate::rules::people::{Case, refused_by};
+    use crate::rules::people::{Case, OTHER, PROVEHEIM, refused_by};
+    use fhir::systems;
 
     #[test]
     fn the_age_border_is_sixty_minutes() {
@@ -74,6 +95,27 @@ mod tests {
             let now = case.facts.now.seconds();
             case.attest(|attest| attest.toa = now - age);
             assert_eq!(refused_by(&case), expected, "{age}");
+        }
+    }
+
+    #[test]
+    fn an_attest_made_for_another_organisation_is_refused() {
+        let other = Some(("attestation", "attestation_organisation"));
+        let mut case = Case::practitioner();
+        case.attest(|attest| {
+            if let Some(entity) = &mut attest.practitioner.legal_entity {
+                entity.id = OTHER.into();
+            }
+        });
+        assert_eq!(refused_by(&case), other);
+        // A number that nobody registered, or of another series, is no proof of belonging either.
+        for (system, id) in [(systems::ORGNR, "x"), (systems::HPR, PROVEHEIM)] {
+            case.attest(|attest| {
+                if let Some(entity) = &mut attest.practitioner.legal_entity {
+                    (entity.system, entity.id) = (system.into(), id.into());
+                }
+            });
+            assert_eq!(refused_by(&case), other, "{system}");
         }
     }
 
