@@ -85,7 +85,7 @@ impl Asking<'_> {
             .filter(|source| source.unasked.is_none())
             .count();
         let bytes = (ALL_BYTES / asked.max(1)).clamp(LEAST_BYTES, wire::client::ANSWER_BYTES);
-        let scope = self.question.scope(self.visit.caller());
+        let scope = self.question.scope();
         let ask = |(number, source)| self.one(number, source, &scope, bytes);
         join_all(sources.iter().enumerate().map(ask)).await
     }

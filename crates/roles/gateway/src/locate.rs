@@ -10,8 +10,6 @@ use fhir::time::Instant;
 use futures::future::join_all;
 use std::collections::HashMap;
 use std::sync::Arc;
-use trust::Caller;
-use trust::scope::Scopes;
 use url::Url;
 use wire::client::{PeerError, Request};
 use wire::contract::catalogue::{Endpoint, EndpointStatus};
@@ -153,10 +151,9 @@ async fn ask_locator(
         .request_id(visit.ids().ours)
         .deadline(state.config.source_deadline)
         .answer_bytes(ANSWER_BYTES);
-    let scope = locate_scope(visit.caller());
     let asked = state
         .party
-        .send_for(visit.token(), &locator.base, &scope, request);
+        .send_for(visit.token(), &locator.base, LOCATE_SCOPE, request);
     let answered = deadline
         .or_after(state.config.source_deadline)
         .within(asked)
@@ -171,17 +168,6 @@ async fn ask_locator(
             SourceState::Failed,
             format!("the locator answered {status}"),
         )),
-    }
-}
-
-/// A citizen's own right where the token carries it, else the user's; the anchor decides.
-fn locate_scope(caller: &Caller) -> String {
-    let wanted = Scopes::parse("user/Pointer.r patient/Pointer.r").unwrap_or_default();
-    let narrowed = caller.scopes.narrow(&wanted);
-    if narrowed.is_empty() {
-        LOCATE_SCOPE.to_owned()
-    } else {
-        narrowed.to_string()
     }
 }
 

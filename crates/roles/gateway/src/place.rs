@@ -18,6 +18,9 @@ use fhir::search::Sort;
 use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 
+/// Most bytes of resources on one page, so that readers who take a bundle of 10 MiB can take it.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
 /// Where the pages before this one ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -152,8 +155,9 @@ pub fn cut(merged: Vec<Merged>, paper: &Paper<'_>) -> Cut {
     let (dated, mut undated): (Vec<Merged>, Vec<Merged>) =
         ahead.partition(|entry| entry.at.is_some());
     if let Place::Undated { after } = place {
-        let more = undated.len() > count;
-        undated.truncate(count);
+        let fits = fitting(&undated, count, 0);
+        let more = undated.len() > fits;
+        undated.truncate(fits);
         let last = undated.last().map(|entry| entry.tie).or(after);
         return Cut {
             shown: undated,
@@ -165,8 +169,9 @@ pub fn cut(merged: Vec<Merged>, paper: &Paper<'_>) -> Cut {
         horizons.iter().all(inside)
     };
     let mut shown: Vec<Merged> = dated.into_iter().take_while(known).collect();
-    let all_dated = horizons.is_empty() && shown.len() <= count;
-    shown.truncate(count);
+    let fits = fitting(&shown, count, 0);
+    let all_dated = horizons.is_empty() && shown.len() == fits;
+    shown.truncate(fits);
     if !all_dated {
         let last = shown.last().and_then(|entry| Some((entry.at?, entry.tie)));
         return Cut {
@@ -179,15 +184,27 @@ pub fn cut(merged: Vec<Merged>, paper: &Paper<'_>) -> Cut {
         let next = (!dated_only).then_some(Place::Undated { after: None });
         return Cut { shown, next };
     }
-    let room = count - shown.len();
-    let more = undated.len() > room;
-    undated.truncate(room);
+    let used = shown.iter().map(|entry| entry.body.len()).sum();
+    let fits = fitting(&undated, count - shown.len(), used);
+    let more = undated.len() > fits;
+    undated.truncate(fits);
     let last = undated.last().map(|entry| entry.tie);
     shown.append(&mut undated);
     Cut {
         shown,
         next: more.then_some(Place::Undated { after: last }),
     }
+}
+
+/// How many of these a page still takes: at most `count`, and as many bytes as it may have, but always one on an empty page.
+fn fitting(entries: &[Merged], count: usize, used: usize) -> usize {
+    let mut used = used;
+    let fits = |entry: &&Merged| {
+        let empty = used == 0;
+        used += entry.body.len();
+        empty || used <= PAGE_BYTES
+    };
+    entries.iter().take(count).take_while(fits).count()
 }
 
 #[cfg(test)]

@@ -7,9 +7,7 @@ use fhir::ids::{OrganisationNumber, PersonIdentifier};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::{InformationService, ResourceType};
 use fhir::search::{PatientParam, Query, Sort, Via};
-use trust::Caller;
 use trust::organisation::Register;
-use trust::scope::Scopes;
 use wire::contract::gateway::{ORGANIZATION, TYPES};
 use wire::form::Form;
 use wire::outcome::Problem;
@@ -111,13 +109,10 @@ impl Question {
         self.query.sort
     }
 
-    /// Scope to ask of the anchor for each source: what the caller's token gives on this type, and no more.
-    pub fn scope(&self, caller: &Caller) -> String {
-        let name = self.resource.as_str();
-        let wanted = format!("user/{name}.rs patient/{name}.rs");
-        Scopes::parse(&wanted)
-            .map(|wanted| caller.scopes.narrow(&wanted).to_string())
-            .unwrap_or_default()
+    /// Scope to ask of the anchor for each source. The anchor gives no more of it than the user's own token has, and
+    /// reads a citizen's `patient/` scopes as `user/` ones.
+    pub fn scope(&self) -> String {
+        format!("user/{}.rs", self.resource)
     }
 
     /// The form for every source: what was asked, the patient by number, from `place` on.

@@ -196,3 +196,38 @@ fn a_question_that_names_a_date_has_no_page_of_undated_things() {
         Some(Place::Undated { after: None })
     );
 }
+
+#[test]
+fn a_page_is_no_longer_than_its_readers_can_take() {
+    let large = |n: u8, time: Option<u8>| {
+        let mut copy = given(0, usize::from(n), (n, false, time));
+        copy.body = bytes::Bytes::from(vec![b' '; PAGE_BYTES / 2]);
+        copy
+    };
+    let source = [
+        large(1, Some(1)),
+        large(2, Some(2)),
+        large(3, Some(3)),
+        large(4, None),
+        large(5, None),
+    ];
+    let mut place = Place::Start;
+    let mut sizes = Vec::new();
+    loop {
+        let merged = merge(source.to_vec(), Rule::Reading, Sort::DateDesc);
+        let paper = Paper {
+            place,
+            sort: Sort::DateDesc,
+            count: 50,
+            horizons: &[],
+            dated_only: false,
+        };
+        let cut = cut(merged, &paper);
+        sizes.push(cut.shown.len());
+        match cut.next {
+            Some(next) => place = next,
+            None => break,
+        }
+    }
+    assert_eq!(sizes, [2, 1, 2]);
+}

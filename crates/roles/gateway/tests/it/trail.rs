@@ -67,10 +67,10 @@ async fn a_citizen_reads_the_trail_of_every_party() {
             .last()
             .unwrap()
             .0,
-        "patient/Pointer.r"
+        "user/Pointer.r"
     );
     let asked = world.source("fjellvik").asked();
-    assert_eq!(asked.last().unwrap().claims.scope, "patient/AuditEvent.rs");
+    assert_eq!(asked.last().unwrap().claims.scope, "user/AuditEvent.rs");
 
     // Reading it is itself on record, at the gateway's own store, and shows the next time.
     assert_eq!(world.records(None).await.0.len(), 1);
