@@ -31,17 +31,30 @@ pub struct Plan {
 impl Plan {
     /// Flat out for so many seconds, after one of warming up.
     pub fn flat_out(seconds: u64) -> Plan {
-        Plan { warm_up: Duration::from_secs(1), measured: Duration::from_secs(seconds), pace: None, fresh_connections: false }
+        Plan {
+            warm_up: Duration::from_secs(1),
+            measured: Duration::from_secs(seconds),
+            pace: None,
+            fresh_connections: false,
+        }
     }
 
     /// At a steady pace.
     pub fn paced(seconds: u64, per_second: f64) -> Plan {
-        Plan { pace: Some(per_second), ..Plan::flat_out(seconds) }
+        Plan {
+            pace: Some(per_second),
+            ..Plan::flat_out(seconds)
+        }
     }
 
     /// Until there is nothing left to send, counted from the first.
     pub fn all() -> Plan {
-        Plan { warm_up: Duration::ZERO, measured: Duration::from_secs(3600), pace: None, fresh_connections: false }
+        Plan {
+            warm_up: Duration::ZERO,
+            measured: Duration::from_secs(3600),
+            pace: None,
+            fresh_connections: false,
+        }
     }
 }
 
@@ -89,15 +102,23 @@ pub fn drive(address: SocketAddr, clients: Vec<Box<dyn Client>>, plan: Plan) -> 
             .into_iter()
             .map(|client| {
                 let slots = &slots;
-                let thread = std::thread::Builder::new().name("bench-client".into()).stack_size(256 * 1024);
+                let thread = std::thread::Builder::new()
+                    .name("bench-client".into())
+                    .stack_size(256 * 1024);
                 thread.spawn_scoped(scope, move || one(address, client, plan, start, slots))
             })
             .collect();
-        let failed = |what: &str| Part { wrong: 1, words: vec![what.to_owned()], ..Part::default() };
+        let failed = |what: &str| Part {
+            wrong: 1,
+            words: vec![what.to_owned()],
+            ..Part::default()
+        };
         running
             .into_iter()
             .map(|started| match started {
-                Ok(thread) => thread.join().unwrap_or_else(|_| failed("a client of the generator panicked")),
+                Ok(thread) => thread
+                    .join()
+                    .unwrap_or_else(|_| failed("a client of the generator panicked")),
                 Err(_) => failed("no thread for a client of the generator"),
             })
             .collect()
@@ -110,7 +131,10 @@ pub fn drive(address: SocketAddr, clients: Vec<Box<dyn Client>>, plan: Plan) -> 
         driven.units_in_all += part.units_in_all;
         driven.wrong += part.wrong;
         driven.words.extend(part.words);
-        driven.elapsed = driven.elapsed.max(part.last.map_or(Duration::ZERO, |last| last.saturating_duration_since(begin)));
+        driven.elapsed = driven.elapsed.max(
+            part.last
+                .map_or(Duration::ZERO, |last| last.saturating_duration_since(begin)),
+        );
         times.extend(part.times);
     }
     driven.words.truncate(TOLD);
@@ -119,7 +143,13 @@ pub fn drive(address: SocketAddr, clients: Vec<Box<dyn Client>>, plan: Plan) -> 
     driven
 }
 
-fn one(address: SocketAddr, mut client: Box<dyn Client>, plan: Plan, start: Instant, slots: &AtomicU64) -> Part {
+fn one(
+    address: SocketAddr,
+    mut client: Box<dyn Client>,
+    plan: Plan,
+    start: Instant,
+    slots: &AtomicU64,
+) -> Part {
     let begin = start + plan.warm_up;
     let end = begin + plan.measured;
     let mut part = Part::default();

@@ -26,7 +26,14 @@ pub struct Figure {
 impl Figure {
     /// A figure, rounded to four digits.
     pub fn new(metric: &'static str, value: f64, unit: &'static str) -> Figure {
-        Figure { metric, value: rounded(value), unit, limit: None, ratio: None, conditions: Map::new() }
+        Figure {
+            metric,
+            value: rounded(value),
+            unit,
+            limit: None,
+            ratio: None,
+            conditions: Map::new(),
+        }
     }
 
     /// Beside the bare limit of the same run.
@@ -58,7 +65,13 @@ impl Figure {
                 other => format!("{name}: {other}"),
             })
             .collect();
-        format!("{:<36} {:>12} {}{limit}\n    {}", self.metric, self.value, self.unit, conditions.join("; "))
+        format!(
+            "{:<36} {:>12} {}{limit}\n    {}",
+            self.metric,
+            self.value,
+            self.unit,
+            conditions.join("; ")
+        )
     }
 }
 
@@ -69,13 +82,18 @@ mod tests {
 
     #[test]
     fn the_json_line_is_the_contracts() {
-        let figure = Figure::new("lookup/per_second", 3_000.4, "1/s").beside(12_000.0).under("clients", 64);
+        let figure = Figure::new("lookup/per_second", 3_000.4, "1/s")
+            .beside(12_000.0)
+            .under("clients", 64);
         assert_eq!(
             serde_json::to_string(&figure).unwrap(),
             r#"{"metric":"lookup/per_second","value":3000.0,"unit":"1/s","limit":12000.0,"ratio":0.25,"conditions":{"clients":64}}"#
         );
         let bare = Figure::new("start/seconds", 0.25, "s");
-        assert_eq!(serde_json::to_string(&bare).unwrap(), r#"{"metric":"start/seconds","value":0.25,"unit":"s","conditions":{}}"#);
+        assert_eq!(
+            serde_json::to_string(&bare).unwrap(),
+            r#"{"metric":"start/seconds","value":0.25,"unit":"s","conditions":{}}"#
+        );
         assert!(figure.for_people().contains("0.25 of the bare limit 12000"));
     }
 

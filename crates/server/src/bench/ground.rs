@@ -18,12 +18,14 @@ use trust::ClientUse;
 use trust::dpop;
 use trust::keys::SigningKey;
 use wire::client::{Http, Policy, Request};
+use wire::contract::FHIR_JSON;
 use wire::contract::anchor::{ClientCredentialsForm, TokenAnswer};
 use wire::contract::demo::{ClientFile, TEST_TOKEN, TestTokenAnswer};
-use wire::contract::{FHIR_JSON, FORM};
 
 /// The story's municipality, whose service is asked and whose readings are sent.
 pub const OWNER: &str = "fjellvik";
+/// Media type of a search and of a token request.
+pub const FORM: &str = "application/x-www-form-urlencoded";
 /// How long deliveries may take.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -58,7 +60,15 @@ impl Prover {
     /// A fresh proof of one request.
     pub fn prove(&self, method: &Method, url: &str, ath: Option<&str>) -> Option<String> {
         let jti = format!("{}-{}", self.run, self.told.fetch_add(1, Ordering::Relaxed));
-        dpop::prove(&self.key, method.as_str(), url, ath, (surroundings::clock())().seconds(), &jti).ok()
+        dpop::prove(
+            &self.key,
+            method.as_str(),
+            url,
+            ath,
+            (surroundings::clock())().seconds(),
+            &jti,
+        )
+        .ok()
     }
 }
 
@@ -75,8 +85,17 @@ impl Bearer {
 
     /// Writes a POST of `body` to `url`, whose path is `path`, with the token and a fresh proof.
     pub fn post(&self, out: &mut Vec<u8>, to: &Target, media_type: &str, body: &[u8]) -> bool {
-        let Some(proof) = self.proof(&to.url) else { return false };
-        http::post(out, to.address, &to.path, media_type, &[("authorization", &self.authorization), ("dpop", &proof)], body);
+        let Some(proof) = self.proof(&to.url) else {
+            return false;
+        };
+        http::post(
+            out,
+            to.address,
+            &to.path,
+            media_type,
+            &[("authorization", &self.authorization), ("dpop", &proof)],
+            body,
+        );
         true
     }
 
@@ -110,7 +129,14 @@ impl Ground {
         let address = listener.local_addr()?;
         let started = demo::start(&folder, listener, Directory::demo()).await?;
         let http = Http::new(Policy::loopback())?;
-        Ok(Ground { started, folder, address, http, key: SigningKey::generate()?, told: Arc::default() })
+        Ok(Ground {
+            started,
+            folder,
+            address,
+            http,
+            key: SigningKey::generate()?,
+            told: Arc::default(),
+        })
     }
 
     /// Where it listens.
@@ -145,8 +171,15 @@ impl Ground {
 
     /// Where a URL of this region leads.
     pub fn target(&self, url: String) -> Target {
-        let path = url.strip_prefix(self.started.at.origin.as_str()).unwrap_or("/").to_owned();
-        Target { address: self.address, url, path }
+        let path = url
+            .strip_prefix(self.started.at.origin.as_str())
+            .unwrap_or("/")
+            .to_owned();
+        Target {
+            address: self.address,
+            url,
+            path,
+        }
     }
 
     /// Issuer of its tokens.
@@ -156,7 +189,12 @@ impl Ground {
 
     /// The store of a sharing service, or of the hub.
     pub fn store(&self, owner: &str) -> anyhow::Result<&store::Store> {
-        self.started.region.stores().iter().find(|s| s.owner() == owner).with_context(|| format!("no store of `{owner}` is open"))
+        self.started
+            .region
+            .stores()
+            .iter()
+            .find(|s| s.owner() == owner)
+            .with_context(|| format!("no store of `{owner}` is open"))
     }
 
     /// A client for setting things up, not for measuring.
@@ -166,7 +204,11 @@ impl Ground {
 
     /// A prover with this ground's key.
     pub fn prover(&self) -> Prover {
-        Prover { key: self.key.clone(), told: self.told.clone(), run: uuid::Uuid::new_v4().simple().to_string().into() }
+        Prover {
+            key: self.key.clone(),
+            told: self.told.clone(),
+            run: uuid::Uuid::new_v4().simple().to_string().into(),
+        }
     }
 
     fn bearer(&self, access: &str) -> Bearer {
@@ -181,30 +223,64 @@ impl Ground {
     /// The story's physician's token about one patient at one audience, from the anchor's test-token route.
     pub async fn physician(&self, patient: &str, audience: &str) -> anyhow::Result<Bearer> {
         let directory = Directory::demo();
-        let practitioner = directory.demo_practitioners().into_iter().next().context("the demo has no practitioner")?;
-        let patient = wire::contract::demo::DemoPatient { fnr: patient.into(), name: String::new(), holders: Vec::new() };
+        let practitioner = directory
+            .demo_practitioners()
+            .into_iter()
+            .next()
+            .context("the demo has no practitioner")?;
+        let patient = wire::contract::demo::DemoPatient {
+            fnr: patient.into(),
+            name: String::new().into(),
+            holders: Vec::new(),
+        };
         let mut asked = Caller::new()?.as_practitioner(&practitioner, &patient, audience);
         asked.jkt = self.key.thumbprint().to_owned();
-        let answer = self.http.send(&Request::post_json(format!("{}{TEST_TOKEN}", self.issuer()), &asked)?).await?;
+        let answer = self
+            .http
+            .send(&Request::post_json(
+                format!("{}{TEST_TOKEN}", self.issuer()),
+                &asked,
+            )?)
+            .await?;
         let answer: TestTokenAnswer = answer.json().context("the test token")?;
         Ok(self.bearer(answer.access_token.expose()))
     }
 
     /// The file of the client that has this use and sends (or keeps records) for this organisation.
     pub fn client(&self, use_: ClientUse, orgnr: &str) -> anyhow::Result<ClientFile> {
-        let client = self.started.made.clients.iter().find(|c| c.use_ == use_ && c.orgnr == orgnr);
-        let client = client.with_context(|| format!("the demo has no {use_:?} client for {orgnr}"))?;
+        let client = self
+            .started
+            .made
+            .clients
+            .iter()
+            .find(|c| c.use_ == use_ && c.orgnr == orgnr);
+        let client =
+            client.with_context(|| format!("the demo has no {use_:?} client for {orgnr}"))?;
         Ok(serde_json::from_slice(&std::fs::read(&client.file)?)?)
     }
 
     /// The story's municipality's home system's token at the hub.
     pub async fn home_system(&self) -> anyhow::Result<Bearer> {
         let file = self.client(ClientUse::HomeSystem, orgnr())?;
-        let client = TokenClient::new(&file, self.prover(), &self.hub(), wire::contract::hub::WRITE_SCOPE)?;
-        let (form, proof) = client.request().context("a token request cannot be signed")?;
-        let request = Request::post(client.endpoint.clone(), FORM, form)
-            .header(axum::http::HeaderName::from_static("dpop"), axum::http::HeaderValue::try_from(proof)?);
-        let answer: TokenAnswer = self.http.send(&request).await?.json().context("the home system's token")?;
+        let client = TokenClient::new(
+            &file,
+            self.prover(),
+            &self.hub(),
+            wire::contract::hub::WRITE_SCOPE,
+        )?;
+        let (form, proof) = client
+            .request()
+            .context("a token request cannot be signed")?;
+        let request = Request::post(client.endpoint.clone(), FORM, form).header(
+            axum::http::HeaderName::from_static("dpop"),
+            axum::http::HeaderValue::try_from(proof)?,
+        );
+        let answer: TokenAnswer = self
+            .http
+            .send(&request)
+            .await?
+            .json()
+            .context("the home system's token")?;
         Ok(self.bearer(answer.access_token.expose()))
     }
 
@@ -214,7 +290,12 @@ impl Ground {
         loop {
             let mut pending = 0;
             for store in self.started.region.stores() {
-                for receiver in store.outbox_receivers().await?.into_iter().filter(|r| wanted(r)) {
+                for receiver in store
+                    .outbox_receivers()
+                    .await?
+                    .into_iter()
+                    .filter(|r| wanted(r))
+                {
                     let state = store.outbox_state(&receiver).await?;
                     if state.dead > 0 {
                         bail!("{} entries were refused by {receiver}", state.dead);
@@ -226,7 +307,10 @@ impl Ground {
                 return Ok(());
             }
             if since.elapsed() > PATIENCE {
-                bail!("{pending} entries are still not delivered after {} s", PATIENCE.as_secs());
+                bail!(
+                    "{pending} entries are still not delivered after {} s",
+                    PATIENCE.as_secs()
+                );
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -258,7 +342,12 @@ pub struct TokenClient {
 
 impl TokenClient {
     /// From a client file.
-    pub fn new(file: &ClientFile, prover: Prover, audience: &str, scope: &'static str) -> anyhow::Result<TokenClient> {
+    pub fn new(
+        file: &ClientFile,
+        prover: Prover,
+        audience: &str,
+        scope: &'static str,
+    ) -> anyhow::Result<TokenClient> {
         Ok(TokenClient {
             client_id: file.client_id.as_str().into(),
             issuer: file.issuer.as_str().into(),
@@ -275,7 +364,15 @@ impl TokenClient {
         let jti = uuid::Uuid::new_v4().to_string();
         let now = (surroundings::clock())().seconds();
         let form = ClientCredentialsForm {
-            client_assertion: trust::assertion::make(&self.client_id, &self.issuer, &self.key, now, &jti).ok()?.into(),
+            client_assertion: trust::assertion::make(
+                &self.client_id,
+                &self.issuer,
+                &self.key,
+                now,
+                &jti,
+            )
+            .ok()?
+            .into(),
             resource: self.audience.to_string(),
             scope: self.scope.to_owned(),
         };
@@ -293,6 +390,8 @@ pub fn orgnr() -> &'static str {
 pub fn load(seed: u64, patients: usize) -> anyhow::Result<Load> {
     let today: jiff::civil::Date = surroundings::today().parse()?;
     let directory = Directory::demo();
-    let name = directory.organisation(OWNER).map_or("", |o| o.name.as_str());
+    let name = directory
+        .organisation(OWNER)
+        .map_or("", |o| o.name.as_str());
     Ok(Load::new(seed, patients, today.yesterday()?, orgnr(), name))
 }

@@ -39,7 +39,11 @@ impl Answer<'_> {
 impl Connection {
     /// A connection that is opened by its first request.
     pub fn to(address: SocketAddr) -> Connection {
-        Connection { address, stream: None, buffer: Vec::with_capacity(128 * 1024) }
+        Connection {
+            address,
+            stream: None,
+            buffer: Vec::with_capacity(128 * 1024),
+        }
     }
 
     /// Opens it now.
@@ -62,14 +66,21 @@ impl Connection {
         if self.stream.is_none() {
             self.open()?;
         }
-        let Some(stream) = self.stream.as_mut() else { return Err(io::ErrorKind::NotConnected.into()) };
+        let Some(stream) = self.stream.as_mut() else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
         match answer(stream, request, &mut self.buffer) {
             Ok(parts) => {
-                let head = std::str::from_utf8(&self.buffer[..parts.head]).map_err(|_| strange("a header that is no text"))?;
+                let head = std::str::from_utf8(&self.buffer[..parts.head])
+                    .map_err(|_| strange("a header that is no text"))?;
                 if parts.last {
                     self.stream = None;
                 }
-                Ok(Answer { status: parts.status, head, body: &self.buffer[parts.head..parts.head + parts.body] })
+                Ok(Answer {
+                    status: parts.status,
+                    head,
+                    body: &self.buffer[parts.head..parts.head + parts.body],
+                })
             }
             Err(error) => {
                 self.stream = None;
@@ -87,7 +98,11 @@ struct Parts {
     last: bool,
 }
 
-fn answer(stream: &mut (impl Read + Write), request: &[u8], buffer: &mut Vec<u8>) -> io::Result<Parts> {
+fn answer(
+    stream: &mut (impl Read + Write),
+    request: &[u8],
+    buffer: &mut Vec<u8>,
+) -> io::Result<Parts> {
     stream.write_all(request)?;
     buffer.clear();
     let head = loop {
@@ -100,14 +115,17 @@ fn answer(stream: &mut (impl Read + Write), request: &[u8], buffer: &mut Vec<u8>
             return Err(strange("a header block without end"));
         }
     };
-    let text = std::str::from_utf8(&buffer[..head]).map_err(|_| strange("a header that is no text"))?;
+    let text =
+        std::str::from_utf8(&buffer[..head]).map_err(|_| strange("a header that is no text"))?;
     let status = text
         .strip_prefix("HTTP/1.1 ")
         .and_then(|rest| rest.get(..3))
         .and_then(|code| code.parse().ok())
         .ok_or_else(|| strange("no HTTP/1.1 status line"))?;
     let body: usize = match header(text, "content-length") {
-        Some(length) => length.parse().map_err(|_| strange("a Content-Length that is no number"))?,
+        Some(length) => length
+            .parse()
+            .map_err(|_| strange("a Content-Length that is no number"))?,
         None if status == 204 || status == 304 => 0,
         None => return Err(strange("an answer without Content-Length")),
     };
@@ -118,7 +136,12 @@ fn answer(stream: &mut (impl Read + Write), request: &[u8], buffer: &mut Vec<u8>
     if buffer.len() > head + body {
         return Err(strange("more bytes than the answer has"));
     }
-    Ok(Parts { status, head, body, last })
+    Ok(Parts {
+        status,
+        head,
+        body,
+        last,
+    })
 }
 
 /// Reads what has come, at least one byte.
@@ -146,10 +169,28 @@ fn strange(what: &'static str) -> io::Error {
 }
 
 /// Writes a POST into `out`, replacing what was there. Header values are the generator's own.
-pub fn post(out: &mut Vec<u8>, host: SocketAddr, path: &str, media_type: &str, headers: &[(&str, &str)], body: &[u8]) {
+pub fn post(
+    out: &mut Vec<u8>,
+    host: SocketAddr,
+    path: &str,
+    media_type: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) {
     out.clear();
-    let mut line = |parts: &[&str]| parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
-    line(&["POST ", path, " HTTP/1.1\r\nhost: ", &host.to_string(), "\r\ncontent-type: ", media_type]);
+    let mut line = |parts: &[&str]| {
+        parts
+            .iter()
+            .for_each(|part| out.extend_from_slice(part.as_bytes()))
+    };
+    line(&[
+        "POST ",
+        path,
+        " HTTP/1.1\r\nhost: ",
+        &host.to_string(),
+        "\r\ncontent-type: ",
+        media_type,
+    ]);
     line(&["\r\ncontent-length: ", &body.len().to_string(), "\r\n"]);
     for (name, value) in headers {
         line(&[name, ": ", value, "\r\n"]);
@@ -188,23 +229,36 @@ mod tests {
         let mut said = Said(pieces.iter().copied().collect(), Vec::new());
         let mut buffer = Vec::new();
         let parts = answer(&mut said, b"GET / HTTP/1.1\r\n\r\n", &mut buffer)?;
-        Ok((parts.status, buffer[parts.head..parts.head + parts.body].to_vec(), parts.last))
+        Ok((
+            parts.status,
+            buffer[parts.head..parts.head + parts.body].to_vec(),
+            parts.last,
+        ))
     }
 
     #[test]
     fn an_answer_is_whole_however_it_arrives() {
         let whole: &[&[u8]] = &[b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"];
-        let pieces: &[&[u8]] = &[b"HTTP/1.1 200 OK\r\ncontent-LENGTH:5\r", b"\n\r", b"\nhe", b"llo"];
+        let pieces: &[&[u8]] = &[
+            b"HTTP/1.1 200 OK\r\ncontent-LENGTH:5\r",
+            b"\n\r",
+            b"\nhe",
+            b"llo",
+        ];
         for said in [whole, pieces] {
             assert_eq!(read(said).unwrap(), (200, b"hello".to_vec(), false));
         }
-        assert_eq!(read(&[b"HTTP/1.1 204 No Content\r\nconnection: Close\r\n\r\n"]).unwrap(), (204, Vec::new(), true));
+        assert_eq!(
+            read(&[b"HTTP/1.1 204 No Content\r\nconnection: Close\r\n\r\n"]).unwrap(),
+            (204, Vec::new(), true)
+        );
     }
 
     #[test]
     fn what_is_not_a_whole_answer_is_an_error() {
         let cut: &[&[u8]] = &[b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel"];
-        let chunked: &[&[u8]] = &[b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"];
+        let chunked: &[&[u8]] =
+            &[b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"];
         let more: &[&[u8]] = &[b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nab"];
         let other: &[&[u8]] = &[b"SSH-2.0-x\r\n\r\n"];
         for said in [cut, chunked, more, other, &[]] {
@@ -215,7 +269,14 @@ mod tests {
     #[test]
     fn a_request_is_framed_by_its_length() {
         let mut out = b"left over".to_vec();
-        post(&mut out, ([127, 0, 0, 1], 7070).into(), "/hub/fhir", "application/fhir+json", &[("dpop", "p")], b"{}");
+        post(
+            &mut out,
+            ([127, 0, 0, 1], 7070).into(),
+            "/hub/fhir",
+            "application/fhir+json",
+            &[("dpop", "p")],
+            b"{}",
+        );
         let expected = "POST /hub/fhir HTTP/1.1\r\nhost: 127.0.0.1:7070\r\ncontent-type: application/fhir+json\r\ncontent-length: 2\r\ndpop: p\r\n\r\n{}";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

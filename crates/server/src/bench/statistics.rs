@@ -38,7 +38,11 @@ pub fn milliseconds(time: Duration) -> f64 {
 /// So many in that time, a second; 0 in no time.
 pub fn per_second(count: u64, time: Duration) -> f64 {
     let seconds = time.as_secs_f64();
-    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+    if seconds > 0.0 {
+        count as f64 / seconds
+    } else {
+        0.0
+    }
 }
 
 /// Four digits that count: more would claim what one run cannot know.
@@ -48,7 +52,13 @@ pub fn rounded(value: f64) -> f64 {
     }
     let place = 10f64.powi(3 - value.abs().log10().floor() as i32);
     // By way of text, so that 0.7 stays 0.7 and not its nearest neighbour.
-    format!("{:.*}", (place.log10().max(0.0)) as usize, (value * place).round() / place).parse().unwrap_or(value)
+    format!(
+        "{:.*}",
+        (place.log10().max(0.0)) as usize,
+        (value * place).round() / place
+    )
+    .parse()
+    .unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -63,12 +73,28 @@ mod tests {
     fn percentiles_are_measured_values_by_nearest_rank() {
         let hundred: Vec<u64> = (1..=100).rev().collect();
         let hundred = spread(&hundred);
-        for (percent, expected) in [(0.0, 1), (1.0, 1), (50.0, 50), (50.1, 51), (99.0, 99), (99.1, 100), (100.0, 100), (250.0, 100)] {
-            assert_eq!(hundred.percentile(percent), Some(Duration::from_millis(expected)), "{percent}");
+        for (percent, expected) in [
+            (0.0, 1),
+            (1.0, 1),
+            (50.0, 50),
+            (50.1, 51),
+            (99.0, 99),
+            (99.1, 100),
+            (100.0, 100),
+            (250.0, 100),
+        ] {
+            assert_eq!(
+                hundred.percentile(percent),
+                Some(Duration::from_millis(expected)),
+                "{percent}"
+            );
         }
         assert_eq!(spread(&[7, 1, 3]).median(), Some(Duration::from_millis(3)));
         assert_eq!(spread(&[4, 2]).median(), Some(Duration::from_millis(2)));
-        assert_eq!(spread(&[9]).percentile(99.0), Some(Duration::from_millis(9)));
+        assert_eq!(
+            spread(&[9]).percentile(99.0),
+            Some(Duration::from_millis(9))
+        );
     }
 
     #[test]
@@ -85,7 +111,15 @@ mod tests {
 
     #[test]
     fn four_digits_stay() {
-        for (exact, shown) in [(3_141.59, 3_142.0), (31_415.9, 31_420.0), (0.000_123_456, 0.000_123_5), (0.7, 0.7), (133.25, 133.3), (0.0, 0.0), (-2.345_67, -2.346)] {
+        for (exact, shown) in [
+            (3_141.59, 3_142.0),
+            (31_415.9, 31_420.0),
+            (0.000_123_456, 0.000_123_5),
+            (0.7, 0.7),
+            (133.25, 133.3),
+            (0.0, 0.0),
+            (-2.345_67, -2.346),
+        ] {
             assert_eq!(rounded(exact), shown);
         }
     }
