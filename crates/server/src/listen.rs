@@ -5,8 +5,10 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::faults::Faults;
@@ -15,6 +17,8 @@ use crate::faults::Faults;
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long a client may take to send its header.
 const HEADER_TIME: Duration = Duration::from_secs(10);
+/// Connections open at the same time; more wait in the system's queue until one ends.
+const CONNECTIONS: usize = 4_096;
 /// The largest header block.
 const HEADER_BYTES: usize = 32 * 1024;
 
@@ -30,8 +34,13 @@ pub async fn serve(
     http.timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .max_buf_size(HEADER_BYTES);
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
     tokio::pin!(stop);
     loop {
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place,
+            () = &mut stop => break,
+        };
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
@@ -63,6 +72,7 @@ pub async fn serve(
         });
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
+            let _place = place;
             if let Err(e) = connection.await {
                 tracing::debug!(error = %e, "a connection ended");
             }
