@@ -13,6 +13,7 @@ mod body;
 mod commit;
 mod dictionary;
 mod errors;
+mod history;
 mod keys;
 mod ledger;
 mod outbox;
@@ -30,6 +31,7 @@ pub use commit::{
     Stored,
 };
 pub use errors::{Conflict, StoreError};
+pub use history::{HistoryCursor, HistoryPage, Past, Version};
 pub use ledger::LedgerEntry;
 pub use outbox::{Delivery, DeliveryId, DeliveryState, Due, ReceiverState};
 pub use query::{Cursor, Page};

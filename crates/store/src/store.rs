@@ -20,6 +20,7 @@ use crate::backend::sqlite::writer::{Message, Setting, Writer};
 use crate::commit::{Change, Committed, Presence, Stored};
 use crate::dictionary::Trainer;
 use crate::errors::StoreError;
+use crate::history::{self, HistoryCursor, HistoryPage, Past};
 use crate::keys::Keys;
 use crate::ledger::{self, LedgerEntry};
 use crate::outbox::{self, Delivery, DeliveryId, Due, ReceiverState, Report};
@@ -249,6 +250,43 @@ impl Store {
         self.0
             .readers
             .ask(move |reader| query::read(reader, &permit, resource_type, id))
+            .await
+    }
+
+    /// One version of a resource, if the permit opens it. `None` alike for what is not there and what is not opened.
+    ///
+    /// # Errors
+    /// [`StoreError::Gone`] if this version is the withdrawal, or the resource was withdrawn and another than the store's
+    /// own system asks.
+    pub async fn read_version(
+        &self,
+        permit: &Permit,
+        resource_type: ResourceType,
+        id: LogicalId,
+        version: u64,
+    ) -> Result<Option<Stored>, StoreError> {
+        let permit = permit.clone();
+        self.0
+            .readers
+            .ask(move |reader| history::read(reader, &permit, resource_type, id, version))
+            .await
+    }
+
+    /// One page of versions, newest first, narrowed to what the permit opens. What is committed between two pages is
+    /// newer than both; nothing that was there is left out or given twice.
+    ///
+    /// # Errors
+    /// Input/output and damage.
+    pub async fn history(
+        &self,
+        permit: &Permit,
+        past: Past,
+        after: Option<HistoryCursor>,
+    ) -> Result<HistoryPage, StoreError> {
+        let permit = permit.clone();
+        self.0
+            .readers
+            .ask(move |reader| history::history(reader, &permit, &past, after))
             .await
     }
 

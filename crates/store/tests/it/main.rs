@@ -3,6 +3,7 @@
 
 mod audit;
 mod commit;
+mod history;
 mod ledger;
 mod open;
 mod outbox;
