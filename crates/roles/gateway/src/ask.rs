@@ -181,6 +181,7 @@ impl Asking<'_> {
             gave.newest = gave.newest.max(page.newest);
             let Some(next) = page.next else { break };
             if !self.is_paged() {
+                gave.more = true;
                 break;
             }
             if !place::is_ordered(&gave.given, self.question.sort()) {

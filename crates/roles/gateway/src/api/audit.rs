@@ -22,7 +22,7 @@ use fhir::search::Sort;
 use fhir::time::Range;
 use futures::future::join_all;
 use std::sync::Arc;
-use store::{AuditFilter, StoreError};
+use store::{AuditEntry, AuditFilter, Store, StoreError};
 use trust::Interaction;
 use trust::audit::fhir::{Observer, View, render};
 use wire::outcome::Problem;
@@ -32,6 +32,10 @@ use wire::visit::{End, Visit};
 
 /// How the gateway itself stands among the sources.
 const SERVICE: &str = "gateway";
+/// Records read from a store at a time.
+const CHUNK: usize = 200;
+/// Records of one store that one question may look through.
+const MOST_RECORDS: usize = 20_000;
 
 /// `POST {gateway}/fhir/AuditEvent/_search`.
 pub async fn search(
@@ -86,7 +90,10 @@ async fn trail(state: &State, visit: &Visit<'_>, question: &Question) -> Result<
     let all = shown.len();
     shown.truncate(question.query.count as usize);
     let receipt = account::receipt(&sources, &answers, &shown);
-    let total = (all == shown.len() && receipt.is_whole()).then_some(all as u64);
+    let more = answers
+        .iter()
+        .any(|timed| matches!(&timed.told, Told::Gave(gave) if gave.more));
+    let total = (all == shown.len() && !more && receipt.is_whole()).then_some(all as u64);
     answer::give(
         state,
         visit,
@@ -129,12 +136,6 @@ async fn own_trails(
     let began = (state.house.clock)();
     let trails = state.desks.trails();
     let read = trails.into_iter().map(async |(organisation, store)| {
-        let filter = AuditFilter {
-            patient: Some(patient.clone()),
-            limit: question.query.count as usize,
-            ..AuditFilter::default()
-        };
-        let entries = store.audit_search(filter).await?;
         let organisation = organisation.unwrap_or(state.owner);
         let observer = Observer {
             organisation: &organisation,
@@ -142,16 +143,11 @@ async fn own_trails(
             register: &state.config.register,
         };
         let mut writer = SearchsetWriter::new(None, &[]);
-        for entry in &entries {
-            let when = Range {
-                lo: entry.record.when.0,
-                hi: entry.record.when.0 + 1,
-            };
-            if question.query.dates.iter().all(|date| date.matches(&when)) {
-                let id = format!("{}-{}", store.owner(), entry.sequence);
-                let event = render(&entry.record, &id, observer, View::Patient);
-                writer.entry(None, event.to_string().as_bytes(), SearchMode::Match);
-            }
+        let (entries, more) = meant(&store, question, patient).await?;
+        for entry in entries {
+            let id = format!("{}-{}", store.owner(), entry.sequence);
+            let event = render(&entry.record, &id, observer, View::Patient);
+            writer.entry(None, event.to_string().as_bytes(), SearchMode::Match);
         }
         // Looked at as any other source's answer is.
         let expected = Expected {
@@ -163,13 +159,15 @@ async fn own_trails(
             zone: &state.config.zone,
             numbers: state.config.person_numbers,
         };
-        examine::page(writer.finish().into(), &expected).map_err(|_| StoreError::Bug)
+        let page = examine::page(writer.finish().into(), &expected);
+        page.map(|page| (page, more)).map_err(|_| StoreError::Bug)
     });
     let pages: Result<Vec<_>, StoreError> = join_all(read).await.into_iter().collect();
     let told = match pages {
         Ok(pages) => {
             let mut gave = Gave::default();
-            for page in pages {
+            for (page, more) in pages {
+                gave.more |= more;
                 gave.given.extend(page.given);
                 gave.dropped.add(page.dropped);
                 gave.newest = gave.newest.max(page.newest);
@@ -178,9 +176,10 @@ async fn own_trails(
         }
         Err(error) => {
             tracing::error!(%error, "the gateway's own trail cannot be read");
+            let reason = "the trail cannot be read".to_owned();
             Told::Nothing {
                 state: SourceState::Failed,
-                reason: "the trail cannot be read".to_owned(),
+                reason,
             }
         }
     };
@@ -189,4 +188,41 @@ async fn own_trails(
         told,
         milliseconds: u64::try_from(micros / 1000).ok(),
     }
+}
+
+/// A store's newest records about the patient that the question's dates mean, as many as a page holds, and whether there
+/// may be more.
+async fn meant(
+    store: &Store,
+    question: &Question,
+    patient: &PersonIdentifier,
+) -> Result<(Vec<AuditEntry>, bool), StoreError> {
+    let wanted = question.query.count as usize;
+    let mut found: Vec<AuditEntry> = Vec::new();
+    let mut before = None;
+    for _ in 0..MOST_RECORDS / CHUNK {
+        let filter = AuditFilter {
+            patient: Some(patient.clone()),
+            before,
+            limit: CHUNK,
+            ..AuditFilter::default()
+        };
+        let chunk = store.audit_search(filter).await?;
+        let ended = chunk.len() < CHUNK;
+        before = chunk.last().map(|entry| entry.sequence);
+        found.extend(chunk.into_iter().filter(|entry| {
+            let (lo, hi) = (entry.record.when.0, entry.record.when.0 + 1);
+            question
+                .query
+                .dates
+                .iter()
+                .all(|date| date.matches(&Range { lo, hi }))
+        }));
+        if ended || found.len() >= wanted {
+            let more = !ended || found.len() > wanted;
+            found.truncate(wanted);
+            return Ok((found, more));
+        }
+    }
+    Err(StoreError::TooCostly)
 }

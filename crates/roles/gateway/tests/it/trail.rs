@@ -123,3 +123,31 @@ async fn the_trail_is_given_newest_first_only() {
         .await;
     assert_eq!(reply.status, StatusCode::BAD_REQUEST);
 }
+
+#[tokio::test]
+async fn an_old_record_is_found_by_date_behind_many_newer_ones() {
+    let world = World::new().await;
+    Person::practitioner(&world, FJELLVIK)
+        .search("Observation", &[])
+        .await;
+    let first = world.now().to_string();
+    world.pass(10);
+    let person = Person::practitioner(&world, FJELLVIK);
+    for _ in 0..4 {
+        person.search("Observation", &[]).await;
+    }
+    let newest = Person::citizen(&world)
+        .search("AuditEvent", &[("_count", "2")])
+        .await;
+    assert_eq!(
+        (newest.matches().len(), newest.json.get("total")),
+        (2, None)
+    );
+    let until = format!("le{first}");
+    let reply = Person::citizen(&world)
+        .search("AuditEvent", &[("_count", "2"), ("date", &until)])
+        .await;
+    assert_eq!(reply.matches().len(), 1);
+    assert_eq!(reply.matches()[0]["resource"]["recorded"], first.as_str());
+    assert_eq!(reply.json["total"], 1);
+}
