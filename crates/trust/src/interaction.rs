@@ -20,6 +20,8 @@ pub enum Interaction {
     Withdraw,
     /// A bundle whose entries are each their own interaction.
     Batch,
+    /// A resource looked over by the rules for writing; nothing is read or kept.
+    Validate,
     /// The audit trail, searched.
     AuditSearch,
     /// The gateway's question to every holder.
@@ -52,6 +54,7 @@ const TABLE: &[Row] = &[
     Row(Interaction::Update, "update", "U", Some(Access::Update)),
     Row(Interaction::Withdraw, "delete", "D", Some(Access::Delete)),
     Row(Interaction::Batch, "batch", "C", Some(Access::Create)),
+    Row(Interaction::Validate, "operation", "E", None),
     Row(
         Interaction::AuditSearch,
         "search-type",
@@ -117,6 +120,7 @@ mod tests {
             Update,
             Withdraw,
             Batch,
+            Validate,
             AuditSearch,
             Lookup,
             Register,

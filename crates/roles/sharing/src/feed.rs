@@ -58,22 +58,11 @@ pub fn take(
         )
         .into());
     }
+    if let Some(issue) = not_synthetic(state, &checked) {
+        return Err(Problem::unprocessable(vec![issue]).into());
+    }
     let mut ask = Ask::of(interaction, resource_type);
     if let Some(Subject::Person(person)) = &checked.index().subject {
-        if state.config.synthetic_only && !person.value().is_synthetic() {
-            let place = if resource_type == ResourceType::PATIENT {
-                "identifier.value"
-            } else {
-                "subject.identifier.value"
-            };
-            let place = format!("{resource_type}.{place}");
-            return Err(refused(
-                IssueCode::BusinessRule,
-                place,
-                "this is a demo: only numbers marked synthetic are taken in",
-            )
-            .into());
-        }
         ask.patient = Some(person.clone());
     }
     let permit = visit.permit(&ask)?;
@@ -82,6 +71,27 @@ pub fn take(
         checked,
         permit,
         written_by,
+    })
+}
+
+/// A finding when this is a demo and the resource is about somebody who is not marked synthetic.
+pub fn not_synthetic(state: &State, checked: &Checked) -> Option<Issue> {
+    let Some(Subject::Person(person)) = &checked.index().subject else {
+        return None;
+    };
+    let resource_type = checked.resource_type();
+    (state.config.synthetic_only && !person.value().is_synthetic()).then(|| {
+        let place = if resource_type == ResourceType::PATIENT {
+            "identifier.value"
+        } else {
+            "subject.identifier.value"
+        };
+        let words = "this is a demo: only numbers marked synthetic are taken in";
+        Issue::error(
+            IssueCode::BusinessRule,
+            format!("{resource_type}.{place}"),
+            words,
+        )
     })
 }
 

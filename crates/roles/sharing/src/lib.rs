@@ -134,6 +134,20 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
+        path: "/{type}/$validate",
+        access: Access::Token {
+            scope: "any; nothing is read or kept",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/{type}/{id}/$validate",
+        access: Access::Token {
+            scope: "any; nothing is read or kept",
+        },
+    },
+    RouteRow {
+        method: "POST",
         path: "/AuditEvent/_search",
         access: Access::Token {
             scope: "patient/AuditEvent.rs",
@@ -233,6 +247,16 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("POST", "/{type}", api::create::create)
         .on("GET", "/{type}", api::search::by_get)
         .on("POST", "/{type}/_search", api::search::search)
+        .on(
+            "POST",
+            "/{type}/$validate",
+            api::operation::validate::of_type,
+        )
+        .on(
+            "POST",
+            "/{type}/{id}/$validate",
+            api::operation::validate::of_instance,
+        )
         .on("POST", "/AuditEvent/_search", api::audit::search)
         .on("GET", "/_page/{sealed}", api::search::page)
         .on("GET", "/{type}/{id}", api::read::read)

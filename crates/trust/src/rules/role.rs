@@ -32,14 +32,31 @@ enum Who {
 
 /// Party; who; what. Nothing that is not in the table is allowed.
 const TABLE: &[(Party, Who, &[Interaction])] = &[
-    (Party::Sharing, Who::Practitioner, &[Read, Search]),
-    (Party::Sharing, Who::Citizen, &[Read, Search, AuditSearch]),
+    (Party::Sharing, Who::Practitioner, &[Read, Search, Validate]),
+    (
+        Party::Sharing,
+        Who::Citizen,
+        &[Read, Search, Validate, AuditSearch],
+    ),
     (
         Party::Sharing,
         Who::Own(ClientUse::RecordSystem),
-        &[Read, Search, Create, Update, Withdraw, Batch, AuditSearch],
+        &[
+            Read,
+            Search,
+            Create,
+            Update,
+            Withdraw,
+            Batch,
+            Validate,
+            AuditSearch,
+        ],
     ),
-    (Party::Sharing, Who::Delegate, &[Create, Update, Batch]),
+    (
+        Party::Sharing,
+        Who::Delegate,
+        &[Create, Update, Batch, Validate],
+    ),
     (Party::Gateway, Who::Practitioner, &[Lookup, Read, Search]),
     (
         Party::Gateway,

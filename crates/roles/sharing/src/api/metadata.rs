@@ -63,7 +63,11 @@ fn resource(resource: ResourceType, parameters: &[fhir::search::Parameter]) -> V
         "interaction": interactions.iter().map(|code| json!({"code": code})).collect::<Vec<_>>(),
         "searchParam": searched,
     });
-    if resource != ResourceType::AUDIT_EVENT {
+    let written = resource != ResourceType::AUDIT_EVENT;
+    if let Some(operations) = super::operation::offered(resource.as_str(), written) {
+        row["operation"] = operations;
+    }
+    if written {
         row["versioning"] = "versioned".into();
         row["readHistory"] = false.into();
         row["updateCreate"] = false.into();

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bundle;
 pub mod create;
 pub mod metadata;
+pub mod operation;
 pub mod read;
 pub mod search;
 pub mod update;

@@ -40,6 +40,10 @@ fn ask<'a>(
         ("POST", "/{type}") => door.post("/Observation", body(None)),
         ("GET", "/{type}") => door.get("/Observation"),
         ("POST", "/{type}/_search") => door.search("Observation", &[]),
+        ("POST", "/{type}/$validate") => door.post("/Observation/$validate", body(None)),
+        ("POST", "/{type}/{id}/$validate") => {
+            door.post(&format!("{instance}/$validate"), body(Some(id)))
+        }
         ("POST", "/AuditEvent/_search") => {
             door.search("AuditEvent", &[("patient.identifier", &ragnhild().number)])
         }

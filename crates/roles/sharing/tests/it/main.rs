@@ -8,6 +8,7 @@ mod bundle;
 mod house;
 mod members;
 mod metadata;
+mod operation;
 mod paging;
 mod read;
 mod refusals;

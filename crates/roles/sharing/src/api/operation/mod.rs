@@ -1,0 +1,45 @@
+//! FHIR operations (R4 operations.html): the routes whose names start with `$`, one file each.
+
+pub mod validate;
+
+use fhir::json::Node;
+use fhir::outcome::{Issue, IssueCode};
+use serde_json::{Value, json};
+
+/// An operation of one resource type, for the CapabilityStatement.
+struct Offered {
+    /// The type it is called on; `*` for every type that is written.
+    resource: &'static str,
+    name: &'static str,
+    definition: &'static str,
+    documentation: &'static str,
+}
+
+/// What is offered; a new operation is one more row, its route and its file.
+const OFFERED: &[Offered] = &[Offered {
+    resource: "*",
+    name: "validate",
+    definition: "http://hl7.org/fhir/OperationDefinition/Resource-validate",
+    documentation: "POST the resource, or Parameters with resource, mode (create or update) and profile (the base profile). All findings at once; nothing is stored.",
+}];
+
+/// `CapabilityStatement.rest.resource.operation` of a type; `None` where it has none.
+pub fn offered(resource: &str, written: bool) -> Option<Value> {
+    let rows: Vec<Value> = OFFERED
+        .iter()
+        .filter(|row| row.resource == resource || (row.resource == "*" && written))
+        .map(|row| json!({"name": row.name, "definition": row.definition, "documentation": row.documentation}))
+        .collect();
+    (!rows.is_empty()).then_some(Value::Array(rows))
+}
+
+/// Members of `node` that nobody knows.
+fn strangers(node: Node<'_>, known: &[&str]) -> Vec<Issue> {
+    node.members()
+        .filter(|(name, _)| !known.contains(&name.as_ref()))
+        .map(|(_, value)| {
+            let words = "this element is not known here";
+            Issue::error(IssueCode::Structure, value.expression(), words)
+        })
+        .collect()
+}

@@ -1,0 +1,3 @@
+//! The operations, each in its own file.
+
+mod validate;
