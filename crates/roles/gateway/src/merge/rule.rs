@@ -13,6 +13,8 @@ pub enum Rule {
     SideBySide,
     /// Patients: each holder's own record of the person, one a holder.
     PerHolder,
+    /// Audit records: each is an event of its own, even if two say the same of the same moment.
+    Record,
 }
 
 impl Rule {
@@ -21,6 +23,7 @@ impl Rule {
         match resource {
             ResourceType::OBSERVATION => Rule::Reading,
             ResourceType::PATIENT => Rule::PerHolder,
+            ResourceType::AUDIT_EVENT => Rule::Record,
             _ => Rule::SideBySide,
         }
     }
@@ -29,6 +32,7 @@ impl Rule {
     pub(super) fn key(self, copy: &Given) -> Vec<u8> {
         match self {
             Rule::Reading => copy.identity.key.clone(),
+            Rule::Record => copy.route.full_url.as_bytes().to_vec(),
             Rule::SideBySide if copy.named => {
                 [&copy.identity.key[..], &copy.identity.digest].concat()
             }
