@@ -3,6 +3,10 @@
 //! Standard: FHIR R4 Bundle; response extension of VkpObservation 0.5.2 (pmd-Bundle-Response); CONTRACT
 //! section 6. Resources go in and out as bytes: nothing is parsed again to be written.
 
+mod history;
+
+pub use history::{HistoryWriter, VersionEntry};
+
 use crate::json::{self, Kind, Node};
 use crate::outcome::{Issue, IssueCode, OperationOutcome, codes};
 use crate::systems;
@@ -169,6 +173,32 @@ codes! {
     }
 }
 
+/// The beginning of a Bundle, up to its entries.
+fn opening(bundle_type: &str, total: Option<u64>, links: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(4096);
+    out.extend_from_slice(b"{\"resourceType\":\"Bundle\",\"type\":");
+    json::write_string(&mut out, bundle_type);
+    if let Some(total) = total {
+        out.extend_from_slice(format!(",\"total\":{total}").as_bytes());
+    }
+    for (i, (relation, url)) in links.iter().enumerate() {
+        out.extend_from_slice(if i == 0 {
+            &b",\"link\":[{\"relation\":"[..]
+        } else {
+            b",{\"relation\":"
+        });
+        json::write_string(&mut out, relation);
+        out.extend_from_slice(b",\"url\":");
+        json::write_string(&mut out, url);
+        out.extend_from_slice(if i + 1 == links.len() {
+            &b"}]"[..]
+        } else {
+            b"}"
+        });
+    }
+    out
+}
+
 /// Writes a searchset Bundle straight to bytes.
 #[derive(Debug)]
 pub struct SearchsetWriter {
@@ -181,27 +211,10 @@ impl SearchsetWriter {
     /// matches in all, left out where it is not known.
     #[must_use]
     pub fn new(total: Option<u64>, links: &[(&str, &str)]) -> Self {
-        let mut out = Vec::with_capacity(4096);
-        out.extend_from_slice(b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\"");
-        if let Some(total) = total {
-            out.extend_from_slice(format!(",\"total\":{total}").as_bytes());
+        Self {
+            out: opening("searchset", total, links),
+            empty: true,
         }
-        for (i, (relation, url)) in links.iter().enumerate() {
-            out.extend_from_slice(if i == 0 {
-                &b",\"link\":[{\"relation\":"[..]
-            } else {
-                b",{\"relation\":"
-            });
-            json::write_string(&mut out, relation);
-            out.extend_from_slice(b",\"url\":");
-            json::write_string(&mut out, url);
-            out.extend_from_slice(if i + 1 == links.len() {
-                &b"}]"[..]
-            } else {
-                b"}"
-            });
-        }
-        Self { out, empty: true }
     }
 
     /// Adds an entry. `resource` must be the JSON of one resource; its bytes go in as they are.

@@ -1,9 +1,11 @@
 //! The last step before bytes leave: what is given out is in a durable audit record, and only then is it an answer.
 
 use axum::response::Response;
-use fhir::bundle::{SearchMode, SearchsetWriter};
+use fhir::bundle::{HistoryWriter, SearchMode, SearchsetWriter, VersionEntry};
+use fhir::ids::PersonIdentifier;
+use fhir::resource::ResourceType;
 use http::{HeaderValue, StatusCode, header};
-use store::{Receipt, Stored};
+use store::{Receipt, Stored, Version};
 use trust::Permit;
 use trust::audit::Disclosed as Entry;
 use wire::outcome::fhir_response;
@@ -36,6 +38,61 @@ pub async fn disclose(
         resources,
         _receipt: receipt,
     })
+}
+
+/// Versions whose disclosure is on record.
+pub struct DisclosedVersions {
+    resource_type: ResourceType,
+    versions: Vec<Version>,
+    _receipt: Receipt,
+}
+
+/// Writes the audit record of giving `versions` of a type out under `permit`, durably. `about` is whom they are about,
+/// where the permit itself names nobody.
+pub async fn disclose_versions(
+    visit: &Visit<'_>,
+    permit: &Permit,
+    about: Option<PersonIdentifier>,
+    resource_type: ResourceType,
+    versions: Vec<Version>,
+) -> Result<DisclosedVersions, End> {
+    let given = versions
+        .iter()
+        .map(|version| Entry {
+            resource: resource_type.as_str().to_owned(),
+            id: version.id.to_string(),
+            version: version.version,
+        })
+        .collect();
+    let mut record = visit.record().permitted(permit).disclosing(given);
+    if about.is_some() {
+        record = record.about(about);
+    }
+    let receipt = visit.write(record).await?;
+    Ok(DisclosedVersions {
+        resource_type,
+        versions,
+        _receipt: receipt,
+    })
+}
+
+impl DisclosedVersions {
+    /// A history of them.
+    pub fn history(&self, base: &str, total: Option<u64>, links: &[(&str, &str)]) -> Response {
+        let mut writer = HistoryWriter::new(total, links);
+        for version in &self.versions {
+            let id = version.id.to_string();
+            writer.entry(&VersionEntry {
+                full_url: &format!("{base}/{}/{id}", self.resource_type),
+                resource_type: self.resource_type.as_str(),
+                id: &id,
+                version: version.version,
+                last_updated: version.last_updated,
+                resource: version.stored.as_ref().map(|stored| stored.body.as_ref()),
+            });
+        }
+        fhir_response(StatusCode::OK, writer.finish())
+    }
 }
 
 impl Disclosed {
@@ -76,7 +133,7 @@ pub fn tag(response: &mut Response, version: u64, last_updated: fhir::time::Inst
 }
 
 /// An HTTP date (RFC 9110 section 5.6.7).
-fn http_date(instant: fhir::time::Instant) -> Option<HeaderValue> {
+pub fn http_date(instant: fhir::time::Instant) -> Option<HeaderValue> {
     let zoned = jiff::Timestamp::from_microsecond(instant.0)
         .ok()?
         .to_zoned(jiff::tz::TimeZone::UTC);

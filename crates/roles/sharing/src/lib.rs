@@ -168,6 +168,27 @@ pub const ROUTES: &[RouteRow] = &[
         },
     },
     RouteRow {
+        method: "GET",
+        path: "/{type}/_history",
+        access: Access::Token {
+            scope: "user/*.rs or system/*.rs",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/{type}/{id}/_history",
+        access: Access::Token {
+            scope: "user/*.rs or system/*.rs",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/{type}/{id}/_history/{vid}",
+        access: Access::Token {
+            scope: "user/*.rs or system/*.rs",
+        },
+    },
+    RouteRow {
         method: "PUT",
         path: "/{type}/{id}",
         access: Access::Token {
@@ -260,6 +281,9 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("POST", "/AuditEvent/_search", api::audit::search)
         .on("GET", "/_page/{sealed}", api::search::page)
         .on("GET", "/{type}/{id}", api::read::read)
+        .on("GET", "/{type}/_history", api::history::of_type)
+        .on("GET", "/{type}/{id}/_history", api::history::instance)
+        .on("GET", "/{type}/{id}/_history/{vid}", api::version::vread)
         .on("PUT", "/{type}/{id}", api::update::update)
         .on("DELETE", "/{type}/{id}", api::withdraw::withdraw)
         .build(state, wire::request_id::Join::Behind, ids)

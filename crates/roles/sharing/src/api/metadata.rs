@@ -36,7 +36,7 @@ fn statement(state: &State) -> Value {
         "format": ["application/fhir+json"],
         "rest": [{
             "mode": "server",
-            "documentation": "Search is by POST [type]/_search; a person's number never stands in a URL. Bundles of type collection and batch are posted to the base, each entry taken alone. Not offered yet: transaction, history, patch, search by GET, conditional interactions, XML.",
+            "documentation": "Search is by POST [type]/_search; a person's number never stands in a URL. Bundles of type collection and batch are posted to the base, each entry taken alone. Not offered yet: transaction, patch, search by GET, conditional interactions, XML.",
             "security": {
                 "description": format!("DPoP-bound access tokens (RFC 9449, RFC 9068) from {} with this base as audience; patient data needs the attest of the Norwegian trust framework (tillitsrammeverket).", state.config.issuer),
             },
@@ -56,7 +56,16 @@ fn resource(resource: ResourceType, parameters: &[fhir::search::Parameter]) -> V
     let interactions: &[&str] = if resource == ResourceType::AUDIT_EVENT {
         &["search-type"]
     } else {
-        &["read", "create", "update", "delete", "search-type"]
+        &[
+            "read",
+            "vread",
+            "update",
+            "delete",
+            "history-instance",
+            "history-type",
+            "create",
+            "search-type",
+        ]
     };
     let mut row = json!({
         "type": resource.as_str(),
@@ -69,7 +78,8 @@ fn resource(resource: ResourceType, parameters: &[fhir::search::Parameter]) -> V
     }
     if written {
         row["versioning"] = "versioned".into();
-        row["readHistory"] = false.into();
+        row["readHistory"] = true.into();
+        row["conditionalRead"] = "full-support".into();
         row["updateCreate"] = false.into();
     }
     row

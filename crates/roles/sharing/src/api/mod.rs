@@ -2,12 +2,15 @@
 
 pub mod audit;
 pub mod bundle;
+mod conditions;
 pub mod create;
+pub mod history;
 pub mod metadata;
 pub mod operation;
 pub mod read;
 pub mod search;
 pub mod update;
+pub mod version;
 pub mod withdraw;
 
 use fhir::bundle::{Entry, entries};

@@ -1,10 +1,11 @@
 //! Read (FHIR R4 http.html#read): one resource by its id, if the permit opens it; else it is not there.
+//! A caller that holds its newest version gets 304 (`If-None-Match`, `If-Modified-Since`).
 
-use super::{id_of, type_of};
+use super::{conditions, id_of, type_of};
 use crate::State;
-use crate::disclose::disclose;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
+use http::request::Parts;
 use std::sync::Arc;
 use trust::{Ask, Interaction};
 use wire::outcome::Problem;
@@ -20,7 +21,7 @@ pub async fn read(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let visit = state.desk.receive(&parts, ids, Interaction::Read).await?;
-    match found(&state, &visit, &type_name, &id).await {
+    match found(&state, &visit, &type_name, &id, &parts).await {
         Ok(response) => Ok(response),
         Err(end) => visit.end(end, || Err(Problem::not_found())).await,
     }
@@ -31,15 +32,14 @@ async fn found(
     visit: &Visit<'_>,
     type_name: &str,
     id: &str,
+    parts: &Parts,
 ) -> Result<Response, End> {
     let resource_type = type_of(type_name)?;
     let id = id_of(id)?;
+    let conditions = conditions::read(&parts.headers)?;
     let permit = visit.permit(&Ask::of(Interaction::Read, resource_type))?;
     let Some(stored) = state.desk.store.read(&permit, resource_type, id).await? else {
         return Err(Problem::not_found().into());
     };
-    let disclosed = disclose(visit, &permit, vec![stored]).await?;
-    disclosed
-        .resource()
-        .ok_or_else(|| Problem::not_found().into())
+    conditions.answer(visit, &permit, stored).await
 }

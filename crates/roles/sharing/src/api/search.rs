@@ -60,16 +60,30 @@ pub async fn page(
     let (parts, _) = request.into_parts();
     let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
     let answered = match opened(&state, &mut visit, &sealed) {
-        Ok((ResourceType::AUDIT_EVENT, form, after)) => {
-            super::audit::page(&state, &visit, form, &after).await
-        }
-        Ok((resource, form, after)) => match Cursor::from_bytes(&after) {
-            Some(after) => answer(&state, &visit, resource, form, Some(after)).await,
-            None => Err(Problem::not_found().into()),
-        },
+        Ok((of, form, after)) => further(&state, &visit, &of, form, &after).await,
         Err(end) => Err(end),
     };
     finish(visit, answered).await
+}
+
+/// A further page of what `of` names: a type that was searched, or a history.
+async fn further(
+    state: &State,
+    visit: &Visit<'_>,
+    of: &str,
+    form: Form,
+    after: &[u8],
+) -> Result<Response, End> {
+    if let Some(answer) = super::history::page(state, visit, of, &form, after).await {
+        return answer;
+    }
+    match type_of(of)? {
+        ResourceType::AUDIT_EVENT => super::audit::page(state, visit, form, after).await,
+        resource => {
+            let after = Cursor::from_bytes(after).ok_or_else(Problem::not_found)?;
+            answer(state, visit, resource, form, Some(after)).await
+        }
+    }
 }
 
 /// `GET {base}/{type}?…`: not offered yet, and said so; a person's number in a URL gets its own words.
@@ -125,21 +139,38 @@ async fn asked(
     Ok((resource, form))
 }
 
+/// The parameters of a URL.
+///
+/// # Errors
+/// 400 for a query that cannot be read or is longer than 8 KiB.
+pub(super) fn of_url(parts: &Parts) -> Result<Form, Problem> {
+    const LONGEST: usize = 8 * 1024;
+    let query = parts.uri.query().unwrap_or_default();
+    if query.len() > LONGEST {
+        return Err(Problem::invalid(
+            fhir::outcome::IssueCode::TooLong,
+            "",
+            format!("a query takes at most {LONGEST} bytes"),
+        ));
+    }
+    Ok(wire::form::Form::parse(query.as_bytes())?.0)
+}
+
 /// Opens a next link; one that is not for this caller is not there. What the first page was asked goes on record again.
 fn opened(
     state: &State,
     visit: &mut Visit<'_>,
     sealed: &str,
-) -> Result<(ResourceType, Form, Vec<u8>), End> {
+) -> Result<(String, Form, Vec<u8>), End> {
     let ticket: Ticket<(String, Vec<u8>)> =
         Ticket::open(state.desk.store.unseal(sealed), visit.caller(), visit.now)?;
-    let (type_name, after) = ticket.cursor;
+    let (of, after) = ticket.cursor;
     let form = ticket.query;
     visit.asked(&format!(
-        "{type_name} {}",
+        "{of} {}",
         wire::form::write(form.iter().map(|(n, v)| (n.as_str(), v.as_str())))
     ));
-    Ok((type_of(&type_name)?, form, after))
+    Ok((of, form, after))
 }
 
 /// Whom a search names.
@@ -247,12 +278,18 @@ pub(super) fn next_link(
     form: Form,
     after: Vec<u8>,
 ) -> Result<String, End> {
-    let ticket = Ticket::new(
-        visit.caller(),
-        form,
-        (resource.as_str().to_owned(), after),
-        visit.now,
-    );
+    sealed_link(state, visit, resource.as_str().to_owned(), form, after)
+}
+
+/// As [`next_link`], for any question that [`page`] knows by the name `of`.
+pub(super) fn sealed_link(
+    state: &State,
+    visit: &Visit<'_>,
+    of: String,
+    form: Form,
+    after: Vec<u8>,
+) -> Result<String, End> {
+    let ticket = Ticket::new(visit.caller(), form, (of, after), visit.now);
     Ok(paging::next_link(
         &state.base,
         &state.desk.store.seal(&ticket.to_bytes()?)?,

@@ -49,6 +49,9 @@ fn ask<'a>(
         }
         ("GET", "/_page/{sealed}") => door.get(next),
         ("GET", "/{type}/{id}") => door.get(&instance),
+        ("GET", "/{type}/_history") => door.get("/Observation/_history"),
+        ("GET", "/{type}/{id}/_history") => door.get(&format!("{instance}/_history")),
+        ("GET", "/{type}/{id}/_history/{vid}") => door.get(&format!("{instance}/_history/1")),
         ("PUT", "/{type}/{id}") => door
             .put(&instance, body(Some(id)))
             .header("if-match", "\"1\""),

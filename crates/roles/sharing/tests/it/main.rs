@@ -10,6 +10,7 @@ mod members;
 mod metadata;
 mod operation;
 mod paging;
+mod past;
 mod read;
 mod refusals;
 mod search;

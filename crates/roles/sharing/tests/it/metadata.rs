@@ -122,7 +122,16 @@ async fn what_is_claimed_works_and_what_is_not_is_refused() {
         }
         assert_eq!(
             interactions,
-            ["read", "create", "update", "delete", "search-type"]
+            [
+                "read",
+                "vread",
+                "update",
+                "delete",
+                "history-instance",
+                "history-type",
+                "create",
+                "search-type"
+            ]
         );
         let created = service.post(&owner, &format!("/{name}"), &body(name)).await;
         assert!(created.status.is_success(), "{name}: {}", created.json);
@@ -133,6 +142,14 @@ async fn what_is_claimed_works_and_what_is_not_is_refused() {
             StatusCode::OK,
             "{path}"
         );
+        for past in [
+            format!("{path}/_history"),
+            format!("{path}/_history/1"),
+            format!("/{name}/_history"),
+        ] {
+            let reply = service.get(&owner, &past).await;
+            assert_eq!(reply.status, StatusCode::OK, "{past}");
+        }
         let mut changed = body(name);
         changed["id"] = id.into();
         changed["language"] = "nb".into();

@@ -1,0 +1,58 @@
+//! Vread (FHIR R4 http.html#vread): one version of a resource. A withdrawn one is gone (410) to whoever might have seen it;
+//! its earlier versions stay open to the organisation's own record system alone.
+
+use super::{conditions, id_of, type_of};
+use crate::State;
+
+use axum::extract::{self, Path, Request};
+use axum::response::Response;
+use http::request::Parts;
+use std::sync::Arc;
+use trust::{Ask, Interaction};
+use wire::outcome::Problem;
+use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
+
+/// `GET {base}/{type}/{id}/_history/{vid}`.
+pub async fn vread(
+    extract::State(state): extract::State<Arc<State>>,
+    Path((type_name, id, version)): Path<(String, String, String)>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let visit = state.desk.receive(&parts, ids, Interaction::Read).await?;
+    match found(&state, &visit, (&type_name, &id, &version), &parts).await {
+        Ok(response) => Ok(response),
+        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
+    }
+}
+
+async fn found(
+    state: &State,
+    visit: &Visit<'_>,
+    (type_name, id, version): (&str, &str, &str),
+    parts: &Parts,
+) -> Result<Response, End> {
+    let resource_type = type_of(type_name)?;
+    let id = id_of(id)?;
+    let version = version_of(version)?;
+    let conditions = conditions::read(&parts.headers)?;
+    let permit = visit.permit(&Ask::of(Interaction::Read, resource_type))?;
+    let stored = state
+        .desk
+        .store
+        .read_version(&permit, resource_type, id, version)
+        .await?
+        .ok_or_else(Problem::not_found)?;
+    conditions.answer(visit, &permit, stored).await
+}
+
+/// The version of a path, as we write it: `1`, `2`, …; anything else names nothing.
+fn version_of(text: &str) -> Result<u64, Problem> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+    text.parse()
+        .ok()
+        .filter(|_| plain)
+        .ok_or_else(Problem::not_found)
+}
