@@ -8,6 +8,7 @@
 
 mod check;
 mod demo;
+mod prepare;
 mod setup;
 mod shell;
 mod stages;
@@ -28,6 +29,10 @@ const COMMANDS: &[(&str, &str)] = &[
     (
         "pages",
         "the portal's pages alone: npm packages when the lock changed, then the bundle",
+    ),
+    (
+        "prepare",
+        "the published FHIR definitions as tables under target/prepared (fetched through npm once)",
     ),
     (
         "test [STAGE…]",
@@ -52,6 +57,7 @@ fn main() -> ExitCode {
         "demo" => demo::demo(&rest),
         "build" => stages::build(),
         "pages" => setup::node().and_then(|()| stages::pages()),
+        "prepare" => prepare::run(),
         "test" => stages::test(&rest),
         "check" => check::run(),
         "story" => stages::story(&rest),

@@ -2,7 +2,7 @@
 
 use crate::demo::Region;
 use crate::shell::{Outcome, Show, command, root, run, target};
-use crate::{check, setup, tally};
+use crate::{check, prepare, setup, tally};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -23,6 +23,11 @@ const STAGES: &[Stage] = &[
         name: "setup",
         what: "Node, Chromium, Python: looked for, installed where we may",
         run: setup::everything,
+    },
+    Stage {
+        name: "prepare",
+        what: "the published FHIR definitions as tables",
+        run: prepare::run,
     },
     Stage {
         name: "fmt",
@@ -71,7 +76,8 @@ const STAGES: &[Stage] = &[
     },
 ];
 
-/// Runs all stages, or those named in `args`; `--list` prints them.
+/// Runs all stages, or those named in `args`; `--list` prints them. The tables, which nothing compiles without, are always
+/// looked after.
 ///
 /// # Errors
 /// An unknown name, or the first stage that failed.
@@ -92,7 +98,7 @@ pub fn test(args: &[String]) -> Outcome {
     }
     let chosen = STAGES
         .iter()
-        .filter(|s| args.is_empty() || args.iter().any(|a| a == s.name));
+        .filter(|s| args.is_empty() || s.name == "prepare" || args.iter().any(|a| a == s.name));
     let mut table = Vec::new();
     let mut outcome = Ok(());
     for stage in chosen {
@@ -254,6 +260,7 @@ fn pages_are_newer(stamp: &Path) -> Result<bool, String> {
 /// The pages or the binary do not build.
 pub fn build() -> Outcome {
     setup::node()?;
+    prepare::run()?;
     eprintln!("xtask: building the pages");
     pages()?;
     eprintln!("xtask: building the program (the first time takes some minutes)");
@@ -281,6 +288,7 @@ fn browser() -> Outcome {
 /// As the browser stage.
 pub fn picture() -> Outcome {
     setup::everything()?;
+    prepare::run()?;
     pages()?;
     take_picture(&root().join("docs").join("portal.png"))
 }
@@ -322,6 +330,7 @@ fn interop() -> Outcome {
 /// # Errors
 /// A story failed, or none has that name.
 pub fn story(names: &[String]) -> Outcome {
+    prepare::run()?;
     let mut stories = command(
         "cargo",
         &[

@@ -1,0 +1,65 @@
+//! Copies the tables that `cargo xtask prepare` made into `OUT_DIR`, where `definitions` embeds them. No network: without
+//! tables the build stops and says what to run.
+
+use std::path::{Path, PathBuf};
+
+/// The tables, by name.
+const TABLES: [&str; 4] = [
+    "elements.txt",
+    "values.txt",
+    "search.txt",
+    "compartments.txt",
+];
+
+/// How each of them begins; another beginning means that they were made by another version of xtask.
+const FORMAT: &str = "# delt tables, format 1.";
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=CARGO_TARGET_DIR");
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
+    let places = places(&out);
+    let Some(prepared) = places.iter().find(|p| p.join(TABLES[0]).is_file()) else {
+        // A path that is not there makes cargo ask again at the next build.
+        for place in &places {
+            println!("cargo::rerun-if-changed={}", place.display());
+        }
+        println!(
+            "cargo::error=the tables of the FHIR definitions are missing: run `cargo xtask prepare` first"
+        );
+        return;
+    };
+    for name in TABLES {
+        let from = prepared.join(name);
+        println!("cargo::rerun-if-changed={}", from.display());
+        match std::fs::read_to_string(&from) {
+            Ok(text) if text.starts_with(FORMAT) => {
+                if let Err(e) = std::fs::write(out.join(name), text) {
+                    println!("cargo::error={}: {e}", out.join(name).display());
+                }
+            }
+            Ok(_) => println!(
+                "cargo::error={} is of another version: run `cargo xtask prepare` first",
+                from.display()
+            ),
+            Err(e) => println!(
+                "cargo::error={}: {e}: run `cargo xtask prepare` first",
+                from.display()
+            ),
+        }
+    }
+}
+
+/// Where the tables may be: beside whatever cargo builds into, in the named target folder, in the workspace's own.
+fn places(out: &Path) -> Vec<PathBuf> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let named = std::env::var_os("CARGO_TARGET_DIR").map(|named| workspace.join(named));
+    // OUT_DIR is TARGET[/TRIPLE]/PROFILE/build/PACKAGE/out.
+    let above = out.ancestors().skip(4).take(2).map(Path::to_path_buf);
+    let mut found: Vec<PathBuf> = above
+        .chain(named)
+        .chain([workspace.join("target")])
+        .map(|target| target.join("prepared"))
+        .collect();
+    found.dedup();
+    found
+}
