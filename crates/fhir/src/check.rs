@@ -1,14 +1,13 @@
 //! The check that turns received JSON into [`Checked`]: well-formed FHIR R4, and what Delt demands of each type.
 //!
-//! Standard: FHIR R4 (4.0.1) by the element tables in `spec/types`; VkpObservation and no-domain VitalSigns by
+//! Standard: FHIR R4 (4.0.1) by the element rules of [`crate::definitions`]; VkpObservation and no-domain VitalSigns by
 //! `spec/measurements`. All findings are given at once, each with the element's FHIRPath. A finding either refuses or,
 //! where a well-formed reading is in doubt, quarantines: [`fate`] tells which.
 
 mod findings;
 mod invariants;
 mod observation;
-mod primitive;
-mod table;
+pub(crate) mod primitive;
 #[cfg(test)]
 mod tests;
 mod walk;

@@ -3,6 +3,7 @@
 //! Standard: FHIR R4 resource list; information services from the target architecture for digital home
 //! follow-up (`spec/plans-medication-other` section 1).
 
+use crate::definitions::Definitions;
 use crate::identity::{self, Identity};
 use crate::ids::PersonNumbers;
 use crate::index::{self, Index};
@@ -82,10 +83,11 @@ impl ResourceType {
     /// about a patient (Bundle, Organization, …).
     #[must_use]
     pub fn information_service(self) -> Option<InformationService> {
-        types::SERVICES
+        Definitions::get()
+            .enabled()
             .iter()
-            .find(|(name, _)| *name == self.0)
-            .map(|(_, number)| InformationService(*number))
+            .find(|one| one.resource == self)
+            .map(|one| one.service)
     }
 }
 
@@ -297,10 +299,12 @@ mod tests {
         ] {
             assert_eq!(ResourceType::parse(constant.as_str()), Some(constant));
         }
-        for (name, number) in types::SERVICES {
-            assert!(ResourceType::parse(name).is_some(), "{name}");
-            assert!(InformationService::ALL.contains(&InformationService(*number)));
-        }
+        assert!(
+            types::R4
+                .iter()
+                .copied()
+                .eq(Definitions::get().resource_types())
+        );
         assert_eq!(ResourceType::parse("observation"), None);
         assert_eq!(ResourceType::parse(""), None);
     }

@@ -577,3 +577,55 @@ fn published_examples_pass_but_for_their_person() {
         }
     }
 }
+
+/// Each resource type has rules; a concept with a required binding is coded from its value set.
+#[test]
+fn types_that_only_the_published_definitions_know() {
+    let subject =
+        json!({"identifier": {"system": "urn:oid:2.16.578.1.12.4.1.4.1", "value": "14835210260"}});
+    let condition = |status: Value| json!({"resourceType": "Condition", "subject": subject, "clinicalStatus": status});
+    let system = "http://terminology.hl7.org/CodeSystem/condition-clinical";
+    let good =
+        json!({"coding": [{"system": "urn:x", "code": "y"}, {"system": system, "code": "active"}]});
+    assert!(run(&condition(good), &Rules::default()).is_ok());
+    let none = json!({"text": "active"});
+    let other = json!({"coding": [{"system": "urn:x", "code": "active"}]});
+    let misspelt = json!({"coding": [{"system": system, "code": "actve"}]});
+    let appointment = |status: &str| {
+        json!({"resourceType": "Appointment", "status": status,
+            "participant": [{"status": "accepted", "actor": {"reference": "Patient/1"}}]})
+    };
+    assert!(run(&appointment("booked"), &Rules::default()).is_ok());
+    let mut lonely = appointment("booked");
+    remove(&mut lonely, "/participant");
+    let mut wrong = appointment("booked");
+    set(
+        &mut wrong,
+        "/participant/0/actor/reference",
+        json!("Medication/1"),
+    );
+    for (resource, expression, code) in [
+        (condition(none), "Condition.clinicalStatus", "code-invalid"),
+        (condition(other), "Condition.clinicalStatus", "code-invalid"),
+        (
+            condition(misspelt),
+            "Condition.clinicalStatus",
+            "code-invalid",
+        ),
+        (appointment("bookd"), "Appointment.status", "code-invalid"),
+        (lonely, "Appointment.participant", "required"),
+        (wrong, "Appointment.participant[0].actor.reference", "value"),
+        (
+            json!({"resourceType": "DetectedIssue", "status": "final", "colour": 1}),
+            "DetectedIssue.colour",
+            "structure",
+        ),
+    ] {
+        let issues = run(&resource, &Rules::default()).unwrap_err();
+        let found: Vec<_> = issues
+            .iter()
+            .map(|i| (i.expression.join(" "), i.code.code()))
+            .collect();
+        assert_eq!(found, [(expression.to_owned(), code)], "{issues:?}");
+    }
+}

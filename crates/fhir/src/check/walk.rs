@@ -1,13 +1,15 @@
 //! The structural check: a resource against the element tables, all findings at once.
 //!
-//! Standard: FHIR R4 JSON format (section 2.6.2) and the element definitions in `spec/types`. Unknown elements are
+//! Standard: FHIR R4 JSON format (section 2.6.2) and the element rules of `definitions`. Unknown elements are
 //! refused; so are modifier extensions and implicit rules, which must not be ignored and which Delt does not know.
 
 use super::Rules;
 use super::findings::Findings;
 use super::invariants;
 use super::primitive::{self, Unfit};
-use super::table::{Element, Table, Type, tables};
+use crate::definitions::Definitions;
+use crate::definitions::elements::{Element, Kind as Type, Table, Use};
+use crate::definitions::values::ValueSet;
 use crate::json::{Kind, Node};
 use crate::outcome::IssueCode;
 use crate::resource::ResourceType;
@@ -82,12 +84,9 @@ impl<'a, 'r> Walk<'a, 'r> {
             }
             self.container = node;
         }
-        match tables()
-            .named(resource_type.as_str())
-            .filter(|t| t.resource)
-        {
-            Some(table) => self.object(node, table),
-            None => self.unlisted(node),
+        // A test proves that every type has rules.
+        if let Some(table) = Definitions::get().elements(resource_type.as_str()) {
+            self.object(node, table);
         }
         self.container = outer;
     }
@@ -119,8 +118,8 @@ impl<'a, 'r> Walk<'a, 'r> {
                 .map_or((name.as_ref(), false), |stem| (stem, true));
             let found = table
                 .find(stem)
-                .filter(|(_, _, kind)| !sibling || matches!(kind, Type::Primitive(_)));
-            let Some((at, element, kind)) = found else {
+                .filter(|(_, _, used)| !sibling || matches!(used.kind, Type::Primitive(_)));
+            let Some((at, element, used)) = found else {
                 let words = format!("{} has no such element in FHIR R4", table.name);
                 self.findings.at(value, IssueCode::Structure, words);
                 continue;
@@ -128,17 +127,17 @@ impl<'a, 'r> Walk<'a, 'r> {
             let twin = if sibling {
                 node.get(stem)
             } else {
-                sibling_of(node, &name, value, kind)
+                sibling_of(node, &name, value, used.kind)
             };
             if sibling {
                 self.sibling(value, twin, element);
                 // Data absent is said by an extension; but a code that we act on must be there.
-                if twin.is_none() && element.codes.is_empty() {
+                if twin.is_none() && element.binding.is_none() {
                     seen[at] = seen[at].saturating_add(1);
                 }
             } else {
                 seen[at] = seen[at].saturating_add(1);
-                self.member(value, twin, element, kind);
+                self.member(value, twin, element, used);
             }
         }
         if members == usize::from(table.resource) {
@@ -160,7 +159,7 @@ impl<'a, 'r> Walk<'a, 'r> {
                     .below(node, element.name, IssueCode::Structure, words);
             }
         }
-        invariants::check(&mut self.findings, node, &table.name);
+        invariants::check(&mut self.findings, node, table.name);
     }
 
     /// A member's value: alone or in an array, as the element asks.
@@ -169,10 +168,10 @@ impl<'a, 'r> Walk<'a, 'r> {
         value: Node<'a>,
         twin: Option<Node<'a>>,
         element: &'static Element,
-        kind: Type,
+        used: &'static Use,
     ) {
         match (element.many, value.kind() == Kind::Array) {
-            (false, false) => self.value(value, element, kind),
+            (false, false) => self.value(value, element, used),
             (false, true) => {
                 self.findings.at(
                     value,
@@ -195,10 +194,10 @@ impl<'a, 'r> Walk<'a, 'r> {
                     }
                     // In an array of primitives null keeps the place of a value that only has an extension.
                     let placeholder = item.kind() == Kind::Null
-                        && matches!(kind, Type::Primitive(_))
+                        && matches!(used.kind, Type::Primitive(_))
                         && twin.is_some_and(|t| t.kind() == Kind::Object);
                     if !placeholder {
-                        self.value(item, element, kind);
+                        self.value(item, element, used);
                     }
                 }
                 if empty {
@@ -212,14 +211,16 @@ impl<'a, 'r> Walk<'a, 'r> {
         }
     }
 
-    fn value(&mut self, value: Node<'a>, element: &'static Element, kind: Type) {
-        match kind {
+    fn value(&mut self, value: Node<'a>, element: &'static Element, used: &'static Use) {
+        match used.kind {
             Type::Resource => self.resource(value, element.name == "contained"),
             Type::Complex(place) => {
-                let table = tables().at(place);
+                let table = Definitions::get().at(place);
                 self.object(value, table);
-                if table.name == "Reference" {
-                    self.reference(value, element);
+                match (table.name, element.binding) {
+                    ("Reference", _) => self.reference(value, used),
+                    ("CodeableConcept", Some(set)) => self.concept(value, element, set),
+                    _ => {}
                 }
                 if element.name == "modifierExtension" {
                     let words = "a modifier extension changes the meaning and must be understood; Delt knows none";
@@ -255,18 +256,11 @@ impl<'a, 'r> Walk<'a, 'r> {
                         return;
                     }
                 }
-                if !element.codes.is_empty() {
-                    let known = value
-                        .str()
-                        .is_some_and(|code| element.codes.contains(&code.as_ref()));
-                    if !known {
-                        let words = format!(
-                            "{} must be one of {}",
-                            element.name,
-                            element.codes.join(", ")
-                        );
-                        self.findings.at(value, IssueCode::CodeInvalid, words);
-                    }
+                if let Some(set) = element.binding
+                    && !value.str().is_some_and(|code| set.contains_code(&code))
+                {
+                    let words = format!("{} must be {}", element.name, one_of(set));
+                    self.findings.at(value, IssueCode::CodeInvalid, words);
                 }
                 if element.name == "implicitRules" {
                     let words = "implicit rules must be understood; Delt knows none";
@@ -278,7 +272,7 @@ impl<'a, 'r> Walk<'a, 'r> {
 
     /// `_name`: id and extensions of a primitive, or an array of such with nulls between.
     fn sibling(&mut self, value: Node<'a>, twin: Option<Node<'a>>, element: &Element) {
-        let Some(table) = tables().named("Element") else {
+        let Some(table) = Definitions::get().elements("Element") else {
             return;
         };
         if !element.many {
@@ -312,59 +306,27 @@ impl<'a, 'r> Walk<'a, 'r> {
         }
     }
 
-    /// A resource whose type has no table: nothing empty, nothing null, `id` and `meta` as FHIR has them.
-    fn unlisted(&mut self, node: Node<'a>) {
-        for (name, value) in node.members() {
-            match (
-                name.as_ref(),
-                tables().named("Resource").and_then(|t| t.find(&name)),
-            ) {
-                ("resourceType", _) => {}
-                (_, Some((_, element, kind))) => self.member(value, None, element, kind),
-                _ => self.filled(value, false),
-            }
-        }
-    }
-
-    fn filled(&mut self, value: Node<'a>, in_array: bool) {
-        if self.findings.full() {
-            return;
-        }
-        match value.kind() {
-            Kind::Object if value.members().next().is_none() => {
-                self.findings
-                    .at(value, IssueCode::Structure, "an empty object");
-            }
-            Kind::Array if in_array => {
-                self.findings.at(
-                    value,
-                    IssueCode::Structure,
-                    "an array in an array; FHIR has none",
-                );
-            }
-            Kind::Array if value.items().next().is_none() => {
-                self.findings
-                    .at(value, IssueCode::Structure, "an empty array");
-            }
-            Kind::String if value.raw().len() == 2 => {
-                self.findings.at(value, IssueCode::Value, "an empty string");
-            }
-            Kind::Null if !in_array => {
-                self.findings
-                    .at(value, IssueCode::Structure, "null; leave the element out")
-            }
-            Kind::Object => value
-                .members()
-                .for_each(|(_, member)| self.filled(member, false)),
-            Kind::Array => value.items().for_each(|item| self.filled(item, true)),
-            _ => {}
+    /// A concept that must be coded from one value set: at least one of its codings is.
+    fn concept(&mut self, value: Node<'a>, element: &Element, set: &ValueSet) {
+        let is_in = |coding: Node<'_>| {
+            let (system, code) = (coding.text("system"), coding.text("code"));
+            matches!((system, code), (Some(system), Some(code)) if set.contains(&system, &code))
+        };
+        let codings = value.get("coding");
+        if !codings.is_some_and(|all| all.kind() == Kind::Array && all.items().any(is_in)) {
+            let words = format!(
+                "{} must have a coding that is {}",
+                element.name,
+                one_of(set)
+            );
+            self.findings.at(value, IssueCode::CodeInvalid, words);
         }
     }
 
     /// Whether a reference has a form that FHIR knows and points to a type that the element allows.
-    fn reference(&mut self, node: Node<'a>, element: &Element) {
-        let allowed = |name: &str| element.targets.is_empty() || element.targets.contains(&name);
-        let expected = || element.targets.join(", ");
+    fn reference(&mut self, node: Node<'a>, used: &Use) {
+        let allowed = |name: &str| used.targets.is_empty() || used.targets.contains(&name);
+        let expected = || used.targets.join(", ");
         if let Some(name) = node.get("type") {
             let target = name.str().and_then(|n| ResourceType::parse(&n));
             if let Some(target) = target.filter(|t| !allowed(t.as_str())) {
@@ -426,6 +388,19 @@ impl<'a, 'r> Walk<'a, 'r> {
 fn sibling_of<'a>(node: Node<'a>, name: &str, value: Node<'a>, kind: Type) -> Option<Node<'a>> {
     let matters = matches!(kind, Type::Primitive(_)) && value.kind() == Kind::Array;
     matters.then(|| node.get(&format!("_{name}"))).flatten()
+}
+
+/// Most codes that a finding names.
+const NAMED: usize = 40;
+
+/// A value set in words: its codes, or where many, its address.
+fn one_of(set: &ValueSet) -> String {
+    if set.all().nth(NAMED).is_some() {
+        return format!("a code of {}", set.address());
+    }
+    let systems: Vec<&str> = set.codes.iter().map(|c| c.system).collect();
+    let codes: Vec<&str> = set.all().collect();
+    format!("one of {} ({})", codes.join(", "), systems.join(", "))
 }
 
 fn kind(node: Node<'_>) -> &'static str {

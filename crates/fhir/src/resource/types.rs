@@ -1,6 +1,6 @@
-//! The resource types of FHIR R4 (4.0.1), and which information service each belongs to.
+//! The resource types of FHIR R4 (4.0.1), as names that live as long as the program.
 //!
-//! Source: http://hl7.org/fhir/R4/resourcelist.html; `spec/plans-medication-other` section 1.
+//! Source: http://hl7.org/fhir/R4/resourcelist.html; a test compares them with the published definitions.
 
 /// All concrete resource types of R4, sorted.
 pub(super) const R4: &[&str] = &[
@@ -150,33 +150,4 @@ pub(super) const R4: &[&str] = &[
     "ValueSet",
     "VerificationResult",
     "VisionPrescription",
-];
-
-/// Resource type and the number of its information service.
-pub(super) const SERVICES: &[(&str, u8)] = &[
-    ("Observation", 17),
-    ("QuestionnaireResponse", 17),
-    ("DetectedIssue", 17),
-    ("Media", 7),
-    ("Device", 7),
-    ("CarePlan", 8),
-    ("Goal", 8),
-    ("Condition", 8),
-    ("MedicationStatement", 3),
-    ("Medication", 3),
-    ("MedicationRequest", 3),
-    ("MedicationDispense", 3),
-    ("Immunization", 3),
-    ("Procedure", 19),
-    ("Encounter", 19),
-    ("EpisodeOfCare", 19),
-    ("Composition", 9),
-    ("DocumentReference", 9),
-    ("Binary", 9),
-    ("Communication", 10),
-    ("Patient", 12),
-    ("RelatedPerson", 12),
-    ("Person", 12),
-    ("DeviceUseStatement", 23),
-    ("DeviceRequest", 23),
 ];
