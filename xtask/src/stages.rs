@@ -55,6 +55,11 @@ const STAGES: &[Stage] = &[
         run: tests,
     },
     Stage {
+        name: "oracle",
+        what: "what search paths find against npm's FHIRPath, over every search parameter of R4",
+        run: oracle,
+    },
+    Stage {
         name: "doc",
         what: "rustdoc, warnings denied",
         run: doc,
@@ -309,6 +314,18 @@ fn take_picture(picture: &Path) -> Outcome {
     }
     quiet("browser test", test)?;
     region.stop()
+}
+
+/// Delt's reduced search paths against the published expressions, evaluated by a library that knows nothing of Delt.
+fn oracle() -> Outcome {
+    setup::npm_packages("interop/oracle")?;
+    let example = ["--locked", "--package", "fhir", "--example", "definitions"];
+    let mut build = command("cargo", &["build"]);
+    build.args(example);
+    quiet("cargo build (oracle)", build)?;
+    let mut compare = command("node", &["interop/oracle/compare.mjs"]);
+    compare.arg(target().join("debug/examples/definitions"));
+    run("oracle", Show::All, compare).map(drop)
 }
 
 /// Clients written from the contract alone, with libraries that know nothing of Delt.

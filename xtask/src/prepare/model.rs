@@ -109,6 +109,11 @@ impl Types {
         })
     }
 
+    /// The type that a type is derived from.
+    pub fn base(&self, name: &str) -> Option<&str> {
+        self.all.get(name)?.base.as_deref()
+    }
+
     /// The element of this name at a place, in the type itself or its bases. A choice is found by its stem.
     pub fn find<'a>(&'a self, place: &Place<'a>, name: &str) -> Option<&'a Element> {
         let own = |e: &&Element| e.name == name || e.name.strip_suffix("[x]") == Some(name);

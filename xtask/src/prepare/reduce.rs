@@ -106,7 +106,10 @@ impl<'a> Context<'a> {
             Expression::As(base, name) => {
                 let spots = self.reduce(base)?;
                 let none_before = spots.is_empty();
-                let left: Vec<_> = spots.into_iter().filter(|s| is(&s.used, name)).collect();
+                let left: Vec<_> = spots
+                    .into_iter()
+                    .filter(|s| is(self.types, &s.used, name))
+                    .collect();
                 if left.is_empty() && !none_before {
                     return Err(format!("nothing there is of type {name}"));
                 }
@@ -188,9 +191,19 @@ impl<'a> Context<'a> {
     }
 }
 
-/// FHIRPath type names; the standard writes `DateTime` for dateTime once.
-fn is(used: &str, name: &str) -> bool {
-    used == name || (used.len() == name.len() && used.eq_ignore_ascii_case(name))
+/// Whether what is used is of the type `name` or of one derived from it, as FHIRPath's `as` asks; the standard writes
+/// `DateTime` for dateTime once.
+fn is(types: &Types, used: &str, name: &str) -> bool {
+    if used == name || (used.len() == name.len() && used.eq_ignore_ascii_case(name)) {
+        return true;
+    }
+    let base = match used {
+        "canonical" | "oid" | "url" | "uuid" => Some("uri"),
+        "code" | "id" | "markdown" => Some("string"),
+        "positiveInt" | "unsignedInt" => Some("integer"),
+        _ => types.base(used),
+    };
+    base.is_some_and(|base| is(types, base, name))
 }
 
 fn only<'a>(mut spots: Vec<Spot<'a>>, what: &str) -> Result<Vec<Spot<'a>>, String> {

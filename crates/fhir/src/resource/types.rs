@@ -1,6 +1,6 @@
 //! The resource types of FHIR R4 (4.0.1), as names that live as long as the program.
 //!
-//! Source: http://hl7.org/fhir/R4/resourcelist.html; a test compares them with the published definitions.
+//! Source: <http://hl7.org/fhir/R4/resourcelist.html>; a test compares them with the published definitions.
 
 /// All concrete resource types of R4, sorted.
 pub(super) const R4: &[&str] = &[
