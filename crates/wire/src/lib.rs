@@ -2,6 +2,7 @@
 //! client, the courier and the completeness receipt. HTTP lives here; SQL does not (`store`), nor do rules (`trust`).
 
 pub mod body;
+pub mod bundle;
 pub mod client;
 pub mod contract;
 pub mod courier;

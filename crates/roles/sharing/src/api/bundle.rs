@@ -62,7 +62,7 @@ async fn take(
             .into());
         }
     }
-    let sent: Vec<Entry<'_>> = super::sent(root)?;
+    let sent: Vec<Entry<'_>> = wire::bundle::sent(root)?;
     visit.asked(&format!("Bundle of {} entries", sent.len()));
     visit.write(visit.record().permitted(&permit)).await?;
 

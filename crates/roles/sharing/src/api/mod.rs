@@ -13,47 +13,9 @@ pub mod update;
 pub mod version;
 pub mod withdraw;
 
-use fhir::bundle::{Entry, entries};
 use fhir::ids::LogicalId;
-use fhir::json::{Kind, Node};
-use fhir::outcome::IssueCode;
 use fhir::resource::ResourceType;
 use wire::outcome::Problem;
-
-/// Most entries in a bundle (threats-and-faults.md section 4).
-const MAX_ENTRIES: usize = 500;
-
-/// A bundle's entries: at least one, so that a bundle in which they are somewhere else is not answered with silence.
-fn sent<'a>(bundle: Node<'a>) -> Result<Vec<Entry<'a>>, Problem> {
-    let fault = |code, words: String| Problem::invalid(code, "Bundle.entry", words);
-    match bundle.get("entry").map(|list| list.kind()) {
-        None => {
-            return Err(fault(
-                IssueCode::Required,
-                "the bundle has no entries".into(),
-            ));
-        }
-        Some(Kind::Array) => {}
-        Some(_) => {
-            return Err(fault(
-                IssueCode::Structure,
-                "a list of entries was expected".into(),
-            ));
-        }
-    }
-    let sent: Vec<Entry<'a>> = entries(bundle).collect();
-    match sent.len() {
-        0 => Err(fault(
-            IssueCode::Required,
-            "the bundle has no entries".into(),
-        )),
-        1..=MAX_ENTRIES => Ok(sent),
-        _ => Err(fault(
-            IssueCode::TooLong,
-            format!("more than {MAX_ENTRIES} entries; send several bundles"),
-        )),
-    }
-}
 
 /// The resource type of a path; a type this service does not know is not there.
 fn type_of(name: &str) -> Result<ResourceType, Problem> {
