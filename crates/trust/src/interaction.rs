@@ -70,7 +70,13 @@ const TABLE: &[Row] = &[
     Row(Interaction::Register, "create", "C", Some(Access::Create)),
     Row(Interaction::Locate, "read", "R", Some(Access::Read)),
     Row(Interaction::Directory, "read", "R", None),
-    Row(Interaction::Deliveries, "operation", "R", None),
+    // Whoever may send may ask what became of it.
+    Row(
+        Interaction::Deliveries,
+        "operation",
+        "R",
+        Some(Access::Create),
+    ),
     Row(Interaction::Token, "operation", "E", None),
 ];
 
