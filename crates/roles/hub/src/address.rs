@@ -8,13 +8,14 @@ use crate::State;
 use fhir::ids::OrganisationNumber;
 use fhir::index::Index;
 use fhir::json::Node;
+use fhir::resource::InformationService;
 use fhir::systems;
 
 /// Why no owner was found; safe to show to the sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unaddressed {
-    /// The sender's client is not registered for an organisation that this hub serves.
-    #[error("the sender is not registered for an organisation that this hub delivers to")]
+    /// The sender's client is not registered for an organisation that this hub delivers measurements to.
+    #[error("the sender is not registered for an organisation that this hub delivers measurements to")]
     NoRegistration,
     /// The reading names an organisation that nobody here knows.
     #[error("the organisation named is not known here")]
@@ -36,7 +37,8 @@ pub fn owner(state: &State, sender: Option<OrganisationNumber>, index: &Index, b
             return Err(Unaddressed::Foreign);
         }
     }
-    let served = state.destinations.iter().any(|d| d.orgnr == registered);
+    // Whoever takes no measurements would be sent nothing: an acknowledgement would be a loss.
+    let served = state.destinations_of(registered, InformationService::MEASUREMENTS).next().is_some();
     if served { Ok(registered) } else { Err(Unaddressed::NoRegistration) }
 }
 

@@ -10,6 +10,7 @@ use fhir::json::{Json, Limits, quote};
 use fhir::systems;
 use http::StatusCode;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 use store::Due;
 use wire::Worker;
@@ -36,15 +37,56 @@ pub(crate) struct Delivering {
     pub(crate) at: usize,
 }
 
+/// Bytes of one bundle at most: a receiver takes 10 MiB (threats-and-faults.md section 4).
+const BUNDLE_BYTES: usize = 8 << 20;
+/// What stands round an entry's resource in a bundle.
+const AROUND: usize = 160;
+
 impl Deliver for Delivering {
     async fn deliver(&self, batch: &[Due]) -> Vec<Fate> {
         let Some(destination) = self.state.destinations.get(self.at) else { return Vec::new() };
-        match self.send(destination, batch).await {
-            Sent::Told(fates) => fates,
-            Sent::Unreadable(status) if batch.len() == 1 => vec![Fate::of_status(status.as_u16(), answered(status))],
-            Sent::Unreadable(_) => self.one_by_one(destination, batch).await,
+        // An entry that waits holds back the later ones of its patient, in this bundle and the next.
+        let mut fates = vec![Fate::Retry("an earlier entry of the same patient waits".into()); batch.len()];
+        let mut held: HashSet<i64> = HashSet::new();
+        for range in bundles(batch) {
+            let ready: Vec<usize> = range.filter(|at| !held.contains(&batch[*at].partition)).collect();
+            if ready.is_empty() {
+                continue;
+            }
+            let told = match self.send(destination, batch, &ready).await {
+                Sent::Told(told) => ready.into_iter().zip(told).collect(),
+                Sent::Unreadable(status) if ready.len() == 1 => vec![(ready[0], Fate::of_status(status.as_u16(), answered(status)))],
+                Sent::Unreadable(_) => self.one_by_one(destination, batch, &ready).await,
+            };
+            for (at, fate) in told {
+                if waits(&fate) {
+                    held.insert(batch[at].partition);
+                }
+                fates[at] = fate;
+            }
         }
+        fates
     }
+}
+
+fn waits(fate: &Fate) -> bool {
+    matches!(fate, Fate::Retry(_) | Fate::RetryAfter(..))
+}
+
+/// Cuts a batch where the next entry would make a bundle too long. Each has at least one entry.
+fn bundles(batch: &[Due]) -> Vec<Range<usize>> {
+    let mut cut = Vec::new();
+    let (mut from, mut size) = (0, 0);
+    for (at, due) in batch.iter().enumerate() {
+        let more = due.body.len() + AROUND;
+        if at > from && size + more > BUNDLE_BYTES {
+            cut.push(from..at);
+            (from, size) = (at, 0);
+        }
+        size += more;
+    }
+    cut.push(from..batch.len());
+    cut
 }
 
 /// What came of one bundle.
@@ -60,10 +102,12 @@ fn answered(status: StatusCode) -> String {
 }
 
 impl Delivering {
-    async fn send(&self, destination: &Destination, batch: &[Due]) -> Sent {
-        let request = Request::post_fhir(destination.fhir.clone(), bundle(destination, batch)).request_id((self.state.house.ids)());
+    /// Sends those entries of the batch in one bundle.
+    async fn send(&self, destination: &Destination, batch: &[Due], ready: &[usize]) -> Sent {
+        let sent: Vec<&Due> = ready.iter().map(|at| &batch[*at]).collect();
+        let request = Request::post_fhir(destination.fhir.clone(), bundle(destination, &sent)).request_id((self.state.house.ids)());
         match self.state.party.send(&destination.fhir, DELIVER_SCOPE, request).await {
-            Ok(answer) if answer.status.is_success() => Sent::Told(fates(answer.body, batch.len())),
+            Ok(answer) if answer.status.is_success() => Sent::Told(fates(answer.body, sent.len())),
             Ok(answer) if matches!(answer.status.as_u16(), 400 | 413 | 422) => Sent::Unreadable(answer.status),
             Ok(answer) => {
                 let reason = answered(answer.status);
@@ -71,36 +115,36 @@ impl Delivering {
                     Some(pause) => Fate::RetryAfter(pause, reason),
                     None => Fate::Retry(reason),
                 };
-                Sent::Told(vec![fate; batch.len()])
+                Sent::Told(vec![fate; sent.len()])
             }
-            Err(error) => Sent::Told(vec![Fate::of_peer_error(&error); batch.len()]),
+            Err(error) => Sent::Told(vec![Fate::of_peer_error(&error); sent.len()]),
         }
     }
 
     /// Each entry in a bundle of its own, so that the one that cannot be taken holds up no other patient's.
-    async fn one_by_one(&self, destination: &Destination, batch: &[Due]) -> Vec<Fate> {
-        let mut fates = Vec::with_capacity(batch.len());
+    async fn one_by_one(&self, destination: &Destination, batch: &[Due], ready: &[usize]) -> Vec<(usize, Fate)> {
+        let mut fates = Vec::with_capacity(ready.len());
         let mut held = HashSet::new();
-        for due in batch {
-            if held.contains(&due.partition) {
-                fates.push(Fate::Retry("an earlier entry of the same patient waits".into()));
+        for at in ready {
+            let partition = batch[*at].partition;
+            if held.contains(&partition) {
                 continue;
             }
-            let fate = match self.send(destination, std::slice::from_ref(due)).await {
+            let fate = match self.send(destination, batch, &[*at]).await {
                 Sent::Told(told) => told.into_iter().next().unwrap_or_else(|| Fate::Retry("the delivery told nothing about it".into())),
                 Sent::Unreadable(status) => Fate::of_status(status.as_u16(), answered(status)),
             };
-            if matches!(fate, Fate::Retry(_) | Fate::RetryAfter(..)) {
-                held.insert(due.partition);
+            if waits(&fate) {
+                held.insert(partition);
             }
-            fates.push(fate);
+            fates.push((*at, fate));
         }
         fates
     }
 }
 
-fn bundle(destination: &Destination, batch: &[Due]) -> Vec<u8> {
-    let size: usize = batch.iter().map(|due| due.body.len() + 160).sum();
+fn bundle(destination: &Destination, batch: &[&Due]) -> Vec<u8> {
+    let size: usize = batch.iter().map(|due| due.body.len() + AROUND).sum();
     let mut out = Vec::with_capacity(size + 256);
     out.extend_from_slice(b"{\"resourceType\":\"Bundle\",\"meta\":{\"tag\":[{\"system\":");
     out.extend_from_slice(quote(systems::ORGNR).as_bytes());

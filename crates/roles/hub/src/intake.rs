@@ -9,7 +9,7 @@ use bytes::Bytes;
 use fhir::check::{Fate, Rules, UnknownCodes, fate};
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
 use fhir::index::{Coding, Subject};
-use fhir::json::{Json, Node};
+use fhir::json::{Json, Limits, Node};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::{Checked, InformationService, ResourceType};
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,9 @@ pub async fn take(
     node: Node<'_>,
     bundle: Option<Node<'_>>,
 ) -> Result<Accepted, Refused> {
+    if node.raw().len() > Limits::RESOURCE.bytes {
+        return Err(Refused { problem: Problem::too_large(Limits::RESOURCE.bytes), quarantine: None });
+    }
     let checked = checked(state, json, node)?;
     let index = checked.index();
     let patient = match &index.subject {
@@ -88,8 +91,9 @@ pub async fn take(
         }
     };
     if state.config.synthetic_only && !patient.is_synthetic() {
+        // Nothing of somebody who may be alive is kept, not even aside.
         let issue = Issue::error(IssueCode::BusinessRule, "Observation.subject.identifier.value", "this is a demo: only numbers marked synthetic are taken in");
-        return Err(Refused::quarantined("not-synthetic", issue));
+        return Err(Refused { problem: Problem::unprocessable(vec![issue]), quarantine: None });
     }
     let owner = address::owner(state, sender, index, bundle)
         .map_err(|why| Refused::quarantined("organisation", Issue::error(IssueCode::BusinessRule, "Observation.performer", why.to_string())))?;

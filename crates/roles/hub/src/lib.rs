@@ -46,7 +46,7 @@ pub struct Config {
     pub zone: Zone,
     /// How strictly person numbers are checked.
     pub person_numbers: PersonNumbers,
-    /// Demo: numbers not marked synthetic are quarantined.
+    /// Demo: readings under numbers not marked synthetic are refused and not kept.
     pub synthetic_only: bool,
     /// Days that delivery state is kept after delivery.
     pub replay_days: u32,
@@ -184,6 +184,7 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("GET", "/deliveries/{key}", api::deliveries::one)
         .on("GET", "/quarantine", api::deliveries::quarantine)
         .build(state, wire::request_id::Join::Front, ids)
+        .layer(axum::middleware::from_fn(wire::body::negotiated))
 }
 
 /// One courier a receiver, so that a dead one delays no other.

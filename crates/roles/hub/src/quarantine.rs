@@ -15,6 +15,8 @@ const LEDGER: &str = "quarantine";
 const BODIES: &str = "quarantine-body";
 /// Entries shown in one answer.
 const SHOWN: usize = 500;
+/// Descriptions looked at for one answer: they lie by hash, not by time.
+const LOOKED_AT: usize = 10_000;
 
 fn prefix(client: &str) -> Vec<u8> {
     [client.as_bytes(), b"\0"].concat()
@@ -44,8 +46,9 @@ pub fn keep(state: &State, visit: &Visit<'_>, refused: &Refused, node: Node<'_>)
 
 /// A sender's own entries, newest first.
 pub async fn of(state: &State, client: &str) -> Result<Quarantine, store::StoreError> {
-    let kept = state.desk.store.ledger_scan(LEDGER, &prefix(client), None, SHOWN).await?;
+    let kept = state.desk.store.ledger_scan(LEDGER, &prefix(client), None, LOOKED_AT).await?;
     let mut entries: Vec<QuarantineEntry> = kept.iter().filter_map(|entry| serde_json::from_slice(&entry.value).ok()).collect();
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.received));
+    entries.truncate(SHOWN);
     Ok(Quarantine { entries })
 }

@@ -9,10 +9,10 @@ use crate::quarantine;
 use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
-use fhir::bundle::{BatchResponseWriter, BundleType, Entry, EntryResponse, entries};
+use fhir::bundle::{BatchResponseWriter, BundleType, Entry, EntryResponse};
 use fhir::json::{Json, Limits, Node};
 use fhir::ids::PersonIdentifier;
-use fhir::outcome::{IssueCode, OperationOutcome};
+use fhir::outcome::{Issue, IssueCode, OperationOutcome};
 use fhir::resource::ResourceType;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
@@ -23,8 +23,6 @@ use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
 
-/// Most entries in a bundle (threats-and-faults.md section 4).
-const MAX_ENTRIES: usize = 500;
 /// How often an entry is looked at again when the same reading arrives at the same time.
 const TRIES: usize = 5;
 
@@ -84,19 +82,43 @@ async fn many(state: &State, visit: &mut Visit<'_>, parts: &Parts, body: Body) -
             return Err(Problem::not_supported("Bundle.type", words).into());
         }
     }
-    let all: Vec<Entry<'_>> = entries(root).collect();
-    if all.len() > MAX_ENTRIES {
-        let words = format!("more than {MAX_ENTRIES} entries; send several bundles");
-        return Err(Problem::invalid(IssueCode::TooLong, "Bundle.entry", words).into());
-    }
+    let all = wire::bundle::sent(root)?;
     visit.asked(&format!("Bundle of {} entries", all.len()));
-    let sent: Vec<Sent<'_>> = all.iter().map(|e| Sent { node: e.resource.unwrap_or(e.node), bundle: Some(root) }).collect();
-    let answers = take_all(state, visit, &permit, &json, &sent).await?;
+    // What is wrong with an entry outside its resource is answered without looking further.
+    let faults: Vec<Option<Problem>> = all.iter().map(fault_of).collect();
+    let sound = all.iter().zip(&faults).filter(|(_, fault)| fault.is_none());
+    let sent: Vec<Sent<'_>> = sound.filter_map(|(e, _)| Some(Sent { node: e.resource?, bundle: Some(root) })).collect();
+    let mut answers = take_all(state, visit, &permit, &json, &sent).await?.into_iter();
     let mut writer = BatchResponseWriter::default();
-    for (entry, answer) in all.iter().zip(answers) {
+    for (entry, fault) in all.iter().zip(faults) {
+        let answer = match fault {
+            Some(fault) => Err(fault),
+            None => match answers.next() {
+                Some(Err(problem)) => Err(problem.within(&format!("{}.resource", entry.expression()))),
+                Some(answer) => answer,
+                None => Err(Problem::bug("an entry was not answered")),
+            },
+        };
         respond(&mut writer, entry, answer);
     }
     Ok(fhir_response(StatusCode::OK, writer.finish()))
+}
+
+/// What is wrong with an entry outside its resource: none is there, or something else than a reading's sending is asked
+/// for. `PUT` is PMD's second way to send (measurements.md section 8) and means the same here.
+fn fault_of(entry: &Entry<'_>) -> Option<Problem> {
+    let fault = |code, member: &str, words: &str| {
+        let place = format!("{}.{member}", entry.expression());
+        Some(Problem::unprocessable(vec![Issue::error(code, place, words)]))
+    };
+    if entry.resource.is_none() {
+        return fault(IssueCode::Required, "resource", "the entry has no resource");
+    }
+    let sends = |method: &str| matches!(method, "POST" | "PUT");
+    if entry.request.is_some() && !entry.method().is_some_and(|method| sends(&method)) {
+        return fault(IssueCode::NotSupported, "request.method", "a reading is sent by POST or PUT; nothing else is done here");
+    }
+    None
 }
 
 /// One reading as sent.
@@ -252,7 +274,6 @@ fn respond(writer: &mut BatchResponseWriter, entry: &Entry<'_>, answer: Answer) 
             ..EntryResponse::default()
         }),
         Err(problem) => {
-            let problem = problem.within(&format!("{}.resource", entry.expression()));
             let outcome = OperationOutcome::new(problem.issues().to_vec());
             writer.entry(&EntryResponse {
                 full_url: full_url.as_deref(),

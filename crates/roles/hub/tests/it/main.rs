@@ -1,0 +1,11 @@
+//! The hub as its senders and receivers see it: its router in process, a real store in a folder of its own, real tokens and
+//! proofs, receivers on the loopback, a clock that stands still and ids in a known order.
+#![allow(clippy::unwrap_used, reason = "a failing test may panic")]
+
+mod access;
+mod bad_input;
+mod deliver;
+mod house;
+mod owner;
+mod receive;
+mod receiver;
