@@ -1,7 +1,7 @@
 //! A source that is dead, slow, refusing, lying or has a wrong clock costs its own data and nobody else's, and the receipt
 //! says what became of it (DESIGN section 7).
 
-use crate::kit::lookup::{Screen, receipt, states};
+use crate::kit::lookup::{Found, Screen, found, receipt, source, states};
 use crate::kit::region;
 use testkit::clients::Reply;
 use testkit::region::Region;
@@ -59,60 +59,29 @@ async fn with_fault(fault: Fault) -> (SourceState, Reply) {
     let [(_, state)] = theirs[..] else {
         panic!("{fault:?}: {theirs:?}")
     };
-    if state != SourceState::Complete {
-        let all = routes(&healthy);
-        let elsewhere = all
-            .iter()
-            .filter(|roads| roads.iter().any(|road| road != FJELLVIK))
-            .count();
-        let shown = routes(&reply);
+    let shown: Vec<Found> = found(&reply);
+    for one in found(&healthy) {
+        let elsewhere = one.routes.iter().any(|road| road != FJELLVIK);
+        let there = shown.iter().any(|other| other.identifier == one.identifier);
         assert!(
-            shown.len() >= elsewhere && elsewhere > 0,
-            "{fault:?}: {} shown, {elsewhere} were elsewhere",
-            shown.len()
-        );
-        assert!(
-            shown.iter().flatten().all(|road| road != FJELLVIK),
-            "{fault:?}"
-        );
-        assert!(
-            account
-                .sources
-                .iter()
-                .any(|s| s.organisation == FJELLVIK && s.reason.is_some()),
-            "{fault:?}: no reason given"
+            there || !elsewhere,
+            "{fault:?}: {} is lost, and it came from {:?}",
+            one.identifier,
+            one.routes
         );
     }
+    assert!(!shown.is_empty());
+    assert!(
+        shown
+            .iter()
+            .all(|one| !one.routes.iter().any(|road| road == FJELLVIK)),
+        "{fault:?}: shown all the same"
+    );
+    assert!(
+        source(&account, FJELLVIK).reason.is_some(),
+        "{fault:?}: no reason given"
+    );
     (state, reply)
-}
-
-/// The organisations by which each match came.
-fn routes(reply: &Reply) -> Vec<Vec<String>> {
-    let entries = reply.json["entry"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|e| e["search"]["mode"] == "match");
-    let road = |e: &serde_json::Value| {
-        Some(
-            e["extension"]
-                .as_array()?
-                .iter()
-                .find(|p| p["url"] == "organisation")?["valueIdentifier"]["value"]
-                .as_str()?
-                .to_owned(),
-        )
-    };
-    entries
-        .map(|e| {
-            e["extension"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter_map(road)
-                .collect()
-        })
-        .collect()
 }
 
 #[tokio::test]

@@ -25,8 +25,17 @@ pub struct Apart {
     pub record_system: u16,
 }
 
-/// The clients: id, organisation, use, scopes, and the roles whose audiences they may ask for.
-const CLIENTS: &[(&str, &str, &str, &[&str], &[&str])] = &[
+/// A client: id, organisation, use, scopes, and the roles whose audiences it may ask for.
+type Client = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+/// The registered clients.
+const CLIENTS: &[Client] = &[
     (
         "home",
         FJELLVIK,

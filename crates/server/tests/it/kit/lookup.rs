@@ -4,6 +4,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use testkit::clients::{Caller, Reply};
 use testkit::region::Region;
+use wire::client::Request;
 use wire::contract::demo::{DemoPatient, DemoPractitioner, TestTokenRequest};
 use wire::contract::gateway::ROUTE_EXTENSION;
 use wire::receipt::{Receipt, SourceReport, SourceState};
@@ -100,6 +101,14 @@ impl Screen {
         self.caller.get(&self.token, url).await.expect("an answer")
     }
 
+    /// Any request.
+    pub async fn send(&self, request: Request) -> Reply {
+        self.caller
+            .send(&self.token, request)
+            .await
+            .expect("an answer")
+    }
+
     /// Every match of a search, page by page to the last.
     pub async fn all(
         &self,
@@ -147,16 +156,18 @@ pub fn identifier(resource: &Value) -> &str {
         .unwrap_or_default()
 }
 
-/// A match of a searchset: the resource's own bytes, and the organisations it came by.
+/// A match of a gateway's searchset: the resource's own bytes, and the organisations it came by.
 pub struct Found {
+    /// Business identifier.
+    pub identifier: String,
     /// The resource as text.
     pub text: String,
     /// Organisation numbers of its routes.
     pub routes: Vec<String>,
 }
 
-/// Finds a match by its business identifier.
-pub fn find(reply: &Reply, wanted: &str) -> Option<Found> {
+/// The matches of a page.
+pub fn found(reply: &Reply) -> Vec<Found> {
     #[derive(serde::Deserialize)]
     struct Bundle {
         #[serde(default)]
@@ -167,15 +178,30 @@ pub fn find(reply: &Reply, wanted: &str) -> Option<Found> {
         #[serde(default)]
         extension: Vec<Value>,
         resource: Box<RawValue>,
+        search: Value,
     }
     let bundle: Bundle = serde_json::from_slice(&reply.body).unwrap();
-    bundle.entry.into_iter().find_map(|entry| {
-        let resource: Value = serde_json::from_str(entry.resource.get()).unwrap();
-        (identifier(&resource) == wanted).then(|| Found {
-            text: entry.resource.get().to_owned(),
+    let matches = bundle
+        .entry
+        .into_iter()
+        .filter(|entry| entry.search["mode"] == "match");
+    let read = |entry: Entry| {
+        let text = entry.resource.get().to_owned();
+        let resource: Value = serde_json::from_str(&text).unwrap();
+        Found {
+            identifier: identifier(&resource).to_owned(),
+            text,
             routes: routes(&entry.extension),
-        })
-    })
+        }
+    };
+    matches.map(read).collect()
+}
+
+/// Finds a match by its business identifier.
+pub fn find(reply: &Reply, wanted: &str) -> Option<Found> {
+    found(reply)
+        .into_iter()
+        .find(|one| one.identifier == wanted)
 }
 
 fn routes(extensions: &[Value]) -> Vec<String> {

@@ -37,12 +37,13 @@ pub async fn delt(arguments: &[&str]) -> Said {
     }
 }
 
-/// A port that nobody listens on now: below the range from which outgoing connections take theirs.
+/// A port that nobody listens on now: below the range from which outgoing connections take theirs, and from another place
+/// on in each test process.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 20_000 + u16::try_from(std::process::id() % 1_000).unwrap() * 10;
+    let first = u16::try_from(std::process::id() * 7_919 % 10_000).unwrap();
     loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 2_000;
+        let port = 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }

@@ -1,0 +1,374 @@
+//! Every route of every role, by every kind of caller. A route without a row here fails; what each caller gets is a matrix
+//! that reviewers read (STYLE.md, Tests: access).
+
+use crate::kit::lookup::{Screen, person};
+use crate::kit::region;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use testkit::clients::Caller;
+use testkit::region::Region;
+use wire::client::{Party, Request, Token};
+use wire::contract::demo::ClientUse;
+use wire::route::{Access, RouteRow};
+
+/// Every role with its table.
+const ROLES: [(&str, &[RouteRow]); 7] = [
+    ("anchor", anchor::ROUTES),
+    ("catalogue", catalogue::ROUTES),
+    ("locator", locator::ROUTES),
+    ("hub", hub::ROUTES),
+    ("sharing", sharing::ROUTES),
+    ("gateway", gateway::ROUTES),
+    ("portal", portal::ROUTES),
+];
+
+/// What is sent along.
+#[derive(Clone, Copy)]
+enum Sent {
+    Nothing,
+    Form(&'static str),
+    Json(&'static str),
+    Fhir(&'static str),
+}
+use Sent::{Fhir, Form, Json, Nothing};
+
+/// How a route is knocked at: role, method, path as in the role's table, body. Whoever gets in changes nothing: what is
+/// asked for is not there ([`address_of`]), what is sent is empty.
+const KNOCKS: &[(&str, &str, &str, Sent)] = &[
+    (
+        "anchor",
+        "GET",
+        "/.well-known/openid-configuration",
+        Nothing,
+    ),
+    ("anchor", "GET", "/jwks", Nothing),
+    (
+        "anchor",
+        "POST",
+        "/token",
+        Form("grant_type=client_credentials"),
+    ),
+    ("anchor", "GET", "/participants", Nothing),
+    ("anchor", "GET", "/agreements", Nothing),
+    ("anchor", "GET", "/openapi.json", Nothing),
+    ("anchor", "POST", "/test-token", Json("{}")),
+    ("catalogue", "GET", "/fhir/metadata", Nothing),
+    ("catalogue", "GET", "/fhir/{type}", Nothing),
+    ("catalogue", "POST", "/fhir/{type}/_search", Form("")),
+    ("catalogue", "GET", "/fhir/{type}/{id}", Nothing),
+    (
+        "locator",
+        "POST",
+        "/register",
+        Json(r#"{"holder":"nobody","high_water":0}"#),
+    ),
+    ("locator", "POST", "/locate", Json(r#"{"kinds":["IT17"]}"#)),
+    ("locator", "GET", "/openapi.json", Nothing),
+    ("hub", "GET", "/fhir/metadata", Nothing),
+    ("hub", "GET", "/openapi.json", Nothing),
+    ("hub", "POST", "/fhir", Fhir("{}")),
+    ("hub", "POST", "/fhir/Observation", Fhir("{}")),
+    ("hub", "GET", "/deliveries", Nothing),
+    ("hub", "GET", "/deliveries/{key}", Nothing),
+    ("hub", "GET", "/quarantine", Nothing),
+    ("sharing", "GET", "/metadata", Nothing),
+    ("sharing", "POST", "/", Fhir("{}")),
+    ("sharing", "POST", "/{type}", Fhir("{}")),
+    ("sharing", "GET", "/{type}", Nothing),
+    ("sharing", "POST", "/{type}/_search", Form("_count=1")),
+    ("sharing", "POST", "/{type}/$validate", Fhir("{}")),
+    ("sharing", "POST", "/{type}/{id}/$validate", Fhir("{}")),
+    ("sharing", "POST", "/AuditEvent/_search", Form("")),
+    ("sharing", "GET", "/_page/{sealed}", Nothing),
+    ("sharing", "GET", "/{type}/{id}", Nothing),
+    ("sharing", "GET", "/{type}/_history", Nothing),
+    ("sharing", "GET", "/{type}/{id}/_history", Nothing),
+    ("sharing", "GET", "/{type}/{id}/_history/{vid}", Nothing),
+    ("sharing", "POST", "/Observation/$lastn", Form("")),
+    ("sharing", "PUT", "/{type}/{id}", Fhir("{}")),
+    ("sharing", "DELETE", "/{type}/{id}", Nothing),
+    ("gateway", "GET", "/fhir/metadata", Nothing),
+    ("gateway", "POST", "/fhir/{type}/_search", Form("_count=1")),
+    ("gateway", "POST", "/fhir/AuditEvent/_search", Form("")),
+    ("gateway", "GET", "/fhir/_page/{sealed}", Nothing),
+    ("gateway", "GET", "/fhir/{type}", Nothing),
+    ("portal", "GET", "/", Nothing),
+    ("portal", "POST", "/session", Form("")),
+    ("portal", "POST", "/session/end", Form("")),
+    ("portal", "GET", "/patients", Nothing),
+    ("portal", "POST", "/views", Form("")),
+    ("portal", "GET", "/views/{id}", Nothing),
+    ("portal", "POST", "/language", Form("")),
+    ("portal", "GET", "/accessibility", Nothing),
+    ("portal", "GET", "/assets/{name}", Nothing),
+];
+
+/// A path of a table with something for its names that is not there.
+fn address_of(role: &str, base: &str, path: &str) -> String {
+    let resource_type = if role == "catalogue" {
+        "Endpoint"
+    } else {
+        "Observation"
+    };
+    let path = path
+        .replace("{type}", resource_type)
+        .replace("{vid}", "1")
+        .replace("{sealed}", "nonsense")
+        .replace("{name}", "nothing.css");
+    let path = path.replace("{id}", NOT_THERE).replace("{key}", NOT_THERE);
+    assert!(
+        !path.contains('{'),
+        "{path}: a name that this test does not know"
+    );
+    // A FHIR base is knocked at without a slash.
+    format!(
+        "{base}{}",
+        if path == "/" && role == "sharing" {
+            ""
+        } else {
+            &path
+        }
+    )
+}
+
+const NOT_THERE: &str = "3b6f6c53-6ad8-4b53-93d1-0a5f6f3f0c11";
+
+/// Kinds of caller, in the order of the matrix: `elsewhere` has a token for another audience, `off-scope` one for another
+/// resource type. A system that can get no token for a role comes with the one it has.
+const CALLERS: [&str; 8] = [
+    "nobody",
+    "elsewhere",
+    "off-scope",
+    "practitioner",
+    "citizen",
+    "home-system",
+    "own-epj",
+    "other-epj",
+];
+
+#[test]
+fn every_route_is_knocked_at() {
+    let tables = ROLES
+        .iter()
+        .flat_map(|(role, table)| table.iter().map(|row| (*role, row.method, row.path)));
+    let routes: BTreeSet<(&str, &str, &str)> = tables.collect();
+    let knocks: BTreeSet<(&str, &str, &str)> = KNOCKS.iter().map(|k| (k.0, k.1, k.2)).collect();
+    let forgotten: Vec<_> = routes.difference(&knocks).collect();
+    assert!(
+        forgotten.is_empty(),
+        "routes without an access test: add them to KNOCKS: {forgotten:#?}"
+    );
+    let gone: Vec<_> = knocks.difference(&routes).collect();
+    assert!(gone.is_empty(), "in KNOCKS, but no routes: {gone:#?}");
+}
+
+#[tokio::test]
+async fn every_route_by_every_kind_of_caller() {
+    let region = region::shared().await;
+    let mut matrix = format!("{:42}", "");
+    for caller in CALLERS {
+        write!(matrix, " {caller:>12}").unwrap();
+    }
+    for (role, table) in ROLES {
+        let (base, audience) = address(region, role);
+        let callers = Callers::of(region, &audience).await;
+        for (_, method, path, sent) in KNOCKS.iter().filter(|k| k.0 == role) {
+            let row = table
+                .iter()
+                .find(|row| (row.method, row.path) == (*method, *path));
+            let Some(row) = row else { continue };
+            write!(matrix, "\n{:42}", format!("{role} {method} {path}")).unwrap();
+            for caller in CALLERS {
+                let request = request(method, address_of(role, &base, path), *sent);
+                let status = callers.status(caller, request).await;
+                write!(matrix, " {status:>12}").unwrap();
+                let shut = match row.access {
+                    // Without a token that is good here nobody gets past the door.
+                    Access::Token { .. } if matches!(caller, "nobody" | "elsewhere") => {
+                        status == 401
+                    }
+                    // No token replaces a session.
+                    Access::Session => status != 200,
+                    _ => true,
+                };
+                assert!(shut, "{role} {method} {path} by {caller}: {status}");
+                assert!(status < 500, "{role} {method} {path} by {caller}: {status}");
+            }
+        }
+    }
+    insta::assert_snapshot!("access", matrix);
+}
+
+fn request(method: &str, url: String, sent: Sent) -> Request {
+    let mut request = match sent {
+        Nothing => Request::get(url),
+        Form(body) => Request::post(url, "application/x-www-form-urlencoded", body),
+        Json(body) => Request::post(url, "application/json", body),
+        Fhir(body) => Request::post_fhir(url, body),
+    };
+    request.method = method.parse().unwrap();
+    request
+}
+
+/// Where a role is and what its audience is; for roles without tokens the gateway's.
+fn address(region: &Region, role: &str) -> (String, String) {
+    let ready = &region.ready;
+    let fhir = |base: &str| (base.to_owned(), format!("{base}/fhir"));
+    match role {
+        "catalogue" => fhir(&ready.catalogue),
+        "locator" => (ready.locator.clone(), ready.locator.clone()),
+        "hub" => fhir(&ready.hub),
+        "gateway" => fhir(&ready.gateway),
+        "sharing" => {
+            let service = region.service("fjellvik").unwrap().fhir.clone();
+            (service.clone(), service)
+        }
+        "anchor" => (ready.issuer.clone(), region.gateway()),
+        _ => (ready.portal.clone(), region.gateway()),
+    }
+}
+
+/// One caller of each kind, with tokens for one audience as far as each can get them.
+struct Callers {
+    nobody: Caller,
+    elsewhere: Screen,
+    off_scope: Screen,
+    practitioner: Screen,
+    citizen: Screen,
+    home: (Party, Token),
+    own: (Party, Token),
+    other: (Party, Token),
+}
+
+impl Callers {
+    async fn of(region: &Region, audience: &str) -> Callers {
+        let (patient, physician) = (region.story_patient().unwrap(), region.physician().unwrap());
+        let away = [format!("{}/fhir", region.ready.catalogue), region.gateway()]
+            .into_iter()
+            .find(|one| one != audience);
+        let fjellvik = region.service("fjellvik").unwrap();
+        let havnes = region
+            .ready
+            .clients
+            .iter()
+            .find(|c| c.use_ == ClientUse::RecordSystem && c.orgnr == "310001635");
+        let havnes = havnes
+            .expect("a record system of another organisation")
+            .orgnr
+            .clone();
+        Callers {
+            nobody: Caller::new().unwrap(),
+            elsewhere: Screen::of(region, physician, patient, &away.unwrap()).await,
+            off_scope: Screen::with(region, audience, |caller| {
+                let mut request = caller.as_practitioner(physician, patient, audience);
+                request.scope = "user/Coverage.rs".to_owned();
+                request
+            })
+            .await,
+            practitioner: Screen::of(region, physician, patient, audience).await,
+            citizen: Screen::citizen(region, patient, audience).await,
+            home: system(
+                region,
+                ClientUse::HomeSystem,
+                &fjellvik.orgnr,
+                audience,
+                &region.hub(),
+                "system/Observation.c",
+            )
+            .await,
+            own: system(
+                region,
+                ClientUse::RecordSystem,
+                &fjellvik.orgnr,
+                audience,
+                &fjellvik.fhir,
+                "system/*.cruds",
+            )
+            .await,
+            other: system(
+                region,
+                ClientUse::RecordSystem,
+                &havnes,
+                audience,
+                &region.service("fjordregionen").unwrap().fhir,
+                "system/*.cruds",
+            )
+            .await,
+        }
+    }
+
+    async fn status(&self, caller: &str, request: Request) -> u16 {
+        let by_system = async |(party, token): &(Party, Token)| {
+            party
+                .send_as(token, request.clone())
+                .await
+                .expect("an answer")
+                .status
+        };
+        let status = match caller {
+            "nobody" => {
+                self.nobody
+                    .send_bare(request)
+                    .await
+                    .expect("an answer")
+                    .status
+            }
+            "elsewhere" => self.elsewhere.send(request).await.status,
+            "off-scope" => self.off_scope.send(request).await.status,
+            "practitioner" => self.practitioner.send(request).await.status,
+            "citizen" => self.citizen.send(request).await.status,
+            "home-system" => by_system(&self.home).await,
+            "own-epj" => by_system(&self.own).await,
+            _ => by_system(&self.other).await,
+        };
+        status.as_u16()
+    }
+}
+
+/// A registered client with a token for the audience; if the anchor gives none, with the one for its own.
+async fn system(
+    region: &Region,
+    use_: ClientUse,
+    orgnr: &str,
+    audience: &str,
+    own: &str,
+    scope: &str,
+) -> (Party, Token) {
+    let party = region.party(use_, Some(orgnr)).unwrap();
+    let token = match party.token(audience, scope).await {
+        Ok(token) => token,
+        Err(_) => party
+            .token(own, scope)
+            .await
+            .expect("a token for its own audience"),
+    };
+    (party, token)
+}
+
+#[tokio::test]
+async fn a_person_number_in_a_url_is_refused_and_points_to_search() {
+    let region = region::shared().await;
+    let patient = region.story_patient().unwrap();
+    for (audience, kind) in [
+        (region.service("fjellvik").unwrap().fhir.clone(), "service"),
+        (region.gateway(), "gateway"),
+    ] {
+        let screen = Screen::of(region, region.physician().unwrap(), patient, &audience).await;
+        let reply = screen
+            .get(&format!(
+                "{audience}/Observation?patient.identifier={}",
+                person(patient)
+            ))
+            .await;
+        assert_eq!(reply.status, 400, "{kind}");
+        assert!(
+            reply.json.to_string().contains("_search"),
+            "{kind}: {}",
+            reply.json
+        );
+        assert!(
+            !reply.json.to_string().contains(patient.fnr.expose()),
+            "{kind} repeats the number"
+        );
+    }
+}
