@@ -312,6 +312,21 @@ pub struct Service {
     pub delegation: Option<Paper>,
     /// The § 9 agreement, for the shared concepts.
     pub collaboration: Option<Collaboration>,
+    /// What others than the organisation itself see (tilpasse datamengde); none: everything.
+    #[serde(default)]
+    pub publish: Vec<Publish>,
+}
+
+/// One part of a publishing policy.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Publish {
+    /// Information services (`IT17`), resource types (`CarePlan`) or measurement kinds (`oxygen-saturation`); none: all.
+    pub kinds: Option<Vec<String>>,
+    /// How many days back; none: all time.
+    pub days: Option<u32>,
+    /// Status codes; none: all.
+    pub status: Option<Vec<String>>,
 }
 
 /// A signed paper.

@@ -317,6 +317,7 @@ pub(crate) fn verify(
         unpacker,
         owner,
         keys,
+        ..
     } = reader;
     let mut faults = Vec::new();
     let mut fault = |sequence, what| {

@@ -16,6 +16,7 @@ use crate::body;
 use crate::commit::Stored;
 use crate::errors::StoreError;
 use crate::prepare::person_mac;
+use crate::publish::View;
 
 /// Most versions on one page.
 const MOST: u32 = 200;
@@ -174,7 +175,7 @@ pub(crate) fn read(
     if version == current && !gone {
         return crate::query::read(reader, permit, resource_type, id);
     }
-    if sight.period.is_some() {
+    if sight.period.is_some() || View::of(&reader.publishing, &reader.clock, permit).is_some() {
         return Ok(None);
     }
     if gone && !sight.own() {
@@ -229,28 +230,53 @@ pub(crate) fn history(
              UNION ALL {EARLIER}) {PAGE}"
         ),
     };
-    let mut keys: Vec<(LogicalId, u64, i64)> = {
-        let mut statement = reader.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(
-            params![
-                past.resource_type.as_str(),
-                sight.patient,
-                past.id.map(|id| *id.uuid().as_bytes()),
-                past.since.map(|since| since.0),
-                after.map(|after| after.updated),
-                after.map(|after| after.id),
-                after.map(|after| after.version),
-                wanted as i64 + 1,
-                sight.period.map(|period| period.0),
-                sight.period.map(|period| period.1),
-            ],
-            |row| {
-                let id = LogicalId(Uuid::from_bytes(row.get(0)?));
-                Ok((id, row.get(1)?, row.get(2)?))
-            },
-        )?;
-        rows.collect::<Result<_, _>>()?
-    };
+    let view = View::of(&reader.publishing, &reader.clock, permit);
+    let mut keys: Vec<(LogicalId, u64, i64)> = Vec::new();
+    let mut from = after;
+    loop {
+        let found: Vec<(LogicalId, u64, i64)> = {
+            let mut statement = reader.connection.prepare_cached(&sql)?;
+            let rows = statement.query_map(
+                params![
+                    past.resource_type.as_str(),
+                    sight.patient,
+                    past.id.map(|id| *id.uuid().as_bytes()),
+                    past.since.map(|since| since.0),
+                    from.map(|from| from.updated),
+                    from.map(|from| from.id),
+                    from.map(|from| from.version),
+                    wanted as i64 + 1,
+                    sight.period.map(|period| period.0),
+                    sight.period.map(|period| period.1),
+                ],
+                |row| {
+                    let id = LogicalId(Uuid::from_bytes(row.get(0)?));
+                    Ok((id, row.get(1)?, row.get(2)?))
+                },
+            )?;
+            rows.collect::<Result<_, _>>()?
+        };
+        from = found
+            .last()
+            .filter(|_| found.len() > wanted)
+            .map(|(id, version, updated)| HistoryCursor {
+                updated: *updated,
+                id: *id.uuid().as_bytes(),
+                version: *version,
+            });
+        for key in found {
+            if match &view {
+                Some(view) => published(reader, view, key.0, key.1)?,
+                None => true,
+            } {
+                keys.push(key);
+            }
+        }
+        // What is not published leaves no gap on a page, so that a page tells nothing of it.
+        if keys.len() > wanted || from.is_none() {
+            break;
+        }
+    }
     let mut more = keys.len() > wanted;
     keys.truncate(wanted);
     let (mut versions, mut next, mut size) = (Vec::with_capacity(keys.len()), None, 0);
@@ -274,6 +300,31 @@ pub(crate) fn history(
         next: next.filter(|_| more),
         total,
     })
+}
+
+/// Whether a version is current and published: an earlier one's time and status are not at hand.
+fn published(
+    reader: &Reader,
+    view: &View<'_>,
+    id: LogicalId,
+    version: u64,
+) -> Result<bool, StoreError> {
+    let place = reader
+        .connection
+        .prepare_cached(
+            "SELECT patient, kind, t FROM record_id WHERE id = ? AND version = ? AND gone = 0",
+        )?
+        .query_row(params![id.uuid().as_bytes(), version], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .optional()?;
+    match place {
+        Some((patient, kind, t)) => view.shows(
+            &reader.connection,
+            (patient, kind, t, *id.uuid().as_bytes()),
+        ),
+        None => Ok(false),
+    }
 }
 
 /// A version that is known to be there and to be open to who asks.

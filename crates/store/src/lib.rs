@@ -18,6 +18,7 @@ mod keys;
 mod ledger;
 mod outbox;
 mod prepare;
+mod publish;
 mod query;
 mod record;
 mod seal;
@@ -35,6 +36,7 @@ pub use history::{HistoryCursor, HistoryPage, Past, Version};
 pub use ledger::LedgerEntry;
 pub use outbox::{Delivery, DeliveryId, DeliveryState, Due, ReceiverState};
 pub use query::{Cursor, Page};
+pub use publish::{Publishing, Published, Share};
 pub use store::{Options, Store};
 pub use trust::Category;
 

@@ -5,7 +5,7 @@
 //! asked, opens each range where the cursor stands, and merges: what it reads is what it gives, plus a page's ends.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 
 use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::index::Coding;
@@ -22,6 +22,7 @@ use crate::body;
 use crate::commit::Stored;
 use crate::errors::StoreError;
 use crate::prepare::{CATEGORY, CODE, UNDATED, person_mac};
+use crate::publish::{Condition, View};
 
 /// Series merged at once, and the most that a search without a patient may merge at all. One patient has a handful; with
 /// more than this, because somebody codes each reading in a way of its own, they are merged part by part.
@@ -150,9 +151,11 @@ pub(crate) fn read(
         return Ok(None);
     }
     let period = period(permit, resource_type);
+    let view = View::of(&reader.publishing, &reader.clock, permit);
     if gone {
-        // The span of what was withdrawn is not at hand, so a permit for some time only is not told.
-        return if period.is_none() {
+        // The span of what was withdrawn is not at hand, so a permit for some time only is not told; nor
+        // is who sees only what is published.
+        return if period.is_none() && view.is_none() {
             Err(StoreError::Gone)
         } else {
             Ok(None)
@@ -167,6 +170,14 @@ pub(crate) fn read(
         .optional()?
         .ok_or(StoreError::Damaged("a record is not where its id says"))?;
     if period.is_some_and(|period| !row.when().is_some_and(|when| when.overlaps(&period))) {
+        return Ok(None);
+    }
+    if let Some(view) = view
+        && !view.shows(
+            &reader.connection,
+            (patient, kind, t, *id.uuid().as_bytes()),
+        )?
+    {
         return Ok(None);
     }
     row.stored(reader, resource_type).map(Some)
@@ -195,7 +206,7 @@ pub(crate) fn search(
     };
     let mut filter = Filter::of(&reader.connection, permit, query)?;
     let wanted = query.count.clamp(1, Query::MAX_COUNT) as usize;
-    let series = if query.ids.is_empty() {
+    let mut series = if query.ids.is_empty() {
         series(&reader.connection, &whose, query)?
     } else {
         let ids: HashSet<[u8; 16]> = query.ids.iter().map(|id| *id.uuid().as_bytes()).collect();
@@ -203,6 +214,9 @@ pub(crate) fn search(
         filter.ids(ids);
         series
     };
+    if let Some(view) = View::of(&reader.publishing, &reader.clock, permit) {
+        filter.publish(&reader.connection, &view, query.resource, &mut series)?;
+    }
     let mut rows: Vec<Row> = Vec::new();
     for part in series.chunks(SERIES) {
         let first = rows.is_empty();
@@ -377,6 +391,8 @@ struct Filter {
     starts: (i64, i64),
     /// Lowest end (exclusive) of a resource's time; with a series' widest span this bounds the start too.
     ends_after: i64,
+    /// What the policy asks of resources of a kind; a kind that is not here is published whole.
+    published: HashMap<i64, Condition>,
 }
 
 impl Filter {
@@ -386,6 +402,7 @@ impl Filter {
             values: Vec::new(),
             starts: (i64::MIN, i64::MAX),
             ends_after: i64::MIN,
+            published: HashMap::new(),
         };
         if !query.status.is_empty() {
             let mut numbers = Vec::new();
@@ -410,6 +427,33 @@ impl Filter {
             filter.ends_after = filter.ends_after.max(period.lo);
         }
         Ok(filter)
+    }
+
+    /// Narrows to what is published; a Patient is, while anything about that patient is.
+    fn publish(
+        &mut self,
+        connection: &Connection,
+        view: &View<'_>,
+        resource: ResourceType,
+        series: &mut Vec<Series>,
+    ) -> Result<(), StoreError> {
+        if resource == ResourceType::PATIENT {
+            let mut shown = Vec::with_capacity(series.len());
+            for one in series.iter() {
+                if view.anything(connection, one.patient)? {
+                    shown.push(*one);
+                }
+            }
+            *series = shown;
+            return Ok(());
+        }
+        let kinds: HashSet<i64> = series.iter().map(|one| one.kind).collect();
+        for kind in kinds {
+            if let Some(condition) = view.condition(connection, kind)? {
+                self.published.insert(kind, condition);
+            }
+        }
+        Ok(())
     }
 
     fn ids(&mut self, ids: HashSet<[u8; 16]>) {
@@ -639,12 +683,6 @@ fn fill(
             after.map_or(highest, |cursor| highest.min(cursor.t)),
         ),
     };
-    let sql = format!(
-        "SELECT t, id, version, updated, span, body FROM record
-         WHERE patient = ?1 AND kind = ?2 AND t >= ?3 AND t <= ?4 AND (?6 IS NULL OR {beyond} OR (t = ?5 AND id > ?6)){}
-         ORDER BY {order} LIMIT ?7",
-        filter.sql
-    );
     let mut values: Vec<Value> = vec![
         range.series.patient.into(),
         range.series.kind.into(),
@@ -655,6 +693,16 @@ fn fill(
         (chunk as i64).into(),
     ];
     values.extend(filter.values.iter().cloned());
+    let published = match filter.published.get(&range.series.kind) {
+        Some(condition) => format!(" AND {}", condition.placed(&mut values)),
+        None => String::new(),
+    };
+    let sql = format!(
+        "SELECT t, id, version, updated, span, body FROM record
+         WHERE patient = ?1 AND kind = ?2 AND t >= ?3 AND t <= ?4 AND (?6 IS NULL OR {beyond} OR (t = ?5 AND id > ?6)){}{published}
+         ORDER BY {order} LIMIT ?7",
+        filter.sql
+    );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     while let Some(row) = rows.next()? {

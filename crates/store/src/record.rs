@@ -13,6 +13,7 @@ use crate::backend::sqlite::writer::Writer;
 use crate::commit::{Committed, Fate, Presence, PutOutcome};
 use crate::errors::{Conflict, StoreError};
 use crate::prepare::{self, Digest, Kind, ReadyPut, Resource, UNDATED, Who};
+use crate::publish::View;
 
 /// The patient number of what is about nobody.
 pub(crate) const NOBODY: i64 = 0;
@@ -37,6 +38,27 @@ impl Writer {
         committed: &mut Committed,
     ) -> Result<PutOutcome, StoreError> {
         self.trim();
+        let outcome = self.carry_out(put, now, committed)?;
+        // With a policy, a turn of presence depends on more than the first and the last resource.
+        if !self.set.publishing.is_everything() && outcome.fate != Fate::Existing {
+            let patient: Option<i64> = self
+                .connection
+                .prepare_cached("SELECT patient FROM record_id WHERE id = ?")?
+                .query_row([outcome.id.uuid().as_bytes()], |row| row.get(0))
+                .optional()?;
+            if let Some(patient) = patient {
+                self.turn(patient, outcome.resource_type, false, committed)?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn carry_out(
+        &mut self,
+        put: ReadyPut,
+        now: i64,
+        committed: &mut Committed,
+    ) -> Result<PutOutcome, StoreError> {
         match put {
             ReadyPut::Create { resource, .. }
                 if resource.resource_type == ResourceType::PATIENT =>
@@ -498,7 +520,8 @@ impl Writer {
         self.turn(patient, resource_type, false, committed)
     }
 
-    /// Notes that a patient's data of one information service begins or ends, if that is news.
+    /// Notes that a patient's data of one information service begins or ends, if that is news. Under a policy what is
+    /// published decides, not `present`.
     fn turn(
         &mut self,
         patient: i64,
@@ -508,6 +531,14 @@ impl Writer {
     ) -> Result<(), StoreError> {
         let Some(service) = announced(resource_type).filter(|_| patient != NOBODY) else {
             return Ok(());
+        };
+        let publishing = self.set.publishing.clone();
+        let present = if publishing.is_everything() {
+            present
+        } else {
+            // The reader's clock, not the commit's: both ask the same question of the same moment.
+            let view = View::at(&publishing, (self.set.clock)().0);
+            view.any_of(&self.connection, patient, service)?
         };
         let held: Option<bool> = self
             .connection
@@ -536,6 +567,38 @@ impl Writer {
             sequence: self.counters.sequence,
         });
         Ok(())
+    }
+
+    /// Looks at up to `limit` patients after number `from`: has anything turned by time alone, or by another policy than
+    /// the one their presence was last settled by? Gives where to go on, 0 after the last.
+    pub(crate) fn settle(
+        &mut self,
+        from: i64,
+        limit: usize,
+        committed: &mut Committed,
+    ) -> Result<i64, StoreError> {
+        let patients: Vec<i64> = self
+            .connection
+            .prepare_cached("SELECT n FROM patient WHERE n > ? ORDER BY n LIMIT ?")?
+            .query_map(params![from, limit as i64], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for patient in &patients {
+            let types: Vec<String> = self
+                .connection
+                .prepare_cached(
+                    "SELECT DISTINCT k.type FROM series s JOIN kind k ON k.n = s.kind WHERE s.patient = ?",
+                )?
+                .query_map([patient], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            for resource_type in types.iter().filter_map(|name| ResourceType::parse(name)) {
+                self.turn(*patient, resource_type, true, committed)?;
+            }
+        }
+        Ok(if patients.len() < limit {
+            0
+        } else {
+            patients.last().copied().unwrap_or(0)
+        })
     }
 
     fn kind(&mut self, kind: &Kind) -> Result<i64, StoreError> {
@@ -603,7 +666,7 @@ impl Writer {
 
 /// The service whose presence a resource gives. A Patient is what the others are about, made with the first of them,
 /// and no data in itself.
-fn announced(resource_type: ResourceType) -> Option<InformationService> {
+pub(crate) fn announced(resource_type: ResourceType) -> Option<InformationService> {
     if resource_type == ResourceType::PATIENT {
         None
     } else {

@@ -24,6 +24,7 @@ use crate::history::{self, HistoryCursor, HistoryPage, Past};
 use crate::keys::Keys;
 use crate::ledger::{self, LedgerEntry};
 use crate::outbox::{self, Delivery, DeliveryId, Due, ReceiverState, Report};
+use crate::publish::Publishing;
 use crate::query::{self, Cursor, Page};
 use crate::{Surroundings, prepare, record, seal};
 
@@ -44,9 +45,11 @@ pub struct Options {
     /// Largest size of the database in bytes; beyond it changes are refused with [`StoreError::Full`].
     pub max_bytes: Option<u64>,
 }
+    /// What others than the organisation itself see, and what is announced.
+    pub publishing: Publishing,
 
 impl Default for Options {
-    /// No announcements, two readers, thirty days, as large as the disk allows.
+    /// No announcements, two readers, thirty days, as large as the disk allows, everything published.
     fn default() -> Self {
         Options {
             announce: None,
@@ -54,6 +57,7 @@ impl Default for Options {
             keep_delivered_seconds: 30 * 24 * 3600,
             max_bytes: None,
         }
+            publishing: Publishing::default(),
     }
 }
 
@@ -110,7 +114,9 @@ impl Store {
             let pages = i64::try_from(bytes / 8192).unwrap_or(i64::MAX).max(64);
             opened.writer.pragma_update(None, "max_page_count", pages)?;
         }
-        let readers = Readers::start(&opened.path, &keys, &owner, options.readers)?;
+        let publishing = Arc::new(options.publishing);
+        let seen = (&publishing, &surroundings.clock);
+        let readers = Readers::start(&opened.path, &keys, &owner, seen, options.readers)?;
         let (inbox, waiting) = mpsc::channel(WAITING + 64);
         let (signal, signalled) = watch::channel(0);
         let trainer = Trainer::start(opened.path.clone());
@@ -121,6 +127,7 @@ impl Store {
             ids: surroundings.ids,
             announce: options.announce,
             keep_delivered: options.keep_delivered_seconds.saturating_mul(1_000_000),
+            publishing,
             stopped: stopped.clone(),
             signal,
             trainer,
@@ -144,6 +151,24 @@ impl Store {
     }
 
     /// Whom the store was opened for.
+    /// Takes note of what has come to be published, or has ceased to be, by time alone or by a new policy: looks at up to
+    /// `limit` patients after number `from`, and tells the locator's courier of each turn. Gives the number to go on from,
+    /// 0 after the last. With the default policy nothing turns by itself.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn settle_presence(&self, from: i64, limit: usize) -> Result<i64, StoreError> {
+        let room = self.room(1)?;
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::Settle {
+            from,
+            limit: limit.min(MOST),
+            answer,
+            room,
+        })?;
+        answered.await.map_err(|_| StoreError::Stopped)?
+    }
+
     pub fn owner(&self) -> &str {
         &self.0.owner
     }

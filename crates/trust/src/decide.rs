@@ -3,7 +3,7 @@
 //! Deny wins; a rule that answers "nothing" (another patient than the token's) gives an empty answer that is audited as
 //! refused; parts that rules allow are intersected; where no rule granted anything the answer is no.
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Person};
 use crate::category::Category;
 use crate::interaction::Interaction;
 use crate::organisation::Register;
@@ -147,6 +147,7 @@ pub struct Permit {
     interaction: Interaction,
     services: Vec<InformationService>,
     period: Option<Range>,
+    own: bool,
     rules: Vec<(&'static str, u32)>,
 }
 
@@ -169,6 +170,12 @@ impl Permit {
     /// Which time the data must overlap; `None` is all time.
     pub fn period(&self) -> Option<Range> {
         self.period
+    }
+
+    /// Does the organisation itself ask (its system, or somebody who works there), or a system that writes for it? To all
+    /// others only what it publishes is there.
+    pub fn is_own(&self) -> bool {
+        self.own
     }
 
     /// The rules that were asked, with their versions, so that the decision can be explained later.
@@ -209,7 +216,12 @@ pub fn decide(ask: &Ask, caller: &Caller, facts: &Facts) -> Decision {
     let Some(scope) = parts.scope else {
         return Decision::Refuse(NO_GRANT);
     };
+    let works_here = matches!(caller.person, Person::Practitioner { .. })
+        && caller
+            .organisation
+            .is_some_and(|organisation| facts.is_own(&organisation));
     Decision::Permit(Permit {
+        own: works_here || scope == PermitScope::OwnStore,
         scope,
         interaction: ask.interaction,
         services: parts.services.unwrap_or_default(),

@@ -10,6 +10,7 @@ mod announce;
 mod api;
 mod disclose;
 mod feed;
+mod publish;
 
 use axum::Router;
 use fhir::check::Rules;
@@ -55,6 +56,8 @@ pub struct Config {
     pub zone: Zone,
     /// How strictly person numbers are checked.
     pub person_numbers: PersonNumbers,
+    /// What others than the organisation itself see, and what the locator hears of.
+    pub publish: store::Publishing,
 }
 
 /// Why a service cannot be opened.
@@ -216,6 +219,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     let guard = Guard::new(
         GuardConfig {
             issuer: config.issuer.clone(),
+        publishing: config.publish.clone(),
             jwks_url: format!("{}{}", config.issuer, wire::contract::anchor::JWKS),
             audience: base.clone(),
             base: base.clone(),
@@ -290,7 +294,9 @@ pub fn routes(state: Arc<State>) -> Router {
         .layer(axum::middleware::from_fn(wire::body::negotiated))
 }
 
-/// Background work: announcing to the locator.
+/// Background work: announcing to the locator what is published.
 pub fn workers(state: Arc<State>) -> Vec<Worker> {
-    announce::workers(state)
+    let mut workers = announce::workers(state.clone());
+    workers.extend(publish::workers(state));
+    workers
 }

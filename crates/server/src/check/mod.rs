@@ -6,6 +6,7 @@
 mod concept;
 mod law;
 mod network;
+mod publish;
 
 use crate::config::Config;
 use std::fmt;
@@ -71,6 +72,7 @@ const RULES: &[Rule] = &[
     network::addresses,
     network::names_are_known,
     network::no_test_tokens,
+    publish::policy_can_be_met,
 ];
 
 /// All refusals of `config` on `day`; empty means that it may start.

@@ -40,6 +40,7 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
         register: setting.register.clone(),
         zone: setting.zone.clone(),
         person_numbers: setting.person_numbers(),
+        publish: publishing(&s.publish)?,
     };
     let clock = setting
         .demo
@@ -55,6 +56,30 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
         store: Some(state.store().clone()),
         workers: ::sharing::workers(state.clone()),
         router: ::sharing::routes(state),
+    })
+}
+
+/// The publishing policy as the store takes it; `delt check` has refused what cannot be read.
+fn publishing(shares: &[config::Publish]) -> anyhow::Result<store::Publishing> {
+    const DAY: i64 = 86_400_000_000;
+    let kind = |text: &String| {
+        store::Published::parse(text)
+            .with_context(|| format!("`{text}` is not a kind that can be published"))
+    };
+    let share = |one: &config::Publish| {
+        anyhow::Ok(store::Share {
+            kinds: one
+                .kinds
+                .iter()
+                .flatten()
+                .map(kind)
+                .collect::<Result<_, _>>()?,
+            back: one.days.map(|days| i64::from(days) * DAY),
+            status: one.status.clone().unwrap_or_default(),
+        })
+    };
+    Ok(store::Publishing {
+        shares: shares.iter().map(share).collect::<Result<_, _>>()?,
     })
 }
 

@@ -8,5 +8,6 @@ mod ledger;
 mod open;
 mod outbox;
 mod patients;
+mod publish;
 mod search;
 mod world;

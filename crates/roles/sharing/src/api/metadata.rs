@@ -31,7 +31,7 @@ fn statement(state: &State) -> Value {
         "kind": "instance",
         "publisher": state.config.name,
         "software": {"name": "Delt", "version": env!("CARGO_PKG_VERSION")},
-        "implementation": {"description": format!("Data-sharing service of {}", state.config.name), "url": state.base},
+        "implementation": {"description": format!("Data-sharing service of {}. {}", state.config.name, crate::publish::in_words(&state.config.publish)), "url": state.base},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json"],
         "rest": [{

@@ -107,6 +107,7 @@ pub fn config(folder: &Path, issuer: &Issuer, id: &str, owner: &str, members: &[
         register: register(),
         zone: fhir::time::Zone::default(),
         person_numbers: PersonNumbers::Strict,
+        publish: store::Publishing::default(),
     }
 }
 

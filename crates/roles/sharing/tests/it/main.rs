@@ -12,6 +12,7 @@ mod operation;
 mod paging;
 mod past;
 mod read;
+mod publish;
 mod refusals;
 mod search;
 mod trail;

@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 use crate::body::Unpacker;
 use crate::errors::StoreError;
 use crate::keys::Keys;
+use crate::publish::Publishing;
+use crate::Clock;
 
 /// Questions that may wait.
 const WAITING: usize = 1024;
@@ -24,6 +26,8 @@ pub(crate) struct Reader {
     pub(crate) unpacker: Unpacker,
     pub(crate) keys: Arc<Keys>,
     pub(crate) owner: Arc<str>,
+    pub(crate) publishing: Arc<Publishing>,
+    pub(crate) clock: Clock,
 }
 
 impl Reader {
@@ -60,6 +64,7 @@ impl Readers {
         path: &Path,
         keys: &Arc<Keys>,
         owner: &Arc<str>,
+        (publishing, clock): (&Arc<Publishing>, &Clock),
         count: usize,
     ) -> Result<Readers, StoreError> {
         let mut readers = Readers {
@@ -72,6 +77,8 @@ impl Readers {
                 unpacker: Unpacker::default(),
                 keys: keys.clone(),
                 owner: owner.clone(),
+                publishing: publishing.clone(),
+                clock: clock.clone(),
             };
             let queue = readers.queue.clone();
             let thread = std::thread::Builder::new()

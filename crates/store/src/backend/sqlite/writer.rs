@@ -19,6 +19,7 @@ use crate::errors::StoreError;
 use crate::keys::Keys;
 use crate::outbox::{self, Report};
 use crate::prepare::Ready;
+use crate::publish::Publishing;
 use crate::record;
 use crate::{Clock, Ids, audit, ledger};
 
@@ -50,6 +51,13 @@ pub(crate) enum Message {
         answer: Answer<Result<(), StoreError>>,
         room: OwnedSemaphorePermit,
     },
+    /// A look at the presence of some patients.
+    Settle {
+        from: i64,
+        limit: usize,
+        answer: Answer<Result<i64, StoreError>>,
+        room: OwnedSemaphorePermit,
+    },
 }
 
 /// What is counted across commits; goes back when a change or a group does.
@@ -72,6 +80,7 @@ pub(crate) struct Setting {
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
     pub(crate) announce: Option<String>,
+    pub(crate) publishing: Arc<Publishing>,
     pub(crate) keep_delivered: i64,
     pub(crate) stopped: Arc<AtomicBool>,
     pub(crate) signal: watch::Sender<u64>,
@@ -236,6 +245,23 @@ impl Writer {
                         room,
                     ));
                 }
+                Message::Settle {
+                    from,
+                    limit,
+                    answer,
+                    room,
+                } => {
+                    let settled =
+                        self.guarded(|writer| writer.settle_some(from, limit, now, posted));
+                    done.push(Done::Settle(
+                        settled.unwrap_or_else(|fatal| {
+                            failed = Some(fatal.clone());
+                            Err(fatal)
+                        }),
+                        answer,
+                        room,
+                    ));
+                }
             }
         }
         if let Some(error) = failed {
@@ -353,6 +379,36 @@ impl Writer {
             committed.receipt = Some(self.audit(&record, now)?);
         }
         Ok(committed)
+    }
+
+    /// Settles the presence of some patients and posts what turned.
+    fn settle_some(
+        &mut self,
+        from: i64,
+        limit: usize,
+        now: i64,
+        posted: &mut bool,
+    ) -> Result<i64, StoreError> {
+        let mut committed = Committed {
+            puts: Vec::new(),
+            enrolled: Vec::new(),
+            presence: Vec::new(),
+            receipt: None,
+        };
+        let next = self.settle(from, limit, &mut committed)?;
+        if let Some(receiver) = self.set.announce.clone() {
+            for turn in &committed.presence {
+                *posted = true;
+                outbox::post(
+                    &self.connection,
+                    &self.set.keys,
+                    &mut self.packer,
+                    &announcement(turn, &receiver),
+                    now,
+                )?;
+            }
+        }
+        Ok(next)
     }
 
     fn audit(&mut self, record: &trust::audit::Record, now: i64) -> Result<Receipt, StoreError> {
@@ -498,6 +554,11 @@ enum Done {
         Answer<Result<(), StoreError>>,
         OwnedSemaphorePermit,
     ),
+    Settle(
+        Result<i64, StoreError>,
+        Answer<Result<i64, StoreError>>,
+        OwnedSemaphorePermit,
+    ),
 }
 
 impl Done {
@@ -514,6 +575,7 @@ impl Done {
                 room,
             ),
             Message::Report { answer, room, .. } => Done::Report(Err(StoreError::Io), answer, room),
+            Message::Settle { answer, room, .. } => Done::Settle(Err(StoreError::Io), answer, room),
         }
     }
 
@@ -526,6 +588,10 @@ impl Done {
                     None => results,
                     Some(error) => results.iter().map(|_| Err(error.clone())).collect(),
                 });
+            }
+            Done::Settle(result, answer, room) => {
+                drop(room);
+                let _ = answer.send(error.map_or(result, |error| Err(error.clone())));
             }
             Done::Report(result, answer, room) => {
                 drop(room);
@@ -550,6 +616,7 @@ mod tests {
             clock: Arc::new(|| fhir::time::Instant(1)),
             ids: Arc::new(uuid::Uuid::new_v4),
             announce: None,
+            publishing: Arc::default(),
             keep_delivered: 0,
             stopped: Arc::default(),
             signal: watch::channel(0).0,
