@@ -22,6 +22,7 @@ mod publish;
 mod query;
 mod record;
 mod seal;
+mod series;
 mod store;
 
 use std::sync::Arc;

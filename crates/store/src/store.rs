@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use fhir::ids::{LogicalId, PersonIdentifier};
+use fhir::index::Coding;
 use fhir::resource::ResourceType;
 use fhir::search::Query;
 use fhir::time::Instant;
@@ -26,7 +27,7 @@ use crate::ledger::{self, LedgerEntry};
 use crate::outbox::{self, Delivery, DeliveryId, Due, ReceiverState, Report};
 use crate::publish::Publishing;
 use crate::query::{self, Cursor, Page};
-use crate::{Surroundings, prepare, record, seal};
+use crate::{Surroundings, prepare, record, seal, series};
 
 /// Changes that may wait for the writer; beyond that, [`StoreError::Busy`].
 const WAITING: usize = 8_192;
@@ -360,6 +361,24 @@ impl Store {
         self.0
             .readers
             .ask(move |reader| query::patient_id(reader, &person))
+            .await
+    }
+
+    /// The sets of codings that a person's resources of a type carry here, where the permit opens them: what there is to
+    /// search for, never an answer in itself.
+    ///
+    /// # Errors
+    /// Input/output and damage.
+    pub async fn codings(
+        &self,
+        permit: &Permit,
+        resource_type: ResourceType,
+        person: &PersonIdentifier,
+    ) -> Result<Vec<Vec<Coding>>, StoreError> {
+        let (permit, person) = (permit.clone(), person.clone());
+        self.0
+            .readers
+            .ask(move |reader| series::codings(reader, &permit, resource_type, &person))
             .await
     }
 

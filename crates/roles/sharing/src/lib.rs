@@ -151,6 +151,13 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
+        path: "/Observation/$lastn",
+        access: Access::Token {
+            scope: "user/Observation.rs or system/Observation.rs",
+        },
+    },
+    RouteRow {
+        method: "POST",
         path: "/AuditEvent/_search",
         access: Access::Token {
             scope: "patient/AuditEvent.rs",
@@ -282,6 +289,7 @@ pub fn routes(state: Arc<State>) -> Router {
             "/{type}/{id}/$validate",
             api::operation::validate::of_instance,
         )
+        .on("POST", "/Observation/$lastn", api::operation::lastn::lastn)
         .on("POST", "/AuditEvent/_search", api::audit::search)
         .on("GET", "/_page/{sealed}", api::search::page)
         .on("GET", "/{type}/{id}", api::read::read)

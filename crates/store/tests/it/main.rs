@@ -10,4 +10,5 @@ mod outbox;
 mod patients;
 mod publish;
 mod search;
+mod series;
 mod world;

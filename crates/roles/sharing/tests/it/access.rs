@@ -10,6 +10,13 @@ use wire::route::Access;
 
 const WHEN: &str = "2026-11-20T08:00:00+01:00";
 
+/// An operation asked by a form.
+fn call<'a>(door: &'a testkit::door::Door, path: &str, form: &[(&str, &str)]) -> Knock<'a> {
+    door.knock(Method::POST, path)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(wire::form::write(form.iter().copied()))
+}
+
 /// What a route is asked, for a patient's reading `id` and a link that was given to `physician`.
 fn ask<'a>(
     service: &'a Service,
@@ -44,6 +51,11 @@ fn ask<'a>(
         ("POST", "/{type}/{id}/$validate") => {
             door.post(&format!("{instance}/$validate"), body(Some(id)))
         }
+        ("POST", "/Observation/$lastn") => call(
+            door,
+            "/Observation/$lastn",
+            &[("patient.identifier", &ragnhild().number)],
+        ),
         ("POST", "/AuditEvent/_search") => {
             door.search("AuditEvent", &[("patient.identifier", &ragnhild().number)])
         }

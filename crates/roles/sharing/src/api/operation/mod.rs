@@ -1,5 +1,8 @@
 //! FHIR operations (R4 operations.html): the routes whose names start with `$`, one file each.
 
+pub mod input;
+pub mod lastn;
+mod question;
 pub mod validate;
 
 use fhir::json::Node;
@@ -16,12 +19,20 @@ struct Offered {
 }
 
 /// What is offered; a new operation is one more row, its route and its file.
-const OFFERED: &[Offered] = &[Offered {
-    resource: "*",
-    name: "validate",
-    definition: "http://hl7.org/fhir/OperationDefinition/Resource-validate",
-    documentation: "POST the resource, or Parameters with resource, mode (create or update) and profile (the base profile). All findings at once; nothing is stored.",
-}];
+const OFFERED: &[Offered] = &[
+    Offered {
+        resource: "*",
+        name: "validate",
+        definition: "http://hl7.org/fhir/OperationDefinition/Resource-validate",
+        documentation: "POST the resource, or Parameters with resource, mode (create or update) and profile (the base profile). All findings at once; nothing is stored.",
+    },
+    Offered {
+        resource: "Observation",
+        name: "lastn",
+        definition: "http://hl7.org/fhir/OperationDefinition/Observation-lastn",
+        documentation: "POST a form or Parameters: subject, patient, patient.identifier or subject:identifier (a person's token may leave it out), code, category, date, status, max (1 to 100, default 1). The newest max of each measurement kind, whichever of its codes they carry; codes of no known kind by LOINC code. Without status, what is entered in error or cancelled is left out. At most 1000 resources; more is refused.",
+    },
+];
 
 /// `CapabilityStatement.rest.resource.operation` of a type; `None` where it has none.
 pub fn offered(resource: &str, written: bool) -> Option<Value> {

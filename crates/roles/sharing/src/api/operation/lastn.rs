@@ -1,0 +1,283 @@
+//! `Observation/$lastn` (FHIR R4 observation-operation-lastn.html): the newest of each kind of observation.
+//!
+//! Readings are one group when they are of one measurement kind, whichever of its codes they carry (pulse goes with heart
+//! rate, as on a curve); what is of no known kind is grouped by its LOINC code, else by its first. Ties are broken by id.
+//! Unless `status` is asked for, readings that are entered in error or cancelled are not among the newest.
+
+use super::input::{self, Input};
+use super::question::{PATIENT, Question};
+use crate::State;
+use crate::api::search::empty;
+use crate::disclose::disclose;
+use axum::body::Body;
+use axum::extract::{self, Request};
+use axum::response::Response;
+use fhir::index::Coding;
+use fhir::json::{Json, Limits, Node};
+use fhir::measurement;
+use fhir::outcome::IssueCode;
+use fhir::resource::ResourceType;
+use fhir::search::{Query, TokenParam, TokenSystem};
+use http::HeaderMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use store::Stored;
+use trust::Interaction;
+use wire::outcome::Problem;
+use wire::paging;
+use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
+
+/// Most of one kind.
+const MOST: u32 = 100;
+/// Most resources in an answer, and most bytes of them; more is refused, never cut off.
+const MOST_RESOURCES: usize = 1000;
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+
+/// Status codes of readings that count unless others are asked for.
+pub const VALID: [&str; 6] = [
+    "registered",
+    "preliminary",
+    "final",
+    "amended",
+    "corrected",
+    "unknown",
+];
+
+/// `POST {base}/Observation/$lastn`.
+pub async fn lastn(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
+    match answer(&state, &mut visit, &parts.headers, body).await {
+        Ok(response) => Ok(response),
+        Err(end) => visit.end(end, || Ok(empty())).await,
+    }
+}
+
+async fn answer(
+    state: &State,
+    visit: &mut Visit<'_>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, End> {
+    let mut form = input::read(headers, body).await?;
+    visit.asked(&wire::form::write(
+        form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
+    ));
+    let mut known: Vec<(&str, bool)> = PATIENT.map(|name| (name, false)).to_vec();
+    known.extend([
+        ("code", false),
+        ("category", false),
+        ("date", true),
+        ("status", false),
+        ("max", false),
+    ]);
+    let mut issues = input::unknown(&form, &known);
+    let max = match form.iter().position(|(name, _)| name == "max") {
+        None => 1,
+        Some(at) => match form.remove(at).1.parse::<u32>() {
+            Ok(max @ 1..=MOST) => max,
+            _ => {
+                let words = format!("expected a whole number from 1 to {MOST}");
+                issues.push(fhir::outcome::Issue::error(IssueCode::Value, "max", words));
+                1
+            }
+        },
+    };
+    if !issues.is_empty() {
+        return Err(Problem::invalid_all(issues).into());
+    }
+    let asked = form.clone();
+    let mut question = Question::read(state, visit, form).await?;
+    if question.query.status.is_empty() {
+        question.query.status = VALID.map(str::to_owned).to_vec();
+    }
+    let found = newest(state, &question, max).await?;
+    let own = own_link(state, &question, asked, max).await?;
+    let total = found.len() as u64;
+    let disclosed = disclose(visit, &question.permit, found).await?;
+    Ok(disclosed.searchset(&state.base, Some(total), &[("self", &own)]))
+}
+
+/// The newest `max` of each group that the patient has here, group by group.
+async fn newest(state: &State, question: &Question, max: u32) -> Result<Vec<Stored>, End> {
+    let Some(person) = &question.person else {
+        return Ok(Vec::new());
+    };
+    let store = &state.desk.store;
+    let (permit, query) = (&question.permit, &question.query);
+    let sets = store
+        .codings(permit, ResourceType::OBSERVATION, person)
+        .await?;
+    let mut groups: BTreeMap<Group, Vec<TokenParam>> = BTreeMap::new();
+    for set in sets.iter().filter(|set| asked_for(query, set)) {
+        let tokens = groups.entry(Group::of(set)).or_default();
+        for token in set.iter().map(token) {
+            if !tokens.contains(&token) {
+                tokens.push(token);
+            }
+        }
+    }
+    let (mut found, mut size): (Vec<Stored>, usize) = (Vec::new(), 0);
+    for (group, tokens) in groups {
+        // A reading without any code has no place among the newest of a code.
+        if tokens.is_empty() {
+            continue;
+        }
+        let mut search = query.clone();
+        search.patient = Some(fhir::search::PatientParam::Identifier(person.clone()));
+        search.codes = tokens;
+        search.count = max;
+        let (mut wanted, mut after) = (max as usize, None);
+        while wanted > 0 {
+            let page = store.search(permit, &search, after).await?;
+            for stored in page.matches {
+                // A code may be shared by two groups: then a search for it finds both.
+                let set = codes_of(&stored)?;
+                if wanted > 0 && Group::of(&set) == group && asked_for(query, &set) {
+                    wanted -= 1;
+                    size += stored.body.len();
+                    found.push(stored);
+                }
+            }
+            if found.len() > MOST_RESOURCES || size > MOST_BYTES {
+                let words = format!(
+                    "the answer would hold more than {MOST_RESOURCES} resources or 8 MiB; ask for fewer codes or a smaller max"
+                );
+                return Err(Problem::invalid(IssueCode::TooCostly, "max", words).into());
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether codings are among the codes asked for.
+fn asked_for(query: &Query, set: &[Coding]) -> bool {
+    query.codes.is_empty()
+        || set
+            .iter()
+            .any(|coding| query.codes.iter().any(|token| token.matches(coding)))
+}
+
+fn token(coding: &Coding) -> TokenParam {
+    TokenParam {
+        system: match &coding.system {
+            Some(system) => TokenSystem::Is(system.clone()),
+            None => TokenSystem::Absent,
+        },
+        code: Some(coding.code.clone()),
+    }
+}
+
+/// What is counted together. Known kinds come first, in the order of `spec/measurements`.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Group {
+    Kind(usize),
+    Code(String, String),
+}
+
+impl Group {
+    fn of(set: &[Coding]) -> Group {
+        let place = measurement::of(set)
+            .and_then(|kind| measurement::all().iter().position(|k| k.id == kind.curve()));
+        if let Some(place) = place {
+            return Group::Kind(place);
+        }
+        let rank = |coding: &Coding| {
+            (
+                coding.system.as_deref() != Some(fhir::systems::LOINC),
+                coding.system.clone(),
+                coding.code.clone(),
+            )
+        };
+        let first = set.iter().map(rank).min();
+        first.map_or(
+            Group::Code(String::new(), String::new()),
+            |(_, system, code)| Group::Code(system.unwrap_or_default(), code),
+        )
+    }
+}
+
+/// The codings of a stored Observation.
+fn codes_of(stored: &Stored) -> Result<Vec<Coding>, Problem> {
+    let json = Json::parse(stored.body.clone(), Limits::BUNDLE)
+        .map_err(|_| Problem::bug("a stored resource cannot be read"))?;
+    Ok(codings(json.root()))
+}
+
+/// The codings of an Observation's (or a component's) code.
+pub fn codings(node: Node<'_>) -> Vec<Coding> {
+    let text = |coding: Node<'_>, name| coding.text(name).map(|text| text.into_owned());
+    node.path(&["code", "coding"])
+        .into_iter()
+        .flat_map(Node::items)
+        .filter_map(|coding| {
+            Some(Coding {
+                system: text(coding, "system"),
+                code: text(coding, "code")?,
+            })
+        })
+        .collect()
+}
+
+/// What was understood, with the patient by local id.
+async fn own_link(
+    state: &State,
+    question: &Question,
+    asked: Input,
+    max: u32,
+) -> Result<String, End> {
+    let mut pairs: Input = Vec::new();
+    if let Some(patient) = question.reference(state).await? {
+        pairs.push(("patient".into(), patient));
+    }
+    pairs.extend(
+        asked
+            .into_iter()
+            .filter(|(name, _)| !PATIENT.contains(&name.as_str())),
+    );
+    pairs.push(("max".into(), max.to_string()));
+    Ok(paging::self_link(&state.base, "Observation/$lastn", &pairs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(codes: &[(&str, &str)]) -> Vec<Coding> {
+        codes
+            .iter()
+            .map(|(system, code)| Coding {
+                system: (!system.is_empty()).then(|| (*system).to_owned()),
+                code: (*code).to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn codings_of_one_kind_are_one_group() {
+        let (loinc, snomed) = (fhir::systems::LOINC, fhir::systems::SNOMED);
+        let group = |codes: &[(&str, &str)]| Group::of(&set(codes));
+        let oximeter = group(&[(loinc, "59408-5")]);
+        assert!(oximeter == group(&[(snomed, "431314004")]));
+        assert!(oximeter == group(&[(loinc, "2708-6"), ("urn:x", "house code")]));
+        assert!(oximeter != group(&[(loinc, "8867-4")]));
+        // Pulse goes with heart rate.
+        assert!(
+            group(&[(snomed, "78564009"), (loinc, "8867-4")]) == group(&[(snomed, "364075005")])
+        );
+        // Unknown codes: by LOINC, else by the first; a contradiction is nobody's kind.
+        assert!(group(&[(loinc, "1-1"), (snomed, "9")]) == group(&[(loinc, "1-1")]));
+        assert!(group(&[("", "x")]) != group(&[("urn:x", "x")]));
+        let both = group(&[(loinc, "59408-5"), (loinc, "8867-4")]);
+        assert!(matches!(both, Group::Code(..)));
+    }
+}
