@@ -15,7 +15,9 @@ use fhir::systems;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unaddressed {
     /// The sender's client is not registered for an organisation that this hub delivers measurements to.
-    #[error("the sender is not registered for an organisation that this hub delivers measurements to")]
+    #[error(
+        "the sender is not registered for an organisation that this hub delivers measurements to"
+    )]
     NoRegistration,
     /// The reading names an organisation that nobody here knows.
     #[error("the organisation named is not known here")]
@@ -26,27 +28,52 @@ pub enum Unaddressed {
 }
 
 /// The organisation responsible for a reading, and that it has somewhere to go.
-pub fn owner(state: &State, sender: Option<OrganisationNumber>, index: &Index, bundle: Option<Node<'_>>) -> Result<OrganisationNumber, Unaddressed> {
+pub fn owner(
+    state: &State,
+    sender: Option<OrganisationNumber>,
+    index: &Index,
+    bundle: Option<Node<'_>>,
+) -> Result<OrganisationNumber, Unaddressed> {
     let register = &state.config.register;
-    let registered = sender.and_then(|orgnr| register.controller(&orgnr)).ok_or(Unaddressed::NoRegistration)?;
-    let performer = index.organisations.first().map(|(system, value)| (system.as_str(), value.clone()));
+    let registered = sender
+        .and_then(|orgnr| register.controller(&orgnr))
+        .ok_or(Unaddressed::NoRegistration)?;
+    let performer = index
+        .organisations
+        .first()
+        .map(|(system, value)| (system.as_str(), value.clone()));
     let named = performer.or_else(|| bundle.and_then(tagged).map(|value| (systems::ORGNR, value)));
     if let Some((system, value)) = named {
-        let controller = register.controller_of(system, &value).ok_or(Unaddressed::Unknown)?;
+        let controller = register
+            .controller_of(system, &value)
+            .ok_or(Unaddressed::Unknown)?;
         if controller != registered {
             return Err(Unaddressed::Foreign);
         }
     }
     // Whoever takes no measurements would be sent nothing: an acknowledgement would be a loss.
-    let served = state.destinations_of(registered, InformationService::MEASUREMENTS).next().is_some();
-    if served { Ok(registered) } else { Err(Unaddressed::NoRegistration) }
+    let served = state
+        .destinations_of(registered, InformationService::MEASUREMENTS)
+        .next()
+        .is_some();
+    if served {
+        Ok(registered)
+    } else {
+        Err(Unaddressed::NoRegistration)
+    }
 }
 
 /// An organisation number among a Bundle's tags.
 fn tagged(bundle: Node<'_>) -> Option<String> {
     let tags = bundle.path(&["meta", "tag"])?;
     tags.items().find_map(|tag| {
-        let ours = tag.text("system").is_some_and(|system| systems::canonical(&system) == systems::ORGNR);
-        if ours { tag.text("code").map(|code| code.into_owned()) } else { None }
+        let ours = tag
+            .text("system")
+            .is_some_and(|system| systems::canonical(&system) == systems::ORGNR);
+        if ours {
+            tag.text("code").map(|code| code.into_owned())
+        } else {
+            None
+        }
     })
 }

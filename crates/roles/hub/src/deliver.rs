@@ -25,7 +25,9 @@ pub fn workers(state: &Arc<State>) -> Vec<Worker> {
             let state = state.clone();
             Worker::new("deliver", async move {
                 let (store, house) = (state.desk.store.clone(), state.house.clone());
-                let Some(receiver) = state.destinations.get(at).map(|d| d.name.clone()) else { return };
+                let Some(receiver) = state.destinations.get(at).map(|d| d.name.clone()) else {
+                    return;
+                };
                 courier::run(store, receiver, Delivering { state, at }, &house).await;
             })
         })
@@ -44,18 +46,25 @@ const AROUND: usize = 160;
 
 impl Deliver for Delivering {
     async fn deliver(&self, batch: &[Due]) -> Vec<Fate> {
-        let Some(destination) = self.state.destinations.get(self.at) else { return Vec::new() };
+        let Some(destination) = self.state.destinations.get(self.at) else {
+            return Vec::new();
+        };
         // An entry that waits holds back the later ones of its patient, in this bundle and the next.
-        let mut fates = vec![Fate::Retry("an earlier entry of the same patient waits".into()); batch.len()];
+        let mut fates =
+            vec![Fate::Retry("an earlier entry of the same patient waits".into()); batch.len()];
         let mut held: HashSet<i64> = HashSet::new();
         for range in bundles(batch) {
-            let ready: Vec<usize> = range.filter(|at| !held.contains(&batch[*at].partition)).collect();
+            let ready: Vec<usize> = range
+                .filter(|at| !held.contains(&batch[*at].partition))
+                .collect();
             if ready.is_empty() {
                 continue;
             }
             let told = match self.send(destination, batch, &ready).await {
                 Sent::Told(told) => ready.into_iter().zip(told).collect(),
-                Sent::Unreadable(status) if ready.len() == 1 => vec![(ready[0], Fate::of_status(status.as_u16(), answered(status)))],
+                Sent::Unreadable(status) if ready.len() == 1 => {
+                    vec![(ready[0], Fate::of_status(status.as_u16(), answered(status)))]
+                }
                 Sent::Unreadable(_) => self.one_by_one(destination, batch, &ready).await,
             };
             for (at, fate) in told {
@@ -105,10 +114,18 @@ impl Delivering {
     /// Sends those entries of the batch in one bundle.
     async fn send(&self, destination: &Destination, batch: &[Due], ready: &[usize]) -> Sent {
         let sent: Vec<&Due> = ready.iter().map(|at| &batch[*at]).collect();
-        let request = Request::post_fhir(destination.fhir.clone(), bundle(destination, &sent)).request_id((self.state.house.ids)());
-        match self.state.party.send(&destination.fhir, DELIVER_SCOPE, request).await {
+        let request = Request::post_fhir(destination.fhir.clone(), bundle(destination, &sent))
+            .request_id((self.state.house.ids)());
+        match self
+            .state
+            .party
+            .send(&destination.fhir, DELIVER_SCOPE, request)
+            .await
+        {
             Ok(answer) if answer.status.is_success() => Sent::Told(fates(answer.body, sent.len())),
-            Ok(answer) if matches!(answer.status.as_u16(), 400 | 413 | 422) => Sent::Unreadable(answer.status),
+            Ok(answer) if matches!(answer.status.as_u16(), 400 | 413 | 422) => {
+                Sent::Unreadable(answer.status)
+            }
             Ok(answer) => {
                 let reason = answered(answer.status);
                 let fate = match answer.retry_after() {
@@ -122,7 +139,12 @@ impl Delivering {
     }
 
     /// Each entry in a bundle of its own, so that the one that cannot be taken holds up no other patient's.
-    async fn one_by_one(&self, destination: &Destination, batch: &[Due], ready: &[usize]) -> Vec<(usize, Fate)> {
+    async fn one_by_one(
+        &self,
+        destination: &Destination,
+        batch: &[Due],
+        ready: &[usize],
+    ) -> Vec<(usize, Fate)> {
         let mut fates = Vec::with_capacity(ready.len());
         let mut held = HashSet::new();
         for at in ready {
@@ -131,7 +153,10 @@ impl Delivering {
                 continue;
             }
             let fate = match self.send(destination, batch, &[*at]).await {
-                Sent::Told(told) => told.into_iter().next().unwrap_or_else(|| Fate::Retry("the delivery told nothing about it".into())),
+                Sent::Told(told) => told
+                    .into_iter()
+                    .next()
+                    .unwrap_or_else(|| Fate::Retry("the delivery told nothing about it".into())),
                 Sent::Unreadable(status) => Fate::of_status(status.as_u16(), answered(status)),
             };
             if waits(&fate) {
@@ -168,19 +193,32 @@ fn bundle(destination: &Destination, batch: &[&Due]) -> Vec<u8> {
 /// Reads a batch-response: one fate an entry, in order. An answer that cannot be read is no acknowledgement.
 fn fates(body: Bytes, sent: usize) -> Vec<Fate> {
     let unreadable = || vec![Fate::Retry("the receiver's answer could not be read".into()); sent];
-    let Ok(json) = Json::parse(body, Limits::BUNDLE) else { return unreadable() };
+    let Ok(json) = Json::parse(body, Limits::BUNDLE) else {
+        return unreadable();
+    };
     let fates: Vec<Fate> = entries(json.root())
         .map(|entry| match entry.response_status() {
-            Some(status) => Fate::of_status(status, format!("the receiver answered {status}{}", first_words(&entry))),
+            Some(status) => Fate::of_status(
+                status,
+                format!("the receiver answered {status}{}", first_words(&entry)),
+            ),
             None => Fate::Retry("the receiver's answer names no status".into()),
         })
         .collect();
-    if fates.len() == sent { fates } else { unreadable() }
+    if fates.len() == sent {
+        fates
+    } else {
+        unreadable()
+    }
 }
 
 /// What the receiver found first: issue code and place, which hold nothing about a person.
 fn first_words(entry: &fhir::bundle::Entry<'_>) -> String {
-    let Some(outcome) = entry.response_outcome() else { return String::new() };
-    let Some(issue) = outcome.issues.first() else { return String::new() };
+    let Some(outcome) = entry.response_outcome() else {
+        return String::new();
+    };
+    let Some(issue) = outcome.issues.first() else {
+        return String::new();
+    };
     format!(": {} at {}", issue.code.code(), issue.expression.join(", "))
 }

@@ -59,8 +59,14 @@ pub struct Refused {
 
 impl Refused {
     fn quarantined(reason: &'static str, issue: Issue) -> Refused {
-        let coding = Coding::new(format!("{}/CodeSystem/quarantine", wire::contract::CANONICAL), reason);
-        Refused { problem: Problem::unprocessable(vec![issue.with_details(Some(coding), None)]), quarantine: Some(reason) }
+        let coding = Coding::new(
+            format!("{}/CodeSystem/quarantine", wire::contract::CANONICAL),
+            reason,
+        );
+        Refused {
+            problem: Problem::unprocessable(vec![issue.with_details(Some(coding), None)]),
+            quarantine: Some(reason),
+        }
     }
 }
 
@@ -73,7 +79,10 @@ pub async fn take(
     bundle: Option<Node<'_>>,
 ) -> Result<Accepted, Refused> {
     if node.raw().len() > Limits::RESOURCE.bytes {
-        return Err(Refused { problem: Problem::too_large(Limits::RESOURCE.bytes), quarantine: None });
+        return Err(Refused {
+            problem: Problem::too_large(Limits::RESOURCE.bytes),
+            quarantine: None,
+        });
     }
     let checked = checked(state, json, node)?;
     let index = checked.index();
@@ -92,11 +101,26 @@ pub async fn take(
     };
     if state.config.synthetic_only && !patient.is_synthetic() {
         // Nothing of somebody who may be alive is kept, not even aside.
-        let issue = Issue::error(IssueCode::BusinessRule, "Observation.subject.identifier.value", "this is a demo: only numbers marked synthetic are taken in");
-        return Err(Refused { problem: Problem::unprocessable(vec![issue]), quarantine: None });
+        let issue = Issue::error(
+            IssueCode::BusinessRule,
+            "Observation.subject.identifier.value",
+            "this is a demo: only numbers marked synthetic are taken in",
+        );
+        return Err(Refused {
+            problem: Problem::unprocessable(vec![issue]),
+            quarantine: None,
+        });
     }
-    let owner = address::owner(state, sender, index, bundle)
-        .map_err(|why| Refused::quarantined("organisation", Issue::error(IssueCode::BusinessRule, "Observation.performer", why.to_string())))?;
+    let owner = address::owner(state, sender, index, bundle).map_err(|why| {
+        Refused::quarantined(
+            "organisation",
+            Issue::error(
+                IssueCode::BusinessRule,
+                "Observation.performer",
+                why.to_string(),
+            ),
+        )
+    })?;
     remember(state, &checked, patient, owner).await
 }
 
@@ -107,27 +131,59 @@ fn checked(state: &State, json: &Json, node: Node<'_>) -> Result<Checked, Refuse
         unknown_codes: UnknownCodes::Refuse,
         now: Some((state.house.clock)()),
     };
-    let found = ResourceType::of(node).map_err(|issue| Refused { problem: Problem::unprocessable(vec![issue]), quarantine: None })?;
+    let found = ResourceType::of(node).map_err(|issue| Refused {
+        problem: Problem::unprocessable(vec![issue]),
+        quarantine: None,
+    })?;
     if found != ResourceType::OBSERVATION {
-        let issue = Issue::error(IssueCode::NotSupported, "resourceType", "the hub takes Observation here");
-        return Err(Refused { problem: Problem::unprocessable(vec![issue]), quarantine: None });
+        let issue = Issue::error(
+            IssueCode::NotSupported,
+            "resourceType",
+            "the hub takes Observation here",
+        );
+        return Err(Refused {
+            problem: Problem::unprocessable(vec![issue]),
+            quarantine: None,
+        });
     }
     fhir::check::check(json, node, &rules).map_err(|issues| {
         let quarantine = (fate(&issues) == Fate::Quarantine).then_some("in-doubt");
-        Refused { problem: Problem::unprocessable(issues), quarantine }
+        Refused {
+            problem: Problem::unprocessable(issues),
+            quarantine,
+        }
     })
 }
 
 /// Looks the reading up by its identity and prepares the ledger and outbox writes of a new one.
-async fn remember(state: &State, checked: &Checked, patient: PersonIdentifier, owner: OrganisationNumber) -> Result<Accepted, Refused> {
+async fn remember(
+    state: &State,
+    checked: &Checked,
+    patient: PersonIdentifier,
+    owner: OrganisationNumber,
+) -> Result<Accepted, Refused> {
     let identity = checked.identity();
     let ledger_key = ledger_key(state, owner, &identity.key);
-    let unavailable = |error: store::StoreError| Refused { problem: error.into(), quarantine: None };
-    let entry = state.desk.store.ledger_get(READINGS, &ledger_key).await.map_err(unavailable)?;
-    let known: Option<(Known, u64)> = entry.and_then(|e| Some((serde_json::from_slice(&e.value).ok()?, e.version)));
+    let unavailable = |error: store::StoreError| Refused {
+        problem: error.into(),
+        quarantine: None,
+    };
+    let entry = state
+        .desk
+        .store
+        .ledger_get(READINGS, &ledger_key)
+        .await
+        .map_err(unavailable)?;
+    let known: Option<(Known, u64)> =
+        entry.and_then(|e| Some((serde_json::from_slice(&e.value).ok()?, e.version)));
     let expect = match known {
         Some((known, _)) if known.digest == identity.digest => {
-            return Ok(Accepted { key: known.key, fate: Taken::Before, patient, change: Change::default() });
+            return Ok(Accepted {
+                key: known.key,
+                fate: Taken::Before,
+                patient,
+                change: Change::default(),
+            });
         }
         Some((_, version)) if identity.correction => Expect::Version(version),
         Some(_) => {
@@ -141,15 +197,40 @@ async fn remember(state: &State, checked: &Checked, patient: PersonIdentifier, o
         None => Expect::Absent,
     };
     let key = (state.house.ids)().to_string();
-    let known = Known { key: key.clone(), digest: identity.digest };
-    let value = serde_json::to_vec(&known).map_err(|_| Refused { problem: Problem::bug("a ledger entry cannot be written"), quarantine: None })?;
-    let receivers = state.destinations_of(owner, InformationService::MEASUREMENTS).map(|d| d.name.clone()).collect();
+    let known = Known {
+        key: key.clone(),
+        digest: identity.digest,
+    };
+    let value = serde_json::to_vec(&known).map_err(|_| Refused {
+        problem: Problem::bug("a ledger entry cannot be written"),
+        quarantine: None,
+    })?;
+    let receivers = state
+        .destinations_of(owner, InformationService::MEASUREMENTS)
+        .map(|d| d.name.clone())
+        .collect();
     let change = Change {
-        ledger: vec![LedgerWrite { ledger: READINGS, key: ledger_key, value: Some(value), expect }],
-        outbox: vec![OutboxEntry { topic: TOPIC, receivers, partition: partition(&patient), key: key.clone(), body: body(checked) }],
+        ledger: vec![LedgerWrite {
+            ledger: READINGS,
+            key: ledger_key,
+            value: Some(value),
+            expect,
+        }],
+        outbox: vec![OutboxEntry {
+            topic: TOPIC,
+            receivers,
+            partition: partition(&patient),
+            key: key.clone(),
+            body: body(checked),
+        }],
         ..Change::default()
     };
-    Ok(Accepted { key, fate: Taken::New, patient, change })
+    Ok(Accepted {
+        key,
+        fate: Taken::New,
+        patient,
+        change,
+    })
 }
 
 /// The ledger's key of a reading: a keyed hash, since an identity holds the person's number. Each organisation's readings

@@ -105,27 +105,66 @@ impl State {
     }
 
     /// Where an organisation's readings of a kind go.
-    fn destinations_of(&self, orgnr: OrganisationNumber, kind: InformationService) -> impl Iterator<Item = &Destination> {
-        self.destinations.iter().filter(move |d| d.orgnr == orgnr && d.kinds.contains(&kind))
+    fn destinations_of(
+        &self,
+        orgnr: OrganisationNumber,
+        kind: InformationService,
+    ) -> impl Iterator<Item = &Destination> {
+        self.destinations
+            .iter()
+            .filter(move |d| d.orgnr == orgnr && d.kinds.contains(&kind))
     }
 }
 
-const SEND: Access = Access::Token { scope: "system/Observation.c" };
+const SEND: Access = Access::Token {
+    scope: "system/Observation.c",
+};
 
 /// The hub's routes, relative to its base.
 pub const ROUTES: &[RouteRow] = &[
-    RouteRow { method: "GET", path: "/fhir/metadata", access: Access::Public },
-    RouteRow { method: "GET", path: "/openapi.json", access: Access::Public },
-    RouteRow { method: "POST", path: "/fhir", access: SEND },
-    RouteRow { method: "POST", path: "/fhir/Observation", access: SEND },
-    RouteRow { method: "GET", path: "/deliveries", access: SEND },
-    RouteRow { method: "GET", path: "/deliveries/{key}", access: SEND },
-    RouteRow { method: "GET", path: "/quarantine", access: SEND },
+    RouteRow {
+        method: "GET",
+        path: "/fhir/metadata",
+        access: Access::Public,
+    },
+    RouteRow {
+        method: "GET",
+        path: "/openapi.json",
+        access: Access::Public,
+    },
+    RouteRow {
+        method: "POST",
+        path: "/fhir",
+        access: SEND,
+    },
+    RouteRow {
+        method: "POST",
+        path: "/fhir/Observation",
+        access: SEND,
+    },
+    RouteRow {
+        method: "GET",
+        path: "/deliveries",
+        access: SEND,
+    },
+    RouteRow {
+        method: "GET",
+        path: "/deliveries/{key}",
+        access: SEND,
+    },
+    RouteRow {
+        method: "GET",
+        path: "/quarantine",
+        access: SEND,
+    },
 ];
 
 /// Opens the hub's store and its ways to the receivers.
 pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError> {
-    let options = store::Options { keep_delivered_seconds: i64::from(config.replay_days) * 24 * 3600, ..store::Options::default() };
+    let options = store::Options {
+        keep_delivered_seconds: i64::from(config.replay_days) * 24 * 3600,
+        ..store::Options::default()
+    };
     let store = Store::open_with(&house.data, "hub", house.surroundings(), options)?;
     let base = config.base.as_str().trim_end_matches('/').to_owned();
     let audience = format!("{base}{}", wire::contract::hub::FHIR);
@@ -147,10 +186,26 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         register: Arc::new(config.register.clone()),
         now: (house.clock)(),
     };
-    let party = wire::client::Party::from_file(&config.client_file, house.http.clone(), house.clock.clone(), house.ids.clone())?;
+    let party = wire::client::Party::from_file(
+        &config.client_file,
+        house.http.clone(),
+        house.clock.clone(),
+        house.ids.clone(),
+    )?;
     let destinations = config.receivers.iter().flat_map(destinations).collect();
-    let desk = Desk { guard, facts, store, clock: house.clock.clone() };
-    Ok(Arc::new(State { config, house, desk, party, destinations }))
+    let desk = Desk {
+        guard,
+        facts,
+        store,
+        clock: house.clock.clone(),
+    };
+    Ok(Arc::new(State {
+        config,
+        house,
+        desk,
+        party,
+        destinations,
+    }))
 }
 
 fn destinations(receiver: &Receiver) -> Vec<Destination> {

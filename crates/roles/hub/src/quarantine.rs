@@ -23,13 +23,24 @@ fn prefix(client: &str) -> Vec<u8> {
 }
 
 /// What keeps an entry aside; nothing when it is not one to keep.
-pub fn keep(state: &State, visit: &Visit<'_>, refused: &Refused, node: Node<'_>) -> Vec<LedgerWrite> {
-    let Some(reason) = refused.quarantine else { return Vec::new() };
+pub fn keep(
+    state: &State,
+    visit: &Visit<'_>,
+    refused: &Refused,
+    node: Node<'_>,
+) -> Vec<LedgerWrite> {
+    let Some(reason) = refused.quarantine else {
+        return Vec::new();
+    };
     let hash = state.desk.store.keyed(LEDGER, node.raw().as_bytes());
     let key = [prefix(&visit.caller().client_id), hash.to_vec()].concat();
     let identifier = node.get("identifier").and_then(|list| {
         let first = list.items().next()?;
-        Some(format!("{}|{}", first.text("system").unwrap_or_default(), first.text("value")?))
+        Some(format!(
+            "{}|{}",
+            first.text("system").unwrap_or_default(),
+            first.text("value")?
+        ))
     });
     let entry = QuarantineEntry {
         id: hash.iter().map(|b| format!("{b:02x}")).collect(),
@@ -39,15 +50,32 @@ pub fn keep(state: &State, visit: &Visit<'_>, refused: &Refused, node: Node<'_>)
         request_id: Some(visit.ids().ours.to_string()),
         outcome: serde_json::from_slice(&refused.problem.to_json()).unwrap_or_default(),
     };
-    let Ok(description) = serde_json::to_vec(&entry) else { return Vec::new() };
-    let write = |ledger, key, value| LedgerWrite { ledger, key, value: Some(value), expect: Expect::Any };
-    vec![write(LEDGER, key.clone(), description), write(BODIES, key, node.raw().as_bytes().to_vec())]
+    let Ok(description) = serde_json::to_vec(&entry) else {
+        return Vec::new();
+    };
+    let write = |ledger, key, value| LedgerWrite {
+        ledger,
+        key,
+        value: Some(value),
+        expect: Expect::Any,
+    };
+    vec![
+        write(LEDGER, key.clone(), description),
+        write(BODIES, key, node.raw().as_bytes().to_vec()),
+    ]
 }
 
 /// A sender's own entries, newest first.
 pub async fn of(state: &State, client: &str) -> Result<Quarantine, store::StoreError> {
-    let kept = state.desk.store.ledger_scan(LEDGER, &prefix(client), None, LOOKED_AT).await?;
-    let mut entries: Vec<QuarantineEntry> = kept.iter().filter_map(|entry| serde_json::from_slice(&entry.value).ok()).collect();
+    let kept = state
+        .desk
+        .store
+        .ledger_scan(LEDGER, &prefix(client), None, LOOKED_AT)
+        .await?;
+    let mut entries: Vec<QuarantineEntry> = kept
+        .iter()
+        .filter_map(|entry| serde_json::from_slice(&entry.value).ok())
+        .collect();
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.received));
     entries.truncate(SHOWN);
     Ok(Quarantine { entries })

@@ -16,9 +16,16 @@ use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
 
 /// `GET {hub}/deliveries`.
-pub async fn all(extract::State(state): extract::State<Arc<State>>, ids: RequestIds, request: Request) -> Result<Response, Problem> {
+pub async fn all(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let visit = state.desk.receive(&parts, ids, Interaction::Deliveries).await?;
+    let visit = state
+        .desk
+        .receive(&parts, ids, Interaction::Deliveries)
+        .await?;
     match receivers(&state, &visit).await {
         Ok(response) => Ok(response),
         Err(end) => visit.end(end, || Err(Problem::not_found())).await,
@@ -33,7 +40,10 @@ pub async fn one(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let visit = state.desk.receive(&parts, ids, Interaction::Deliveries).await?;
+    let visit = state
+        .desk
+        .receive(&parts, ids, Interaction::Deliveries)
+        .await?;
     match entry(&state, &visit, key).await {
         Ok(response) => Ok(response),
         Err(end) => visit.end(end, || Err(Problem::not_found())).await,
@@ -47,7 +57,10 @@ pub async fn quarantine(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let visit = state.desk.receive(&parts, ids, Interaction::Deliveries).await?;
+    let visit = state
+        .desk
+        .receive(&parts, ids, Interaction::Deliveries)
+        .await?;
     match kept_aside(&state, &visit).await {
         Ok(response) => Ok(response),
         Err(end) => visit.end(end, || Err(Problem::not_found())).await,
@@ -76,7 +89,9 @@ async fn entry(state: &State, visit: &Visit<'_>, key: String) -> Result<Response
     let permit = visit.permit(&Ask::of(Interaction::Deliveries, ResourceType::OBSERVATION))?;
     let mut receivers = Vec::new();
     for delivery in state.desk.store.outbox_by_key(&key).await? {
-        let Some(destination) = theirs(state, visit).find(|d| d.name == delivery.receiver) else { continue };
+        let Some(destination) = theirs(state, visit).find(|d| d.name == delivery.receiver) else {
+            continue;
+        };
         receivers.push(DeliveryState {
             receiver: delivery.receiver,
             kind: destination.kind,
@@ -105,6 +120,12 @@ async fn kept_aside(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
 
 /// The receivers of the organisation that the caller sends for.
 fn theirs<'a>(state: &'a State, visit: &Visit<'_>) -> impl Iterator<Item = &'a Destination> {
-    let organisation: Option<OrganisationNumber> = visit.caller().organisation.and_then(|o| state.config.register.controller(&o));
-    state.destinations.iter().filter(move |d| Some(d.orgnr) == organisation)
+    let organisation: Option<OrganisationNumber> = visit
+        .caller()
+        .organisation
+        .and_then(|o| state.config.register.controller(&o));
+    state
+        .destinations
+        .iter()
+        .filter(move |d| Some(d.orgnr) == organisation)
 }

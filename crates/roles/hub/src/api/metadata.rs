@@ -13,9 +13,18 @@ const DATE: &str = "2026-11-21";
 
 /// One line a route, for the OpenAPI description.
 const SUMMARIES: &[(&str, &str)] = &[
-    ("GET /deliveries", "How the receivers of the sender's organisation stand"),
-    ("GET /deliveries/{key}", "How far one acknowledged entry came with each receiver"),
-    ("GET /quarantine", "What of the sender's own sendings was kept aside, and why"),
+    (
+        "GET /deliveries",
+        "How the receivers of the sender's organisation stand",
+    ),
+    (
+        "GET /deliveries/{key}",
+        "How far one acknowledged entry came with each receiver",
+    ),
+    (
+        "GET /quarantine",
+        "What of the sender's own sendings was kept aside, and why",
+    ),
 ];
 
 /// `GET {hub}/fhir/metadata`.
@@ -42,5 +51,8 @@ pub async fn metadata(extract::State(state): extract::State<Arc<State>>) -> Resp
 /// `GET {hub}/openapi.json`.
 pub async fn openapi(extract::State(state): extract::State<Arc<State>>) -> Response {
     let base = state.config.base.as_str().trim_end_matches('/');
-    json_response(StatusCode::OK, &wire::openapi::document("Delt hub", base, ROUTES, SUMMARIES))
+    json_response(
+        StatusCode::OK,
+        &wire::openapi::document("Delt hub", base, ROUTES, SUMMARIES),
+    )
 }

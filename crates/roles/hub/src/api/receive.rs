@@ -10,10 +10,11 @@ use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
 use fhir::bundle::{BatchResponseWriter, BundleType, Entry, EntryResponse};
-use fhir::json::{Json, Limits, Node};
 use fhir::ids::PersonIdentifier;
+use fhir::json::{Json, Limits, Node};
 use fhir::outcome::{Issue, IssueCode, OperationOutcome};
 use fhir::resource::ResourceType;
+use futures::future::join_all;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use std::sync::Arc;
@@ -40,13 +41,23 @@ pub async fn observation(
     }
 }
 
-async fn single(state: &State, visit: &Visit<'_>, parts: &Parts, body: Body) -> Result<Response, End> {
+async fn single(
+    state: &State,
+    visit: &Visit<'_>,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, End> {
     let permit = visit.permit(&Ask::of(Interaction::Create, ResourceType::OBSERVATION))?;
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
     let json = Json::parse(bytes, Limits::RESOURCE)?;
-    let sent = [Sent { node: json.root(), bundle: None }];
+    let sent = [Sent {
+        node: json.root(),
+        bundle: None,
+    }];
     let mut answers = take_all(state, visit, &permit, &json, &sent).await?;
-    let answer = answers.pop().unwrap_or_else(|| Err(Problem::bug("an entry was not answered")));
+    let answer = answers
+        .pop()
+        .unwrap_or_else(|| Err(Problem::bug("an entry was not answered")));
     // The record of a refused entry is written; only the words are left.
     let (key, status) = answer.map_err(End::Audited)?;
     let mut response = fhir_response(status, "");
@@ -70,7 +81,12 @@ pub async fn bundle(
     }
 }
 
-async fn many(state: &State, visit: &mut Visit<'_>, parts: &Parts, body: Body) -> Result<Response, End> {
+async fn many(
+    state: &State,
+    visit: &mut Visit<'_>,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, End> {
     let permit = visit.permit(&Ask::of(Interaction::Batch, ResourceType::BUNDLE))?;
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::BUNDLE.bytes).await?;
     let json = Json::parse(bytes, Limits::BUNDLE)?;
@@ -78,7 +94,10 @@ async fn many(state: &State, visit: &mut Visit<'_>, parts: &Parts, body: Body) -
     match BundleType::of(root).map_err(|issue| Problem::invalid_all(vec![issue]))? {
         BundleType::Collection | BundleType::Batch => {}
         other => {
-            let words = format!("a {} is not taken here yet; send collection or batch, whose entries are each taken alone", other.code());
+            let words = format!(
+                "a {} is not taken here yet; send collection or batch, whose entries are each taken alone",
+                other.code()
+            );
             return Err(Problem::not_supported("Bundle.type", words).into());
         }
     }
@@ -87,14 +106,25 @@ async fn many(state: &State, visit: &mut Visit<'_>, parts: &Parts, body: Body) -
     // What is wrong with an entry outside its resource is answered without looking further.
     let faults: Vec<Option<Problem>> = all.iter().map(fault_of).collect();
     let sound = all.iter().zip(&faults).filter(|(_, fault)| fault.is_none());
-    let sent: Vec<Sent<'_>> = sound.filter_map(|(e, _)| Some(Sent { node: e.resource?, bundle: Some(root) })).collect();
-    let mut answers = take_all(state, visit, &permit, &json, &sent).await?.into_iter();
+    let sent: Vec<Sent<'_>> = sound
+        .filter_map(|(e, _)| {
+            Some(Sent {
+                node: e.resource?,
+                bundle: Some(root),
+            })
+        })
+        .collect();
+    let mut answers = take_all(state, visit, &permit, &json, &sent)
+        .await?
+        .into_iter();
     let mut writer = BatchResponseWriter::default();
     for (entry, fault) in all.iter().zip(faults) {
         let answer = match fault {
             Some(fault) => Err(fault),
             None => match answers.next() {
-                Some(Err(problem)) => Err(problem.within(&format!("{}.resource", entry.expression()))),
+                Some(Err(problem)) => {
+                    Err(problem.within(&format!("{}.resource", entry.expression())))
+                }
                 Some(answer) => answer,
                 None => Err(Problem::bug("an entry was not answered")),
             },
@@ -109,14 +139,20 @@ async fn many(state: &State, visit: &mut Visit<'_>, parts: &Parts, body: Body) -
 fn fault_of(entry: &Entry<'_>) -> Option<Problem> {
     let fault = |code, member: &str, words: &str| {
         let place = format!("{}.{member}", entry.expression());
-        Some(Problem::unprocessable(vec![Issue::error(code, place, words)]))
+        Some(Problem::unprocessable(vec![Issue::error(
+            code, place, words,
+        )]))
     };
     if entry.resource.is_none() {
         return fault(IssueCode::Required, "resource", "the entry has no resource");
     }
     let sends = |method: &str| matches!(method, "POST" | "PUT");
     if entry.request.is_some() && !entry.method().is_some_and(|method| sends(&method)) {
-        return fault(IssueCode::NotSupported, "request.method", "a reading is sent by POST or PUT; nothing else is done here");
+        return fault(
+            IssueCode::NotSupported,
+            "request.method",
+            "a reading is sent by POST or PUT; nothing else is done here",
+        );
     }
     None
 }
@@ -138,7 +174,13 @@ struct Group {
 }
 
 /// Takes every entry, makes what can be acknowledged durable, and answers in order.
-async fn take_all(state: &State, visit: &Visit<'_>, permit: &Permit, json: &Json, sent: &[Sent<'_>]) -> Result<Vec<Answer>, End> {
+async fn take_all(
+    state: &State,
+    visit: &Visit<'_>,
+    permit: &Permit,
+    json: &Json,
+    sent: &[Sent<'_>],
+) -> Result<Vec<Answer>, End> {
     let sender = visit.caller().organisation;
     let mut answers: Vec<Option<Answer>> = Vec::with_capacity(sent.len());
     let mut groups: Vec<Group> = Vec::new();
@@ -174,12 +216,20 @@ fn add(groups: &mut Vec<Group>, at: usize, mut accepted: Accepted) {
     let group = match groups.iter().position(|g| g.patient == accepted.patient) {
         Some(found) => &mut groups[found],
         None => {
-            groups.push(Group { patient: accepted.patient.clone(), change: Change::default(), entries: Vec::new() });
+            groups.push(Group {
+                patient: accepted.patient.clone(),
+                change: Change::default(),
+                entries: Vec::new(),
+            });
             let last = groups.len() - 1;
             &mut groups[last]
         }
     };
-    let twice = accepted.change.ledger.iter().any(|w| group.change.ledger.iter().any(|known| known.key == w.key));
+    let twice = accepted
+        .change
+        .ledger
+        .iter()
+        .any(|w| group.change.ledger.iter().any(|known| known.key == w.key));
     if twice {
         return;
     }
@@ -200,23 +250,38 @@ async fn commit_all(
     let record = visit.record().permitted(permit);
     let together = groups.len() == 1 && aside.is_empty();
     if !together {
-        let own = if groups.is_empty() { record.clone().failed(Category::Invalid) } else { record.clone() };
+        let own = if groups.is_empty() {
+            record.clone().failed(Category::Invalid)
+        } else {
+            record.clone()
+        };
         let mut change = visit.change(own);
         change.ledger = aside;
         visit.commit(change).await?;
     }
-    for group in groups {
-        let audit = record.clone().about(Some(group.patient));
-        let proof = visit.change(audit);
-        let change = Change { audit: proof.audit, replays: if together { proof.replays } else { Vec::new() }, ..group.change };
-        match visit.commit(change).await {
-            Ok(_) => acknowledge(group.entries, answers),
+    let record = &record;
+    // All at once, so that the store makes them durable together: a hundred patients cost one flush, not a hundred.
+    let committed = join_all(groups.into_iter().map(|group| async move {
+        let proof = visit.change(record.clone().about(Some(group.patient)));
+        let change = Change {
+            audit: proof.audit,
+            replays: if together { proof.replays } else { Vec::new() },
+            ..group.change
+        };
+        (group.entries, visit.commit(change).await)
+    }));
+    let mut proven = true;
+    for (entries, committed) in committed.await {
+        match committed {
+            Ok(_) => acknowledge(entries, answers),
             // Somebody else took one of them in meanwhile: nothing of the group was written, each is looked at again.
-            Err(End::Problem(problem)) if problem.status() == StatusCode::CONFLICT => return Ok(!together),
+            Err(End::Problem(problem)) if problem.status() == StatusCode::CONFLICT => {
+                proven = !together;
+            }
             Err(end) => return Err(end),
         }
     }
-    Ok(true)
+    Ok(proven)
 }
 
 fn acknowledge(entries: Vec<(usize, Accepted)>, answers: &mut [Option<Answer>]) {
@@ -235,28 +300,66 @@ fn status(fate: Taken) -> StatusCode {
 }
 
 /// Looks at one entry again and takes it by itself, against whatever is durable now.
-async fn alone(state: &State, visit: &Visit<'_>, permit: &Permit, json: &Json, one: &Sent<'_>) -> Result<Answer, End> {
+async fn alone(
+    state: &State,
+    visit: &Visit<'_>,
+    permit: &Permit,
+    json: &Json,
+    one: &Sent<'_>,
+) -> Result<Answer, End> {
     for _ in 0..TRIES {
-        let accepted = match intake::take(state, visit.caller().organisation, json, one.node, one.bundle).await {
+        let accepted = match intake::take(
+            state,
+            visit.caller().organisation,
+            json,
+            one.node,
+            one.bundle,
+        )
+        .await
+        {
             Ok(accepted) => accepted,
             Err(refused) => {
                 let ledger: Vec<LedgerWrite> = quarantine::keep(state, visit, &refused, one.node);
                 let audit = Some(visit.record().failed(Category::Conflict));
-                state.desk.store.commit(Change { ledger, audit, ..Change::default() }).await?;
+                state
+                    .desk
+                    .store
+                    .commit(Change {
+                        ledger,
+                        audit,
+                        ..Change::default()
+                    })
+                    .await?;
                 return Ok(Err(refused.problem));
             }
         };
         if accepted.fate == Taken::Before {
             return Ok(Ok((accepted.key, StatusCode::OK)));
         }
-        let audit = Some(visit.record().permitted(permit).about(Some(accepted.patient)));
-        match state.desk.store.commit(Change { audit, ..accepted.change }).await {
+        let audit = Some(
+            visit
+                .record()
+                .permitted(permit)
+                .about(Some(accepted.patient)),
+        );
+        match state
+            .desk
+            .store
+            .commit(Change {
+                audit,
+                ..accepted.change
+            })
+            .await
+        {
             Ok(_) => return Ok(Ok((accepted.key, StatusCode::CREATED))),
             Err(StoreError::LedgerMismatch { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Err(Problem::unavailable(1, "the same reading is arriving many times at once; try again")))
+    Ok(Err(Problem::unavailable(
+        1,
+        "the same reading is arriving many times at once; try again",
+    )))
 }
 
 /// Where an entry's delivery is asked for.

@@ -33,19 +33,51 @@ fn callers(hub: &Hub) -> Vec<(&'static str, Option<Held>)> {
     };
     let physician = || {
         let people = testkit::people::Directory::demo();
-        hub.held(|jkt| hub.issuer.practitioner_claims(&people.practitioners[0], PROVEHEIM, ragnhild(), &format!("{BASE}/fhir"), jkt, NOW).unwrap())
+        hub.held(|jkt| {
+            hub.issuer
+                .practitioner_claims(
+                    &people.practitioners[0],
+                    PROVEHEIM,
+                    ragnhild(),
+                    &format!("{BASE}/fhir"),
+                    jkt,
+                    NOW,
+                )
+                .unwrap()
+        })
     };
     vec![
         ("nobody", None),
-        ("other audience", home(&|c| c.aud = "http://fjellvik.test/fhir".into())),
+        (
+            "other audience",
+            home(&|c| c.aud = "http://fjellvik.test/fhir".into()),
+        ),
         ("the hub's base as audience", home(&|c| c.aud = BASE.into())),
-        ("expired", home(&|c| (c.iat, c.nbf, c.exp) = (c.iat - 600, c.nbf - 600, c.exp - 600))),
+        (
+            "expired",
+            home(&|c| (c.iat, c.nbf, c.exp) = (c.iat - 600, c.nbf - 600, c.exp - 600)),
+        ),
         ("physician", Some(physician())),
-        ("citizen", Some(hub.held(|jkt| hub.issuer.citizen_claims(ragnhild(), &format!("{BASE}/fhir"), jkt, NOW)))),
-        ("record system", Some(hub.held(|jkt| hub.claims("epj", ClientUse::RecordSystem, FJELLVIK, jkt)))),
-        ("gateway itself", Some(hub.held(|jkt| hub.claims("gateway", ClientUse::Gateway, FJELLVIK, jkt)))),
+        (
+            "citizen",
+            Some(hub.held(|jkt| {
+                hub.issuer
+                    .citizen_claims(ragnhild(), &format!("{BASE}/fhir"), jkt, NOW)
+            })),
+        ),
+        (
+            "record system",
+            Some(hub.held(|jkt| hub.claims("epj", ClientUse::RecordSystem, FJELLVIK, jkt))),
+        ),
+        (
+            "gateway itself",
+            Some(hub.held(|jkt| hub.claims("gateway", ClientUse::Gateway, FJELLVIK, jkt))),
+        ),
         ("home system, no scope", home(&|c| c.scope = String::new())),
-        ("home system, read scope", home(&|c| c.scope = "system/Observation.rs".into())),
+        (
+            "home system, read scope",
+            home(&|c| c.scope = "system/Observation.rs".into()),
+        ),
         ("home system of another", Some(hub.home(SORLIA))),
         ("home system", home(&|_| {})),
     ]
@@ -60,22 +92,35 @@ async fn every_route_and_every_kind_of_caller() {
         writeln!(matrix, "{} {}", row.method, row.path).unwrap();
         for (name, held) in callers(&hub) {
             let knock = ask(&hub, row.method, row.path, &key);
-            let knock = knock.unwrap_or_else(|| panic!("{} {} has no access case", row.method, row.path));
+            let knock =
+                knock.unwrap_or_else(|| panic!("{} {} has no access case", row.method, row.path));
             let before = hub.audit().await.len();
             let reply = match &held {
                 Some(held) => knock.by(held, NOW).send().await,
                 None => knock.send().await,
             };
-            let entry = reply.json["entry"][0]["response"]["status"].as_str().map(|s| format!(", entry {}", &s[..3])).unwrap_or_default();
+            let entry = reply.json["entry"][0]["response"]["status"]
+                .as_str()
+                .map(|s| format!(", entry {}", &s[..3]))
+                .unwrap_or_default();
             writeln!(matrix, "  {name:<28}{}{entry}", reply.status.as_u16()).unwrap();
             let records = hub.audit().await;
             if row.access == Access::Public {
                 assert_eq!((reply.status.as_u16(), records.len()), (200, before));
                 continue;
             }
-            assert_eq!(records.len(), before + usize::from(held.is_some()), "one record an interaction: {} {} {name}", row.method, row.path);
+            assert_eq!(
+                records.len(),
+                before + usize::from(held.is_some()),
+                "one record an interaction: {} {} {name}",
+                row.method,
+                row.path
+            );
             match reply.status.as_u16() {
-                401 if held.is_some() => assert!(matches!(records[0].record.outcome, Outcome::Unauthenticated { .. })),
+                401 if held.is_some() => assert!(matches!(
+                    records[0].record.outcome,
+                    Outcome::Unauthenticated { .. }
+                )),
                 403 => assert!(matches!(records[0].record.outcome, Outcome::Refused { .. })),
                 _ => {}
             }
@@ -90,9 +135,18 @@ async fn what_the_hub_says_of_itself_is_so() {
     let statement = hub.door.get("/fhir/metadata").send().await;
     insta::assert_json_snapshot!("metadata", statement.json);
     let described = hub.door.get("/openapi.json").send().await;
-    let mut paths: Vec<String> = described.json["paths"].as_object().unwrap().keys().cloned().collect();
+    let mut paths: Vec<String> = described.json["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect();
     paths.sort();
-    let mut routes: Vec<String> = hub::ROUTES.iter().map(|row| row.path.to_owned()).filter(|path| !path.starts_with("/fhir") && path != "/openapi.json").collect();
+    let mut routes: Vec<String> = hub::ROUTES
+        .iter()
+        .map(|row| row.path.to_owned())
+        .filter(|path| !path.starts_with("/fhir") && path != "/openapi.json")
+        .collect();
     routes.sort();
     for route in routes {
         assert!(paths.contains(&route), "{route} is described: {paths:?}");
@@ -107,7 +161,13 @@ async fn what_the_hub_says_of_itself_is_so() {
         ("DELETE", "/deliveries", 405),
         ("PUT", "/fhir", 405),
     ] {
-        let reply = hub.door.knock(method.parse().unwrap(), path).header("content-type", "application/fhir+json").by(&home, NOW).send().await;
+        let reply = hub
+            .door
+            .knock(method.parse().unwrap(), path)
+            .header("content-type", "application/fhir+json")
+            .by(&home, NOW)
+            .send()
+            .await;
         assert_eq!(reply.status.as_u16(), status, "{method} {path}");
         assert_eq!(reply.json["resourceType"], "OperationOutcome");
         assert_eq!(reply.header("allow").is_empty(), status != 405);

@@ -90,8 +90,16 @@ impl Hub {
     /// With receivers that nobody listens at, for what happens before delivery.
     pub async fn new() -> Self {
         Self::with(vec![
-            receiver(FJELLVIK, Some("http://127.0.0.1:9/epj"), Some("http://127.0.0.1:9/fjellvik/fhir")),
-            receiver(PROVEHEIM, Some("http://127.0.0.1:9/epj2"), Some("http://127.0.0.1:9/proveheim/fhir")),
+            receiver(
+                FJELLVIK,
+                Some("http://127.0.0.1:9/epj"),
+                Some("http://127.0.0.1:9/fjellvik/fhir"),
+            ),
+            receiver(
+                PROVEHEIM,
+                Some("http://127.0.0.1:9/epj2"),
+                Some("http://127.0.0.1:9/proveheim/fhir"),
+            ),
             receiver(SORLIA, None, Some("http://127.0.0.1:9/kystregionen/fhir")),
         ])
         .await
@@ -101,7 +109,11 @@ impl Hub {
         let clock = FixedClock::at(NOW);
         let issuer = Issuer::start_at(clock.clock()).await.unwrap();
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let client = SystemClient { client_id: "delt-hub", use_: ClientUse::Service, orgnr: NORDDRIFT };
+        let client = SystemClient {
+            client_id: "delt-hub",
+            use_: ClientUse::Service,
+            orgnr: NORDDRIFT,
+        };
         let client_file = folder.path().join("client.json");
         let file = issuer.client_file(client, BASE).unwrap();
         std::fs::write(&client_file, serde_json::to_vec(&file).unwrap()).unwrap();
@@ -121,7 +133,12 @@ impl Hub {
         Self::open(folder, clock, issuer, config).await
     }
 
-    async fn open(folder: Arc<tempfile::TempDir>, clock: FixedClock, issuer: Issuer, config: Config) -> Self {
+    async fn open(
+        folder: Arc<tempfile::TempDir>,
+        clock: FixedClock,
+        issuer: Issuer,
+        config: Config,
+    ) -> Self {
         let stop = Stop::new();
         let house = House {
             clock: clock.clock(),
@@ -132,20 +149,48 @@ impl Hub {
         };
         let state = hub::open(config.clone(), house).await.unwrap();
         let door = Door::new(hub::routes(state.clone()), BASE);
-        Self { folder, clock, issuer, config, state, door, stop }
+        Self {
+            folder,
+            clock,
+            issuer,
+            config,
+            state,
+            door,
+            stop,
+        }
     }
 
     /// Closed, and opened again on the same folder a second later.
     pub async fn restarted(self) -> Self {
-        let Hub { folder, clock, issuer, config, state, door, stop } = self;
+        let Hub {
+            folder,
+            clock,
+            issuer,
+            config,
+            state,
+            door,
+            stop,
+        } = self;
         drop((state, door, stop));
         clock.advance(1_000_000);
         Self::open(folder, clock, issuer, config).await
     }
 
     pub fn claims(&self, client_id: &str, use_: ClientUse, orgnr: &str, jkt: &str) -> Claims {
-        let client = SystemClient { client_id, use_, orgnr };
-        self.issuer.system_claims(client, &format!("{BASE}/fhir"), "system/Observation.c", jkt, self.clock.now()).unwrap()
+        let client = SystemClient {
+            client_id,
+            use_,
+            orgnr,
+        };
+        self.issuer
+            .system_claims(
+                client,
+                &format!("{BASE}/fhir"),
+                "system/Observation.c",
+                jkt,
+                self.clock.now(),
+            )
+            .unwrap()
     }
 
     pub fn held(&self, claims: impl FnOnce(&str) -> Claims) -> Held {
@@ -164,7 +209,11 @@ impl Hub {
     }
 
     pub async fn post_text(&self, who: &Held, path: &str, body: impl Into<Vec<u8>>) -> Reply {
-        self.door.post(path, body.into()).by(who, self.clock.now()).send().await
+        self.door
+            .post(path, body.into())
+            .by(who, self.clock.now())
+            .send()
+            .await
     }
 
     pub async fn get(&self, who: &Held, path: &str) -> Reply {
@@ -173,15 +222,24 @@ impl Hub {
 
     /// Sends one reading for Fjellvik; gives its key.
     pub async fn sent(&self, body: &Value) -> String {
-        let reply = self.post(&self.home(FJELLVIK), "/fhir/Observation", body).await;
+        let reply = self
+            .post(&self.home(FJELLVIK), "/fhir/Observation", body)
+            .await;
         assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
         key_of(reply.header("location"))
     }
 
     /// What waits for a receiver: key and body, in order.
     pub async fn waiting(&self, receiver: &str) -> Vec<(String, String)> {
-        let due = self.state.store().outbox_due(receiver, self.clock.now(), 1000).await.unwrap();
-        due.into_iter().map(|due| (due.key, String::from_utf8(due.body.to_vec()).unwrap())).collect()
+        let due = self
+            .state
+            .store()
+            .outbox_due(receiver, self.clock.now(), 1000)
+            .await
+            .unwrap();
+        due.into_iter()
+            .map(|due| (due.key, String::from_utf8(due.body.to_vec()).unwrap()))
+            .collect()
     }
 
     /// What was kept aside of a sender's: reason and business identifier, newest first.
@@ -189,20 +247,37 @@ impl Hub {
         let reply = self.get(who, "/quarantine").await;
         assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
         let entries = reply.json["entries"].as_array().unwrap();
-        entries.iter().map(|e| (e["reason"].as_str().unwrap().to_owned(), e["identifier"].as_str().map(str::to_owned))).collect()
+        entries
+            .iter()
+            .map(|e| {
+                (
+                    e["reason"].as_str().unwrap().to_owned(),
+                    e["identifier"].as_str().map(str::to_owned),
+                )
+            })
+            .collect()
     }
 
     /// The audit trail, newest first; it is sound.
     pub async fn audit(&self) -> Vec<AuditEntry> {
         let store = self.state.store();
         assert!(store.verify_audit(None).await.unwrap().is_sound());
-        store.audit_search(AuditFilter { limit: 1000, ..AuditFilter::default() }).await.unwrap()
+        store
+            .audit_search(AuditFilter {
+                limit: 1000,
+                ..AuditFilter::default()
+            })
+            .await
+            .unwrap()
     }
 }
 
 /// The key in `Observation/{key}`.
 pub fn key_of(location: &str) -> String {
-    location.strip_prefix("Observation/").unwrap_or_else(|| panic!("{location}")).to_owned()
+    location
+        .strip_prefix("Observation/")
+        .unwrap_or_else(|| panic!("{location}"))
+        .to_owned()
 }
 
 /// SpO2 of a patient, with an identifier of its own.
@@ -221,7 +296,8 @@ pub fn reading(of: &Patient, key: &str, value: u32) -> Value {
 /// The same with a responsible organisation among the performers.
 pub fn performed(of: &Patient, key: &str, system: &str, value: &str) -> Value {
     let mut body = reading(of, key, 91);
-    body["performer"] = json!([{ "type": "Organization", "identifier": { "system": system, "value": value } }]);
+    body["performer"] =
+        json!([{ "type": "Organization", "identifier": { "system": system, "value": value } }]);
     body
 }
 
@@ -244,20 +320,45 @@ pub fn bundle(kind: &str, resources: &[Value]) -> Value {
 
 /// Statuses of a batch-response's entries, in order.
 pub fn statuses(reply: &Reply) -> Vec<u16> {
-    assert_eq!((reply.status, &reply.json["type"]), (StatusCode::OK, &json!("batch-response")), "{}", reply.json);
+    assert_eq!(
+        (reply.status, &reply.json["type"]),
+        (StatusCode::OK, &json!("batch-response")),
+        "{}",
+        reply.json
+    );
     let entries = reply.json["entry"].as_array().unwrap();
-    entries.iter().map(|e| e["response"]["status"].as_str().unwrap()[..3].parse().unwrap()).collect()
+    entries
+        .iter()
+        .map(|e| {
+            e["response"]["status"].as_str().unwrap()[..3]
+                .parse()
+                .unwrap()
+        })
+        .collect()
 }
 
 /// Keys of a batch-response's acknowledged entries, in order.
 pub fn keys(reply: &Reply) -> Vec<String> {
     let entries = reply.json["entry"].as_array().unwrap();
-    entries.iter().filter_map(|e| e["response"]["location"].as_str()).map(key_of).collect()
+    entries
+        .iter()
+        .filter_map(|e| e["response"]["location"].as_str())
+        .map(key_of)
+        .collect()
 }
 
 /// An OperationOutcome's issues as `code @ expression`.
 pub fn issues(outcome: &Value) -> Vec<String> {
     assert_eq!(outcome["resourceType"], "OperationOutcome", "{outcome}");
     let issues = outcome["issue"].as_array().unwrap();
-    issues.iter().map(|i| format!("{} @ {}", i["code"].as_str().unwrap(), i["expression"][0].as_str().unwrap_or("-"))).collect()
+    issues
+        .iter()
+        .map(|i| {
+            format!(
+                "{} @ {}",
+                i["code"].as_str().unwrap(),
+                i["expression"][0].as_str().unwrap_or("-")
+            )
+        })
+        .collect()
 }

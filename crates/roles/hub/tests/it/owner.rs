@@ -9,7 +9,9 @@ use trust::ClientUse;
 
 async fn send(hub: &Hub, who: &Held, body: &Value) -> (StatusCode, Option<String>) {
     let reply = hub.post(who, "/fhir/Observation", body).await;
-    let words = reply.json["issue"][0]["diagnostics"].as_str().map(str::to_owned);
+    let words = reply.json["issue"][0]["diagnostics"]
+        .as_str()
+        .map(str::to_owned);
     (reply.status, words)
 }
 
@@ -34,26 +36,63 @@ async fn the_organisation_named_must_be_the_one_registered_in_any_of_its_forms()
     {
         let name = format!("r-{n}");
         let (status, words) = send(&hub, who, &performed(ragnhild(), &name, system, value)).await;
-        let expected = if taken { StatusCode::CREATED } else { StatusCode::UNPROCESSABLE_ENTITY };
+        let expected = if taken {
+            StatusCode::CREATED
+        } else {
+            StatusCode::UNPROCESSABLE_ENTITY
+        };
         assert_eq!(status, expected, "{system} {value}: {words:?}");
         if !taken {
-            assert!(words.unwrap().contains("organisation named"), "{system} {value}");
+            assert!(
+                words.unwrap().contains("organisation named"),
+                "{system} {value}"
+            );
             let aside = hub.aside(who).await;
-            assert!(aside.contains(&("organisation".to_owned(), Some(format!("urn:example:readings|{name}")))), "{aside:?}");
+            assert!(
+                aside.contains(&(
+                    "organisation".to_owned(),
+                    Some(format!("urn:example:readings|{name}"))
+                )),
+                "{aside:?}"
+            );
         }
     }
     // A practitioner's number is no organisation and decides nothing.
-    assert_eq!(send(&hub, &fjellvik, &performed(ragnhild(), "hpr", HPR, "9999001")).await.0, StatusCode::CREATED);
+    assert_eq!(
+        send(
+            &hub,
+            &fjellvik,
+            &performed(ragnhild(), "hpr", HPR, "9999001")
+        )
+        .await
+        .0,
+        StatusCode::CREATED
+    );
 }
 
 #[tokio::test]
 async fn each_sender_s_readings_go_to_its_own_organisation() {
     let hub = Hub::new().await;
     for orgnr in [FJELLVIK, PROVEHEIM, SORLIA] {
-        assert_eq!(send(&hub, &hub.home(orgnr), &reading(ragnhild(), "r-1", 91)).await.0, StatusCode::CREATED, "{orgnr}");
+        assert_eq!(
+            send(&hub, &hub.home(orgnr), &reading(ragnhild(), "r-1", 91))
+                .await
+                .0,
+            StatusCode::CREATED,
+            "{orgnr}"
+        );
     }
     // A sub-unit's home system sends for its controller.
-    assert_eq!(send(&hub, &hub.home(FJELLVIK_UNIT), &reading(ragnhild(), "r-2", 91)).await.0, StatusCode::CREATED);
+    assert_eq!(
+        send(
+            &hub,
+            &hub.home(FJELLVIK_UNIT),
+            &reading(ragnhild(), "r-2", 91)
+        )
+        .await
+        .0,
+        StatusCode::CREATED
+    );
     for (receiver, count) in [
         ("310001007/record-system", 2),
         ("310001007/sharing", 2),
@@ -82,20 +121,46 @@ async fn the_first_that_is_named_decides() {
     let tag = |code: &str| json!([{ "system": "urn:example:other", "code": "1" }, { "system": ORGNR, "code": code }]);
     for (name, sent, status) in [
         ("own tag", tagged("r-1", tag(FJELLVIK), None), 201),
-        ("a sub-unit's tag", tagged("r-2", tag(FJELLVIK_UNIT), None), 201),
+        (
+            "a sub-unit's tag",
+            tagged("r-2", tag(FJELLVIK_UNIT), None),
+            201,
+        ),
         ("another's tag", tagged("r-3", tag(PROVEHEIM), None), 422),
         ("an unknown tag", tagged("r-4", tag("12"), None), 422),
-        ("the performer decides before the tag", tagged("r-5", tag(PROVEHEIM), Some(FJELLVIK)), 201),
-        ("the performer is another's, the tag is not", tagged("r-6", tag(FJELLVIK), Some(PROVEHEIM)), 422),
-        ("a municipality's number is not compared", tagged("r-7", json!([{ "system": fhir::systems::MUNICIPALITY, "code": "0301" }]), None), 201),
+        (
+            "the performer decides before the tag",
+            tagged("r-5", tag(PROVEHEIM), Some(FJELLVIK)),
+            201,
+        ),
+        (
+            "the performer is another's, the tag is not",
+            tagged("r-6", tag(FJELLVIK), Some(PROVEHEIM)),
+            422,
+        ),
+        (
+            "a municipality's number is not compared",
+            tagged(
+                "r-7",
+                json!([{ "system": fhir::systems::MUNICIPALITY, "code": "0301" }]),
+                None,
+            ),
+            201,
+        ),
     ] {
-        assert_eq!(statuses(&hub.post(&home, "/fhir", &sent).await), [status], "{name}");
+        assert_eq!(
+            statuses(&hub.post(&home, "/fhir", &sent).await),
+            [status],
+            "{name}"
+        );
     }
     // The first of several organisations among the performers; those without a number say nothing.
     let mut body = performed(ragnhild(), "r-8", ORGNR, FJELLVIK);
     let performers = body["performer"].as_array_mut().unwrap();
     performers.insert(0, json!({ "type": "Organization", "display": "Fjellvik" }));
-    performers.push(json!({ "type": "Organization", "identifier": { "system": ORGNR, "value": PROVEHEIM } }));
+    performers.push(
+        json!({ "type": "Organization", "identifier": { "system": ORGNR, "value": PROVEHEIM } }),
+    );
     assert_eq!(send(&hub, &home, &body).await.0, StatusCode::CREATED);
 }
 
@@ -103,7 +168,10 @@ async fn the_first_that_is_named_decides() {
 async fn who_sends_for_nobody_here_is_told_so_and_loses_nothing_in_silence() {
     let hub = Hub::with(vec![
         receiver(FJELLVIK, Some("http://127.0.0.1:9/epj"), None),
-        hub::Receiver { record_system_kinds: Vec::new(), ..receiver(PROVEHEIM, Some("http://127.0.0.1:9/epj2"), None) },
+        hub::Receiver {
+            record_system_kinds: Vec::new(),
+            ..receiver(PROVEHEIM, Some("http://127.0.0.1:9/epj2"), None)
+        },
     ])
     .await;
     // Not served; unknown; served, but nobody there takes measurements.
@@ -114,18 +182,48 @@ async fn who_sends_for_nobody_here_is_told_so_and_loses_nothing_in_silence() {
         assert!(words.unwrap().contains("not registered"), "{orgnr}");
         assert_eq!(hub.aside(&who).await.len(), 1, "{orgnr}");
     }
-    assert_eq!(send(&hub, &hub.home(FJELLVIK), &reading(ragnhild(), "r-1", 91)).await.0, StatusCode::CREATED);
-    assert_eq!((hub.waiting("310001007/record-system").await.len(), hub.waiting("310001007/sharing").await.len()), (1, 0));
+    assert_eq!(
+        send(&hub, &hub.home(FJELLVIK), &reading(ragnhild(), "r-1", 91))
+            .await
+            .0,
+        StatusCode::CREATED
+    );
+    assert_eq!(
+        (
+            hub.waiting("310001007/record-system").await.len(),
+            hub.waiting("310001007/sharing").await.len()
+        ),
+        (1, 0)
+    );
 }
 
 #[tokio::test]
 async fn only_home_systems_send() {
     let hub = Hub::new().await;
-    for use_ in [ClientUse::RecordSystem, ClientUse::Gateway, ClientUse::Service, ClientUse::Hub, ClientUse::Test] {
+    for use_ in [
+        ClientUse::RecordSystem,
+        ClientUse::Gateway,
+        ClientUse::Service,
+        ClientUse::Hub,
+        ClientUse::Test,
+    ] {
         let who = hub.held(|jkt| hub.claims("x", use_, FJELLVIK, jkt));
-        assert_eq!(send(&hub, &who, &reading(ragnhild(), "r-1", 91)).await.0, StatusCode::FORBIDDEN, "{use_:?}");
+        assert_eq!(
+            send(&hub, &who, &reading(ragnhild(), "r-1", 91)).await.0,
+            StatusCode::FORBIDDEN,
+            "{use_:?}"
+        );
     }
-    let scope = hub.held(|jkt| trust::token::Claims { scope: "system/Observation.rs".into(), ..hub.claims("x", ClientUse::HomeSystem, FJELLVIK, jkt) });
-    assert_eq!(send(&hub, &scope, &reading(ragnhild(), "r-1", 91)).await.0, StatusCode::FORBIDDEN);
-    assert!(matches!(hub.audit().await[0].record.outcome, trust::audit::Outcome::Refused { .. }));
+    let scope = hub.held(|jkt| trust::token::Claims {
+        scope: "system/Observation.rs".into(),
+        ..hub.claims("x", ClientUse::HomeSystem, FJELLVIK, jkt)
+    });
+    assert_eq!(
+        send(&hub, &scope, &reading(ragnhild(), "r-1", 91)).await.0,
+        StatusCode::FORBIDDEN
+    );
+    assert!(matches!(
+        hub.audit().await[0].record.outcome,
+        trust::audit::Outcome::Refused { .. }
+    ));
 }

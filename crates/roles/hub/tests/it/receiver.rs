@@ -44,7 +44,11 @@ impl Receiver {
     pub async fn listen(answers: &[Answer]) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let receiver = Receiver { url: format!("{base}/fhir"), answers: Arc::new(Mutex::new(answers.iter().copied().collect())), ..Receiver::default() };
+        let receiver = Receiver {
+            url: format!("{base}/fhir"),
+            answers: Arc::new(Mutex::new(answers.iter().copied().collect())),
+            ..Receiver::default()
+        };
         let router = Router::new().fallback(take).with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         receiver
@@ -68,8 +72,17 @@ impl Receiver {
     /// Business identifiers of everything that came, in order.
     pub fn names(&self) -> Vec<String> {
         let got = self.got();
-        let entries = got.iter().flat_map(|g| g.bundle["entry"].as_array().unwrap());
-        entries.map(|e| e["resource"]["identifier"][0]["value"].as_str().unwrap().to_owned()).collect()
+        let entries = got
+            .iter()
+            .flat_map(|g| g.bundle["entry"].as_array().unwrap());
+        entries
+            .map(|e| {
+                e["resource"]["identifier"][0]["value"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect()
     }
 }
 
@@ -77,8 +90,17 @@ async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes)
     let text = String::from_utf8(body.to_vec()).unwrap();
     let bundle: Value = serde_json::from_str(&text).unwrap();
     let count = bundle["entry"].as_array().unwrap().len();
-    let answer = receiver.answers.lock().unwrap().pop_front().unwrap_or(Answer::Each(201));
-    receiver.got.lock().unwrap().push(Got { bundle, text, headers });
+    let answer = receiver
+        .answers
+        .lock()
+        .unwrap()
+        .pop_front()
+        .unwrap_or(Answer::Each(201));
+    receiver.got.lock().unwrap().push(Got {
+        bundle,
+        text,
+        headers,
+    });
     receiver.heard.notify_one();
     let each = |status: &dyn Fn(usize) -> u16| {
         let entry = |n| {
@@ -91,7 +113,8 @@ async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes)
             json!({ "response": response })
         };
         let entries: Vec<Value> = (0..count).map(entry).collect();
-        axum::Json(json!({ "resourceType": "Bundle", "type": "batch-response", "entry": entries })).into_response()
+        axum::Json(json!({ "resourceType": "Bundle", "type": "batch-response", "entry": entries }))
+            .into_response()
     };
     match answer {
         Answer::Whole(status) => StatusCode::from_u16(status).unwrap().into_response(),
