@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::dialect;
@@ -41,6 +42,7 @@ pub(crate) fn open(folder: &Path, owner: &str) -> Result<Opened, StoreError> {
         &path,
         flags(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE),
     )?;
+    stable(&writer)?;
     writer.set_prepared_statement_cache_capacity(96);
     let application: i64 = writer.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let format: i64 = writer.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -77,9 +79,17 @@ pub(crate) fn open(folder: &Path, owner: &str) -> Result<Opened, StoreError> {
 /// Another connection to an open store, for reading only.
 pub(crate) fn reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+    stable(&connection)?;
     connection.execute_batch(dialect::READER)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Plans do not depend on bound values: without this, SQLite (built with STAT4) compiles a statement anew each time a value
+/// in its WHERE clause is bound, and our plans are written to be good for every value.
+fn stable(connection: &Connection) -> Result<(), StoreError> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Each connection stays with one thread, so SQLite's own mutexes are not needed.
