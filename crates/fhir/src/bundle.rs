@@ -217,6 +217,11 @@ impl SearchsetWriter {
         }
     }
 
+    /// Makes room for so many bytes more at once.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.out.reserve(bytes);
+    }
+
     /// Adds an entry. `resource` must be the JSON of one resource; its bytes go in as they are.
     pub fn entry(&mut self, full_url: Option<&str>, resource: &[u8], mode: SearchMode) {
         self.extended_entry(None, full_url, resource, mode);

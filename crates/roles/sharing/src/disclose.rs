@@ -99,6 +99,9 @@ impl Disclosed {
     /// A searchset of them.
     pub fn searchset(&self, base: &str, total: Option<u64>, links: &[(&str, &str)]) -> Response {
         let mut writer = SearchsetWriter::new(total, links);
+        // A body, its address, and the words around them.
+        let size = |one: &Stored| one.body.len() + base.len() + 160;
+        writer.reserve(self.resources.iter().map(size).sum());
         let mut url = String::with_capacity(base.len() + 64);
         for resource in &self.resources {
             url.clear();
