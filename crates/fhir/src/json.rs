@@ -12,6 +12,7 @@ use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 pub use splice::{Seams, ServerMeta, with_server_fields};
 
@@ -89,6 +90,8 @@ struct Slot {
 #[derive(Clone)]
 pub struct Json {
     bytes: Bytes,
+    /// The same as text, proved UTF-8 once: every name and string is read from here.
+    text: Arc<str>,
     tape: Vec<Slot>,
 }
 
@@ -160,8 +163,8 @@ impl<'a> Node<'a> {
     /// The value's text, exactly as sent.
     #[must_use]
     pub fn raw(self) -> &'a str {
-        // The parser proved the whole body UTF-8, and values begin and end at ASCII bytes.
-        std::str::from_utf8(&self.json.bytes[self.span()]).unwrap_or_default()
+        // Values begin and end at ASCII bytes.
+        self.json.text.get(self.span()).unwrap_or_default()
     }
 
     /// The place of the value in the body, in bytes.

@@ -38,16 +38,19 @@ pub(super) fn parse(bytes: Bytes, limits: Limits) -> Result<Json, Fault> {
             "the body starts with a byte order mark".to_owned(),
         ));
     }
-    if let Err(error) = std::str::from_utf8(&bytes) {
-        return Err(early(
-            IssueCode::Structure,
-            error.valid_up_to(),
-            "the body is not UTF-8".to_owned(),
-        ));
-    }
+    let text = match std::str::from_utf8(&bytes) {
+        Ok(text) => text.into(),
+        Err(error) => {
+            return Err(early(
+                IssueCode::Structure,
+                error.valid_up_to(),
+                "the body is not UTF-8".to_owned(),
+            ));
+        }
+    };
     let tape = Vec::with_capacity(bytes.len() / 16 + 4);
     let mut parser = Parser {
-        json: Json { bytes, tape },
+        json: Json { bytes, text, tape },
         at: 0,
         open: Vec::new(),
         limits,
