@@ -3,9 +3,10 @@
 //! Standard: RFC 8259 with RFC 7493's (I-JSON) refusal of duplicate members and lone surrogates, and FHIR R4
 //! JSON. Nothing is rebuilt: a value is a slice of what came, so decimals keep their digits, members their
 //! order and strings their escapes (CONTRACT section 5, "decimals are text"). What must change JSON does it by
-//! splicing ([`with_server_fields`]).
+//! splicing ([`with_server_fields`], [`patch`]).
 
 mod parse;
+mod patch;
 mod splice;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use patch::{MOST_OPERATIONS, PatchFault, patch};
 pub use splice::{Seams, ServerMeta, with_server_fields};
 
 /// How much one body may be.

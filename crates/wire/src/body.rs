@@ -159,7 +159,11 @@ pub async fn json<T: serde::de::DeserializeOwned>(
     })
 }
 
-async fn typed(
+/// As [`fhir_json`], for other media types.
+///
+/// # Errors
+/// The [`Problem`] to answer with.
+pub async fn typed(
     headers: &HeaderMap,
     body: Body,
     limit: usize,

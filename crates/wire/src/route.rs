@@ -36,7 +36,7 @@ pub enum Access {
 /// One row of a role's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RouteRow {
-    /// `GET`, `POST`, `PUT` or `DELETE`.
+    /// `GET`, `POST`, `PUT`, `PATCH` or `DELETE`.
     pub method: &'static str,
     /// Relative to the role's base, with axum's `{name}`.
     pub path: &'static str,
@@ -64,7 +64,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Gives a row its handler.
     ///
     /// # Panics
-    /// When the table has no such row, it has its handler already, or the method is none of the four: a bug that shows
+    /// When the table has no such row, it has its handler already, or the method is none of the five: a bug that shows
     /// at every start.
     #[must_use]
     pub fn on<H, T>(mut self, method: &'static str, path: &'static str, handler: H) -> Self
@@ -86,6 +86,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             "GET" => MethodFilter::GET,
             "POST" => MethodFilter::POST,
             "PUT" => MethodFilter::PUT,
+            "PATCH" => MethodFilter::PATCH,
             "DELETE" => MethodFilter::DELETE,
             other => panic!("no route is offered by {other}"),
         };

@@ -206,6 +206,13 @@ pub const ROUTES: &[RouteRow] = &[
         },
     },
     RouteRow {
+        method: "PATCH",
+        path: "/{type}/{id}",
+        access: Access::Token {
+            scope: "system/*.u",
+        },
+    },
+    RouteRow {
         method: "DELETE",
         path: "/{type}/{id}",
         access: Access::Token {
@@ -297,6 +304,7 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("GET", "/{type}/{id}/_history", api::history::instance)
         .on("GET", "/{type}/{id}/_history/{vid}", api::version::vread)
         .on("PUT", "/{type}/{id}", api::update::update)
+        .on("PATCH", "/{type}/{id}", api::patch::patch)
         .on("DELETE", "/{type}/{id}", api::withdraw::withdraw)
         .build(state, wire::request_id::Join::Behind, ids)
         .layer(axum::middleware::from_fn(wire::body::negotiated))

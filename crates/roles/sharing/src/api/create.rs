@@ -1,21 +1,18 @@
 //! Create (FHIR R4 http.html#create). The same reading sent again gets the first answer again (CONTRACT section 5).
 
-use super::writable;
+use super::{writable, written};
 use crate::State;
-use crate::disclose::tag;
 use crate::feed;
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
-use bytes::Bytes;
-use fhir::index::Coding;
-use fhir::json::{Json, Limits, ServerMeta};
+use fhir::json::{Json, Limits};
+use http::StatusCode;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode, header};
 use std::sync::Arc;
-use store::{Fate, Put, PutOutcome, Stored};
-use trust::{Ask, Interaction, Permit};
-use wire::outcome::{Problem, fhir_response};
+use store::{Fate, Put};
+use trust::{Ask, Interaction};
+use wire::outcome::Problem;
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
 
@@ -68,59 +65,11 @@ async fn take(
         .puts
         .first()
         .ok_or_else(|| Problem::bug("a create gave no outcome"))?;
-    let status = if put.fate == Fate::Existing {
-        StatusCode::OK
-    } else {
-        StatusCode::CREATED
-    };
-    let body = if minimal(parts) {
-        Bytes::new()
-    } else {
-        as_stored(state, &taken.permit, put, &sent).await?
-    };
-    let mut response = fhir_response(status, body);
-    tag(&mut response, put.version, put.last_updated);
-    if let Ok(value) = HeaderValue::try_from(format!("{}/{}", state.base, feed::location(put))) {
-        response.headers_mut().insert(header::LOCATION, value);
+    let mut response = written::answer(state, &taken.permit, &parts.headers, put, &sent).await?;
+    // A correction that came as a create is a new version, and told as made.
+    if put.fate != Fate::Existing {
+        *response.status_mut() = StatusCode::CREATED;
     }
+    written::locate(state, &mut response, put);
     Ok(response)
-}
-
-/// The version that was written, as it rests. Where another has come since, or it was withdrawn: what was sent, which has
-/// the same content.
-pub(super) async fn as_stored(
-    state: &State,
-    permit: &Permit,
-    put: &PutOutcome,
-    sent: &fhir::resource::Checked,
-) -> Result<Bytes, End> {
-    let stored: Option<Stored> = match state
-        .desk
-        .store
-        .read(permit, put.resource_type, put.id)
-        .await
-    {
-        Err(store::StoreError::Gone) => None,
-        other => other?,
-    };
-    let meta = || ServerMeta {
-        version: put.version,
-        last_updated: put.last_updated,
-        tags: Vec::<Coding>::new(),
-        security: Vec::new(),
-    };
-    Ok(match stored {
-        Some(stored) if stored.version == put.version => stored.body,
-        _ => sent.with_server_fields(&put.id.to_string(), &meta()).into(),
-    })
-}
-
-/// `Prefer: return=minimal`.
-pub(super) fn minimal(parts: &Parts) -> bool {
-    parts
-        .headers
-        .get_all("prefer")
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .any(|v| v.split([',', ';']).any(|p| p.trim() == "return=minimal"))
 }

@@ -36,7 +36,7 @@ fn statement(state: &State) -> Value {
         "format": ["application/fhir+json"],
         "rest": [{
             "mode": "server",
-            "documentation": "Search is by POST [type]/_search; a person's number never stands in a URL. Bundles of type collection and batch are posted to the base, each entry taken alone. Not offered yet: transaction, patch, search by GET, conditional interactions, XML.",
+            "documentation": "Search is by POST [type]/_search; a person's number never stands in a URL. Bundles of type collection and batch are posted to the base, each entry taken alone. Not offered yet: transaction, search by GET, conditional interactions, XML.",
             "security": {
                 "description": format!("DPoP-bound access tokens (RFC 9449, RFC 9068) from {} with this base as audience; patient data needs the attest of the Norwegian trust framework (tillitsrammeverket).", state.config.issuer),
             },
@@ -60,6 +60,7 @@ fn resource(resource: ResourceType, parameters: &[fhir::search::Parameter]) -> V
             "read",
             "vread",
             "update",
+            "patch",
             "delete",
             "history-instance",
             "history-type",

@@ -7,11 +7,13 @@ pub mod create;
 pub mod history;
 pub mod metadata;
 pub mod operation;
+pub mod patch;
 pub mod read;
 pub mod search;
 pub mod update;
 pub mod version;
 pub mod withdraw;
+mod written;
 
 use fhir::ids::LogicalId;
 use fhir::resource::ResourceType;

@@ -1,21 +1,21 @@
 //! Update (FHIR R4 http.html#update): a new version made from a known one. Needs `If-Match` (threats-and-faults.md section 4).
 
-use super::{create, id_of, if_match, writable};
+use super::{id_of, if_match, writable, written};
 use crate::State;
-use crate::disclose::tag;
 use crate::feed::{self, Taken};
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
-use bytes::Bytes;
+use fhir::ids::LogicalId;
 use fhir::json::{Json, Limits};
 use fhir::outcome::IssueCode;
-use http::StatusCode;
+use fhir::resource::ResourceType;
+use http::HeaderMap;
 use http::request::Parts;
 use std::sync::Arc;
 use store::Put;
 use trust::{Ask, Interaction};
-use wire::outcome::{Problem, fhir_response};
+use wire::outcome::Problem;
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
 
@@ -28,13 +28,13 @@ pub async fn update(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let visit = state.desk.receive(&parts, ids, Interaction::Update).await?;
-    match correct(&state, &visit, (&type_name, &id), &parts, body).await {
+    match take(&state, &visit, (&type_name, &id), &parts, body).await {
         Ok(response) => Ok(response),
         Err(end) => visit.end(end, || Err(Problem::not_found())).await,
     }
 }
 
-async fn correct(
+async fn take(
     state: &State,
     visit: &Visit<'_>,
     (type_name, id): (&str, &str),
@@ -43,26 +43,48 @@ async fn correct(
 ) -> Result<Response, End> {
     let expected = writable(type_name)?;
     visit.permit(&Ask::of(Interaction::Update, expected))?;
-    let id_text = id;
     let id = id_of(id)?;
     let expect_version =
         Some(if_match(&parts.headers)?.ok_or_else(Problem::precondition_required)?);
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
     let json = Json::parse(bytes, Limits::RESOURCE)?;
+    let taken = feed::take(state, visit, Interaction::Update, &json, json.root(), None)?;
+    correct(
+        state,
+        visit,
+        &parts.headers,
+        (expected, id),
+        expect_version,
+        &json,
+        taken,
+    )
+    .await
+}
+
+/// Writes `taken`, which `json` is, as the version after `expect_version`.
+pub(super) async fn correct(
+    state: &State,
+    visit: &Visit<'_>,
+    headers: &HeaderMap,
+    (expected, id): (ResourceType, LogicalId),
+    expect_version: Option<u64>,
+    json: &Json,
+    taken: Taken,
+) -> Result<Response, End> {
     let Taken {
         checked,
         permit,
         written_by,
-    } = feed::take(state, visit, Interaction::Update, &json, json.root(), None)?;
+    } = taken;
     feed::same_type(expected, &checked)?;
     if json
         .root()
         .text("id")
-        .is_none_or(|inside| inside != id_text)
+        .is_none_or(|inside| inside != id.to_string())
     {
         return Err(Problem::invalid(
             IssueCode::Invalid,
-            format!("{type_name}.id"),
+            format!("{expected}.id"),
             "the body's id must be the address's",
         )
         .into());
@@ -86,12 +108,5 @@ async fn correct(
         .puts
         .first()
         .ok_or_else(|| Problem::bug("an update gave no outcome"))?;
-    let body = if create::minimal(parts) {
-        Bytes::new()
-    } else {
-        create::as_stored(state, &permit, put, &sent).await?
-    };
-    let mut response = fhir_response(StatusCode::OK, body);
-    tag(&mut response, put.version, put.last_updated);
-    Ok(response)
+    written::answer(state, &permit, headers, put, &sent).await
 }

@@ -1,6 +1,7 @@
 //! Withdraw (FHIR R4 http.html#delete): the record system takes a resource back from sharing. Its versions and the audit
 //! trail stay; a withdrawn copy is not deletion from the record.
 
+use super::written::{self, Return};
 use super::{id_of, if_match, writable};
 use crate::State;
 use crate::feed;
@@ -53,7 +54,17 @@ async fn take_back(
         }
         other => other?,
     }
-    Ok(fhir_response(StatusCode::NO_CONTENT, ""))
+    Ok(taken_back(parts))
+}
+
+/// 204, or 200 with an OperationOutcome where the caller prefers that.
+pub(super) fn taken_back(parts: &Parts) -> Response {
+    match Return::named(&parts.headers) {
+        Some(Return::Outcome) => {
+            fhir_response(StatusCode::OK, written::told("withdrawn").to_json())
+        }
+        _ => fhir_response(StatusCode::NO_CONTENT, ""),
+    }
 }
 
 async fn retire(

@@ -67,6 +67,11 @@ fn ask<'a>(
         ("PUT", "/{type}/{id}") => door
             .put(&instance, body(Some(id)))
             .header("if-match", "\"1\""),
+        ("PATCH", "/{type}/{id}") => door
+            .knock(Method::PATCH, &instance)
+            .header("content-type", "application/json-patch+json")
+            .header("if-match", "\"1\"")
+            .body(r#"[{"op":"replace","path":"/status","value":"amended"}]"#),
         ("DELETE", "/{type}/{id}") => door.knock(Method::DELETE, &instance),
         _ => return None,
     })

@@ -11,6 +11,7 @@ mod metadata;
 mod operation;
 mod paging;
 mod past;
+mod patch;
 mod read;
 mod publish;
 mod refusals;

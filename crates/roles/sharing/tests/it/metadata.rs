@@ -126,6 +126,7 @@ async fn what_is_claimed_works_and_what_is_not_is_refused() {
                 "read",
                 "vread",
                 "update",
+                "patch",
                 "delete",
                 "history-instance",
                 "history-type",
@@ -157,6 +158,17 @@ async fn what_is_claimed_works_and_what_is_not_is_refused() {
             .put(&owner, &path, Some(created.header("etag")), &changed)
             .await;
         assert_eq!(updated.status, StatusCode::OK, "{name}: {}", updated.json);
+        let patched = service
+            .door
+            .knock(http::Method::PATCH, &path)
+            .header("content-type", "application/json-patch+json")
+            .header("if-match", updated.header("etag"))
+            .body(r#"[{"op":"replace","path":"/language","value":"nn"}]"#)
+            .by(&owner, NOW)
+            .send()
+            .await;
+        assert_eq!(patched.status, StatusCode::OK, "{name}: {}", patched.json);
+        let updated = patched;
         assert_eq!(
             found(&service.search(&owner, name, &[("_id", id)]).await),
             [id]

@@ -214,7 +214,7 @@ async fn a_types_history_is_the_patients_and_pages_to_its_end() {
         let mut paged = told(&page);
         while let Some(next) = page.next() {
             assert!(next.starts_with(&format!("{}/_page/", service.base)));
-            page = service.get(&who, &next.to_owned()).await;
+            page = service.get(&who, next).await;
             paged.extend(told(&page));
         }
         assert_eq!(paged, told(&whole));
