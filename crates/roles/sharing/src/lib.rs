@@ -108,6 +108,11 @@ pub const ROUTES: &[RouteRow] = &[
         access: Access::Public,
     },
     RouteRow {
+        method: "GET",
+        path: api::smart::PATH,
+        access: Access::Public,
+    },
+    RouteRow {
         method: "POST",
         path: "/",
         access: Access::Token {
@@ -282,6 +287,7 @@ pub fn routes(state: Arc<State>) -> Router {
     let ids = state.house.ids.clone();
     Routes::of(ROUTES)
         .on("GET", "/metadata", api::metadata::metadata)
+        .on("GET", api::smart::PATH, api::smart::configuration)
         .on("POST", "/", api::bundle::bundle)
         .on("POST", "/{type}", api::create::create)
         .on("GET", "/{type}", api::search::by_get)

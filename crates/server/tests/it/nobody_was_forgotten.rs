@@ -72,6 +72,12 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("hub", "GET", "/deliveries/{key}", Nothing),
     ("hub", "GET", "/quarantine", Nothing),
     ("sharing", "GET", "/metadata", Nothing),
+    (
+        "sharing",
+        "GET",
+        "/.well-known/smart-configuration",
+        Nothing,
+    ),
     ("sharing", "POST", "/", Fhir("{}")),
     ("sharing", "POST", "/{type}", Fhir("{}")),
     ("sharing", "GET", "/{type}", Nothing),

@@ -38,6 +38,7 @@ fn statement(state: &State) -> Value {
             "mode": "server",
             "documentation": "Search is by POST [type]/_search; a person's number never stands in a URL. Bundles of type collection and batch are posted to the base, each entry taken alone. Not offered yet: transaction, search by GET, conditional interactions, XML.",
             "security": {
+                "service": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}]}],
                 "description": format!("DPoP-bound access tokens (RFC 9449, RFC 9068) from {} with this base as audience; patient data needs the attest of the Norwegian trust framework (tillitsrammeverket).", state.config.issuer),
             },
             "resource": resources,

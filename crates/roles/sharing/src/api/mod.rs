@@ -10,6 +10,7 @@ pub mod operation;
 pub mod patch;
 pub mod read;
 pub mod search;
+pub mod smart;
 pub mod update;
 pub mod version;
 pub mod withdraw;

@@ -16,5 +16,6 @@ mod read;
 mod publish;
 mod refusals;
 mod search;
+mod smart;
 mod trail;
 mod write;

@@ -1,0 +1,66 @@
+//! `GET {base}/.well-known/smart-configuration` (SMART App Launch 2.2, "Conformance"): where this service's tokens come from.
+//!
+//! It says what is there and no more: there is no authorization endpoint, so neither launch, nor PKCE, nor refresh is named.
+
+use crate::State;
+use axum::extract;
+use axum::response::Response;
+use fhir::search::SUPPORTED;
+use http::StatusCode;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use trust::keys::Algorithm;
+use wire::contract::anchor::{CLIENT_CREDENTIALS, JWKS, TOKEN, TOKEN_EXCHANGE};
+use wire::outcome::json_response;
+
+/// Where the document stands under the FHIR base.
+pub const PATH: &str = "/.well-known/smart-configuration";
+
+/// What of SMART's list is there: clients with keys of their own, and scopes of version 2 for users and for a citizen's own data.
+const CAPABILITIES: &[&str] = &[
+    "client-confidential-asymmetric",
+    "permission-patient",
+    "permission-user",
+    "permission-v2",
+];
+
+/// Open to all, as SMART has it.
+pub async fn configuration(extract::State(state): extract::State<Arc<State>>) -> Response {
+    json_response(StatusCode::OK, &document(&state))
+}
+
+fn document(state: &State) -> Value {
+    let issuer = &state.config.issuer;
+    let algorithms: Vec<&str> = Algorithm::ALL.iter().map(|one| one.name()).collect();
+    json!({
+        "issuer": issuer,
+        "jwks_uri": format!("{issuer}{JWKS}"),
+        "token_endpoint": format!("{issuer}{TOKEN}"),
+        "grant_types_supported": [CLIENT_CREDENTIALS, TOKEN_EXCHANGE],
+        "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "dpop_signing_alg_values_supported": algorithms,
+        "scopes_supported": scopes(),
+        "capabilities": CAPABILITIES,
+    })
+}
+
+/// A system writes and reads what it may write; people and a citizen read, and read the trail.
+fn scopes() -> Vec<String> {
+    let types = SUPPORTED.iter().map(|row| row.resource);
+    let written = types
+        .clone()
+        .filter(|one| crate::feed::writable(*one))
+        .map(|one| format!("system/{}.cruds", one.as_str()));
+    let read = types.flat_map(|one| {
+        let context = if crate::feed::writable(one) {
+            &["user", "patient"][..]
+        } else {
+            &["patient"][..]
+        };
+        context
+            .iter()
+            .map(move |context| format!("{context}/{}.rs", one.as_str()))
+    });
+    written.chain(read).collect()
+}
