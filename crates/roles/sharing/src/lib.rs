@@ -130,7 +130,7 @@ pub const ROUTES: &[RouteRow] = &[
         method: "GET",
         path: "/{type}",
         access: Access::Token {
-            scope: "none: search by GET is not offered yet",
+            scope: "user/*.rs or system/*.rs; no person's number in the URL",
         },
     },
     RouteRow {
@@ -201,6 +201,20 @@ pub const ROUTES: &[RouteRow] = &[
         path: "/{type}/{id}/_history/{vid}",
         access: Access::Token {
             scope: "user/*.rs or system/*.rs",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/{type}/{id}/{of}",
+        access: Access::Token {
+            scope: "user/*.rs or system/*.rs; Patient alone has a compartment",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/{type}/{id}/{of}/_search",
+        access: Access::Token {
+            scope: "user/*.rs or system/*.rs; Patient alone has a compartment",
         },
     },
     RouteRow {
@@ -309,6 +323,12 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("GET", "/{type}/_history", api::history::of_type)
         .on("GET", "/{type}/{id}/_history", api::history::instance)
         .on("GET", "/{type}/{id}/_history/{vid}", api::version::vread)
+        .on("GET", "/{type}/{id}/{of}", api::search::compartment_by_get)
+        .on(
+            "POST",
+            "/{type}/{id}/{of}/_search",
+            api::search::compartment,
+        )
         .on("PUT", "/{type}/{id}", api::update::update)
         .on("PATCH", "/{type}/{id}", api::patch::patch)
         .on("DELETE", "/{type}/{id}", api::withdraw::withdraw)

@@ -71,7 +71,7 @@ pub(super) async fn page(
     answer(state, visit, form, Some(u64::from_be_bytes(after))).await
 }
 
-async fn answer(
+pub(super) async fn answer(
     state: &State,
     visit: &Visit<'_>,
     form: Form,

@@ -1,4 +1,4 @@
-//! Search on a type by POST (FHIR R4 search.html), and its pages.
+//! Search on a type and in a patient's compartment, by POST and by GET (FHIR R4 search.html), and its pages.
 //!
 //! A person's number travels in the body only (CONTRACT section 1). The next link is sealed by the store's own key for the
 //! same client and patient; it holds the question, so a page answers what the first page was asked.
@@ -86,7 +86,7 @@ async fn further(
     }
 }
 
-/// `GET {base}/{type}?…`: not offered yet, and said so; a person's number in a URL gets its own words.
+/// `GET {base}/{type}?…`: as by POST, but a person's number never stands in a URL.
 pub async fn by_get(
     extract::State(state): extract::State<Arc<State>>,
     Path(type_name): Path<String>,
@@ -94,19 +94,108 @@ pub async fn by_get(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
-    let refusal = match type_of(&type_name) {
-        Ok(_) => Problem::not_supported(
-            "url",
-            format!(
-                "search by GET is not offered here; POST the same parameters to {type_name}/_search"
-            ),
-        ),
-        Err(unknown) => unknown,
+    let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
+    let answered = match in_url(&state, &mut visit, &type_name, None, &parts) {
+        Ok((resource, form)) => first(&state, &visit, resource, form).await,
+        Err(end) => Err(end),
     };
-    visit
-        .end(End::Problem(refusal), || Err(Problem::not_found()))
-        .await
+    finish(visit, answered).await
+}
+
+/// `GET {base}/Patient/{id}/{type}?…`: a search in a patient's compartment (FHIR R4 compartmentdefinition.html).
+pub async fn compartment_by_get(
+    extract::State(state): extract::State<Arc<State>>,
+    Path((compartment, id, type_name)): Path<(String, String, String)>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
+    let whole = (compartment.as_str(), id.as_str());
+    let answered = match in_url(&state, &mut visit, &type_name, Some(whole), &parts) {
+        Ok((resource, form)) => first(&state, &visit, resource, form).await,
+        Err(end) => Err(end),
+    };
+    finish(visit, answered).await
+}
+
+/// `POST {base}/Patient/{id}/{type}/_search`.
+pub async fn compartment(
+    extract::State(state): extract::State<Arc<State>>,
+    Path((compartment, id, type_name)): Path<(String, String, String)>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
+    let answered = match asked(&mut visit, &type_name, &parts, body).await {
+        Ok((resource, form)) => match within(resource, (&compartment, &id), form) {
+            Ok(form) => first(&state, &visit, resource, form).await,
+            Err(problem) => Err(problem.into()),
+        },
+        Err(end) => Err(end),
+    };
+    finish(visit, answered).await
+}
+
+/// Reads type and parameters of a search by GET. Only what was understood, and so holds no person's number, goes on
+/// record.
+fn in_url(
+    state: &State,
+    visit: &mut Visit<'_>,
+    type_name: &str,
+    compartment: Option<(&str, &str)>,
+    parts: &Parts,
+) -> Result<(ResourceType, Form), End> {
+    let resource = type_of(type_name)?;
+    let sent = of_url(parts)?;
+    let form = match compartment {
+        Some(compartment) => within(resource, compartment, sent)?,
+        None => sent,
+    };
+    fhir::search::parse(
+        resource,
+        &form,
+        Via::Get,
+        &state.config.zone,
+        state.config.person_numbers,
+    )
+    .map_err(Problem::invalid_all)?;
+    visit.asked(&wire::form::write(
+        form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
+    ));
+    Ok((resource, form))
+}
+
+/// The search of a type in a compartment as a search of the type. Only patients have compartments here, and only types
+/// that can be searched by `patient` are in them.
+fn within(
+    resource: ResourceType,
+    (compartment, id): (&str, &str),
+    form: Form,
+) -> Result<Form, Problem> {
+    let by_patient = fhir::search::supported(resource)
+        .is_some_and(|row| row.parameters.iter().any(|p| p.name == "patient"));
+    if compartment != ResourceType::PATIENT.as_str() || !by_patient {
+        return Err(Problem::not_found());
+    }
+    let id = super::id_of(id)?;
+    let named = ("patient".to_owned(), format!("Patient/{id}"));
+    Ok(std::iter::once(named).chain(form).collect())
+}
+
+/// The first page of a search, of resources or of the trail.
+async fn first(
+    state: &State,
+    visit: &Visit<'_>,
+    resource: ResourceType,
+    form: Form,
+) -> Result<Response, End> {
+    if resource == ResourceType::AUDIT_EVENT {
+        super::audit::answer(state, visit, form, None).await
+    } else {
+        answer(state, visit, resource, form, None).await
+    }
 }
 
 async fn finish(visit: Visit<'_>, answered: Result<Response, End>) -> Result<Response, Problem> {

@@ -67,6 +67,10 @@ fn ask<'a>(
         ("GET", "/{type}/_history") => door.get("/Observation/_history"),
         ("GET", "/{type}/{id}/_history") => door.get(&format!("{instance}/_history")),
         ("GET", "/{type}/{id}/_history/{vid}") => door.get(&format!("{instance}/_history/1")),
+        ("GET", "/{type}/{id}/{of}") => door.get(&format!("/Patient/{id}/Observation")),
+        ("POST", "/{type}/{id}/{of}/_search") => {
+            door.search(&format!("Patient/{id}/Observation"), &[])
+        }
         ("PUT", "/{type}/{id}") => door
             .put(&instance, body(Some(id)))
             .header("if-match", "\"1\""),

@@ -5,6 +5,7 @@
 mod access;
 mod announce;
 mod bundle;
+mod by_get;
 mod house;
 mod members;
 mod metadata;

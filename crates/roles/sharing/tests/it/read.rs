@@ -115,7 +115,7 @@ async fn what_is_not_offered_is_said() {
     let who = service.physician(ragnhild());
     for (path, status) in [
         ("/Practitioner/x".to_owned(), 404),
-        ("/Observation".to_owned(), 400),
+        ("/Observation/x/y/z".to_owned(), 404),
         ("/_history".to_owned(), 404),
     ] {
         let reply = service.get(&who, &path).await;
