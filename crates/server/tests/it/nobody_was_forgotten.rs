@@ -29,8 +29,9 @@ enum Sent {
     Form(&'static str),
     Json(&'static str),
     Fhir(&'static str),
+    Patch(&'static str),
 }
-use Sent::{Fhir, Form, Json, Nothing};
+use Sent::{Fhir, Form, Json, Nothing, Patch};
 
 /// How a route is knocked at: role, method, path as in the role's table, body. Whoever gets in changes nothing: what is
 /// asked for is not there ([`address_of`]), what is sent is empty.
@@ -79,6 +80,7 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
         Nothing,
     ),
     ("sharing", "POST", "/", Fhir("{}")),
+    ("sharing", "POST", "/$purge", Fhir("{}")),
     ("sharing", "POST", "/{type}", Fhir("{}")),
     ("sharing", "GET", "/{type}", Nothing),
     ("sharing", "POST", "/{type}/_search", Form("_count=1")),
@@ -91,7 +93,11 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("sharing", "GET", "/{type}/{id}/_history", Nothing),
     ("sharing", "GET", "/{type}/{id}/_history/{vid}", Nothing),
     ("sharing", "POST", "/Observation/$lastn", Form("")),
+    ("sharing", "POST", "/Observation/$stats", Form("")),
+    ("sharing", "GET", "/{type}/{id}/{of}", Nothing),
+    ("sharing", "POST", "/{type}/{id}/{of}/_search", Form("")),
     ("sharing", "PUT", "/{type}/{id}", Fhir("{}")),
+    ("sharing", "PATCH", "/{type}/{id}", Patch("[]")),
     ("sharing", "DELETE", "/{type}/{id}", Nothing),
     ("gateway", "GET", "/fhir/metadata", Nothing),
     ("gateway", "POST", "/fhir/{type}/_search", Form("_count=1")),
@@ -116,6 +122,8 @@ fn address_of(role: &str, base: &str, path: &str) -> String {
     } else {
         "Observation"
     };
+    // Only a patient has a compartment.
+    let path = path.replace("{type}/{id}/{of}", "Patient/{id}/Observation");
     let path = path
         .replace("{type}", resource_type)
         .replace("{vid}", "1")
@@ -211,6 +219,7 @@ fn request(method: &str, url: String, sent: Sent) -> Request {
         Form(body) => Request::post(url, "application/x-www-form-urlencoded", body),
         Json(body) => Request::post(url, "application/json", body),
         Fhir(body) => Request::post_fhir(url, body),
+        Patch(body) => Request::post(url, "application/json-patch+json", body),
     };
     request.method = method.parse().unwrap();
     request
