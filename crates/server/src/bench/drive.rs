@@ -2,7 +2,7 @@
 //! (no coordinated omission). Every answer is looked at by its client; what is wrong is counted, never averaged away.
 
 use super::http::{Answer, Connection};
-use super::statistics::Spread;
+use super::statistics::{Spread, rounded};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -75,6 +75,20 @@ pub struct Driven {
     pub wrong: u64,
     /// Words about the first of them.
     pub words: Vec<String>,
+    /// Processor time of the whole process, generator and region, warming up included.
+    pub processor: Duration,
+    /// Processor time of the generator's threads alone.
+    pub generator: Duration,
+}
+
+impl Driven {
+    /// Microseconds of processor time for one unit of work: of everything in this process, and of the generator alone.
+    /// Other programs on the same cores change the rates, these hardly.
+    pub fn processor_us(&self) -> (f64, f64) {
+        let each =
+            |time: Duration| rounded(time.as_secs_f64() * 1e6 / self.units_in_all.max(1) as f64);
+        (each(self.processor), each(self.generator))
+    }
 }
 
 /// One client's part of it.
@@ -86,6 +100,7 @@ struct Part {
     last: Option<Instant>,
     wrong: u64,
     words: Vec<String>,
+    processor: Duration,
 }
 
 /// Broken connections after which a client gives up.
@@ -97,6 +112,7 @@ const TOLD: usize = 5;
 pub fn drive(address: SocketAddr, clients: Vec<Box<dyn Client>>, plan: Plan) -> Driven {
     let start = Instant::now() + Duration::from_millis(50);
     let slots = AtomicU64::new(0);
+    let before = processor_of_all();
     let parts: Vec<Part> = std::thread::scope(|scope| {
         let running: Vec<_> = clients
             .into_iter()
@@ -124,12 +140,16 @@ pub fn drive(address: SocketAddr, clients: Vec<Box<dyn Client>>, plan: Plan) -> 
             .collect()
     });
     let begin = start + plan.warm_up;
-    let mut driven = Driven::default();
+    let mut driven = Driven {
+        processor: processor_of_all().saturating_sub(before),
+        ..Driven::default()
+    };
     let mut times = Vec::new();
     for part in parts {
         driven.units += part.units;
         driven.units_in_all += part.units_in_all;
         driven.wrong += part.wrong;
+        driven.generator += part.processor;
         driven.words.extend(part.words);
         driven.elapsed = driven.elapsed.max(
             part.last
@@ -199,6 +219,7 @@ fn one(
             connection.close();
         }
     }
+    part.processor = processor_of_thread();
     part
 }
 
@@ -209,6 +230,31 @@ impl Part {
             self.words.push(words);
         }
     }
+}
+
+/// Processor time of this process so far, in hundredths of a second (proc(5), `/proc/pid/stat` fields 14 and 15).
+fn processor_of_all() -> Duration {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is the program's name in parentheses and may hold spaces.
+    let fields = text.rsplit_once(')').map_or("", |(_, after)| after);
+    let ticks: u64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// Processor time of this thread so far (`/proc/thread-self/schedstat`, nanoseconds).
+fn processor_of_thread() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(
+        text.split(' ')
+            .next()
+            .and_then(|first| first.parse().ok())
+            .unwrap_or(0),
+    )
 }
 
 /// Sleeps until then; whether it was still to come.

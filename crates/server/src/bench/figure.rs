@@ -1,5 +1,6 @@
 //! A figure with its conditions, as one JSON line (CONTRACT section 9) or as a line of a table for people.
 
+use super::drive::Driven;
 use super::statistics::rounded;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -49,6 +50,14 @@ impl Figure {
     pub fn under(mut self, name: &str, value: impl Into<Value>) -> Figure {
         self.conditions.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// With the processor time that a unit of work took, of everything and of the generator alone.
+    #[must_use]
+    pub fn using(self, driven: &Driven) -> Figure {
+        let (all, generator) = driven.processor_us();
+        self.under("processor_us_each_in_all", all)
+            .under("processor_us_each_of_generator", generator)
     }
 
     /// For people: the figure on one line, its conditions on the next.

@@ -312,7 +312,7 @@ impl Ground {
                     PATIENCE.as_secs()
                 );
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

@@ -11,6 +11,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest header block of an answer.
 const HEAD: usize = 64 * 1024;
+/// Least room for one read.
+const ROOM: usize = 64 * 1024;
 
 /// A connection to a server, opened anew when the server closed it.
 pub struct Connection {
@@ -104,14 +106,17 @@ fn answer(
     buffer: &mut Vec<u8>,
 ) -> io::Result<Parts> {
     stream.write_all(request)?;
-    buffer.clear();
+    let mut filled = 0_usize;
     let head = loop {
-        let searched = buffer.len().saturating_sub(3);
-        more(stream, buffer)?;
-        if let Some(at) = buffer[searched..].windows(4).position(|w| w == b"\r\n\r\n") {
+        let searched = filled.saturating_sub(3);
+        more(stream, buffer, &mut filled)?;
+        if let Some(at) = buffer[searched..filled]
+            .windows(4)
+            .position(|w| w == b"\r\n\r\n")
+        {
             break searched + at + 4;
         }
-        if buffer.len() > HEAD {
+        if filled > HEAD {
             return Err(strange("a header block without end"));
         }
     };
@@ -130,10 +135,10 @@ fn answer(
         None => return Err(strange("an answer without Content-Length")),
     };
     let last = header(text, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-    while buffer.len() < head + body {
-        more(stream, buffer)?;
+    while filled < head + body {
+        more(stream, buffer, &mut filled)?;
     }
-    if buffer.len() > head + body {
+    if filled > head + body {
         return Err(strange("more bytes than the answer has"));
     }
     Ok(Parts {
@@ -144,16 +149,16 @@ fn answer(
     })
 }
 
-/// Reads what has come, at least one byte.
-fn more(stream: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<()> {
-    const ROOM: usize = 64 * 1024;
-    let filled = buffer.len();
-    buffer.resize(filled + ROOM, 0);
-    let read = stream.read(&mut buffer[filled..]);
-    buffer.truncate(filled + *read.as_ref().unwrap_or(&0));
-    if read? == 0 {
+/// Reads what has come, at least one byte, behind the first `filled`. Room once made stays.
+fn more(stream: &mut impl Read, buffer: &mut Vec<u8>, filled: &mut usize) -> io::Result<()> {
+    if buffer.len() < *filled + ROOM {
+        buffer.resize(*filled + ROOM, 0);
+    }
+    let read = stream.read(&mut buffer[*filled..])?;
+    if read == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
+    *filled += read;
     Ok(())
 }
 

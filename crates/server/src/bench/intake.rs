@@ -144,6 +144,7 @@ pub async fn single(setting: Setting) -> anyhow::Result<Found> {
         .under("what", "single Observations, POST {hub}/fhir/Observation, until the hub's durable acknowledgement")
         .under("clients", setting.clients as u64)
         .under("seconds", rounded_seconds(driven.elapsed))
+.using(&driven)
         .under("patients", patients as u64)
         .under("answer_p50_ms", driven.times.median().map_or(Value::Null, |t| super::statistics::rounded(milliseconds(t)).into()))
         .under("beside", "deliveries to record system and sharing service in the same process at the same time")
@@ -222,6 +223,7 @@ async fn bundled(
         ))
         .under("until", "the hub's durable acknowledgement")
         .under("seconds", rounded_seconds(sent.elapsed))
+        .using(&sent)
         .under(
             "answer_p50_ms",
             sent.times.median().map_or(Value::Null, |t| {

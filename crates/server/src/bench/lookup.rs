@@ -129,6 +129,7 @@ pub async fn run(setting: Setting) -> anyhow::Result<Found> {
             .beside(checked)
             .under("clients", clients)
             .under("seconds", setting.seconds)
+            .using(&flat)
             .under(
                 "limit",
                 "static server, same bytes, one bare ES256 check a request, same generator",

@@ -69,6 +69,7 @@ pub async fn run(setting: Setting) -> anyhow::Result<Found> {
         .under("what", "client credentials with private_key_jwt and a DPoP proof; replay memory and audit record durable before the answer")
         .under("clients", setting.clients as u64)
         .under("seconds", setting.seconds)
+.using(&driven)
         .under("answer_p50_ms", driven.times.median().map_or(Value::Null, |t| rounded(milliseconds(t)).into()))
         .under("generator", "same process and cores; signs an assertion and a proof for each request");
     found.figures.push(figure);
