@@ -24,8 +24,8 @@ use crate::errors::StoreError;
 use crate::history::{self, HistoryCursor, HistoryPage, Past};
 use crate::keys::Keys;
 use crate::ledger::{self, LedgerEntry};
-use crate::outbox::{self, Delivery, DeliveryId, Due, ReceiverState, Report};
 use crate::publish::Publishing;
+use crate::outbox::{self, Delivery, DeliveryId, Due, ReceiverState, Report};
 use crate::query::{self, Cursor, Page};
 use crate::{Surroundings, prepare, record, seal, series};
 
@@ -45,9 +45,9 @@ pub struct Options {
     pub keep_delivered_seconds: i64,
     /// Largest size of the database in bytes; beyond it changes are refused with [`StoreError::Full`].
     pub max_bytes: Option<u64>,
-}
     /// What others than the organisation itself see, and what is announced.
     pub publishing: Publishing,
+}
 
 impl Default for Options {
     /// No announcements, two readers, thirty days, as large as the disk allows, everything published.
@@ -57,8 +57,8 @@ impl Default for Options {
             readers: 2,
             keep_delivered_seconds: 30 * 24 * 3600,
             max_bytes: None,
-        }
             publishing: Publishing::default(),
+        }
     }
 }
 
@@ -127,8 +127,8 @@ impl Store {
             clock: surroundings.clock,
             ids: surroundings.ids,
             announce: options.announce,
-            keep_delivered: options.keep_delivered_seconds.saturating_mul(1_000_000),
             publishing,
+            keep_delivered: options.keep_delivered_seconds.saturating_mul(1_000_000),
             stopped: stopped.clone(),
             signal,
             trainer,
@@ -151,7 +151,6 @@ impl Store {
         })))
     }
 
-    /// Whom the store was opened for.
     /// Takes note of what has come to be published, or has ceased to be, by time alone or by a new policy: looks at up to
     /// `limit` patients after number `from`, and tells the locator's courier of each turn. Gives the number to go on from,
     /// 0 after the last. With the default policy nothing turns by itself.
@@ -170,6 +169,7 @@ impl Store {
         answered.await.map_err(|_| StoreError::Stopped)?
     }
 
+    /// Whom the store was opened for.
     pub fn owner(&self) -> &str {
         &self.0.owner
     }

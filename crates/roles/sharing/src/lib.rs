@@ -245,6 +245,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     let announces = config.locator.is_some();
     let options = store::Options {
         announce: announces.then(|| wire::contract::locator::OUTBOX_RECEIVER.to_owned()),
+        publishing: config.publish.clone(),
         ..store::Options::default()
     };
     let store = Store::open_with(&house.data, &config.id, house.surroundings(), options)?;
@@ -252,7 +253,6 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     let guard = Guard::new(
         GuardConfig {
             issuer: config.issuer.clone(),
-        publishing: config.publish.clone(),
             jwks_url: format!("{}{}", config.issuer, wire::contract::anchor::JWKS),
             audience: base.clone(),
             base: base.clone(),
