@@ -45,22 +45,10 @@ const VALUE_PARTS: &[&str] = &["component", "dataAbsentReason"];
 #[must_use]
 pub fn of(resource: Node<'_>, resource_type: ResourceType, index: &Index) -> Identity {
     let digest = content(resource);
-    let mut key = Key(Vec::with_capacity(160));
-    key.field("type", resource_type.as_str().as_bytes());
-    match &index.subject {
-        Some(Subject::Person(person)) => {
-            key.field("person", person.system().as_bytes());
-            key.field("number", person.value().expose().as_bytes());
-        }
-        Some(Subject::Local(id)) => key.field("local", id.uuid().as_bytes()),
-        None => key.field("nobody", b""),
-    }
+    let mut key = whose(resource_type, index.subject.as_ref());
     if resource_type != ResourceType::PATIENT || index.subject.is_none() {
         match business_identifier(resource) {
-            Some((system, value)) => {
-                key.field("system", system.as_bytes());
-                key.field("value", value.as_bytes());
-            }
+            Some((system, value)) => business(&mut key, &system, &value),
             None => measured(resource, index, &digest, &mut key),
         }
     }
@@ -69,6 +57,39 @@ pub fn of(resource: Node<'_>, resource_type: ResourceType, index: &Index) -> Ide
         digest,
         correction: is_correction(index),
     }
+}
+
+/// The key of a resource of this type about `subject` that has this business identifier, and it first.
+#[must_use]
+pub fn business_key(
+    resource_type: ResourceType,
+    subject: Option<&Subject>,
+    system: &str,
+    value: &str,
+) -> Vec<u8> {
+    let mut key = whose(resource_type, subject);
+    business(&mut key, system, value);
+    key.0
+}
+
+/// The beginning of each key: type and subject.
+fn whose(resource_type: ResourceType, subject: Option<&Subject>) -> Key {
+    let mut key = Key(Vec::with_capacity(160));
+    key.field("type", resource_type.as_str().as_bytes());
+    match subject {
+        Some(Subject::Person(person)) => {
+            key.field("person", person.system().as_bytes());
+            key.field("number", person.value().expose().as_bytes());
+        }
+        Some(Subject::Local(id)) => key.field("local", id.uuid().as_bytes()),
+        None => key.field("nobody", b""),
+    }
+    key
+}
+
+fn business(key: &mut Key, system: &str, value: &str) {
+    key.field("system", system.as_bytes());
+    key.field("value", value.as_bytes());
 }
 
 /// Whether a resource comes as a correction of an earlier one.

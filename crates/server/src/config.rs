@@ -312,6 +312,9 @@ pub struct Service {
     pub delegation: Option<Paper>,
     /// The § 9 agreement, for the shared concepts.
     pub collaboration: Option<Collaboration>,
+    /// Clients whose software cannot send `If-Match`; all others' updates without it are refused (428).
+    #[serde(default)]
+    pub if_match_optional: Vec<String>,
     /// What others than the organisation itself see (tilpasse datamengde); none: everything.
     #[serde(default)]
     pub publish: Vec<Publish>,

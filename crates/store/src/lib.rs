@@ -14,6 +14,7 @@ mod commit;
 mod dictionary;
 mod errors;
 mod history;
+mod identified;
 mod keys;
 mod ledger;
 mod outbox;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use fhir::ids::{LogicalId, PersonIdentifier};
-use fhir::index::Coding;
+use fhir::index::{Coding, Subject};
 use fhir::resource::ResourceType;
 use fhir::search::Query;
 use fhir::time::Instant;
@@ -22,6 +22,7 @@ use crate::commit::{Change, Committed, Presence, Stored};
 use crate::dictionary::Trainer;
 use crate::errors::StoreError;
 use crate::history::{self, HistoryCursor, HistoryPage, Past};
+use crate::identified;
 use crate::keys::Keys;
 use crate::ledger::{self, LedgerEntry};
 use crate::publish::Publishing;
@@ -276,6 +277,29 @@ impl Store {
         self.0
             .readers
             .ask(move |reader| query::read(reader, &permit, resource_type, id))
+            .await
+    }
+
+    /// The resources of a type whose first business identifier is this one, as far as the permit opens them; withdrawn
+    /// ones are not among them. `about` narrows to one subject; without it every patient's are looked at.
+    ///
+    /// # Errors
+    /// Input/output and damage.
+    pub async fn identified(
+        &self,
+        permit: &Permit,
+        resource_type: ResourceType,
+        system: &str,
+        value: &str,
+        about: Option<Subject>,
+    ) -> Result<Vec<Stored>, StoreError> {
+        let (permit, system, value) = (permit.clone(), system.to_owned(), value.to_owned());
+        self.0
+            .readers
+            .ask(move |reader| {
+                let what = (resource_type, system.as_str(), value.as_str());
+                identified::identified(reader, &permit, what, about.as_ref())
+            })
             .await
     }
 

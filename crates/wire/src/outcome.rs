@@ -180,6 +180,15 @@ impl Problem {
         )
     }
 
+    /// 412: a condition that must name one resource is met by several.
+    pub fn multiple_matches() -> Self {
+        Self::with(
+            StatusCode::PRECONDITION_FAILED,
+            IssueCode::MultipleMatches,
+            "several resources meet the condition; it must name one",
+        )
+    }
+
     /// 428: `If-Match` is missing.
     pub fn precondition_required() -> Self {
         Self::with(

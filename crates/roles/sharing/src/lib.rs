@@ -56,6 +56,8 @@ pub struct Config {
     pub zone: Zone,
     /// How strictly person numbers are checked.
     pub person_numbers: PersonNumbers,
+    /// Clients whose software cannot send `If-Match`: they may update without it.
+    pub if_match_optional: Vec<String>,
     /// What others than the organisation itself see, and what the locator hears of.
     pub publish: store::Publishing,
 }
@@ -81,6 +83,8 @@ pub struct State {
     house: House,
     desk: Desk,
     locator: Option<(String, wire::client::Party)>,
+    /// Held while a condition is searched and acted on, so that no other comes between.
+    conditions: tokio::sync::Mutex<()>,
 }
 
 impl State {
@@ -219,6 +223,20 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "PUT",
+        path: "/{type}",
+        access: Access::Token {
+            scope: "system/*.us, and .c where nothing meets the condition",
+        },
+    },
+    RouteRow {
+        method: "DELETE",
+        path: "/{type}",
+        access: Access::Token {
+            scope: "system/*.ds",
+        },
+    },
+    RouteRow {
+        method: "PUT",
         path: "/{type}/{id}",
         access: Access::Token {
             scope: "system/*.u",
@@ -293,6 +311,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         house,
         desk,
         locator,
+        conditions: tokio::sync::Mutex::new(()),
     }))
 }
 
@@ -329,6 +348,8 @@ pub fn routes(state: Arc<State>) -> Router {
             "/{type}/{id}/{of}/_search",
             api::search::compartment,
         )
+        .on("PUT", "/{type}", api::update::by_condition)
+        .on("DELETE", "/{type}", api::withdraw::by_condition)
         .on("PUT", "/{type}/{id}", api::update::update)
         .on("PATCH", "/{type}/{id}", api::patch::patch)
         .on("DELETE", "/{type}/{id}", api::withdraw::withdraw)

@@ -407,6 +407,7 @@ fn service(
             .then(|| collaboration(&format!("FBR-{orgnr}-1"), members.clone())),
         members,
         orgnr,
+        if_match_optional: Vec::new(),
         publish: Vec::new(),
     })
 }

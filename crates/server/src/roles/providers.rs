@@ -40,6 +40,7 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
         register: setting.register.clone(),
         zone: setting.zone.clone(),
         person_numbers: setting.person_numbers(),
+        if_match_optional: s.if_match_optional.clone(),
         publish: publishing(&s.publish)?,
     };
     let clock = setting

@@ -245,3 +245,28 @@ async fn a_types_history_is_paged_newest_first_and_stands_still() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_business_identifier_finds_its_live_resources_within_the_permit() {
+    let world = World::new();
+    let store = world.store();
+    let hers = corrected(&world, &store, "r1", GURI).await.id;
+    let his = corrected(&world, &store, "r1", HENRIK).await.id;
+    let find = async |permit: &Permit, value: &str, about: Option<&str>| {
+        let about = about.map(|number| fhir::index::Subject::Person(person(number)));
+        let found = store
+            .identified(permit, OBSERVATION, "urn:home", value, about)
+            .await
+            .unwrap();
+        let mut ids: Vec<LogicalId> = found.iter().map(|stored| stored.id).collect();
+        ids.sort_by_key(|id| *id != hers);
+        ids
+    };
+    assert_eq!(find(&whole(), "r1", None).await, [hers, his]);
+    assert_eq!(find(&whole(), "r1", Some(GURI)).await, [hers]);
+    assert_eq!(find(&own(HENRIK), "r1", None).await, [his]);
+    assert_eq!(find(&own(HENRIK), "r1", Some(GURI)).await, [his]);
+    assert_eq!(find(&whole(), "r2", None).await, []);
+    withdraw(&world, &store, hers).await;
+    assert_eq!(find(&whole(), "r1", None).await, [his]);
+}

@@ -1,18 +1,21 @@
 //! Create (FHIR R4 http.html#create). The same reading sent again gets the first answer again (CONTRACT section 5).
 
-use super::{writable, written};
+use super::written::{self, Return};
+use super::{conditional, writable};
 use crate::State;
-use crate::feed;
+use crate::disclose::{disclose, tag};
+use crate::feed::{self, Taken};
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use fhir::json::{Json, Limits};
-use http::StatusCode;
+use fhir::search::Via;
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
-use store::{Fate, Put};
-use trust::{Ask, Interaction};
-use wire::outcome::Problem;
+use store::{Fate, Put, PutOutcome, Stored};
+use trust::{Ask, Interaction, Permit};
+use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
 
@@ -40,14 +43,56 @@ async fn take(
 ) -> Result<Response, End> {
     let expected = writable(type_name)?;
     visit.permit(&Ask::of(Interaction::Create, expected))?;
-    if parts.headers.contains_key("if-none-exist") {
-        let words = "conditional create is not offered; a reading sent again is known by its identifier and gets the first answer again";
-        return Err(Problem::not_supported("If-None-Exist", words).into());
-    }
+    let condition = conditional::if_none_exist(&parts.headers)?;
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
     let json = Json::parse(bytes, Limits::RESOURCE)?;
     let taken = feed::take(state, visit, Interaction::Create, &json, json.root(), None)?;
     feed::same_type(expected, &taken.checked)?;
+    let _alone;
+    if let Some(condition) = condition {
+        _alone = conditional::alone(state).await;
+        let about = taken.checked.index().subject.as_ref();
+        let met = conditional::one(state, visit, expected, &condition, about, Via::Get).await?;
+        if let Some((stored, permit)) = met {
+            return there(state, visit, &permit, stored, &parts.headers).await;
+        }
+    }
+    write(state, visit, taken, &parts.headers).await
+}
+
+/// What met the condition of a create: 200, and nothing is written.
+async fn there(
+    state: &State,
+    visit: &Visit<'_>,
+    permit: &Permit,
+    stored: Stored,
+    headers: &HeaderMap,
+) -> Result<Response, End> {
+    let put = PutOutcome {
+        id: stored.id,
+        version: stored.version,
+        last_updated: stored.last_updated,
+        resource_type: stored.resource_type,
+        fate: Fate::Existing,
+    };
+    let disclosed = disclose(visit, permit, vec![stored]).await?;
+    let mut response = match Return::of(headers) {
+        Return::Representation => disclosed.resource().ok_or_else(Problem::not_found)?,
+        Return::Minimal => fhir_response(StatusCode::OK, ""),
+        Return::Outcome => fhir_response(StatusCode::OK, written::outcome(&put).to_json()),
+    };
+    tag(&mut response, put.version, put.last_updated);
+    written::locate(state, &mut response, &put);
+    Ok(response)
+}
+
+/// Writes what was taken as a new resource: 201, or 200 where it was there already.
+pub(super) async fn write(
+    state: &State,
+    visit: &Visit<'_>,
+    taken: Taken,
+    headers: &HeaderMap,
+) -> Result<Response, End> {
     let record = visit
         .record()
         .permitted(&taken.permit)
@@ -65,7 +110,7 @@ async fn take(
         .puts
         .first()
         .ok_or_else(|| Problem::bug("a create gave no outcome"))?;
-    let mut response = written::answer(state, &taken.permit, &parts.headers, put, &sent).await?;
+    let mut response = written::answer(state, &taken.permit, headers, put, &sent).await?;
     // A correction that came as a create is a new version, and told as made.
     if put.fate != Fate::Existing {
         *response.status_mut() = StatusCode::CREATED;

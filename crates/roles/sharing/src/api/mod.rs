@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod bundle;
+mod conditional;
 mod conditions;
 pub mod create;
 pub mod history;

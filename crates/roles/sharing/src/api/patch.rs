@@ -45,7 +45,7 @@ async fn change(
     let resource = writable(type_name)?;
     let permit = visit.permit(&Ask::of(Interaction::Update, resource))?;
     let id = id_of(id)?;
-    let version = if_match(&parts.headers)?.ok_or_else(Problem::precondition_required)?;
+    let version = update::expected_version(state, visit, if_match(&parts.headers)?)?;
     let bytes =
         wire::body::typed(&parts.headers, body, Limits::RESOURCE.bytes, &[MEDIA_TYPE]).await?;
     let sent = Json::parse(bytes, Limits::RESOURCE)?;
@@ -55,6 +55,8 @@ async fn change(
         .read(&permit, resource, id)
         .await?
         .ok_or_else(Problem::not_found)?;
+    // Without `If-Match`: made from the version that is current now.
+    let version = version.unwrap_or(stored.version);
     if stored.version != version {
         return Err(store::StoreError::VersionMismatch {
             current: stored.version,
@@ -77,16 +79,10 @@ async fn change(
         after.root(),
         None,
     )?;
-    update::correct(
-        state,
-        visit,
-        &parts.headers,
-        (resource, id),
-        Some(version),
-        &after,
-        taken,
-    )
-    .await
+    feed::same_type(resource, &taken.checked)?;
+    update::same_id(&after, resource, id)?;
+    let what = (resource, id);
+    update::correct(state, visit, &parts.headers, what, Some(version), taken).await
 }
 
 /// 400 for a patch that is malformed, 422 for one that does not fit; the path is the place.

@@ -1,6 +1,7 @@
-//! Update (FHIR R4 http.html#update): a new version made from a known one. Needs `If-Match` (threats-and-faults.md section 4).
+//! Update (FHIR R4 http.html#update): a new version made from a known one. Needs `If-Match`
+//! unless the client is registered otherwise (threats-and-faults.md section 4).
 
-use super::{id_of, if_match, writable, written};
+use super::{conditional, create, id_of, if_match, search, writable, written};
 use crate::State;
 use crate::feed::{self, Taken};
 use axum::body::Body;
@@ -10,6 +11,7 @@ use fhir::ids::LogicalId;
 use fhir::json::{Json, Limits};
 use fhir::outcome::IssueCode;
 use fhir::resource::ResourceType;
+use fhir::search::Via;
 use http::HeaderMap;
 use http::request::Parts;
 use std::sync::Arc;
@@ -44,31 +46,124 @@ async fn take(
     let expected = writable(type_name)?;
     visit.permit(&Ask::of(Interaction::Update, expected))?;
     let id = id_of(id)?;
-    let expect_version =
-        Some(if_match(&parts.headers)?.ok_or_else(Problem::precondition_required)?);
+    let expect_version = expected_version(state, visit, if_match(&parts.headers)?)?;
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
     let json = Json::parse(bytes, Limits::RESOURCE)?;
     let taken = feed::take(state, visit, Interaction::Update, &json, json.root(), None)?;
+    feed::same_type(expected, &taken.checked)?;
+    same_id(&json, expected, id)?;
     correct(
         state,
         visit,
         &parts.headers,
         (expected, id),
         expect_version,
-        &json,
         taken,
     )
     .await
 }
 
-/// Writes `taken`, which `json` is, as the version after `expect_version`.
+/// The body's id must be the address's.
+pub(super) fn same_id(json: &Json, expected: ResourceType, id: LogicalId) -> Result<(), Problem> {
+    let inside = json.root().text("id");
+    if inside.is_some_and(|inside| inside == id.to_string()) {
+        return Ok(());
+    }
+    Err(Problem::invalid(
+        IssueCode::Invalid,
+        format!("{expected}.id"),
+        "the body's id must be the address's",
+    ))
+}
+
+/// `PUT {base}/{type}?…`: a new version of the one resource that meets the condition, or a new resource where none does.
+/// Other content than is there needs `If-Match`, as any update does.
+pub async fn by_condition(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(type_name): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let visit = state.desk.receive(&parts, ids, Interaction::Update).await?;
+    match take_by_condition(&state, &visit, &type_name, &parts, body).await {
+        Ok(response) => Ok(response),
+        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
+    }
+}
+
+async fn take_by_condition(
+    state: &State,
+    visit: &Visit<'_>,
+    type_name: &str,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, End> {
+    let expected = writable(type_name)?;
+    visit.permit(&Ask::of(Interaction::Update, expected))?;
+    let condition = search::of_url(parts)?;
+    conditional::require(&condition, "")?;
+    let version = if_match(&parts.headers)?;
+    let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
+    let json = Json::parse(bytes, Limits::RESOURCE)?;
+    let taken = feed::take(state, visit, Interaction::Update, &json, json.root(), None)?;
+    feed::same_type(expected, &taken.checked)?;
+    let _alone = conditional::alone(state).await;
+    let about = taken.checked.index().subject.as_ref();
+    let met = conditional::one(state, visit, expected, &condition, about, Via::Get).await?;
+    let Some((stored, _)) = met else {
+        if json.root().get("id").is_some() {
+            let words =
+                "nothing meets the condition, and a new resource gets its id here: leave it out";
+            return Err(
+                Problem::invalid(IssueCode::Invalid, format!("{expected}.id"), words).into(),
+            );
+        }
+        if version.is_some() {
+            return Err(Problem::precondition_failed("nothing meets the condition").into());
+        }
+        let taken = feed::take(state, visit, Interaction::Create, &json, json.root(), None)?;
+        return create::write(state, visit, taken, &parts.headers).await;
+    };
+    if json.root().get("id").is_some() {
+        same_id(&json, expected, stored.id)?;
+    }
+    let room = Limits {
+        bytes: usize::MAX,
+        ..Limits::BUNDLE
+    };
+    let held = fhir::identity::content(Json::parse(stored.body, room)?.root());
+    let version = match version {
+        None if held == taken.checked.identity().digest => stored.version,
+        version => expected_version(state, visit, version)?.unwrap_or(stored.version),
+    };
+    let what = (expected, stored.id);
+    correct(state, visit, &parts.headers, what, Some(version), taken).await
+}
+
+/// The version that a change was made from. Only a client that is registered so may leave it out; then it is the current.
+pub(super) fn expected_version(
+    state: &State,
+    visit: &Visit<'_>,
+    if_match: Option<u64>,
+) -> Result<Option<u64>, Problem> {
+    let lenient = || {
+        let clients = &state.config.if_match_optional;
+        clients.contains(&visit.caller().client_id)
+    };
+    if if_match.is_some() || lenient() {
+        return Ok(if_match);
+    }
+    Err(Problem::precondition_required())
+}
+
+/// Writes `taken` as the version after `expect_version`.
 pub(super) async fn correct(
     state: &State,
     visit: &Visit<'_>,
     headers: &HeaderMap,
     (expected, id): (ResourceType, LogicalId),
     expect_version: Option<u64>,
-    json: &Json,
     taken: Taken,
 ) -> Result<Response, End> {
     let Taken {
@@ -77,18 +172,6 @@ pub(super) async fn correct(
         written_by,
     } = taken;
     feed::same_type(expected, &checked)?;
-    if json
-        .root()
-        .text("id")
-        .is_none_or(|inside| inside != id.to_string())
-    {
-        return Err(Problem::invalid(
-            IssueCode::Invalid,
-            format!("{expected}.id"),
-            "the body's id must be the address's",
-        )
-        .into());
-    }
     feed::own_only(state, visit, &permit, expected, id).await?;
     let record = visit
         .record()

@@ -2,13 +2,14 @@
 //! trail stay; a withdrawn copy is not deletion from the record.
 
 use super::written::{self, Return};
-use super::{id_of, if_match, writable};
+use super::{conditional, id_of, if_match, search, writable};
 use crate::State;
 use crate::feed;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use fhir::ids::LogicalId;
 use fhir::resource::ResourceType;
+use fhir::search::Via;
 use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
@@ -34,6 +35,43 @@ pub async fn withdraw(
         Ok(response) => Ok(response),
         Err(end) => visit.end(end, || Err(Problem::not_found())).await,
     }
+}
+
+/// `DELETE {base}/{type}?…`: withdraws the one resource that meets the condition; 404 where none does.
+pub async fn by_condition(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(type_name): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let visit = state
+        .desk
+        .receive(&parts, ids, Interaction::Withdraw)
+        .await?;
+    match take_back_one(&state, &visit, &type_name, &parts).await {
+        Ok(response) => Ok(response),
+        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
+    }
+}
+
+async fn take_back_one(
+    state: &State,
+    visit: &Visit<'_>,
+    type_name: &str,
+    parts: &Parts,
+) -> Result<Response, End> {
+    let resource_type = writable(type_name)?;
+    let permit = visit.permit(&Ask::of(Interaction::Withdraw, resource_type))?;
+    let condition = search::of_url(parts)?;
+    conditional::require(&condition, "")?;
+    let version = if_match(&parts.headers)?;
+    let _alone = conditional::alone(state).await;
+    let met = conditional::one(state, visit, resource_type, &condition, None, Via::Get).await?;
+    let (stored, _) = met.ok_or_else(Problem::not_found)?;
+    let version = Some(version.unwrap_or(stored.version));
+    retire(state, visit, &permit, resource_type, stored.id, version).await?;
+    Ok(taken_back(parts))
 }
 
 async fn take_back(

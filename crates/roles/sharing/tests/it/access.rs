@@ -71,6 +71,14 @@ fn ask<'a>(
         ("POST", "/{type}/{id}/{of}/_search") => {
             door.search(&format!("Patient/{id}/Observation"), &[])
         }
+        ("PUT", "/{type}") => door.put(
+            "/Observation?identifier=urn:example:readings|matrix",
+            body(None),
+        ),
+        ("DELETE", "/{type}") => door.knock(
+            Method::DELETE,
+            "/Observation?identifier=urn:example:readings|r-1",
+        ),
         ("PUT", "/{type}/{id}") => door
             .put(&instance, body(Some(id)))
             .header("if-match", "\"1\""),

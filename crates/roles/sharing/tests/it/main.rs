@@ -6,6 +6,7 @@ mod access;
 mod announce;
 mod bundle;
 mod by_get;
+mod conditional;
 mod house;
 mod members;
 mod metadata;

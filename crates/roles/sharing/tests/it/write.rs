@@ -481,7 +481,7 @@ async fn bad_bodies_are_refused_with_the_place_and_a_record() {
     let conditional = service
         .door
         .post("/Observation", good.to_string())
-        .header("if-none-exist", "identifier=x")
+        .header("if-none-exist", "_elements=id")
         .by(&owner, NOW)
         .send()
         .await;
