@@ -11,7 +11,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
-use crate::faults::Faults;
+use crate::faults::{Dropped, Faults};
+use crate::unread::Rest;
 
 /// How long a stop waits for requests under way.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -60,14 +61,16 @@ pub async fn serve(
             let router = router.clone();
             let faults = faults.clone();
             async move {
-                let request = request.map(axum::body::Body::new);
-                match faults {
-                    Some(faults) => faults.pass(request, router).await,
-                    None => Ok(router
+                let (request, rest) = Rest::of(request);
+                let response = match faults {
+                    Some(faults) => faults.pass(request, router).await?,
+                    None => router
                         .oneshot(request)
                         .await
-                        .unwrap_or_else(|never| match never {})),
-                }
+                        .unwrap_or_else(|never| match never {}),
+                };
+                rest.read_away().await;
+                Ok::<_, Dropped>(response)
             }
         });
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));

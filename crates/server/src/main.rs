@@ -19,6 +19,7 @@ mod listen;
 mod roles;
 mod serve;
 mod surroundings;
+mod unread;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
