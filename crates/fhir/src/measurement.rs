@@ -77,6 +77,32 @@ pub struct Unit {
     /// Whether only whole numbers make sense (scores).
     #[serde(default)]
     pub whole: bool,
+    /// How a value in this unit becomes one in the kind's first unit; every unit but the first has it.
+    #[serde(default)]
+    pub convert: Option<Conversion>,
+}
+
+/// `(value - minus) * times / over` is the value in the kind's first unit.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conversion {
+    /// Taken away first; 0 if it is not there.
+    #[serde(default = "zero", deserialize_with = "decimal")]
+    pub minus: Decimal,
+    /// Then multiplied by; 1 if it is not there.
+    #[serde(default = "one", deserialize_with = "decimal")]
+    pub times: Decimal,
+    /// Then divided by; 1 if it is not there.
+    #[serde(default = "one", deserialize_with = "decimal")]
+    pub over: Decimal,
+}
+
+const fn zero() -> Decimal {
+    Decimal::ZERO
+}
+
+const fn one() -> Decimal {
+    Decimal::ONE
 }
 
 impl Unit {
@@ -401,6 +427,14 @@ mod tests {
                 units.clone().all(|u| u.low < u.high && !u.show.is_empty()),
                 "{name}"
             );
+            let lists = std::iter::once(&kind.units).chain(kind.components.iter().map(|c| &c.units));
+            for list in lists {
+                for (n, unit) in list.iter().enumerate() {
+                    assert_eq!(unit.convert.is_some(), n > 0, "{name}: {}", unit.code);
+                    let over = unit.convert.is_none_or(|c| c.over != Decimal::ZERO);
+                    assert!(over, "{name}: {}", unit.code);
+                }
+            }
             assert!(
                 kind.codings().count() > 0
                     && kind.components.iter().all(|c| c.codings().count() > 0),

@@ -28,6 +28,12 @@ impl Decimal {
         scale: 0,
     };
 
+    /// One.
+    pub const ONE: Self = Self {
+        mantissa: 1,
+        scale: 0,
+    };
+
     /// Reads a JSON number (`-12.50`, `1e3`). `None` if it is not one, has more than 30 significant digits
     /// or an exponent that no measurement has.
     #[must_use]

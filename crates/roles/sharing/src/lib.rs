@@ -11,6 +11,7 @@ mod api;
 mod disclose;
 mod feed;
 mod publish;
+mod statistics;
 
 use axum::Router;
 use fhir::check::Rules;
@@ -161,6 +162,13 @@ pub const ROUTES: &[RouteRow] = &[
     RouteRow {
         method: "POST",
         path: "/Observation/$lastn",
+        access: Access::Token {
+            scope: "user/Observation.rs or system/Observation.rs",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/Observation/$stats",
         access: Access::Token {
             scope: "user/Observation.rs or system/Observation.rs",
         },
@@ -336,6 +344,7 @@ pub fn routes(state: Arc<State>) -> Router {
             api::operation::validate::of_instance,
         )
         .on("POST", "/Observation/$lastn", api::operation::lastn::lastn)
+        .on("POST", "/Observation/$stats", api::operation::stats::stats)
         .on("POST", "/AuditEvent/_search", api::audit::search)
         .on("GET", "/_page/{sealed}", api::search::page)
         .on("GET", "/{type}/{id}", api::read::read)

@@ -369,6 +369,9 @@ impl Draft<'_> {
         for one in &self.record.disclosed {
             *counts.entry(&one.resource).or_default() += 1;
         }
+        for one in &self.record.counted {
+            *counts.entry(&one.resource).or_default() += one.count;
+        }
         let kind = |(resource, count): (&str, u64)| {
             let mut entity = json!({
                 "type": {"system": "http://hl7.org/fhir/resource-types", "code": resource},
@@ -417,6 +420,13 @@ impl Draft<'_> {
             json!({
                 "what": {"reference": format!("{}/{}/_history/{}", one.resource, one.id, one.version)},
                 "type": {"system": "http://hl7.org/fhir/resource-types", "code": one.resource},
+            })
+        }));
+        entities.extend(record.counted.iter().map(|one| {
+            json!({
+                "type": {"system": "http://hl7.org/fhir/resource-types", "code": one.resource},
+                "name": one.what,
+                "detail": [{"type": "count", "valueString": one.count.to_string()}],
             })
         }));
         entities.extend(record.peers.iter().map(|peer| {

@@ -139,3 +139,26 @@ fn a_long_question_is_cut_on_a_character() {
     );
     assert!(record.asked.len() <= 8 * 1024 + 3 && record.asked.ends_with('…'));
 }
+
+#[test]
+fn what_was_given_out_as_numbers_is_counted_for_both() {
+    let case = case();
+    let record = record(&case).counting(vec![crate::audit::Counted {
+        resource: "Observation".into(),
+        what: "http://loinc.org|29463-7".into(),
+        count: 40,
+    }]);
+    let entity = |view| show(&record, &case, view)["entity"].to_string();
+    let shown = entity(View::Patient);
+    assert!(
+        shown.contains(r#""valueString":"42""#) && !shown.contains("29463-7"),
+        "{shown}"
+    );
+    let shown = entity(View::Controller);
+    assert!(
+        shown.contains("29463-7") && shown.contains(r#""valueString":"40""#),
+        "{shown}"
+    );
+    let text = serde_json::to_string(&record).unwrap();
+    assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+}

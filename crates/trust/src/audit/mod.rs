@@ -78,6 +78,17 @@ impl<'de> Deserialize<'de> for Disclosed {
     }
 }
 
+/// Resources that went into numbers only: what they are and how many, not which.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Resource type.
+    pub resource: String,
+    /// What was counted, as `system|code`.
+    pub what: String,
+    /// How many.
+    pub count: u64,
+}
+
 /// Another party's part in the same interaction: what a gateway or hub asked of a source and got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
@@ -176,6 +187,9 @@ pub struct Record {
     /// What was given out or written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disclosed: Vec<Disclosed>,
+    /// What was given out as numbers only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counted: Vec<Counted>,
     /// Other parties' part in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<Peer>,
@@ -243,6 +257,7 @@ impl Record {
             patient: None,
             asked: kept,
             disclosed: Vec::new(),
+            counted: Vec::new(),
             peers: Vec::new(),
             agreement: None,
             rules: Vec::new(),
@@ -352,12 +367,19 @@ impl Record {
     pub fn failed(mut self, category: Category) -> Record {
         self.outcome = Outcome::Failed { category };
         self.disclosed.clear();
+        self.counted.clear();
         self
     }
 
     /// With what was given out or written.
     pub fn disclosing(mut self, disclosed: Vec<Disclosed>) -> Record {
         self.disclosed = disclosed;
+        self
+    }
+
+    /// With what was given out as numbers only.
+    pub fn counting(mut self, counted: Vec<Counted>) -> Record {
+        self.counted = counted;
         self
     }
 

@@ -59,6 +59,15 @@ fn ask<'a>(
             "/Observation/$lastn",
             &[("patient.identifier", &ragnhild().number)],
         ),
+        ("POST", "/Observation/$stats") => call(
+            door,
+            "/Observation/$stats",
+            &[
+                ("patient.identifier", &ragnhild().number),
+                ("code", "59408-5"),
+                ("statistic", "count"),
+            ],
+        ),
         ("POST", "/AuditEvent/_search") => {
             door.search("AuditEvent", &[("patient.identifier", &ragnhild().number)])
         }

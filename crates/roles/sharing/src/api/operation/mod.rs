@@ -3,6 +3,7 @@
 pub mod input;
 pub mod lastn;
 mod question;
+pub mod stats;
 pub mod validate;
 
 use fhir::json::Node;
@@ -31,6 +32,12 @@ const OFFERED: &[Offered] = &[
         name: "lastn",
         definition: "http://hl7.org/fhir/OperationDefinition/Observation-lastn",
         documentation: "POST a form or Parameters: subject, patient, patient.identifier or subject:identifier (a person's token may leave it out), code, category, date, status, max (1 to 100, default 1). The newest max of each measurement kind, whichever of its codes they carry; codes of no known kind by LOINC code. Without status, what is entered in error or cancelled is left out. At most 1000 resources; more is refused.",
+    },
+    Offered {
+        resource: "Observation",
+        name: "stats",
+        definition: "http://hl7.org/fhir/OperationDefinition/Observation-stats",
+        documentation: "POST a form or Parameters: the patient as for lastn; code, system, coding (a code means its measurement kind, whichever of the kind's codes a reading carries; a component's code that part); period (or start, end) or duration; statistic (FHIR's codes but skew and kurtosis; ours: 5-percent, 95-percent); ours: bucket (day, week, month, year, or 1 to 1000 equal parts) for a curve with count, minimum, average, maximum, first and last. Counted in one unit per kind; what cannot be brought to it, entered in error, cancelled, or only a bound is left out and said in an OperationOutcome. Percentiles interpolate linearly, std-dev and variance are of a sample, regression is the slope per day; at most two decimals more than the finest reading, halves away from zero. include is not supported.",
     },
 ];
 

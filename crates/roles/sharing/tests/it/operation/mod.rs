@@ -1,6 +1,7 @@
 //! The operations, each in its own file.
 
 mod lastn;
+mod stats;
 mod validate;
 
 use crate::house::Service;

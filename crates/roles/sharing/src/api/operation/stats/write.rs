@@ -1,0 +1,243 @@
+//! The answer of `$stats`: Parameters with one Observation for each series, its curve where one was asked for, and an
+//! OperationOutcome that says what was left out. Numbers are written as text, so that no digit is lost.
+
+use super::ask::{Asked, Row, system_of};
+use super::read::{Counted, Line};
+use crate::statistics::Answer;
+use fhir::index::Coding;
+use fhir::json::quote;
+use fhir::outcome::{Issue, IssueCode, OperationOutcome, Severity};
+use fhir::systems;
+use fhir::time::{Instant, Zone};
+use std::fmt::Write as _;
+
+/// Writing to a String does not fail.
+macro_rules! put {
+    ($out:expr, $($text:tt)*) => { let _ = write!($out, $($text)*); };
+}
+
+/// The Parameters resource.
+pub fn parameters(
+    asked: &Asked,
+    counted: &[Counted<'_>],
+    subject: Option<&str>,
+    zone: &Zone,
+) -> Vec<u8> {
+    let mut out = String::from(r#"{"resourceType":"Parameters","parameter":["#);
+    let mut issues = Vec::new();
+    let mut first = true;
+    let mut comma = |out: &mut String| {
+        if !std::mem::take(&mut first) {
+            out.push(',');
+        }
+    };
+    for one in counted {
+        for line in &one.lines {
+            if !asked.statistics.is_empty() {
+                comma(&mut out);
+                observation(&mut out, asked, line, subject);
+            }
+            if asked.cut.is_some() {
+                comma(&mut out);
+                curve(&mut out, asked, line, zone);
+            }
+        }
+        said(&mut issues, one);
+    }
+    if !issues.is_empty() {
+        comma(&mut out);
+        let outcome = OperationOutcome::new(issues).to_json();
+        out.push_str(r#"{"name":"outcome","resource":"#);
+        out.push_str(&String::from_utf8_lossy(&outcome));
+        out.push('}');
+    }
+    out.push_str("]}");
+    out.into_bytes()
+}
+
+fn coding(out: &mut String, coding: &Coding, display: Option<&str>) {
+    out.push('{');
+    if let Some(system) = &coding.system {
+        put!(out, r#""system":{},"#, quote(system));
+    }
+    put!(out, r#""code":{}"#, quote(&coding.code));
+    if let Some(display) = display {
+        put!(out, r#","display":{}"#, quote(display));
+    }
+    out.push('}');
+}
+
+/// FHIR: one Observation for each code, one component for each statistic.
+fn observation(out: &mut String, asked: &Asked, line: &Line, subject: Option<&str>) {
+    out.push_str(r#"{"name":"statistics","resource":{"resourceType":"Observation","status":"final","code":{"coding":["#);
+    coding(out, &line.coding, line.name);
+    out.push_str("]}");
+    if let Some(subject) = subject {
+        put!(out, r#","subject":{{"reference":{}}}"#, quote(subject));
+    }
+    let span = line.series.span();
+    let from = asked.period.from.map(Instant).or(span.map(|s| s.0));
+    // The last microsecond that is in it.
+    let until = asked.period.until.map(|hi| Instant(hi - 1));
+    if let (Some(from), Some(until)) = (from, until.or(span.map(|s| s.1))) {
+        put!(
+            out,
+            r#","effectivePeriod":{{"start":"{from}","end":"{until}"}}"#
+        );
+    }
+    out.push_str(r#","component":["#);
+    for (n, row) in asked.statistics.iter().enumerate() {
+        if n > 0 {
+            out.push(',');
+        }
+        component(out, line, row);
+    }
+    out.push_str("]}}");
+}
+
+fn component(out: &mut String, line: &Line, row: &Row) {
+    let own = Coding {
+        system: Some(system_of(row).to_owned()),
+        code: row.1.to_owned(),
+    };
+    out.push_str(r#"{"code":{"coding":["#);
+    coding(out, &own, Some(row.3));
+    out.push_str("]},");
+    let unit = line.unit.as_deref();
+    match line.series.ask(row.0) {
+        Answer::Count(count) => {
+            put!(out, r#""valueInteger":{count}"#);
+        }
+        Answer::InUnit(number) => quantity(out, &number, unit.map(str::to_owned)),
+        Answer::Difference(number) => quantity(out, &number, unit.map(|u| difference(u).to_owned())),
+        Answer::Squared(number) => quantity(out, &number, unit.map(|u| squared(difference(u)))),
+        Answer::PerDay(number) => {
+            quantity(out, &number, unit.map(|u| format!("{}/d", difference(u))));
+        }
+        Answer::None => out.push_str(r#""dataAbsentReason":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/data-absent-reason","code":"not-applicable"}]}"#),
+    }
+    out.push('}');
+}
+
+/// The unit of a difference: degrees Celsius are counted from a zero of their own, so that 1 Cel is another temperature than
+/// a difference of one degree, which is 1 K (UCUM section 21, special units).
+fn difference(unit: &str) -> &str {
+    if unit == "Cel" { "K" } else { unit }
+}
+
+/// The square of a UCUM unit: of a simple one with 2 as its exponent, of a composed one twice.
+fn squared(unit: &str) -> String {
+    if unit == "1" {
+        return unit.to_owned();
+    }
+    let simple = unit.chars().all(|c| c.is_ascii_alphabetic());
+    if simple {
+        format!("{unit}2")
+    } else {
+        format!("({unit}).({unit})")
+    }
+}
+
+fn quantity(out: &mut String, number: &str, unit: Option<String>) {
+    put!(out, r#""valueQuantity":{{"value":{number}"#);
+    if let Some(unit) = unit {
+        let unit = quote(&unit);
+        put!(
+            out,
+            r#","unit":{unit},"system":"{}","code":{unit}"#,
+            systems::UCUM
+        );
+    }
+    out.push('}');
+}
+
+/// Each part of the curve in which there is a reading; empty ones are not there.
+fn curve(out: &mut String, asked: &Asked, line: &Line, zone: &Zone) {
+    let Some(cut) = asked.cut else { return };
+    out.push_str(r#"{"name":"curve","part":[{"name":"code","valueCoding":"#);
+    coding(out, &line.coding, line.name);
+    out.push('}');
+    if let Some(unit) = &line.unit {
+        put!(out, r#",{{"name":"unit","valueCode":{}}}"#, quote(unit));
+    }
+    for one in line.series.curve(cut, asked.period.whole(), zone) {
+        put!(
+            out,
+            r#",{{"name":"bucket","part":[{{"name":"start","valueInstant":"{}"}},{{"name":"count","valueInteger":{}}}"#,
+            one.from,
+            one.count
+        );
+        for (name, number) in [
+            ("minimum", &one.minimum),
+            ("average", &one.average),
+            ("maximum", &one.maximum),
+            ("first", &one.first),
+            ("last", &one.last),
+        ] {
+            put!(out, r#",{{"name":"{name}","valueDecimal":{number}}}"#);
+        }
+        out.push_str("]}");
+    }
+    out.push_str("]}");
+}
+
+/// What was left out.
+fn said(issues: &mut Vec<Issue>, counted: &Counted<'_>) {
+    let mut say = |severity, count: usize, what: &str, words: &str| {
+        if count > 0 {
+            let text = format!("{what}: {count} {words}");
+            issues.push(Issue::new(severity, IssueCode::Incomplete, "", text));
+        }
+    };
+    let whole = counted.lines.first().map_or("", |line| line.shown());
+    let (note, warning) = (Severity::Information, Severity::Warning);
+    say(
+        note,
+        counted.invalid,
+        whole,
+        "entered in error or cancelled are left out",
+    );
+    say(
+        warning,
+        counted.undated,
+        whole,
+        "without a time of their own are left out",
+    );
+    for line in &counted.lines {
+        let what = line.shown();
+        say(
+            note,
+            line.absent,
+            what,
+            "without a value are in total-count only",
+        );
+        say(
+            warning,
+            line.bounds,
+            what,
+            "with a comparator (only a bound is known) are left out",
+        );
+        say(
+            warning,
+            line.absurd,
+            what,
+            "too large or too fine to be a measurement are left out",
+        );
+        for (unit, count) in &line.strange {
+            let to = line.unit.as_deref().unwrap_or("a unit");
+            let words = if unit.is_empty() {
+                format!("without a UCUM unit are left out; counted in {to}")
+            } else {
+                format!("in {unit} are left out; this unit cannot be brought to {to}")
+            };
+            say(warning, *count, what, &words);
+        }
+    }
+}
+
+impl Line {
+    /// How it is called among people.
+    fn shown(&self) -> &str {
+        self.name.unwrap_or(&self.coding.code)
+    }
+}
