@@ -128,7 +128,7 @@ fn prepare(
     bundle: Node<'_>,
 ) -> Result<(Change, PersonOf), (Problem, Box<Record>)> {
     let record = || visit.record_of(Interaction::Create, &entry.expression());
-    let result = match asked_for(entry) {
+    let result = match asked_for(entry, bundle) {
         Ok((node, resource)) => {
             feed::take(state, visit, Interaction::Create, json, node, Some(bundle))
                 .and_then(|taken| match resource {
@@ -181,7 +181,10 @@ fn prepare(
 }
 
 /// The resource of an entry and the type that its `request`, if there is one, asks to create.
-fn asked_for<'a>(entry: &Entry<'a>) -> Result<(Node<'a>, Option<ResourceType>), Problem> {
+fn asked_for<'a>(
+    entry: &Entry<'a>,
+    bundle: Node<'_>,
+) -> Result<(Node<'a>, Option<ResourceType>), Problem> {
     let fault = |code, member, words| entry_fault(entry, code, member, words);
     let node = entry
         .resource
@@ -189,6 +192,9 @@ fn asked_for<'a>(entry: &Entry<'a>) -> Result<(Node<'a>, Option<ResourceType>), 
     let Some(request) = entry.request else {
         return Ok((node, None));
     };
+    if super::pmd::sends(bundle, entry) {
+        return Ok((node, Some(ResourceType::OBSERVATION)));
+    }
     if entry.method().is_none_or(|method| method != "POST") {
         return Err(fault(
             IssueCode::NotSupported,

@@ -9,6 +9,7 @@ pub mod history;
 pub mod metadata;
 pub mod operation;
 pub mod patch;
+mod pmd;
 pub mod read;
 pub mod search;
 pub mod smart;

@@ -36,9 +36,7 @@ fn ask<'a>(
     let instance = format!("/Observation/{id}");
     Some(match (method, path) {
         ("GET", "/metadata") => door.get("/metadata"),
-        ("GET", "/.well-known/smart-configuration") => {
-            door.get("/.well-known/smart-configuration")
-        }
+        ("GET", "/.well-known/smart-configuration") => door.get("/.well-known/smart-configuration"),
         ("POST", "/") => door.post(
             "/",
             bundle(

@@ -14,6 +14,7 @@ mod operation;
 mod paging;
 mod past;
 mod patch;
+mod pmd;
 mod read;
 mod publish;
 mod refusals;
