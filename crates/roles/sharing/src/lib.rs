@@ -175,6 +175,20 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
+        path: "/Patient/{id}/$everything",
+        access: Access::Token {
+            scope: "user/*.rs or system/*.rs",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/Patient/{id}/$everything",
+        access: Access::Token {
+            scope: "user/*.rs or system/*.rs",
+        },
+    },
+    RouteRow {
+        method: "POST",
         path: "/AuditEvent/_search",
         access: Access::Token {
             scope: "patient/AuditEvent.rs",
@@ -345,6 +359,16 @@ pub fn routes(state: Arc<State>) -> Router {
         )
         .on("POST", "/Observation/$lastn", api::operation::lastn::lastn)
         .on("POST", "/Observation/$stats", api::operation::stats::stats)
+        .on(
+            "POST",
+            "/Patient/{id}/$everything",
+            api::operation::everything::by_post,
+        )
+        .on(
+            "GET",
+            "/Patient/{id}/$everything",
+            api::operation::everything::by_get,
+        )
         .on("POST", "/AuditEvent/_search", api::audit::search)
         .on("GET", "/_page/{sealed}", api::search::page)
         .on("GET", "/{type}/{id}", api::read::read)

@@ -94,6 +94,8 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("sharing", "GET", "/{type}/{id}/_history/{vid}", Nothing),
     ("sharing", "POST", "/Observation/$lastn", Form("")),
     ("sharing", "POST", "/Observation/$stats", Form("")),
+    ("sharing", "POST", "/Patient/{id}/$everything", Form("")),
+    ("sharing", "GET", "/Patient/{id}/$everything", Nothing),
     ("sharing", "GET", "/{type}/{id}/{of}", Nothing),
     ("sharing", "POST", "/{type}/{id}/{of}/_search", Form("")),
     ("sharing", "PUT", "/{type}/{id}", Fhir("{}")),

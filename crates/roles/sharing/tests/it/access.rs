@@ -17,12 +17,13 @@ fn call<'a>(door: &'a testkit::door::Door, path: &str, form: &[(&str, &str)]) ->
         .body(wire::form::write(form.iter().copied()))
 }
 
-/// What a route is asked, for a patient's reading `id` and a link that was given to `physician`.
+/// What a route is asked, for a patient (`Patient/{id}`), her reading `id` and a link that was given to `physician`.
 fn ask<'a>(
     service: &'a Service,
     method: &str,
     path: &str,
     id: &str,
+    patient: &str,
     next: &str,
 ) -> Option<Knock<'a>> {
     let door = &service.door;
@@ -66,6 +67,8 @@ fn ask<'a>(
                 ("statistic", "count"),
             ],
         ),
+        ("POST", "/Patient/{id}/$everything") => call(door, &format!("{patient}/$everything"), &[]),
+        ("GET", "/Patient/{id}/$everything") => door.get(&format!("{patient}/$everything")),
         ("POST", "/AuditEvent/_search") => {
             door.search("AuditEvent", &[("patient.identifier", &ragnhild().number)])
         }
@@ -161,6 +164,14 @@ async fn every_route_and_every_kind_of_caller() {
                 "92",
             ))
             .await;
+        let patient = service
+            .state
+            .store()
+            .patient_id(&identifier(ragnhild()))
+            .await
+            .unwrap()
+            .unwrap();
+        let patient = format!("/Patient/{patient}");
         let physician = service.physician(ragnhild());
         let next = service
             .search(&physician, "Observation", &[("_count", "1")])
@@ -170,7 +181,7 @@ async fn every_route_and_every_kind_of_caller() {
             .to_owned();
         writeln!(matrix, "{} {}", row.method, row.path).unwrap();
         for (name, held) in callers(&service) {
-            let knock = ask(&service, row.method, row.path, &id, &next);
+            let knock = ask(&service, row.method, row.path, &id, &patient, &next);
             let knock =
                 knock.unwrap_or_else(|| panic!("{} {} has no access case", row.method, row.path));
             let reply = match &held {

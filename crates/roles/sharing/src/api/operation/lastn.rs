@@ -22,7 +22,7 @@ use http::HeaderMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::Stored;
-use trust::Interaction;
+use trust::{Ask, Interaction};
 use wire::outcome::Problem;
 use wire::paging;
 use wire::request_id::RequestIds;
@@ -64,6 +64,8 @@ async fn answer(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, End> {
+    // The need first, then what was asked.
+    visit.permit(&Ask::of(Interaction::Search, ResourceType::OBSERVATION))?;
     let mut form = input::read(headers, body).await?;
     visit.asked(&wire::form::write(
         form.iter().map(|(n, v)| (n.as_str(), v.as_str())),

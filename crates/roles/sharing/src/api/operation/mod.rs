@@ -1,5 +1,6 @@
 //! FHIR operations (R4 operations.html): the routes whose names start with `$`, one file each.
 
+pub mod everything;
 pub mod input;
 pub mod lastn;
 mod question;
@@ -38,6 +39,12 @@ const OFFERED: &[Offered] = &[
         name: "stats",
         definition: "http://hl7.org/fhir/OperationDefinition/Observation-stats",
         documentation: "POST a form or Parameters: the patient as for lastn; code, system, coding (a code means its measurement kind, whichever of the kind's codes a reading carries; a component's code that part); period (or start, end) or duration; statistic (FHIR's codes but skew and kurtosis; ours: 5-percent, 95-percent); ours: bucket (day, week, month, year, or 1 to 1000 equal parts) for a curve with count, minimum, average, maximum, first and last. Counted in one unit per kind; what cannot be brought to it, entered in error, cancelled, or only a bound is left out and said in an OperationOutcome. Percentiles interpolate linearly, std-dev and variance are of a sample, regression is the slope per day; at most two decimals more than the finest reading, halves away from zero. include is not supported.",
+    },
+    Offered {
+        resource: "Patient",
+        name: "everything",
+        definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
+        documentation: "POST or GET Patient/{id}/$everything with start, end (dates of care), _since (an instant), _type (comma list) and _count (1 to 200, default 50). The patient and all that the permit opens, the Patient first; pages by sealed links. The trail of accesses is not in it.",
     },
 ];
 

@@ -81,3 +81,13 @@ impl Question {
         Ok(id.map(|id| format!("Patient/{id}")))
     }
 }
+
+/// `_count` as a search has it.
+pub fn read_count(text: Option<&str>) -> Result<usize, String> {
+    let most = Query::MAX_COUNT;
+    match text.map(str::parse) {
+        None => Ok(Query::DEFAULT_COUNT as usize),
+        Some(Ok(count)) if (1..=most).contains(&count) => Ok(count as usize),
+        Some(_) => Err(format!("expected a whole number from 1 to {most}")),
+    }
+}

@@ -19,12 +19,12 @@ use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
 use fhir::outcome::{Issue, IssueCode};
+use fhir::resource::ResourceType;
 use fhir::search::{PatientParam, Query};
 use http::{HeaderMap, StatusCode};
 use read::Counted;
 use std::sync::Arc;
-use trust::Interaction;
-use trust::audit;
+use trust::{Ask, Interaction, audit};
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
@@ -61,6 +61,8 @@ async fn answer(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, End> {
+    // The need first, then what was asked.
+    visit.permit(&Ask::of(Interaction::Search, ResourceType::OBSERVATION))?;
     let form = input::read(headers, body).await?;
     visit.asked(&wire::form::write(
         form.iter().map(|(n, v)| (n.as_str(), v.as_str())),

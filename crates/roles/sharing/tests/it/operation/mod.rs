@@ -1,5 +1,6 @@
 //! The operations, each in its own file.
 
+mod everything;
 mod lastn;
 mod stats;
 mod validate;
