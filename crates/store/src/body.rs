@@ -138,6 +138,16 @@ impl Unpacker {
     }
 }
 
+/// The number of the dictionary that a packed body was packed with; `None` for none.
+pub(crate) fn dictionary_of(packed: &[u8]) -> Option<i64> {
+    let (codec, mut rest) = packed.split_first()?;
+    if *codec != ZSTD {
+        return None;
+    }
+    let number = i64::try_from(take_number(&mut rest)?).ok()?;
+    (number != 0).then_some(number)
+}
+
 /// Trains a dictionary on samples of one kind; `None` if they have too little in common.
 pub(crate) fn train(samples: &[Vec<u8>]) -> Option<Vec<u8>> {
     zstd::dict::from_samples(samples, DICTIONARY).ok()

@@ -12,6 +12,8 @@ use trust::audit::Record;
 pub struct Change {
     /// Resources to create, correct or withdraw, in order.
     pub puts: Vec<Put>,
+    /// What to erase for good, after the puts. Its counts are added to the audit record's `erasure`.
+    pub purge: Option<Purge>,
     /// Ledger entries to write or remove.
     pub ledger: Vec<LedgerWrite>,
     /// Things to send to others.
@@ -56,6 +58,35 @@ pub enum Put {
         /// From `If-Match`.
         expect_version: Option<u64>,
     },
+}
+
+/// What is to be erased: every version, index row and identity, and what waits to be sent about it. The audit trail stays.
+#[derive(Clone)]
+pub enum Purge {
+    /// One resource. A Patient goes with [`Purge::Patient`] only.
+    Resource {
+        /// Its type; another type under this id is [`crate::StoreError::NotFound`].
+        resource_type: ResourceType,
+        /// The resource.
+        id: LogicalId,
+    },
+    /// Everything about a person, the Patient too.
+    Patient(PersonIdentifier),
+    /// Everything about everybody.
+    Store,
+}
+
+/// What was erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Purged {
+    /// Resources, Patients among them.
+    pub resources: u64,
+    /// Versions, withdrawals among them.
+    pub versions: u64,
+    /// Patients.
+    pub patients: u64,
+    /// Entries of the outbox that held something of it.
+    pub parcels: u64,
 }
 
 /// One keyed entry of a role's ledger. Keys hold no person's number in clear (use a keyed hash).
@@ -104,6 +135,8 @@ pub struct Committed {
     pub enrolled: Vec<PutOutcome>,
     /// Information services of a patient that began or ended with this change.
     pub presence: Vec<Presence>,
+    /// What a purge erased.
+    pub purged: Option<Purged>,
     /// Proof that the change's audit record is durable.
     pub receipt: Option<Receipt>,
 }

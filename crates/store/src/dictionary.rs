@@ -35,13 +35,17 @@ pub(crate) fn worth_a_look(count: usize) -> bool {
 
 /// A dictionary ready to be stored.
 pub(crate) struct Trained {
+    /// Which purges the samples may have been taken before.
+    epoch: u64,
     pub(crate) kind: i64,
     pub(crate) bytes: Vec<u8>,
 }
 
 /// The training thread.
 pub(crate) struct Trainer {
-    inbox: Option<mpsc::SyncSender<i64>>,
+    inbox: Option<mpsc::SyncSender<(u64, i64)>>,
+    /// Purges so far: what was sampled before one is not kept.
+    epoch: u64,
     results: mpsc::Receiver<Trained>,
     thread: Option<JoinHandle<()>>,
 }
@@ -49,21 +53,22 @@ pub(crate) struct Trainer {
 impl Trainer {
     /// Starts the thread on the store at `path`.
     pub(crate) fn start(path: PathBuf) -> Trainer {
-        let (inbox, kinds) = mpsc::sync_channel::<i64>(WAITING);
+        let (inbox, kinds) = mpsc::sync_channel::<(u64, i64)>(WAITING);
         let (deliver, results) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("store-train".to_owned())
             .spawn(move || {
-                while let Ok(kind) = kinds.recv() {
+                while let Ok((epoch, kind)) = kinds.recv() {
                     let trained = std::panic::catch_unwind(|| consider(&path, kind));
                     if let Ok(Ok(Some(bytes))) = trained {
-                        let _ = deliver.send(Trained { kind, bytes });
+                        let _ = deliver.send(Trained { epoch, kind, bytes });
                     }
                 }
             })
             .ok();
         Trainer {
             inbox: Some(inbox),
+            epoch: 0,
             results,
             thread,
         }
@@ -73,12 +78,20 @@ impl Trainer {
     pub(crate) fn consider(&self, kind: i64) -> bool {
         self.inbox
             .as_ref()
-            .is_some_and(|inbox| inbox.try_send(kind).is_ok())
+            .is_some_and(|inbox| inbox.try_send((self.epoch, kind)).is_ok())
     }
 
     /// What has been trained since the last time.
     pub(crate) fn take(&self) -> Vec<Trained> {
-        self.results.try_iter().collect()
+        self.results
+            .try_iter()
+            .filter(|trained| trained.epoch == self.epoch)
+            .collect()
+    }
+
+    /// Something was erased: what was or is being sampled before is not kept.
+    pub(crate) fn forget(&mut self) {
+        self.epoch += 1;
     }
 
     /// Lets the thread finish the few looks that wait.
@@ -109,7 +122,7 @@ fn consider(path: &std::path::Path, kind: i64) -> Result<Option<Vec<u8>>, StoreE
     })
 }
 
-fn sample(connection: &Connection, kind: i64) -> Result<Vec<Vec<u8>>, StoreError> {
+pub(crate) fn sample(connection: &Connection, kind: i64) -> Result<Vec<Vec<u8>>, StoreError> {
     let mut unpacker = Unpacker::default();
     let (mut samples, mut size) = (Vec::new(), 0);
     let mut statement = if kind == AUDIT {

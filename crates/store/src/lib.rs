@@ -20,6 +20,7 @@ mod ledger;
 mod outbox;
 mod prepare;
 mod publish;
+mod purge;
 mod query;
 mod record;
 mod seal;
@@ -30,15 +31,15 @@ use std::sync::Arc;
 
 pub use audit::{AuditEntry, AuditFault, AuditFaultKind, AuditFilter, AuditHead, AuditReport};
 pub use commit::{
-    Change, Committed, Expect, Fate, LedgerWrite, OutboxEntry, Presence, Put, PutOutcome, Receipt,
-    Stored,
+    Change, Committed, Expect, Fate, LedgerWrite, OutboxEntry, Presence, Purge, Purged, Put, PutOutcome,
+    Receipt, Stored,
 };
 pub use errors::{Conflict, StoreError};
 pub use history::{HistoryCursor, HistoryPage, Past, Version};
 pub use ledger::LedgerEntry;
 pub use outbox::{Delivery, DeliveryId, DeliveryState, Due, ReceiverState};
-pub use query::{Cursor, Page};
 pub use publish::{Publishing, Published, Share};
+pub use query::{Cursor, Page};
 pub use store::{Options, Store};
 pub use trust::Category;
 

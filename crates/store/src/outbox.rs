@@ -217,6 +217,17 @@ fn done(connection: &Connection, id: DeliveryId, now: i64) -> Result<(), StoreEr
     Ok(())
 }
 
+/// Removes a parcel and its deliveries, sent or not.
+pub(crate) fn erase(connection: &Connection, parcel: i64) -> Result<(), StoreError> {
+    for sql in [
+        "DELETE FROM delivery WHERE parcel = ?",
+        "DELETE FROM parcel WHERE n = ?",
+    ] {
+        connection.prepare_cached(sql)?.execute([parcel])?;
+    }
+    Ok(())
+}
+
 /// Forgets parcels that everybody has had since before `before`. Looks at `limit` parcels after number `from`, and
 /// gives the number to go on from next time: dead letters stay, and hold up nothing behind them.
 pub(crate) fn forget(

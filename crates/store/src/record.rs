@@ -488,7 +488,7 @@ impl Writer {
     }
 
     /// Ends a series if its last record is gone, and the patient's presence if that was the last of its service.
-    fn ended(
+    pub(crate) fn ended(
         &mut self,
         patient: i64,
         kind: i64,
@@ -522,7 +522,7 @@ impl Writer {
 
     /// Notes that a patient's data of one information service begins or ends, if that is news. Under a policy what is
     /// published decides, not `present`.
-    fn turn(
+    pub(crate) fn turn(
         &mut self,
         patient: i64,
         resource_type: ResourceType,
@@ -540,6 +540,17 @@ impl Writer {
             let view = View::at(&publishing, (self.set.clock)().0);
             view.any_of(&self.connection, patient, service)?
         };
+        self.presence_is(patient, service, present, committed)
+    }
+
+    /// Notes whether a patient's data of an information service is here, if that is news.
+    pub(crate) fn presence_is(
+        &mut self,
+        patient: i64,
+        service: InformationService,
+        present: bool,
+        committed: &mut Committed,
+    ) -> Result<(), StoreError> {
         let held: Option<bool> = self
             .connection
             .prepare_cached("SELECT present FROM presence WHERE patient = ? AND service = ?")?
@@ -631,7 +642,7 @@ impl Writer {
         Ok(number)
     }
 
-    fn type_of(&self, kind: i64) -> Result<ResourceType, StoreError> {
+    pub(crate) fn type_of(&self, kind: i64) -> Result<ResourceType, StoreError> {
         let name: Option<String> = self
             .connection
             .prepare_cached("SELECT type FROM kind WHERE n = ?")?

@@ -18,6 +18,8 @@ pub enum Interaction {
     Update,
     /// A resource taken back by its owner.
     Withdraw,
+    /// Resources erased with all their versions, on the controller's order.
+    Purge,
     /// A bundle whose entries are each their own interaction.
     Batch,
     /// A resource looked over by the rules for writing; nothing is read or kept.
@@ -53,6 +55,7 @@ const TABLE: &[Row] = &[
     Row(Interaction::Create, "create", "C", Some(Access::Create)),
     Row(Interaction::Update, "update", "U", Some(Access::Update)),
     Row(Interaction::Withdraw, "delete", "D", Some(Access::Delete)),
+    Row(Interaction::Purge, "operation", "D", Some(Access::Delete)),
     Row(Interaction::Batch, "batch", "C", Some(Access::Create)),
     Row(Interaction::Validate, "operation", "E", None),
     Row(
@@ -125,6 +128,7 @@ mod tests {
             Create,
             Update,
             Withdraw,
+            Purge,
             Batch,
             Validate,
             AuditSearch,

@@ -126,6 +126,13 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
+        path: "/$purge",
+        access: Access::Token {
+            scope: "system/*.d",
+        },
+    },
+    RouteRow {
+        method: "POST",
         path: "/{type}",
         access: Access::Token {
             scope: "system/*.c",
@@ -344,6 +351,7 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("GET", "/metadata", api::metadata::metadata)
         .on("GET", api::smart::PATH, api::smart::configuration)
         .on("POST", "/", api::bundle::bundle)
+        .on("POST", "/$purge", api::operation::purge::purge)
         .on("POST", "/{type}", api::create::create)
         .on("GET", "/{type}", api::search::by_get)
         .on("POST", "/{type}/_search", api::search::search)

@@ -9,6 +9,7 @@ mod open;
 mod outbox;
 mod patients;
 mod publish;
+mod purge;
 mod search;
 mod series;
 mod world;

@@ -71,7 +71,20 @@ pub fn render(record: &Record, id: &str, observer: Observer<'_>, view: View) -> 
     if view == View::Patient {
         meta["security"] = json!([{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "REDACTED"}]);
     }
-    let (outcome, description) = outcome(&record.outcome);
+    let (outcome, mut description) = outcome(&record.outcome);
+    if let Some(erasure) = &record.erasure {
+        // For the patient too: that it was erased, and who decided it, is what is left.
+        description.push_str(&format!(
+            "; erased ({}): {} resources, {} versions, {} patients; ground {}, order {}, decision {}",
+            erasure.scope,
+            erasure.resources,
+            erasure.versions,
+            erasure.patients,
+            erasure.ground,
+            erasure.order,
+            erasure.decision
+        ));
+    }
     let mut agents = vec![agent(who, draft.asker_name(), true)];
     if view == View::Controller {
         agents.extend(draft.clients());

@@ -102,6 +102,27 @@ pub struct Peer {
     pub count: u64,
 }
 
+/// What was erased, on whose order; never what it said.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Erasure {
+    /// Why it may be erased: `deletion-decision`, `copy-withdrawn`, `end-of-processing`.
+    pub ground: String,
+    /// The controller's order, by its own reference.
+    pub order: String,
+    /// The decision behind it, by its own reference.
+    pub decision: String,
+    /// What was to be erased: `resource`, `patient`, `store`.
+    pub scope: String,
+    /// Resources erased, Patients among them.
+    pub resources: u64,
+    /// Versions erased, withdrawals among them.
+    pub versions: u64,
+    /// Patients erased.
+    pub patients: u64,
+    /// Things to send that were erased unsent, or as far as they were kept.
+    pub parcels: u64,
+}
+
 /// The person who asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asker {
@@ -190,6 +211,9 @@ pub struct Record {
     /// What was given out as numbers only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counted: Vec<Counted>,
+    /// What was erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<Erasure>,
     /// Other parties' part in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<Peer>,
@@ -258,6 +282,7 @@ impl Record {
             asked: kept,
             disclosed: Vec::new(),
             counted: Vec::new(),
+            erasure: None,
             peers: Vec::new(),
             agreement: None,
             rules: Vec::new(),

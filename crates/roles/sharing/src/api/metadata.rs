@@ -43,6 +43,7 @@ fn statement(state: &State) -> Value {
             },
             "resource": resources,
             "interaction": [{"code": "batch"}],
+            "operation": super::operation::offered("", false),
         }],
     })
 }

@@ -46,6 +46,17 @@ fn ask<'a>(
             )
             .to_string(),
         ),
+        ("POST", "/$purge") => call(
+            door,
+            "/$purge",
+            &[
+                ("ground", "deletion-decision"),
+                ("order", "o"),
+                ("decision", "d"),
+                ("scope", "resource"),
+                ("resource", &instance[1..]),
+            ],
+        ),
         ("POST", "/{type}") => door.post("/Observation", body(None)),
         ("GET", "/{type}") => door.get("/Observation"),
         ("POST", "/{type}/_search") => door.search("Observation", &[]),

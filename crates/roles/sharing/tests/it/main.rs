@@ -17,6 +17,7 @@ mod patch;
 mod pmd;
 mod read;
 mod publish;
+mod purge;
 mod refusals;
 mod search;
 mod smart;

@@ -17,10 +17,13 @@ pub(crate) const OLDEST_SQLITE: i32 = 3_051_003;
 /// Settings before the first table is made.
 pub(crate) const BEFORE: &str = "PRAGMA page_size = 8192; PRAGMA auto_vacuum = NONE;";
 
-/// Settings of the connection that writes. FULL: a commit returns after the flush of the write-ahead log.
+/// Settings of the connection that writes. Secure delete: what is taken out is written over where that costs no other page;
+/// a purge rewrites the whole file besides.
+/// FULL: a commit returns after the flush of the write-ahead log.
 pub(crate) const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;
     PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;
-    PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA busy_timeout = 5000;";
+    PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA busy_timeout = 5000;
+    PRAGMA secure_delete = FAST;";
 
 /// Settings of a connection that reads.
 pub(crate) const READER: &str =

@@ -96,11 +96,13 @@ pub(crate) struct Writer {
     /// Kind numbers by key, and word numbers; forgotten whenever something is rolled back.
     pub(crate) kinds: HashMap<[u8; 16], i64>,
     pub(crate) words: HashMap<String, i64>,
-    dictionaries: HashMap<i64, Option<Dictionary>>,
+    pub(crate) dictionaries: HashMap<i64, Option<Dictionary>>,
     /// Bodies per kind packed without a dictionary since opening.
-    untrained: HashMap<i64, usize>,
+    pub(crate) untrained: HashMap<i64, usize>,
     /// When the last round of forgetting was.
     forgot: i64,
+    /// Something was erased, and the files may still hold it until they are rewritten.
+    pub(crate) unscrubbed: bool,
     /// Where the next round of forgetting parcels begins.
     forget_from: i64,
     #[cfg(test)]
@@ -128,7 +130,9 @@ impl Writer {
                 "the audit trail has another length than the store counted: run the audit check"
             );
         }
+        let unscrubbed = crate::purge::is_unscrubbed(&connection)?;
         Ok(Writer {
+            unscrubbed,
             connection,
             set,
             counters: Counters {
@@ -187,6 +191,10 @@ impl Writer {
             self.set
                 .signal
                 .send_modify(|count| *count = count.wrapping_add(1));
+        }
+        // Whoever ordered an erasure hears of it when the bytes are gone, or that is tried again with the next change.
+        if self.unscrubbed && !self.set.stopped.load(Ordering::Acquire) {
+            self.scrub();
         }
         for one in done {
             one.answer(written.as_ref().err());
@@ -337,11 +345,26 @@ impl Writer {
             puts: Vec::with_capacity(puts.len()),
             enrolled: Vec::new(),
             presence: Vec::new(),
+            purged: None,
             receipt: None,
         };
         for put in puts {
             let outcome = self.put(put, now, &mut committed)?;
             committed.puts.push(outcome);
+        }
+        if let Some(purge) = &rest.purge {
+            let purged = self.purge(purge, now, &mut committed)?;
+            committed.purged = Some(purged);
+            if let Some(erasure) = rest
+                .audit
+                .as_mut()
+                .and_then(|record| record.erasure.as_mut())
+            {
+                erasure.resources = purged.resources;
+                erasure.versions = purged.versions;
+                erasure.patients = purged.patients;
+                erasure.parcels = purged.parcels;
+            }
         }
         for write in &rest.ledger {
             ledger::write(&self.connection, write, now)?;
@@ -393,6 +416,7 @@ impl Writer {
             puts: Vec::new(),
             enrolled: Vec::new(),
             presence: Vec::new(),
+            purged: None,
             receipt: None,
         };
         let next = self.settle(from, limit, &mut committed)?;
@@ -497,6 +521,7 @@ impl Writer {
         self.counters = before;
         self.kinds.clear();
         self.words.clear();
+        self.dictionaries.clear();
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod everything;
 pub mod input;
 pub mod lastn;
+pub mod purge;
 mod question;
 pub mod stats;
 pub mod validate;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 /// An operation of one resource type, for the CapabilityStatement.
 struct Offered {
-    /// The type it is called on; `*` for every type that is written.
+    /// The type it is called on; `*` for every type that is written, empty for the whole service.
     resource: &'static str,
     name: &'static str,
     definition: &'static str,
@@ -22,6 +23,12 @@ struct Offered {
 
 /// What is offered; a new operation is one more row, its route and its file.
 const OFFERED: &[Offered] = &[
+    Offered {
+        resource: "",
+        name: "purge",
+        definition: "https://delt.example/fhir/OperationDefinition/purge",
+        documentation: "POST Parameters: ground (deletion-decision, copy-withdrawn, end-of-processing), order, decision, scope (resource, patient, store) and with it resource (Reference) or patient (Identifier). By the controller's own record system alone. Erases every version; leaves an audit record.",
+    },
     Offered {
         resource: "*",
         name: "validate",
