@@ -125,16 +125,47 @@ fn difference(unit: &str) -> &str {
     if unit == "Cel" { "K" } else { unit }
 }
 
-/// The square of a UCUM unit: of a simple one with 2 as its exponent, of a composed one twice.
+/// The square of a UCUM unit: each of its parts with twice its exponent (`kg/m2` gives `kg2/m4`). What is counted without a
+/// unit (`1`, `{score}`) stays as it is; a unit with brackets or powers of ten is written twice.
 fn squared(unit: &str) -> String {
-    if unit == "1" {
-        return unit.to_owned();
+    if unit.contains(['(', '*', '^']) {
+        return format!("({unit}).({unit})");
     }
-    let simple = unit.chars().all(|c| c.is_ascii_alphabetic());
-    if simple {
-        format!("{unit}2")
+    let mut out = String::with_capacity(unit.len() + 4);
+    let mut part = String::new();
+    let mut closing = None;
+    for c in unit.chars() {
+        match (closing, c) {
+            (None, '/' | '.') => {
+                doubled(&mut out, &part);
+                out.push(c);
+                part.clear();
+                continue;
+            }
+            (None, '{') => closing = Some('}'),
+            (None, '[') => closing = Some(']'),
+            (Some(end), _) if c == end => closing = None,
+            _ => {}
+        }
+        part.push(c);
+    }
+    doubled(&mut out, &part);
+    out
+}
+
+/// One part of a unit with twice its exponent.
+fn doubled(out: &mut String, part: &str) {
+    let bare = part.trim_end_matches(|c: char| c.is_ascii_digit());
+    let exponent: i32 = part[bare.len()..].parse().unwrap_or(1);
+    let (bare, exponent) = match bare.strip_suffix('-') {
+        Some(bare) => (bare, -exponent),
+        None => (bare, exponent),
+    };
+    // Nothing before a leading `/`, a bare number, an annotation alone.
+    if bare.is_empty() || part.starts_with('{') {
+        out.push_str(part);
     } else {
-        format!("({unit}).({unit})")
+        put!(out, "{bare}{}", exponent * 2);
     }
 }
 
@@ -239,5 +270,31 @@ impl Line {
     /// How it is called among people.
     fn shown(&self) -> &str {
         self.name.unwrap_or(&self.coding.code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_is_squared_part_by_part() {
+        for (unit, square) in [
+            ("kg", "kg2"),
+            ("mm[Hg]", "mm[Hg]2"),
+            ("/min", "/min2"),
+            ("kg/m2", "kg2/m4"),
+            ("m-1.s", "m-2.s2"),
+            ("mmol/L", "mmol2/L2"),
+            ("%", "%2"),
+            ("[in_i'H2O]", "[in_i'H2O]2"),
+            ("{score}", "{score}"),
+            ("{a/b}", "{a/b}"),
+            ("1", "1"),
+            ("10*9/L", "(10*9/L).(10*9/L)"),
+        ] {
+            assert_eq!(squared(unit), square, "{unit}");
+        }
+        assert_eq!((difference("Cel"), difference("kg")), ("K", "kg"));
     }
 }
