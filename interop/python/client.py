@@ -7,6 +7,7 @@ import time
 import uuid
 
 import httpx
+import requests
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
@@ -32,6 +33,19 @@ class Dpop:
     def send(self, method: str, url: str, token: str, headers: dict | None = None, **more) -> httpx.Response:
         proven = {"Authorization": f"DPoP {token}", "DPoP": self.proof(method, url, token)}
         return self.http.request(method, url, headers={**proven, **(headers or {})}, **more)
+
+
+class Signed(requests.auth.AuthBase):
+    """Token and proof on every request of a library that asks by `requests`: its own hook, nothing of the library is changed."""
+
+    def __init__(self, dpop: Dpop, token: str):
+        self.dpop = dpop
+        self.token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"DPoP {self.token}"
+        request.headers["DPoP"] = self.dpop.proof(request.method, request.url.split("?")[0], self.token)
+        return request
 
 
 class Client:

@@ -333,12 +333,15 @@ fn interop() -> Outcome {
     setup::npm_packages("interop/node")?;
     let python = setup::python("interop/python/requirements.txt")?;
     let region = Region::start()?;
-    let mut node = command("node", &["interop/node/quick.mjs"]);
-    node.arg(&region.file);
-    run("interop node", Show::All, node)?;
-    let mut client = command(&python.to_string_lossy(), &["interop/python/quick.py"]);
-    client.arg(&region.file).env("PYTHONDONTWRITEBYTECODE", "1");
-    run("interop python", Show::All, client)?;
+    for day in ["quick", "record"] {
+        let mut node = command("node", &[&format!("interop/node/{day}.mjs")]);
+        node.arg(&region.file);
+        run(&format!("interop node {day}"), Show::All, node)?;
+        let script = format!("interop/python/{day}.py");
+        let mut client = command(&python.to_string_lossy(), &[&script]);
+        client.arg(&region.file).env("PYTHONDONTWRITEBYTECODE", "1");
+        run(&format!("interop python {day}"), Show::All, client)?;
+    }
     region.stop()
 }
 
