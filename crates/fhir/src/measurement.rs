@@ -427,7 +427,8 @@ mod tests {
                 units.clone().all(|u| u.low < u.high && !u.show.is_empty()),
                 "{name}"
             );
-            let lists = std::iter::once(&kind.units).chain(kind.components.iter().map(|c| &c.units));
+            let lists =
+                std::iter::once(&kind.units).chain(kind.components.iter().map(|c| &c.units));
             for list in lists {
                 for (n, unit) in list.iter().enumerate() {
                     assert_eq!(unit.convert.is_some(), n > 0, "{name}: {}", unit.code);
