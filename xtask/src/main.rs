@@ -9,6 +9,7 @@
 mod check;
 mod demo;
 mod prepare;
+mod publish;
 mod setup;
 mod shell;
 mod stages;
@@ -46,6 +47,14 @@ const COMMANDS: &[(&str, &str)] = &[
         "story [NAME]",
         "the stories told to the real binary, or those whose name holds NAME",
     ),
+    (
+        "package",
+        "the FHIR package for measurements (IT17), into target/package/it17",
+    ),
+    (
+        "conformance",
+        "write docs/conformance.md anew: what is claimed, and the tests that show it",
+    ),
     ("picture", "take docs/portal.png again from a running demo"),
 ];
 
@@ -61,6 +70,8 @@ fn main() -> ExitCode {
         "test" => stages::test(&rest),
         "check" => check::run(),
         "story" => stages::story(&rest),
+        "package" => publish::package(),
+        "conformance" => publish::conformance(),
         "picture" => stages::picture(),
         "" | "help" | "--help" | "-h" => {
             println!("cargo xtask <command>\n");

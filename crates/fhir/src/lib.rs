@@ -15,6 +15,7 @@ pub mod index;
 pub mod json;
 pub mod measurement;
 pub mod outcome;
+pub mod package;
 pub mod plan;
 pub mod resource;
 pub mod search;
