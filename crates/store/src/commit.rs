@@ -38,6 +38,18 @@ pub enum Put {
         /// Makes an unknown subject a patient of this store in the same commit, else [`crate::StoreError::UnknownPatient`].
         enrol: bool,
     },
+    /// As `Create`, with an id that was chosen before, so that others of the same change can refer to it. If the resource
+    /// is known by another id by now, that is [`Conflict::Identity`](crate::Conflict::Identity).
+    CreateAs {
+        /// Its id if it is new: never used before.
+        id: LogicalId,
+        /// As in `Create`.
+        resource: Checked,
+        /// As in `Create`.
+        written_by: Option<OrganisationNumber>,
+        /// As in `Create`.
+        enrol: bool,
+    },
     /// A new version of a known resource. Same content as the current version changes nothing.
     Update {
         /// The resource.

@@ -29,16 +29,7 @@ pub(crate) fn identified(
     let mut ids: Vec<LogicalId> = Vec::new();
     for subject in subjects(reader, permitted.as_ref().or(about))? {
         let key = fhir::identity::business_key(resource_type, subject.as_ref(), system, value);
-        let mac = reader
-            .keys
-            .mac("delt identity", &[resource_type.as_str().as_bytes(), &key]);
-        let id = reader
-            .connection
-            .prepare_cached("SELECT id FROM identity WHERE mac = ?")?
-            .query_row([mac], |row| row.get::<_, [u8; 16]>(0))
-            .optional()?
-            .map(|id| LogicalId(Uuid::from_bytes(id)));
-        if let Some(id) = id
+        if let Some(id) = known_as(reader, resource_type, &key)?
             && !ids.contains(&id)
         {
             ids.push(id);
@@ -53,6 +44,23 @@ pub(crate) fn identified(
         }
     }
     Ok(found)
+}
+
+/// The resource that has the identity with this key, withdrawn or not.
+pub(crate) fn known_as(
+    reader: &Reader,
+    resource_type: ResourceType,
+    key: &[u8],
+) -> Result<Option<LogicalId>, StoreError> {
+    let mac = reader
+        .keys
+        .mac("delt identity", &[resource_type.as_str().as_bytes(), key]);
+    Ok(reader
+        .connection
+        .prepare_cached("SELECT id FROM identity WHERE mac = ?")?
+        .query_row([mac], |row| row.get::<_, [u8; 16]>(0))
+        .optional()?
+        .map(|id| LogicalId(Uuid::from_bytes(id))))
 }
 
 /// Each form in which a resource may name the subjects in question: by number and by local id. Without one: everybody's,

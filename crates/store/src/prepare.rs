@@ -40,6 +40,7 @@ pub(crate) struct Ready {
 /// A put ready for the writer.
 pub(crate) enum ReadyPut {
     Create {
+        id: Option<LogicalId>,
         resource: Resource,
         enrol: bool,
     },
@@ -110,6 +111,17 @@ fn put(keys: &Keys, put: Put) -> Result<ReadyPut, StoreError> {
             written_by,
             enrol,
         } => ReadyPut::Create {
+            id: None,
+            resource: ready(keys, &resource, written_by)?,
+            enrol,
+        },
+        Put::CreateAs {
+            id,
+            resource,
+            written_by,
+            enrol,
+        } => ReadyPut::Create {
+            id: Some(id),
             resource: ready(keys, &resource, written_by)?,
             enrol,
         },

@@ -60,12 +60,16 @@ impl Writer {
         committed: &mut Committed,
     ) -> Result<PutOutcome, StoreError> {
         match put {
-            ReadyPut::Create { resource, .. }
+            ReadyPut::Create { id, resource, .. }
                 if resource.resource_type == ResourceType::PATIENT =>
             {
-                self.put_patient(&resource, now, committed)
+                self.put_patient(id, &resource, now, committed)
             }
-            ReadyPut::Create { resource, enrol } => self.create(&resource, enrol, now, committed),
+            ReadyPut::Create {
+                id,
+                resource,
+                enrol,
+            } => self.create(id, &resource, enrol, now, committed),
             ReadyPut::Update {
                 id,
                 expect_version,
@@ -81,6 +85,7 @@ impl Writer {
 
     fn create(
         &mut self,
+        chosen: Option<LogicalId>,
         resource: &Resource,
         enrol: bool,
         now: i64,
@@ -88,9 +93,10 @@ impl Writer {
     ) -> Result<PutOutcome, StoreError> {
         let patient = self.patient(resource.subject.as_ref(), enrol, now, committed)?;
         if let Some(id) = self.identified(resource)? {
+            meant(chosen, id)?;
             return self.again(id, patient, resource, now, committed);
         }
-        let id = LogicalId((self.set.ids)());
+        let id = self.new_id(chosen)?;
         self.identify(resource, id)?;
         let known = self.insert(id, patient, resource, 1, now, committed)?;
         self.connection
@@ -189,6 +195,7 @@ impl Writer {
     /// A Patient is found by its identifier: known becomes a new version, unknown a new patient.
     fn put_patient(
         &mut self,
+        chosen: Option<LogicalId>,
         resource: &Resource,
         now: i64,
         committed: &mut Committed,
@@ -203,9 +210,10 @@ impl Writer {
             .optional()?;
         let Some(id) = held.map(|id| LogicalId(Uuid::from_bytes(id))) else {
             return self
-                .new_patient(person, mac, resource, now, committed)
+                .new_patient(chosen, (person, mac), resource, now, committed)
                 .map(|(_, outcome)| outcome);
         };
+        meant(chosen, id)?;
         let known = self
             .known(id)?
             .ok_or(StoreError::Damaged("a patient has no record"))?;
@@ -223,13 +231,13 @@ impl Writer {
 
     fn new_patient(
         &mut self,
-        person: &PersonIdentifier,
-        mac: &[u8; 16],
+        chosen: Option<LogicalId>,
+        (person, mac): (&PersonIdentifier, &[u8; 16]),
         resource: &Resource,
         now: i64,
         committed: &mut Committed,
     ) -> Result<(i64, PutOutcome), StoreError> {
-        let id = LogicalId((self.set.ids)());
+        let id = self.new_id(chosen)?;
         self.connection
             .prepare_cached("INSERT INTO patient(mac, id, system, value) VALUES (?, ?, ?, ?)")?
             .execute(params![
@@ -290,11 +298,20 @@ impl Writer {
                     digest,
                     correction: false,
                 };
-                let (number, outcome) = self.new_patient(person, mac, &resource, now, committed)?;
+                let (number, outcome) = self.new_patient(None, (person, mac), &resource, now, committed)?;
                 committed.enrolled.push(outcome);
                 Ok(number)
             }
             _ => Err(StoreError::UnknownPatient),
+        }
+    }
+
+    /// A new resource's id: the chosen one, which nothing may have yet.
+    fn new_id(&self, chosen: Option<LogicalId>) -> Result<LogicalId, StoreError> {
+        match chosen {
+            None => Ok(LogicalId((self.set.ids)())),
+            Some(id) if self.known(id)?.is_none() => Ok(id),
+            Some(_) => Err(StoreError::Invalid("a chosen id is in use")),
         }
     }
 
@@ -711,6 +728,14 @@ pub(crate) fn service_of(number: u8) -> Result<InformationService, StoreError> {
         .into_iter()
         .find(|service| service.number() == number)
         .ok_or(StoreError::Damaged("an unknown information service"))
+}
+
+/// Others of the change refer to the id that was chosen: it must be the one that the resource has.
+fn meant(chosen: Option<LogicalId>, existing: LogicalId) -> Result<(), StoreError> {
+    match chosen {
+        Some(id) if id != existing => Err(Conflict::Identity { existing }.into()),
+        _ => Ok(()),
+    }
 }
 
 fn outcome(

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::index::{Coding, Subject};
-use fhir::resource::ResourceType;
+use fhir::resource::{Checked, ResourceType};
 use fhir::search::Query;
 use fhir::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -277,6 +277,25 @@ impl Store {
         self.0
             .readers
             .ask(move |reader| query::read(reader, &permit, resource_type, id))
+            .await
+    }
+
+    /// The id by which a resource like this one is known already: the same identity, or the same patient. For choosing
+    /// the ids of a change, not for an answer.
+    ///
+    /// # Errors
+    /// Input/output and damage.
+    pub async fn known_as(&self, resource: &Checked) -> Result<Option<LogicalId>, StoreError> {
+        let resource_type = resource.resource_type();
+        if let (ResourceType::PATIENT, Some(Subject::Person(person))) =
+            (resource_type, &resource.index().subject)
+        {
+            return self.patient_id(person).await;
+        }
+        let key = resource.identity().key.clone();
+        self.0
+            .readers
+            .ask(move |reader| identified::known_as(reader, resource_type, &key))
             .await
     }
 

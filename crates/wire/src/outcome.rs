@@ -180,6 +180,22 @@ impl Problem {
         )
     }
 
+    /// 412 with every finding.
+    pub fn precondition_failed_with(issues: Vec<Issue>) -> Self {
+        Self::of(StatusCode::PRECONDITION_FAILED, issues)
+    }
+
+    /// Several problems with one request as one: with their status if they agree, else 422. `None` for none.
+    pub fn together(problems: Vec<Problem>) -> Option<Problem> {
+        problems.into_iter().reduce(|mut all, one| {
+            if all.status != one.status {
+                all.status = StatusCode::UNPROCESSABLE_ENTITY;
+            }
+            all.issues.extend(one.issues);
+            all
+        })
+    }
+
     /// 412: a condition that must name one resource is met by several.
     pub fn multiple_matches() -> Self {
         Self::with(

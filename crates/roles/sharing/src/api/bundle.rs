@@ -49,7 +49,7 @@ async fn take(
     match BundleType::of(root).map_err(|issue| Problem::invalid_all(vec![issue]))? {
         BundleType::Collection | BundleType::Batch => {}
         BundleType::Transaction => {
-            return Err(Problem::not_supported("Bundle.type", "transaction is not offered here yet; send a batch, whose entries are each taken alone").into());
+            return super::transaction::carry_out(state, visit, parts, &json, &permit).await;
         }
         other => {
             return Err(Problem::not_supported(

@@ -12,6 +12,7 @@ pub mod patch;
 mod pmd;
 pub mod read;
 pub mod search;
+mod transaction;
 pub mod smart;
 pub mod update;
 pub mod version;
@@ -49,22 +50,23 @@ fn if_match(headers: &http::HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get(http::header::IF_MATCH) else {
         return Ok(None);
     };
-    let read = value
-        .to_str()
-        .ok()
-        .map(|text| text.strip_prefix("W/").unwrap_or(text))
-        .and_then(|text| {
-            let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-            inner.parse().ok()
-        });
-    match read {
-        Some(version) => Ok(Some(version)),
-        None => Err(Problem::invalid(
+    version_in(value.to_str().unwrap_or_default()).map(Some)
+}
+
+/// The version in an entity tag.
+fn version_in(text: &str) -> Result<u64, Problem> {
+    let inner = text
+        .strip_prefix("W/")
+        .unwrap_or(text)
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    inner.and_then(|inner| inner.parse().ok()).ok_or_else(|| {
+        Problem::invalid(
             fhir::outcome::IssueCode::Value,
             "If-Match",
             "If-Match takes one version, for example W/\"1\"",
-        )),
-    }
+        )
+    })
 }
 
 /// The person a resource is about, where it names one by number.

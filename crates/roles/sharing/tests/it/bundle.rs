@@ -257,7 +257,6 @@ async fn other_bundles_are_refused_in_words() {
         .map(|_| json!({ "resourceType": "Observation" }))
         .collect();
     for (body, status, issue) in [
-        (one("transaction"), 400, "not-supported @ Bundle.type"),
         (one("document"), 400, "not-supported @ Bundle.type"),
         (one("searchset"), 400, "not-supported @ Bundle.type"),
         (one("bunch"), 400, "code-invalid @ Bundle.type"),

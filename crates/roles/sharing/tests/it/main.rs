@@ -22,4 +22,5 @@ mod refusals;
 mod search;
 mod smart;
 mod trail;
+mod transaction;
 mod write;

@@ -188,7 +188,7 @@ async fn what_is_claimed_works_and_what_is_not_is_refused() {
         .iter()
         .map(|i| i["code"].as_str().unwrap())
         .collect();
-    assert_eq!(system, ["batch"]);
+    assert_eq!(system, ["batch", "transaction"]);
     for unclaimed in ["Practitioner", "Organization", "Device", "Foo"] {
         assert_eq!(
             service.search(&owner, unclaimed, &[]).await.status,
