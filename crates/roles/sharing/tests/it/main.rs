@@ -7,6 +7,7 @@ mod announce;
 mod bundle;
 mod by_get;
 mod conditional;
+mod conformance;
 mod house;
 mod members;
 mod metadata;
