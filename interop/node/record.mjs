@@ -258,6 +258,25 @@ await holds("a batch is answered entry by entry", async () => {
   assert.deepEqual(answer.entry.map((e) => e.response.status.slice(0, 3)), ["201", "422"]);
 });
 
+if (statement.rest[0].interaction.some((i) => i.code === "transaction")) {
+  await holds("a transaction is taken whole or not at all, and all that is wrong is told", async () => {
+    const entry = (n, resource) => ({ fullUrl: `urn:uuid:${randomUUID()}`, resource: { ...breaths(n, n), ...resource }, request: { method: "POST", url: "Observation" } });
+    const send = (entries) => {
+      const body = { resourceType: "Bundle", type: "transaction", entry: entries };
+      return fhir.request(base, { method: "POST", body, options: { headers: { "content-type": "application/fhir+json" } } });
+    };
+    const outcome = await refused(send([entry(30, {}), entry(31, { status: "measured" }), entry(32, { status: "counted" })]), 422);
+    for (const at of [1, 2]) {
+      const place = `Bundle.entry[${at}].resource.status`;
+      assert.ok(outcome.issue.some((issue) => issue.expression?.includes(place)), `${place}: ${JSON.stringify(outcome)}`);
+    }
+    const answer = await send([entry(30, {}), entry(31, {})]);
+    assert.equal(answer.type, "transaction-response");
+    // 201 shows that the one sound entry of the refused transaction had left nothing behind.
+    assert.deepEqual(answer.entry.map((e) => e.response.status.slice(0, 3)), ["201", "201"]);
+  });
+}
+
 await holds("what is withdrawn is gone", async () => {
   await fhir.delete({ resourceType: "Observation", id: made.id, options: ifMatch(corrected) });
   await refused(fhir.read({ resourceType: "Observation", id: made.id }), 410);
