@@ -98,6 +98,8 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("sharing", "GET", "/Patient/{id}/$everything", Nothing),
     ("sharing", "GET", "/{type}/{id}/{of}", Nothing),
     ("sharing", "POST", "/{type}/{id}/{of}/_search", Form("")),
+    ("sharing", "PUT", "/{type}", Fhir("{}")),
+    ("sharing", "DELETE", "/{type}", Nothing),
     ("sharing", "PUT", "/{type}/{id}", Fhir("{}")),
     ("sharing", "PATCH", "/{type}/{id}", Patch("[]")),
     ("sharing", "DELETE", "/{type}/{id}", Nothing),
