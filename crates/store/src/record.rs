@@ -298,7 +298,8 @@ impl Writer {
                     digest,
                     correction: false,
                 };
-                let (number, outcome) = self.new_patient(None, (person, mac), &resource, now, committed)?;
+                let (number, outcome) =
+                    self.new_patient(None, (person, mac), &resource, now, committed)?;
                 committed.enrolled.push(outcome);
                 Ok(number)
             }

@@ -25,8 +25,8 @@ use crate::history::{self, HistoryCursor, HistoryPage, Past};
 use crate::identified;
 use crate::keys::Keys;
 use crate::ledger::{self, LedgerEntry};
-use crate::publish::Publishing;
 use crate::outbox::{self, Delivery, DeliveryId, Due, ReceiverState, Report};
+use crate::publish::Publishing;
 use crate::query::{self, Cursor, Page};
 use crate::{Surroundings, prepare, record, seal, series};
 

@@ -1,4 +1,5 @@
-//! Bundles posted to the base (CONTRACT section 6): `collection` and `batch`, each entry alone and answered in order.
+//! Bundles posted to the base (CONTRACT section 6): `collection` and `batch`, each entry alone and answered in order. A
+//! batch may correct (PUT) and withdraw (DELETE) by id as well. Transactions are in `transaction`.
 //!
 //! The bundle's own record and proof are durable first; then the entries, each its own change in one group commit.
 
@@ -17,7 +18,7 @@ use http::request::Parts;
 use std::sync::Arc;
 use store::{Change, Committed, Fate, Put};
 use trust::audit::Record;
-use trust::{Ask, Category, Interaction};
+use trust::{Ask, Category, Interaction, Permit};
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit, refused};
@@ -71,7 +72,7 @@ async fn take(
     let mut changes: Vec<Change> = Vec::with_capacity(sent.len());
     let mut refusals: Vec<Record> = Vec::new();
     for entry in &sent {
-        match prepare(state, visit, &json, entry, root) {
+        match prepare(state, visit, &json, entry, root, &permit).await {
             Ok((change, person)) => {
                 ready.push(Ok(person));
                 changes.push(change);
@@ -90,7 +91,7 @@ async fn take(
             Ok(person) => match committed.next() {
                 Some(Ok(done)) => Ok(done),
                 Some(Err(error)) => {
-                    let record = visit.record_of(Interaction::Create, &entry.expression());
+                    let record = visit.record_of(interaction(root, entry), &entry.expression());
                     refusals.push(record.about(person).failed(error.category()));
                     Err(placed(error.into(), entry))
                 }
@@ -111,7 +112,7 @@ async fn take(
     }
     let mut writer = BatchResponseWriter::default();
     for (entry, answer) in sent.iter().zip(answers) {
-        respond(&mut writer, entry, answer);
+        respond(&mut writer, root, entry, answer);
     }
     Ok(fhir_response(StatusCode::OK, writer.finish()))
 }
@@ -120,14 +121,35 @@ async fn take(
 type PersonOf = Option<PersonIdentifier>;
 
 /// One entry as a change of its own, or why not, with the record of the refusal.
-fn prepare(
+async fn prepare(
     state: &State,
     visit: &Visit<'_>,
     json: &Json,
     entry: &Entry<'_>,
     bundle: Node<'_>,
+    batch: &Permit,
 ) -> Result<(Change, PersonOf), (Problem, Box<Record>)> {
-    let record = || visit.record_of(Interaction::Create, &entry.expression());
+    let record = || visit.record_of(interaction(bundle, entry), &entry.expression());
+    if interaction(bundle, entry) != Interaction::Create {
+        return match super::transaction::alone(state, visit, json, entry).await {
+            Ok((put, person)) => {
+                let mut change = Change {
+                    audit: Some(record().permitted(batch).about(person.clone())),
+                    audit_fill: true,
+                    ..Change::default()
+                };
+                change.puts.push(put);
+                Ok((change, person))
+            }
+            Err(End::Problem(problem) | End::Audited(problem)) => {
+                Err((problem, Box::new(record().failed(Category::Invalid))))
+            }
+            Err(End::Refused(refusal) | End::Nothing(refusal)) => Err((
+                placed(refused(&refusal), entry),
+                Box::new(record().refused(&refusal)),
+            )),
+        };
+    }
     let result = match asked_for(entry, bundle) {
         Ok((node, resource)) => {
             feed::take(state, visit, Interaction::Create, json, node, Some(bundle))
@@ -180,6 +202,18 @@ fn prepare(
     }
 }
 
+/// What an entry of `bundle` asks for; Pasientens måledata's are all new, whatever their method.
+fn interaction(bundle: Node<'_>, entry: &Entry<'_>) -> Interaction {
+    if super::pmd::sends(bundle, entry) {
+        return Interaction::Create;
+    }
+    match entry.method().as_deref() {
+        Some("PUT") => Interaction::Update,
+        Some("DELETE") => Interaction::Withdraw,
+        _ => Interaction::Create,
+    }
+}
+
 /// The resource of an entry and the type that its `request`, if there is one, asks to create.
 fn asked_for<'a>(
     entry: &Entry<'a>,
@@ -199,7 +233,7 @@ fn asked_for<'a>(
         return Err(fault(
             IssueCode::NotSupported,
             "request.method",
-            "only POST is taken in a batch here yet",
+            "POST, PUT and DELETE are taken in a batch here",
         ));
     }
     for condition in ["ifNoneExist", "ifMatch", "ifNoneMatch", "ifModifiedSince"] {
@@ -255,6 +289,7 @@ fn placed(problem: Problem, entry: &Entry<'_>) -> Problem {
 
 fn respond(
     writer: &mut BatchResponseWriter,
+    bundle: Node<'_>,
     entry: &Entry<'_>,
     outcome: Result<Committed, Problem>,
 ) {
@@ -264,15 +299,16 @@ fn respond(
             let Some(put) = committed.puts.first() else {
                 return;
             };
-            let status = if put.fate == Fate::Existing {
-                "200 OK"
-            } else {
-                "201 Created"
+            let status = match (interaction(bundle, entry), put.fate) {
+                (Interaction::Create, Fate::Existing) => StatusCode::OK,
+                (Interaction::Create, _) => StatusCode::CREATED,
+                _ => super::written::status(put),
             };
+            let location = (put.fate != Fate::Withdrawn).then(|| feed::location(put));
             writer.entry(&EntryResponse {
                 full_url: full_url.as_deref(),
-                status,
-                location: Some(&feed::location(put)),
+                status: &status.to_string(),
+                location: location.as_deref(),
                 etag: Some(&format!("W/\"{}\"", put.version)),
                 last_modified: Some(put.last_updated),
                 outcome: None,

@@ -139,6 +139,30 @@ pub(super) async fn carry_out(
     respond(parts, &steps, &done)
 }
 
+/// One entry of a batch that corrects or withdraws what its address names, on its own.
+pub(super) async fn alone(
+    state: &State,
+    visit: &Visit<'_>,
+    json: &Json,
+    entry: &Entry<'_>,
+) -> Result<(Put, Option<PersonIdentifier>), End> {
+    let mut step = understand(entry)?;
+    let Some(id) = step.id else {
+        let words = "a batch takes Type/id here; a condition is taken in a transaction or alone";
+        return Err(fault(entry, IssueCode::NotSupported, "request.url", words).into());
+    };
+    step.target = Some(Target::There(id, step.if_match));
+    match put(state, visit, json, &step, &Names::new()).await {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) => Err(Problem::bug("an entry of a batch asks for nothing").into()),
+        // An entry that will never be taken is answered 422, so that its sender does not try again (CONTRACT section 6).
+        Err(End::Problem(problem)) if problem.status() == StatusCode::BAD_REQUEST => {
+            Err(Problem::unprocessable(problem.issues().to_vec()).into())
+        }
+        Err(end) => Err(end),
+    }
+}
+
 /// All faults as one answer, if there is any.
 fn none(faults: &mut Vec<Problem>) -> Result<(), Problem> {
     match Problem::together(std::mem::take(faults)) {

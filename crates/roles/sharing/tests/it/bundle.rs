@@ -143,7 +143,7 @@ async fn entries_without_full_url_or_resource_and_with_strange_requests_get_thei
         (
             json!({ "resource": body(4), "request": request("PUT", "Observation/1") }),
             "422 Unprocessable Entity",
-            "not-supported @ Bundle.entry[4].request.method",
+            "not-found @ Bundle.entry[4].request.url",
         ),
         (
             json!({ "request": request("GET", "Observation") }),
@@ -358,4 +358,59 @@ async fn a_bundle_that_says_it_is_anothers_is_taken_in_no_part() {
             "{named}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_batch_corrects_and_withdraws_each_entry_alone() {
+    let service = Service::fjellvik().await;
+    let owner = service.record_system(FJELLVIK);
+    let a = service.created(&reading(ragnhild(), "a", WHEN, "91")).await;
+    let b = service.created(&reading(arne(), "b", WHEN, "95")).await;
+    let put = |if_match: Option<&str>, value: &str| {
+        let mut body = reading(ragnhild(), "a", WHEN, value);
+        body["id"] = a.clone().into();
+        let mut entry = json!({ "resource": body, "request": { "method": "PUT", "url": format!("Observation/{a}") } });
+        if let Some(version) = if_match {
+            entry["request"]["ifMatch"] = version.into();
+        }
+        entry
+    };
+    let delete = json!({ "request": { "method": "DELETE", "url": format!("Observation/{b}") } });
+    let sent = json!({ "resourceType": "Bundle", "type": "batch", "entry": [
+        put(Some("W/\"1\""), "92"), put(Some("W/\"1\""), "93"), put(None, "94"), delete, delete,
+        { "request": { "method": "DELETE", "url": "Observation?code=59408-5" } },
+        { "resource": reading(ragnhild(), "c", WHEN, "96"), "request": { "method": "POST", "url": "Observation" } },
+    ] });
+    let reply = service.post(&owner, "/", &sent).await;
+    let told: Vec<&str> = statuses(&reply).iter().map(|status| &status[..3]).collect();
+    assert_eq!(
+        told,
+        ["200", "412", "422", "204", "410", "422", "201"],
+        "{}",
+        reply.json
+    );
+    assert_eq!(reply.json["entry"][0]["response"]["etag"], "W/\"2\"");
+    let refused = &reply.json["entry"][2]["response"]["outcome"];
+    assert_eq!(
+        issues(refused),
+        ["required @ Bundle.entry[2].request.ifMatch"]
+    );
+    let records = service.audit().await;
+    for (interaction, count) in [(Interaction::Update, 3), (Interaction::Withdraw, 3)] {
+        let of_it = records
+            .iter()
+            .filter(|e| e.record.interaction == interaction);
+        assert_eq!(of_it.count(), count);
+    }
+    assert!(
+        records
+            .iter()
+            .any(|e| e.record.interaction == Interaction::Withdraw
+                && e.record.outcome == Outcome::Allowed
+                && e.record.patient == Some(identifier(arne())))
+    );
+    // Each entry is asked on its own: the hub may create, and neither correct nor withdraw.
+    let hub = service.post(&service.hub(FJELLVIK), "/", &sent).await;
+    let told: Vec<&str> = statuses(&hub).iter().map(|status| &status[..3]).collect();
+    assert_eq!(told, ["403", "403", "403", "403", "403", "422", "200"]);
 }
