@@ -14,6 +14,8 @@ mod walk;
 
 pub use findings::{Doubt, FINDING, Fate, fate};
 
+use crate::definitions::Definitions;
+use crate::definitions::extract::{Found, Value, extract};
 use crate::ids::PersonNumbers;
 use crate::index;
 use crate::json::{Json, Node};
@@ -98,10 +100,39 @@ fn unfindable(node: Node<'_>, resource_type: ResourceType, index: &index::Index)
             words,
         ));
     }
-    // A missing subject has its own finding.
-    (ABOUT_A_PATIENT.contains(&resource_type) && node.get("subject").is_some()).then(|| {
+    // A missing subject has its own finding. Where another than a patient may stand, it is asked who stands there.
+    let named = if ABOUT_A_PATIENT.contains(&resource_type) {
+        node.get("subject").is_some().then_some("subject")
+    } else {
+        names_a_patient(node, resource_type)
+    };
+    named.map(|member| {
         let words = "an identifier from fødselsnummer, D-nummer or felles hjelpenummer, or a reference to a Patient of \
                      this store as Patient/UUID, was expected";
-        Issue::error(IssueCode::Value, format!("{resource_type}.subject"), words)
+        Issue::error(IssueCode::Value, format!("{resource_type}.{member}"), words)
     })
+}
+
+/// The member in which an enabled type says that it is about a Patient, if it does: what would be stored for nobody.
+fn names_a_patient(node: Node<'_>, resource_type: ResourceType) -> Option<&'static str> {
+    let parameter = Definitions::get()
+        .search_parameter(resource_type, "patient")
+        .filter(|_| crate::search::serves(resource_type))?;
+    let Found::Values(values) = extract(node, parameter) else {
+        return None;
+    };
+    let contained = |value: &Value<'_>| {
+        value
+            .node
+            .text("reference")
+            .is_some_and(|text| text.starts_with('#'))
+    };
+    if values.iter().all(contained) {
+        return None;
+    }
+    parameter
+        .paths
+        .first()
+        .and_then(|path| path.steps.first())
+        .map(|step| step.member)
 }

@@ -154,6 +154,36 @@ const SHAPES: &[Shape] = &[
         device: "",
     },
     Shape {
+        resource_type: "Appointment",
+        subject: &["participant.actor"],
+        codings: &[],
+        contained: &[],
+        when: &["start"],
+        categories: &[],
+        performers: &[],
+        device: "",
+    },
+    Shape {
+        resource_type: "Person",
+        subject: &["link.target", "."],
+        codings: &[],
+        contained: &[],
+        when: &[],
+        categories: &[],
+        performers: &["managingOrganization"],
+        device: "",
+    },
+    Shape {
+        resource_type: "Binary",
+        subject: &["securityContext"],
+        codings: &[],
+        contained: &[],
+        when: &[],
+        categories: &[],
+        performers: &[],
+        device: "",
+    },
+    Shape {
         resource_type: "*",
         subject: &["subject", "patient"],
         codings: &["code"],
@@ -273,24 +303,31 @@ fn subject(
 ) -> Option<Subject> {
     for path in shape.subject {
         if *path == "." {
-            // A Patient: its first identifier from a national series.
+            // A Patient (or Person): its first identifier from a national series.
+            let at = format!("{name}.identifier");
             return resource
                 .all(&["identifier"])
                 .into_iter()
-                .find_map(|identifier| person(identifier, "Patient.identifier", numbers, issues))
+                .find_map(|identifier| person(identifier, &at, numbers, issues))
                 .map(Subject::Person);
         }
-        let Some(reference) = resource.path(&steps(path)) else {
-            continue;
-        };
-        if let Some(identifier) = reference.get("identifier") {
-            let at = format!("{name}.{path}.identifier");
-            if let Some(person) = person(identifier, &at, numbers, issues) {
-                return Some(Subject::Person(person));
+        let references = resource.all(&steps(path));
+        let alone = references.len() == 1;
+        for reference in references {
+            if let Some(identifier) = reference.get("identifier") {
+                let at = format!("{name}.{path}.identifier");
+                if let Some(person) = person(identifier, &at, numbers, issues) {
+                    return Some(Subject::Person(person));
+                }
             }
-        }
-        if let Some(text) = reference.text("reference") {
-            return local_patient(&text).map(Subject::Local);
+            if let Some(text) = reference.text("reference") {
+                match local_patient(&text) {
+                    Some(id) => return Some(Subject::Local(id)),
+                    // Among several actors the patient may come later; one subject that is somebody else settles it.
+                    None if alone && !path.contains('.') => return None,
+                    None => {}
+                }
+            }
         }
     }
     None
@@ -362,6 +399,11 @@ fn device(reference: Node<'_>) -> Option<String> {
             .or_else(|| reference.text("display"))
             .map(|t| t.into_owned())
     })
+}
+
+/// The time of a FHIR date, dateTime, instant, Period or Timing; `None` where it cannot be read.
+pub(crate) fn time_of(node: Node<'_>, zone: &Zone) -> Option<Range> {
+    when(node, zone, "", "", &mut Vec::new())
 }
 
 fn when(

@@ -4,8 +4,13 @@
 //! parameters a type has is a table ([`SUPPORTED`]) that the CapabilityStatement reads too. What is unknown or
 //! malformed is refused, never ignored: ignoring would widen the answer.
 
+mod filter;
+mod general;
+mod matching;
+mod number;
 mod parse;
 mod table;
+mod text;
 mod value;
 
 use crate::ids::{LogicalId, PersonIdentifier, PersonNumbers};
@@ -13,6 +18,10 @@ use crate::outcome::Issue;
 use crate::resource::ResourceType;
 use crate::time::Zone;
 
+pub use filter::{Condition, Filter, Target, Test, Text, Uri, Whom};
+pub use general::{Served, may_carry_a_person, served, serves, types};
+pub use matching::{filters_match, matches};
+pub use number::{NumberParam, Unit};
 pub use table::{Feeds, Parameter, ParameterType, SUPPORTED, Supported, supported};
 pub use value::{DateParam, Prefix, TokenParam, TokenSystem};
 
@@ -66,6 +75,10 @@ pub struct Query {
     pub count: u32,
     /// Order.
     pub sort: Sort,
+    /// What else must hold ([`parse_any`] alone makes these); empty for a search that the clustered table answers whole.
+    pub filters: Vec<Filter>,
+    /// The zone in which dates without a time count.
+    pub zone: Zone,
 }
 
 impl Query {
@@ -91,11 +104,13 @@ impl Query {
             ids: Vec::new(),
             count: Self::DEFAULT_COUNT,
             sort: Sort::DateDesc,
+            filters: Vec::new(),
+            zone: Zone::default(),
         }
     }
 }
 
-/// Reads the parameters of a search.
+/// Reads the parameters of a search that every party understands alike: those of [`SUPPORTED`], and no filters.
 ///
 /// # Errors
 /// One issue for each parameter that is unknown, empty, malformed, repeated without meaning, or carries a
@@ -110,5 +125,21 @@ pub fn parse(
     parse::parse(resource, parameters, via, zone, numbers)
 }
 
+/// Reads the parameters of a search that may name any search parameter of the type (`spec/enabled-types.txt`), with modifiers.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_any(
+    resource: ResourceType,
+    parameters: &[(String, String)],
+    via: Via,
+    zone: &Zone,
+    numbers: PersonNumbers,
+) -> Result<Query, Vec<Issue>> {
+    general::parse(resource, parameters, via, zone, numbers)
+}
+
+#[cfg(test)]
+mod general_tests;
 #[cfg(test)]
 mod tests;

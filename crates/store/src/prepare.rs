@@ -19,7 +19,7 @@ pub(crate) const UNDATED: i64 = i64::MAX;
 /// Longest span that is kept; nothing that FHIR can write is longer.
 const LONGEST_SPAN: i64 = 1 << 60;
 /// What was checked already is not refused for its length here.
-const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Limits = Limits {
     bytes: 16 << 20,
     depth: 128,
 };

@@ -4,6 +4,8 @@
 //! A patient's readings of one kind are one contiguous range, newest first. A search finds the kinds that carry what is
 //! asked, opens each range where the cursor stands, and merges: what it reads is what it gives, plus a page's ends.
 
+mod sift;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 
@@ -217,31 +219,78 @@ pub(crate) fn search(
     if let Some(view) = View::of(&reader.publishing, &reader.clock, permit) {
         filter.publish(&reader.connection, &view, query.resource, &mut series)?;
     }
-    let mut rows: Vec<Row> = Vec::new();
-    for part in series.chunks(SERIES) {
-        let first = rows.is_empty();
-        rows.extend(merge(
-            &reader.connection,
-            part,
-            &filter,
-            query.sort,
-            after,
-            wanted + 1,
-        )?);
-        if !first {
-            rows.sort_unstable_by_key(|row| (rank(row.t, query.sort), row.id));
-            rows.truncate(wanted + 1);
+    let sought = Sought {
+        series: &series,
+        filter: &filter,
+        sort: query.sort,
+    };
+    let (matches, next, more) = if query.filters.is_empty() {
+        page(reader, &sought, query.resource, wanted, after)?
+    } else {
+        let query = sift::completed(reader, permit, query)?;
+        sift::page(reader, &sought, &query, wanted, after)?
+    };
+    let total = (!more && after.is_none()).then_some(matches.len() as u64);
+    Ok(Page {
+        matches,
+        next: next.filter(|_| more),
+        total,
+    })
+}
+
+/// What is read, and in which order.
+struct Sought<'a> {
+    series: &'a [Series],
+    filter: &'a Filter,
+    sort: Sort,
+}
+
+impl Sought<'_> {
+    /// The first `limit` rows after a place.
+    fn rows(
+        &self,
+        connection: &Connection,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut rows: Vec<Row> = Vec::new();
+        for part in self.series.chunks(SERIES) {
+            let first = rows.is_empty();
+            rows.extend(merge(
+                connection,
+                part,
+                self.filter,
+                self.sort,
+                after,
+                limit,
+            )?);
+            if !first {
+                rows.sort_unstable_by_key(|row| (rank(row.t, self.sort), row.id));
+                rows.truncate(limit);
+            }
         }
+        Ok(rows)
     }
+}
+
+/// A page's matches, where the next page starts, and whether there is one.
+type Taken = (Vec<Stored>, Option<Cursor>, bool);
+
+/// A page of what the tables alone answer.
+fn page(
+    reader: &mut Reader,
+    sought: &Sought<'_>,
+    resource: ResourceType,
+    wanted: usize,
+    after: Option<Cursor>,
+) -> Result<Taken, StoreError> {
+    let rows = sought.rows(&reader.connection, after, wanted + 1)?;
     let mut more = rows.len() > wanted;
     let mut matches: Vec<Stored> = Vec::with_capacity(wanted.min(rows.len()));
     let (mut next, mut size) = (None, 0);
     for row in rows.into_iter().take(wanted) {
-        let end = Cursor {
-            t: row.t,
-            id: row.id,
-        };
-        let stored = row.stored(reader, query.resource)?;
+        let end = row.place();
+        let stored = row.stored(reader, resource)?;
         size += stored.body.len();
         if size > PAGE_BYTES && !matches.is_empty() {
             more = true;
@@ -250,12 +299,7 @@ pub(crate) fn search(
         next = Some(end);
         matches.push(stored);
     }
-    let total = (!more && after.is_none()).then_some(matches.len() as u64);
-    Ok(Page {
-        matches,
-        next: next.filter(|_| more),
-        total,
-    })
+    Ok((matches, next, more))
 }
 
 /// One patient's resources of one kind.
@@ -554,6 +598,13 @@ struct Row {
 }
 
 impl Row {
+    fn place(&self) -> Cursor {
+        Cursor {
+            t: self.t,
+            id: self.id,
+        }
+    }
+
     fn when(&self) -> Option<Range> {
         self.span.map(|span| Range {
             lo: -self.t,

@@ -42,6 +42,9 @@ pub struct Options {
     pub announce: Option<String>,
     /// Reading threads.
     pub readers: usize,
+    /// Resources that one page of a search may look at where the tables cannot answer it alone; beyond it the search is
+    /// refused with [`StoreError::TooCostly`].
+    pub candidates: usize,
     /// How long a delivered entry's key and time can be asked for, in seconds.
     pub keep_delivered_seconds: i64,
     /// Largest size of the database in bytes; beyond it changes are refused with [`StoreError::Full`].
@@ -51,11 +54,12 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// No announcements, two readers, thirty days, as large as the disk allows, everything published.
+    /// No announcements, two readers, 20 000 candidates, thirty days, as large as the disk allows, everything published.
     fn default() -> Self {
         Options {
             announce: None,
             readers: 2,
+            candidates: 20_000,
             keep_delivered_seconds: 30 * 24 * 3600,
             max_bytes: None,
             publishing: Publishing::default(),
@@ -118,7 +122,8 @@ impl Store {
         }
         let publishing = Arc::new(options.publishing);
         let seen = (&publishing, &surroundings.clock);
-        let readers = Readers::start(&opened.path, &keys, &owner, seen, options.readers)?;
+        let most = (options.readers, options.candidates);
+        let readers = Readers::start(&opened.path, &keys, &owner, seen, most)?;
         let (inbox, waiting) = mpsc::channel(WAITING + 64);
         let (signal, signalled) = watch::channel(0);
         let trainer = Trainer::start(opened.path.clone());

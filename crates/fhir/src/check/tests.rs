@@ -593,9 +593,20 @@ fn types_that_only_the_published_definitions_know() {
     let misspelt = json!({"coding": [{"system": system, "code": "actve"}]});
     let appointment = |status: &str| {
         json!({"resourceType": "Appointment", "status": status,
-            "participant": [{"status": "accepted", "actor": {"reference": "Patient/1"}}]})
+            "participant": [{"status": "accepted", "actor": {"reference": "Practitioner/1"}}]})
     };
     assert!(run(&appointment("booked"), &Rules::default()).is_ok());
+    // A Patient that nobody could look up is refused; another actor may stand there, and one by number is found.
+    let mut astray = appointment("booked");
+    set(
+        &mut astray,
+        "/participant/0/actor/reference",
+        json!("Patient/1"),
+    );
+    let mut known = appointment("booked");
+    set(&mut known, "/participant/0/actor", subject.clone());
+    assert!(run(&known, &Rules::default()).is_ok());
+    let unknown = json!({"resourceType": "Encounter", "status": "finished", "class": {"code": "x"}, "subject": {"reference": "Patient/1"}});
     let mut lonely = appointment("booked");
     remove(&mut lonely, "/participant");
     let mut wrong = appointment("booked");
@@ -613,6 +624,8 @@ fn types_that_only_the_published_definitions_know() {
             "code-invalid",
         ),
         (appointment("bookd"), "Appointment.status", "code-invalid"),
+        (astray, "Appointment.participant", "value"),
+        (unknown, "Encounter.subject", "value"),
         (lonely, "Appointment.participant", "required"),
         (wrong, "Appointment.participant[0].actor.reference", "value"),
         (

@@ -4,6 +4,7 @@
 //! index rows is the next step's work. A value that only has extensions (`_birthDate`) is no value to search for.
 
 use super::search::{Only, Path, SearchParameter};
+use crate::ids::PersonSystem;
 use crate::json::{Kind, Node};
 use crate::resource::ResourceType;
 
@@ -98,7 +99,15 @@ fn follow<'a>(
 /// contained resource that it names, or, where neither tells, by its `type`.
 fn refers_to(resource: Node<'_>, reference: Node<'_>, target: &str) -> bool {
     let literal = reference.text("reference");
-    let said = || reference.text("type").is_some_and(|t| t == target);
+    // A Norwegian person's number means a Patient, also where nothing else says so.
+    let numbered = || {
+        let system = reference.get("identifier").and_then(|i| i.text("system"));
+        target == "Patient" && system.is_some_and(|s| PersonSystem::parse(&s).is_some())
+    };
+    let said = || match reference.text("type") {
+        Some(named) => named == target,
+        None => numbered(),
+    };
     let Some(text) = literal else {
         return said();
     };
@@ -204,6 +213,14 @@ mod tests {
             (r#"{"reference":"urn:uuid:1"}"#, false),
             (r#"{"type":"Patient","identifier":{"value":"1"}}"#, true),
             (r#"{"identifier":{"value":"1"}}"#, false),
+            (
+                r#"{"identifier":{"system":"urn:oid:2.16.578.1.12.4.1.4.1","value":"1"}}"#,
+                true,
+            ),
+            (
+                r#"{"type":"Group","identifier":{"system":"urn:oid:2.16.578.1.12.4.1.4.1","value":"1"}}"#,
+                false,
+            ),
         ] {
             let json = format!(
                 r#"{{"resourceType":"Observation","subject":{subject},"contained":[

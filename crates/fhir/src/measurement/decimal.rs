@@ -109,6 +109,21 @@ impl Decimal {
         Some(Self { mantissa, scale })
     }
 
+    /// The product; `None` when it needs more digits than are kept.
+    #[must_use]
+    pub fn times(self, other: Self) -> Option<Self> {
+        let mut mantissa = self.mantissa.checked_mul(other.mantissa)?;
+        let mut scale = self.scale.checked_add(other.scale)?;
+        if mantissa == 0 {
+            return Some(Self::ZERO);
+        }
+        while mantissa % 10 == 0 {
+            mantissa /= 10;
+            scale -= 1;
+        }
+        Some(Self { mantissa, scale })
+    }
+
     /// The mantissa at a finer scale; `None` on overflow.
     fn at(self, scale: i32) -> Option<i128> {
         let power = u32::try_from(scale - self.scale).ok()?;

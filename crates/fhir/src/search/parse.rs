@@ -9,16 +9,16 @@ use crate::resource::ResourceType;
 use crate::time::Zone;
 
 /// What the values are read with.
-struct Reader<'a> {
-    via: Via,
-    zone: &'a Zone,
-    numbers: PersonNumbers,
+pub(super) struct Reader<'a> {
+    pub(super) via: Via,
+    pub(super) zone: &'a Zone,
+    pub(super) numbers: PersonNumbers,
 }
 
 /// A refusal: issue type and words.
-type Refusal = (IssueCode, String);
+pub(super) type Refusal = (IssueCode, String);
 
-fn invalid(text: impl Into<String>) -> Refusal {
+pub(super) fn invalid(text: impl Into<String>) -> Refusal {
     (IssueCode::Value, text.into())
 }
 
@@ -46,6 +46,7 @@ pub(super) fn parse(
     }
     let reader = Reader { via, zone, numbers };
     let mut query = Query::all(resource);
+    query.zone = zone.clone();
     let mut issues = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
     for (name, value) in parameters {
@@ -70,7 +71,7 @@ pub(super) fn parse(
 }
 
 /// A parameter's name fit for an error: a client may have put anything there, also a person's number.
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     let fit = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '-' | '.' | ':');
     name.chars()
         .take(64)
@@ -93,7 +94,7 @@ fn unknown(name: &str, parameters: &[Parameter]) -> Refusal {
 }
 
 impl Reader<'_> {
-    fn read(
+    pub(super) fn read(
         &self,
         parameter: &Parameter,
         value: &str,
@@ -173,7 +174,7 @@ fn local(value: &str) -> Result<PatientParam, Refusal> {
         .map_err(|_| invalid("expected Patient/{id} or {id}, one patient, the id a lower-case UUID; for a person's number use patient.identifier"))
 }
 
-fn alternatives(value: &str) -> Result<Vec<&str>, Refusal> {
+pub(super) fn alternatives(value: &str) -> Result<Vec<&str>, Refusal> {
     let parts = split(value, ',');
     if parts.len() > Query::MAX_ALTERNATIVES {
         return Err((

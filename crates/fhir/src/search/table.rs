@@ -232,6 +232,10 @@ pub const SUPPORTED: &[Supported] = &[
     },
 ];
 
+/// What the clustered table answers for every enabled type without a row, as far as the type has the parameter.
+pub(super) const SHARED: &[Parameter] =
+    &[PATIENT, PATIENT_IDENTIFIER, SUBJECT_IDENTIFIER, ID, COUNT];
+
 /// The row of a type; `None` if it cannot be searched.
 #[must_use]
 pub fn supported(resource: ResourceType) -> Option<&'static Supported> {

@@ -107,6 +107,23 @@ impl Prefix {
         Self::Sa,
         Self::Eb,
     ];
+
+    /// The prefix that `text` starts with (`eq` without one), and the rest.
+    pub(super) fn take(text: &str) -> Result<(Self, &str), String> {
+        match text.get(..2) {
+            Some(letters) if letters.bytes().all(|b| b.is_ascii_alphabetic()) => {
+                let prefix = Self::ALL.into_iter().find(|prefix| prefix.code() == letters).ok_or({
+                    if letters == "ap" {
+                        "the prefix ap is not supported, since FHIR does not say how near is near; give a range with ge and le"
+                    } else {
+                        "unknown prefix; expected one of eq, ne, gt, lt, ge, le, sa, eb"
+                    }
+                });
+                Ok((prefix?, &text[2..]))
+            }
+            _ => Ok((Self::Eq, text)),
+        }
+    }
 }
 
 /// A date to compare with.
@@ -121,19 +138,7 @@ pub struct DateParam {
 impl DateParam {
     /// Reads prefix and date.
     pub(super) fn parse(text: &str, zone: &Zone) -> Result<Self, String> {
-        let (prefix, rest) = match text.get(..2) {
-            Some(letters) if letters.bytes().all(|b| b.is_ascii_alphabetic()) => {
-                let prefix = Prefix::ALL.into_iter().find(|prefix| prefix.code() == letters).ok_or_else(|| {
-                    if letters == "ap" {
-                        "the prefix ap is not supported, since FHIR does not say how near is near; give a range with ge and le"
-                    } else {
-                        "unknown prefix; expected one of eq, ne, gt, lt, ge, le, sa, eb"
-                    }
-                });
-                (prefix?, &text[2..])
-            }
-            _ => (Prefix::Eq, text),
-        };
+        let (prefix, rest) = Prefix::take(text)?;
         let range = time::parse_search_date(rest, zone).map_err(|error| error.to_string())?;
         Ok(Self { prefix, range })
     }

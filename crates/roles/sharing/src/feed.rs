@@ -31,9 +31,9 @@ pub struct Taken {
     pub written_by: Option<OrganisationNumber>,
 }
 
-/// A type that clients may write: one that can be searched here, but not the trail, which nobody writes.
+/// A type that clients may write: one that is enabled; nobody writes the trail.
 pub fn writable(resource: ResourceType) -> bool {
-    resource != ResourceType::AUDIT_EVENT && fhir::search::supported(resource).is_some()
+    fhir::search::serves(resource)
 }
 
 /// Checks a resource by the rules and asks whether this caller may write it. `bundle` is the Bundle it came in.

@@ -12,4 +12,5 @@ mod publish;
 mod purge;
 mod search;
 mod series;
+mod sift;
 mod world;

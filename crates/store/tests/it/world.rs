@@ -177,6 +177,22 @@ pub fn query(resource: ResourceType, parameters: &[(&str, &str)]) -> Query {
     .unwrap_or_else(|issues| panic!("{issues:?}"))
 }
 
+/// Any search parameter.
+pub fn any(resource: ResourceType, parameters: &[(&str, &str)]) -> Query {
+    let parameters: Vec<_> = parameters
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
+    fhir::search::parse_any(
+        resource,
+        &parameters,
+        Via::Post,
+        &Zone::default(),
+        PersonNumbers::Strict,
+    )
+    .unwrap_or_else(|issues| panic!("{issues:?}"))
+}
+
 pub fn observations(parameters: &[(&str, &str)]) -> Query {
     query(ResourceType::OBSERVATION, parameters)
 }

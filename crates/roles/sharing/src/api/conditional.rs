@@ -105,7 +105,7 @@ async fn all(
 ) -> Result<Vec<Stored>, End> {
     const IDENTIFIER: &str = "identifier";
     let understood = |form: &Form| {
-        fhir::search::parse(
+        fhir::search::parse_any(
             resource,
             form,
             via,

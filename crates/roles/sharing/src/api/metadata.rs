@@ -4,7 +4,7 @@ use crate::State;
 use axum::extract;
 use axum::response::Response;
 use fhir::resource::ResourceType;
-use fhir::search::SUPPORTED;
+use fhir::search::{Served, served, supported, types};
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -20,10 +20,8 @@ pub async fn metadata(extract::State(state): extract::State<Arc<State>>) -> Resp
 }
 
 fn statement(state: &State) -> Value {
-    let resources: Vec<Value> = SUPPORTED
-        .iter()
-        .map(|row| resource(row.resource, row.parameters))
-        .collect();
+    let mut resources: Vec<Value> = types().map(|t| resource(t, served(t))).collect();
+    resources.push(resource(ResourceType::AUDIT_EVENT, trail()));
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -48,11 +46,31 @@ fn statement(state: &State) -> Value {
     })
 }
 
-fn resource(resource: ResourceType, parameters: &[fhir::search::Parameter]) -> Value {
-    let searched: Vec<Value> = parameters
+/// What the trail is searched by: its own short list.
+fn trail() -> Vec<Served> {
+    let row = supported(ResourceType::AUDIT_EVENT);
+    row.map_or(&[][..], |row| row.parameters)
         .iter()
         .filter_map(|p| {
-            Some(json!({"name": p.name, "type": p.kind.code()?, "documentation": p.documentation}))
+            Some(Served {
+                name: p.name,
+                kind: p.kind.code()?,
+                definition: None,
+                documentation: p.documentation,
+            })
+        })
+        .collect()
+}
+
+fn resource(resource: ResourceType, parameters: Vec<Served>) -> Value {
+    let searched: Vec<Value> = parameters
+        .into_iter()
+        .map(|p| {
+            let mut row = json!({"name": p.name, "type": p.kind, "documentation": p.documentation});
+            if let Some(definition) = p.definition {
+                row["definition"] = definition.into();
+            }
+            row
         })
         .collect();
     let interactions: &[&str] = if resource == ResourceType::AUDIT_EVENT {

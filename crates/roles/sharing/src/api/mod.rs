@@ -26,7 +26,7 @@ use wire::outcome::Problem;
 /// The resource type of a path; a type this service does not know is not there.
 fn type_of(name: &str) -> Result<ResourceType, Problem> {
     ResourceType::parse(name)
-        .filter(|t| fhir::search::supported(*t).is_some())
+        .filter(|t| *t == ResourceType::AUDIT_EVENT || fhir::search::serves(*t))
         .ok_or_else(Problem::not_found)
 }
 

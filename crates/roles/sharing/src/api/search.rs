@@ -153,7 +153,13 @@ fn in_url(
         Some(compartment) => within(resource, compartment, sent)?,
         None => sent,
     };
-    fhir::search::parse(
+    // The trail has a short list of its own.
+    let read = if resource == ResourceType::AUDIT_EVENT {
+        fhir::search::parse
+    } else {
+        fhir::search::parse_any
+    };
+    read(
         resource,
         &form,
         Via::Get,
@@ -174,8 +180,10 @@ fn within(
     (compartment, id): (&str, &str),
     form: Form,
 ) -> Result<Form, Problem> {
-    let by_patient = fhir::search::supported(resource)
-        .is_some_and(|row| row.parameters.iter().any(|p| p.name == "patient"));
+    let by_patient = resource == ResourceType::AUDIT_EVENT
+        || fhir::search::served(resource)
+            .iter()
+            .any(|p| p.name == "patient");
     if compartment != ResourceType::PATIENT.as_str() || !by_patient {
         return Err(Problem::not_found());
     }
@@ -308,7 +316,7 @@ async fn answer(
 ) -> Result<Response, End> {
     let ask = Ask::of(Interaction::Search, resource);
     visit.permit(&ask)?;
-    let query = fhir::search::parse(
+    let query = fhir::search::parse_any(
         resource,
         &form,
         Via::Post,
@@ -347,8 +355,10 @@ pub(super) async fn own_link(
         Some(PatientParam::Local(id)) => Some(*id),
         None => None,
     };
-    let names_person = |name: &str| name == "patient" || name.ends_with("identifier");
-    let kept = form.iter().filter(|(name, _)| !names_person(name)).cloned();
+    let kept = form
+        .iter()
+        .filter(|(name, value)| !names_person(name, value))
+        .cloned();
     // A Patient is named by its own id; `_id` that was asked for already stays as it was.
     let named = patient.and_then(|id| match resource {
         ResourceType::PATIENT if query.ids.is_empty() => Some(("_id".to_owned(), id.to_string())),
@@ -357,6 +367,17 @@ pub(super) async fn own_link(
     });
     let pairs: Form = named.into_iter().chain(kept).collect();
     Ok(paging::self_link(&state.base, resource.as_str(), &pairs))
+}
+
+/// Whether a parameter names the patient, or may hold a person's number, which stands in no link.
+fn names_person(name: &str, value: &str) -> bool {
+    let patient = ["patient", "patient.identifier", "subject:identifier"];
+    let digits = || {
+        value
+            .split(|c: char| !c.is_ascii_digit())
+            .any(|run| run.len() == 11)
+    };
+    patient.contains(&name) || fhir::search::may_carry_a_person(name) && digits()
 }
 
 /// The next page, for this caller only: the question and how far it came, sealed.

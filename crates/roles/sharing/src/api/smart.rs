@@ -5,7 +5,7 @@
 use crate::State;
 use axum::extract;
 use axum::response::Response;
-use fhir::search::SUPPORTED;
+use fhir::resource::ResourceType;
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -47,12 +47,15 @@ fn document(state: &State) -> Value {
 
 /// A system writes and reads what it may write; people and a citizen read, and read the trail.
 fn scopes() -> Vec<String> {
-    let types = SUPPORTED.iter().map(|row| row.resource);
+    let types: Vec<_> = fhir::search::types()
+        .chain([ResourceType::AUDIT_EVENT])
+        .collect();
     let written = types
-        .clone()
+        .iter()
+        .copied()
         .filter(|one| crate::feed::writable(*one))
         .map(|one| format!("system/{}.cruds", one.as_str()));
-    let read = types.flat_map(|one| {
+    let read = types.iter().copied().flat_map(|one| {
         let context = if crate::feed::writable(one) {
             &["user", "patient"][..]
         } else {

@@ -6,16 +6,18 @@ use serde_json::{Value, json};
 
 const WHEN: &str = "2026-11-20T08:00:00+01:00";
 
-/// A value that a parameter of this name takes.
-fn value(name: &str) -> String {
-    match name {
-        "patient" => "Patient/00000000-0000-4000-8000-000000000009".into(),
-        "patient.identifier" | "subject:identifier" | "identifier" => number(ragnhild()),
-        "date" | "effective" => "ge2026-01-01".into(),
-        "status" => "active".into(),
-        "_id" => "00000000-0000-4000-8000-000000000009".into(),
-        "_count" => "10".into(),
-        "_sort" => "date".into(),
+/// A value that a parameter of this name and type takes.
+fn value(name: &str, kind: &str) -> String {
+    match (name, kind) {
+        ("patient", _) => "Patient/00000000-0000-4000-8000-000000000009".into(),
+        ("patient.identifier" | "subject:identifier" | "identifier", _) => number(ragnhild()),
+        ("_id", _) => "00000000-0000-4000-8000-000000000009".into(),
+        ("_count", _) => "10".into(),
+        ("_sort", _) => "date".into(),
+        ("active" | "deceased" | "actual", _) => "true".into(),
+        (_, "date") => "ge2026-01-01".into(),
+        (_, "quantity" | "number") => "1".into(),
+        (_, "composite") => "x$2026".into(),
         _ => "x".into(),
     }
 }
@@ -23,17 +25,59 @@ fn value(name: &str) -> String {
 fn body(resource_type: &str) -> Value {
     let subject =
         json!({ "identifier": { "system": fhir::systems::FNR, "value": ragnhild().number } });
-    match resource_type {
+    let text = json!({ "text": "x" });
+    let mut body = match resource_type {
         "Observation" => reading(ragnhild(), "r-1", WHEN, "91"),
-        "Patient" => json!({ "resourceType": "Patient", "identifier": [subject["identifier"]] }),
-        "CarePlan" => {
-            json!({ "resourceType": "CarePlan", "status": "active", "intent": "plan", "subject": subject })
-        }
+        "Patient" => json!({ "identifier": [subject["identifier"]] }),
+        "CarePlan" => json!({ "status": "active", "intent": "plan", "subject": subject }),
         "MedicationStatement" => {
-            json!({ "resourceType": "MedicationStatement", "status": "active", "subject": subject, "medicationCodeableConcept": { "text": "x" } })
+            json!({ "status": "active", "subject": subject, "medicationCodeableConcept": text })
+        }
+        "Medication" => json!({ "code": text }),
+        "MedicationRequest" => {
+            json!({ "status": "active", "intent": "order", "subject": subject, "medicationCodeableConcept": text })
+        }
+        "MedicationDispense" => {
+            json!({ "status": "completed", "subject": subject, "medicationCodeableConcept": text })
+        }
+        "Immunization" => {
+            json!({ "status": "completed", "vaccineCode": text, "patient": subject, "occurrenceDateTime": WHEN })
+        }
+        "Media" => {
+            json!({ "status": "completed", "subject": subject, "content": { "contentType": "image/png" } })
+        }
+        "Device" => json!({ "patient": subject }),
+        "Goal" => json!({ "lifecycleStatus": "active", "description": text, "subject": subject }),
+        "Condition" => json!({ "subject": subject, "code": text }),
+        "Composition" => {
+            json!({ "status": "final", "type": text, "subject": subject, "date": WHEN, "author": [{ "display": "x" }], "title": "x" })
+        }
+        "DocumentReference" => {
+            json!({ "status": "current", "subject": subject, "content": [{ "attachment": { "contentType": "text/plain" } }] })
+        }
+        "Binary" => json!({ "contentType": "text/plain", "data": "eA==" }),
+        "Communication" | "Procedure" => json!({ "status": "completed", "subject": subject }),
+        "Appointment" => {
+            json!({ "status": "proposed", "participant": [{ "actor": subject, "status": "accepted" }] })
+        }
+        "RelatedPerson" => json!({ "patient": subject }),
+        "Person" => json!({ "link": [{ "target": subject }] }),
+        "QuestionnaireResponse" => json!({ "status": "completed", "subject": subject }),
+        "DetectedIssue" => json!({ "status": "final", "patient": subject }),
+        "Encounter" => {
+            json!({ "status": "finished", "class": { "system": "urn:x", "code": "x" }, "subject": subject })
+        }
+        "EpisodeOfCare" => json!({ "status": "active", "patient": subject }),
+        "DeviceUseStatement" => {
+            json!({ "status": "active", "subject": subject, "device": { "display": "x" } })
+        }
+        "DeviceRequest" => {
+            json!({ "intent": "order", "codeCodeableConcept": text, "subject": subject })
         }
         other => panic!("{other} is new in the statement: give it a body here"),
-    }
+    };
+    body["resourceType"] = resource_type.into();
+    body
 }
 
 #[tokio::test]
@@ -57,11 +101,37 @@ async fn what_is_claimed_works_and_what_is_not_is_refused() {
     let statement = service.door.get("/metadata").send().await.json;
     let resources = statement["rest"][0]["resource"].as_array().unwrap();
     assert!(resources.len() >= 5);
-    let every: Vec<&str> = resources
-        .iter()
-        .flat_map(|r| r["searchParam"].as_array().unwrap())
-        .map(|p| p["name"].as_str().unwrap())
-        .collect();
+    let parameters = |row: &Value| -> Vec<(String, String)> {
+        let all = row["searchParam"].as_array().unwrap();
+        let text = |p: &Value, member: &str| p[member].as_str().unwrap().to_owned();
+        all.iter()
+            .map(|p| (text(p, "name"), text(p, "type")))
+            .collect()
+    };
+    let counted: usize = resources.iter().map(|row| parameters(row).len()).sum();
+    assert!(resources.len() > 20 && counted > 200, "{counted}");
+    // Of other types, a few that this one may not have.
+    let foreign = [
+        "based-on",
+        "vaccine-code",
+        "onset-date",
+        "birthdate",
+        "value-quantity",
+        "effective",
+        "url",
+        "clinical-status",
+        "_include",
+        "_revinclude",
+        "_has:Observation:subject:code",
+        "_summary",
+        "_elements",
+        "_total",
+        "_text",
+        "_content",
+        "_filter",
+        "near",
+        "foo",
+    ];
     for row in resources {
         let name = row["type"].as_str().unwrap();
         let interactions: Vec<&str> = row["interaction"]
@@ -70,48 +140,48 @@ async fn what_is_claimed_works_and_what_is_not_is_refused() {
             .iter()
             .map(|i| i["code"].as_str().unwrap())
             .collect();
-        let claimed: Vec<&str> = row["searchParam"]
-            .as_array()
-            .unwrap()
+        let claimed = parameters(row);
+        let unclaimed = foreign
             .iter()
-            .map(|p| p["name"].as_str().unwrap())
-            .collect();
-        for parameter in every.iter().chain(&[
-            "_include",
-            "_lastUpdated",
-            "_summary",
-            "_elements",
-            "_total",
-        ]) {
-            let mut form = vec![(*parameter, value(parameter))];
+            .filter(|name| !claimed.iter().any(|(claimed, _)| claimed == *name))
+            .map(|name| ((*name).to_owned(), String::new()));
+        let unclaimed: Vec<_> = unclaimed.collect();
+        for (parameter, kind) in claimed.iter().chain(&unclaimed) {
+            let mut form = vec![(parameter.as_str(), value(parameter, kind))];
             // The trail is read for one patient.
             if name == "AuditEvent" && !parameter.starts_with("patient") {
-                form.push(("patient.identifier", value("patient.identifier")));
+                form.push(("patient.identifier", value("patient.identifier", "")));
             }
             let form: Vec<(&str, &str)> = form.iter().map(|(n, v)| (*n, v.as_str())).collect();
             let reply = service.search(&owner, name, &form).await;
-            let expected = if claimed.contains(parameter) {
-                StatusCode::OK
-            } else {
+            let expected = if kind.is_empty() {
                 StatusCode::BAD_REQUEST
+            } else {
+                StatusCode::OK
             };
             assert_eq!(reply.status, expected, "{name}?{parameter}: {}", reply.json);
+            // By GET the same, but for what may carry a person's number.
+            let carries = |(name, _): &(&str, &str)| fhir::search::may_carry_a_person(name);
+            let query = form.iter().copied();
+            let path = format!("/{name}?{}", wire::form::write(query));
+            let expected = if form.iter().any(carries) {
+                StatusCode::BAD_REQUEST
+            } else {
+                expected
+            };
+            let reply = service.get(&owner, &path).await;
+            assert_eq!(reply.status, expected, "GET {path}: {}", reply.json);
         }
-        let by_identifier = if name == "Patient" {
-            "identifier"
-        } else {
-            "patient.identifier"
-        };
-        let form = [
-            (by_identifier, value("identifier")),
-            ("_count", "10".into()),
-        ];
-        let form: Vec<(&str, &str)> = form.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        assert_eq!(
-            service.search(&owner, name, &form).await.status,
-            StatusCode::OK,
-            "{name}"
-        );
+        let has = |name: &str| claimed.iter().any(|(claimed, _)| claimed == name);
+        if has("patient.identifier") {
+            let form = [
+                ("patient.identifier", value("identifier", "")),
+                ("_count", "10".into()),
+            ];
+            let form: Vec<(&str, &str)> = form.iter().map(|(n, v)| (*n, v.as_str())).collect();
+            let reply = service.search(&owner, name, &form).await;
+            assert_eq!(reply.status, StatusCode::OK, "{name}");
+        }
         if name == "AuditEvent" {
             assert_eq!(interactions, ["search-type"]);
             assert_eq!(
@@ -189,7 +259,7 @@ async fn what_is_claimed_works_and_what_is_not_is_refused() {
         .map(|i| i["code"].as_str().unwrap())
         .collect();
     assert_eq!(system, ["batch", "transaction"]);
-    for unclaimed in ["Practitioner", "Organization", "Device", "Foo"] {
+    for unclaimed in ["Practitioner", "Organization", "Specimen", "Foo"] {
         assert_eq!(
             service.search(&owner, unclaimed, &[]).await.status,
             StatusCode::NOT_FOUND,

@@ -11,11 +11,11 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::Clock;
 use crate::body::Unpacker;
 use crate::errors::StoreError;
 use crate::keys::Keys;
 use crate::publish::Publishing;
-use crate::Clock;
 
 /// Questions that may wait.
 const WAITING: usize = 1024;
@@ -28,6 +28,8 @@ pub(crate) struct Reader {
     pub(crate) owner: Arc<str>,
     pub(crate) publishing: Arc<Publishing>,
     pub(crate) clock: Clock,
+    /// Resources that one page of a search may look at.
+    pub(crate) candidates: usize,
 }
 
 impl Reader {
@@ -59,13 +61,13 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    /// Starts `count` threads on the store at `path`.
+    /// Starts `count` threads on the store at `path`, whose searches may look at so many `candidates`.
     pub(crate) fn start(
         path: &Path,
         keys: &Arc<Keys>,
         owner: &Arc<str>,
         (publishing, clock): (&Arc<Publishing>, &Clock),
-        count: usize,
+        (count, candidates): (usize, usize),
     ) -> Result<Readers, StoreError> {
         let mut readers = Readers {
             queue: Arc::default(),
@@ -79,6 +81,7 @@ impl Readers {
                 owner: owner.clone(),
                 publishing: publishing.clone(),
                 clock: clock.clone(),
+                candidates,
             };
             let queue = readers.queue.clone();
             let thread = std::thread::Builder::new()

@@ -298,12 +298,14 @@ impl Asked {
     }
 }
 
-/// The types of a patient's compartment here: the Patient first, then as the service lists them. The trail of accesses is
-/// not among them; it has rules of its own.
+/// The types of a patient's compartment here: the Patient first, then those that every party looks up, then all others that
+/// are enabled. The trail of accesses is not among them; it has rules of its own.
 fn everything() -> impl Iterator<Item = ResourceType> {
-    let others = SUPPORTED
-        .iter()
-        .map(|row| row.resource)
-        .filter(|t| crate::feed::writable(*t) && *t != ResourceType::PATIENT);
-    std::iter::once(ResourceType::PATIENT).chain(others)
+    let first = || SUPPORTED.iter().map(|row| row.resource);
+    let others = fhir::search::types().filter(move |t| first().all(|one| one != *t));
+    std::iter::once(ResourceType::PATIENT).chain(
+        first()
+            .chain(others)
+            .filter(|t| crate::feed::writable(*t) && *t != ResourceType::PATIENT),
+    )
 }

@@ -248,7 +248,7 @@ async fn what_is_not_understood_is_refused_by_name() {
         path(&service, ragnhild()).await,
     );
     for (form, expected) in [
-        (("_type", "Device"), "not-supported @ _type"),
+        (("_type", "Specimen"), "not-supported @ _type"),
         (("_type", "AuditEvent"), "not-supported @ _type"),
         (("_type", ""), "value @ _type"),
         (("_count", "0"), "value @ _count"),

@@ -147,7 +147,7 @@ async fn what_was_not_understood_is_refused() {
     let reply = service.post(&owner, "/CarePlan/$validate", &body).await;
     assert_eq!(issues(&reply.json), ["invalid @ resourceType"]);
     for (path, status) in [
-        ("/Device/$validate", StatusCode::NOT_FOUND),
+        ("/Specimen/$validate", StatusCode::NOT_FOUND),
         ("/AuditEvent/$validate", StatusCode::METHOD_NOT_ALLOWED),
     ] {
         assert_eq!(
