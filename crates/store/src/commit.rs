@@ -12,6 +12,8 @@ use trust::audit::Record;
 pub struct Change {
     /// Resources to create, correct or withdraw, in order.
     pub puts: Vec<Put>,
+    /// A whole series to put in the place of what is there, after the puts; its outcomes follow theirs.
+    pub replace: Option<Replace>,
     /// What to erase for good, after the puts. Its counts are added to the audit record's `erasure`.
     pub purge: Option<Purge>,
     /// Ledger entries to write or remove.
@@ -70,6 +72,21 @@ pub enum Put {
         /// From `If-Match`.
         expect_version: Option<u64>,
     },
+}
+
+/// A patient's series as its source has it: afterwards the store holds these resources of it and no others.
+pub struct Replace {
+    /// Whose.
+    pub patient: PersonIdentifier,
+    /// Of this type.
+    pub resource_type: ResourceType,
+    /// Carrying one of these; empty: all of the type.
+    pub codes: Vec<fhir::search::TokenParam>,
+    /// The series, each resource about the patient, of the type, with one of the codes. What is here with the same content
+    /// stays as it is, other content becomes a new version whatever its status, and what is not among them is withdrawn.
+    pub resources: Vec<Checked>,
+    /// As in [`Put::Create`].
+    pub enrol: bool,
 }
 
 /// What is to be erased: every version, index row and identity, and what waits to be sent about it. The audit trail stays.

@@ -23,6 +23,7 @@ mod publish;
 mod purge;
 mod query;
 mod record;
+mod replace;
 mod seal;
 mod series;
 mod store;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 
 pub use audit::{AuditEntry, AuditFault, AuditFaultKind, AuditFilter, AuditHead, AuditReport};
 pub use commit::{
-    Change, Committed, Expect, Fate, LedgerWrite, OutboxEntry, Presence, Purge, Purged, Put, PutOutcome,
+    Change, Committed, Expect, Fate, LedgerWrite, OutboxEntry, Presence, Purge, Purged, Replace, Put, PutOutcome,
     Receipt, Stored,
 };
 pub use errors::{Conflict, StoreError};

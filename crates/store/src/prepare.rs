@@ -34,7 +34,17 @@ pub(crate) type Digest = [u8; 16];
 /// A change ready for the writer.
 pub(crate) struct Ready {
     pub(crate) puts: Vec<ReadyPut>,
+    pub(crate) replace: Option<ReadyReplace>,
     pub(crate) rest: Change,
+}
+
+/// A series ready for the writer.
+pub(crate) struct ReadyReplace {
+    pub(crate) patient: Who,
+    pub(crate) resource_type: ResourceType,
+    pub(crate) codes: Vec<fhir::search::TokenParam>,
+    pub(crate) resources: Vec<Resource>,
+    pub(crate) enrol: bool,
 }
 
 /// A put ready for the writer.
@@ -101,7 +111,25 @@ pub(crate) fn change(keys: &Keys, mut change: Change) -> Result<Ready, StoreErro
         .into_iter()
         .map(|one| put(keys, one))
         .collect::<Result<_, _>>()?;
-    Ok(Ready { puts, rest: change })
+    let replace = match change.replace.take() {
+        None => None,
+        Some(series) => Some(ReadyReplace {
+            patient: Who::Person(series.patient.clone(), person_mac(keys, &series.patient)),
+            resource_type: series.resource_type,
+            codes: series.codes,
+            resources: series
+                .resources
+                .iter()
+                .map(|resource| ready(keys, resource, None))
+                .collect::<Result<_, _>>()?,
+            enrol: series.enrol,
+        }),
+    };
+    Ok(Ready {
+        puts,
+        replace,
+        rest: change,
+    })
 }
 
 fn put(keys: &Keys, put: Put) -> Result<ReadyPut, StoreError> {

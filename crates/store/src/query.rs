@@ -365,7 +365,7 @@ fn series(
 }
 
 /// Whether a kind has a coding that one of the tokens means; no tokens ask for nothing.
-fn carries(
+pub(crate) fn carries(
     connection: &Connection,
     kind: i64,
     role: i64,

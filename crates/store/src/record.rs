@@ -19,14 +19,14 @@ use crate::publish::View;
 pub(crate) const NOBODY: i64 = 0;
 
 /// Where a resource is, and what its newest version is.
-struct Known {
-    id: LogicalId,
-    patient: i64,
-    kind: i64,
-    t: i64,
-    version: u64,
-    gone: bool,
-    digest: Digest,
+pub(crate) struct Known {
+    pub(crate) id: LogicalId,
+    pub(crate) patient: i64,
+    pub(crate) kind: i64,
+    pub(crate) t: i64,
+    pub(crate) version: u64,
+    pub(crate) gone: bool,
+    pub(crate) digest: Digest,
 }
 
 impl Writer {
@@ -83,7 +83,7 @@ impl Writer {
         }
     }
 
-    fn create(
+    pub(crate) fn create(
         &mut self,
         chosen: Option<LogicalId>,
         resource: &Resource,
@@ -170,7 +170,7 @@ impl Writer {
         self.next_version(&known, resource, now, committed)
     }
 
-    fn withdraw(
+    pub(crate) fn withdraw(
         &mut self,
         id: LogicalId,
         resource_type: ResourceType,
@@ -258,7 +258,7 @@ impl Writer {
     }
 
     /// The number of a subject; makes a patient of an unknown person if asked to.
-    fn patient(
+    pub(crate) fn patient(
         &mut self,
         subject: Option<&Who>,
         enrol: bool,
@@ -316,7 +316,7 @@ impl Writer {
         }
     }
 
-    fn identified(&self, resource: &Resource) -> Result<Option<LogicalId>, StoreError> {
+    pub(crate) fn identified(&self, resource: &Resource) -> Result<Option<LogicalId>, StoreError> {
         Ok(self
             .connection
             .prepare_cached("SELECT id FROM identity WHERE mac = ?")?
@@ -325,14 +325,14 @@ impl Writer {
             .map(|id| LogicalId(Uuid::from_bytes(id))))
     }
 
-    fn identify(&self, resource: &Resource, id: LogicalId) -> Result<(), StoreError> {
+    pub(crate) fn identify(&self, resource: &Resource, id: LogicalId) -> Result<(), StoreError> {
         self.connection
             .prepare_cached("INSERT INTO identity(mac, id) VALUES (?, ?)")?
             .execute(params![resource.identity, id.uuid().as_bytes()])?;
         Ok(())
     }
 
-    fn known(&self, id: LogicalId) -> Result<Option<Known>, StoreError> {
+    pub(crate) fn known(&self, id: LogicalId) -> Result<Option<Known>, StoreError> {
         Ok(self
             .connection
             .prepare_cached(
@@ -374,7 +374,7 @@ impl Writer {
         }
     }
 
-    fn updated(&self, known: &Known) -> Result<i64, StoreError> {
+    pub(crate) fn updated(&self, known: &Known) -> Result<i64, StoreError> {
         self.connection
             .prepare_cached(
                 "SELECT updated FROM record WHERE patient = ? AND kind = ? AND t = ? AND id = ?",
@@ -437,7 +437,7 @@ impl Writer {
     }
 
     /// Writes `resource` as the version after `known`, wherever its new codings and time put it.
-    fn next_version(
+    pub(crate) fn next_version(
         &mut self,
         known: &Known,
         resource: &Resource,
@@ -739,7 +739,7 @@ fn meant(chosen: Option<LogicalId>, existing: LogicalId) -> Result<(), StoreErro
     }
 }
 
-fn outcome(
+pub(crate) fn outcome(
     id: LogicalId,
     version: u64,
     updated: i64,

@@ -18,6 +18,8 @@ pub enum Interaction {
     Update,
     /// A resource taken back by its owner.
     Withdraw,
+    /// A whole series put in the place of what is there.
+    Replace,
     /// Resources erased with all their versions, on the controller's order.
     Purge,
     /// A bundle whose entries are each their own interaction.
@@ -55,6 +57,7 @@ const TABLE: &[Row] = &[
     Row(Interaction::Create, "create", "C", Some(Access::Create)),
     Row(Interaction::Update, "update", "U", Some(Access::Update)),
     Row(Interaction::Withdraw, "delete", "D", Some(Access::Delete)),
+    Row(Interaction::Replace, "operation", "U", Some(Access::Update)),
     Row(Interaction::Purge, "operation", "D", Some(Access::Delete)),
     Row(Interaction::Batch, "batch", "C", Some(Access::Create)),
     Row(Interaction::Validate, "operation", "E", None),
@@ -128,6 +131,7 @@ mod tests {
             Create,
             Update,
             Withdraw,
+            Replace,
             Purge,
             Batch,
             Validate,

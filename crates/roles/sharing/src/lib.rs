@@ -126,6 +126,13 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
+        path: "/$replace-series",
+        access: Access::Token {
+            scope: "system/*.cud",
+        },
+    },
+    RouteRow {
+        method: "POST",
         path: "/$purge",
         access: Access::Token {
             scope: "system/*.d",
@@ -351,6 +358,11 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("GET", "/metadata", api::metadata::metadata)
         .on("GET", api::smart::PATH, api::smart::configuration)
         .on("POST", "/", api::bundle::bundle)
+        .on(
+            "POST",
+            "/$replace-series",
+            api::operation::replace::replace,
+        )
         .on("POST", "/$purge", api::operation::purge::purge)
         .on("POST", "/{type}", api::create::create)
         .on("GET", "/{type}", api::search::by_get)

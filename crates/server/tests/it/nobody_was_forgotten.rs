@@ -80,6 +80,7 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
         Nothing,
     ),
     ("sharing", "POST", "/", Fhir("{}")),
+    ("sharing", "POST", "/$replace-series", Fhir("{}")),
     ("sharing", "POST", "/$purge", Fhir("{}")),
     ("sharing", "POST", "/{type}", Fhir("{}")),
     ("sharing", "GET", "/{type}", Nothing),

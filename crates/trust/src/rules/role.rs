@@ -47,6 +47,7 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
             Create,
             Update,
             Withdraw,
+            Replace,
             Purge,
             Batch,
             Validate,

@@ -46,6 +46,14 @@ fn ask<'a>(
             )
             .to_string(),
         ),
+        ("POST", "/$replace-series") => door.post(
+            "/$replace-series",
+            crate::replace::series(
+                ragnhild(),
+                &[serde_json::from_str::<Value>(&body(None)).unwrap()],
+            )
+            .to_string(),
+        ),
         ("POST", "/$purge") => call(
             door,
             "/$purge",

@@ -20,6 +20,7 @@ mod read;
 mod publish;
 mod purge;
 mod refusals;
+mod replace;
 mod search;
 mod smart;
 mod trail;

@@ -325,7 +325,11 @@ impl Writer {
         now: i64,
         posted: &mut bool,
     ) -> Result<Committed, StoreError> {
-        let Ready { puts, mut rest } = change;
+        let Ready {
+            puts,
+            replace,
+            mut rest,
+        } = change;
         // By the clock itself, as the guards read it: `now` may run ahead of a clock that was set back.
         let clock = (self.set.clock)();
         for replay in &rest.replays {
@@ -351,6 +355,9 @@ impl Writer {
         for put in puts {
             let outcome = self.put(put, now, &mut committed)?;
             committed.puts.push(outcome);
+        }
+        if let Some(series) = &replace {
+            self.replace(series, now, &mut committed)?;
         }
         if let Some(purge) = &rest.purge {
             let purged = self.purge(purge, now, &mut committed)?;
@@ -666,6 +673,7 @@ mod tests {
         };
         let changes = vec![Ready {
             puts: vec![],
+            replace: None,
             rest: change,
         }];
         let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();

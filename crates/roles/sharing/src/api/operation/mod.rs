@@ -4,6 +4,7 @@ pub mod everything;
 pub mod input;
 pub mod lastn;
 pub mod purge;
+pub mod replace;
 mod question;
 pub mod stats;
 pub mod validate;
@@ -23,6 +24,12 @@ struct Offered {
 
 /// What is offered; a new operation is one more row, its route and its file.
 const OFFERED: &[Offered] = &[
+    Offered {
+        resource: "",
+        name: "replace-series",
+        definition: "https://delt.example/fhir/OperationDefinition/replace-series",
+        documentation: "POST Parameters: patient (Identifier), type (code), code (Coding, may be left out) and series (Bundle of type collection, at most 10000 entries). By the organisation's own record system: afterwards the series here is what was sent, in one commit; what was not sent is withdrawn.",
+    },
     Offered {
         resource: "",
         name: "purge",
