@@ -15,7 +15,6 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
 /// One ES256 signature that can be checked over and over.
@@ -48,20 +47,6 @@ impl Signature {
     /// Checks it.
     pub fn check(&self) -> bool {
         self.key.verify_sig(&self.message, &self.signature).is_ok()
-    }
-
-    /// How long one check takes, over so much time on one thread.
-    pub fn time(&self, during: Duration) -> anyhow::Result<Duration> {
-        let (start, mut count) = (Instant::now(), 0u32);
-        while start.elapsed() < during {
-            for _ in 0..100 {
-                if !self.check() {
-                    return Err(anyhow!("a sound signature was refused"));
-                }
-            }
-            count += 100;
-        }
-        Ok(start.elapsed() / count)
     }
 }
 
