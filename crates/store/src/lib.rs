@@ -32,14 +32,14 @@ use std::sync::Arc;
 
 pub use audit::{AuditEntry, AuditFault, AuditFaultKind, AuditFilter, AuditHead, AuditReport};
 pub use commit::{
-    Change, Committed, Expect, Fate, LedgerWrite, OutboxEntry, Presence, Purge, Purged, Replace, Put, PutOutcome,
-    Receipt, Stored,
+    Change, Committed, Expect, Fate, LedgerWrite, OutboxEntry, Presence, Purge, Purged, Put,
+    PutOutcome, Receipt, Replace, Stored,
 };
 pub use errors::{Conflict, StoreError};
 pub use history::{HistoryCursor, HistoryPage, Past, Version};
 pub use ledger::LedgerEntry;
 pub use outbox::{Delivery, DeliveryId, DeliveryState, Due, ReceiverState};
-pub use publish::{Publishing, Published, Share};
+pub use publish::{Published, Publishing, Share};
 pub use query::{Cursor, Page};
 pub use store::{Options, Store};
 pub use trust::Category;
