@@ -84,8 +84,22 @@ impl Visit<'_> {
     /// it serves and knows which one only when the caller is known. Nothing may have been committed before.
     #[must_use]
     pub fn at<'b>(self, desk: &'b Desk) -> Visit<'b> {
-        let Visit { desk: _, now, ids, verified, interaction, asked } = self;
-        Visit { desk, now, ids, verified, interaction, asked }
+        let Visit {
+            desk: _,
+            now,
+            ids,
+            verified,
+            interaction,
+            asked,
+        } = self;
+        Visit {
+            desk,
+            now,
+            ids,
+            verified,
+            interaction,
+            asked,
+        }
     }
 
     /// Who asks.

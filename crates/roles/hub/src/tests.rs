@@ -43,7 +43,11 @@ impl Hub {
         let folder = tempfile::tempdir().unwrap();
         let clock = FixedClock::at(NOW);
         let issuer = Issuer::start_at(clock.clock()).await.unwrap();
-        let client = SystemClient { client_id: "hub", use_: ClientUse::Hub, orgnr: NORDDRIFT };
+        let client = SystemClient {
+            client_id: "hub",
+            use_: ClientUse::Hub,
+            orgnr: NORDDRIFT,
+        };
         let receiver = listen().await;
         let file = issuer.client_file(client, &receiver).unwrap();
         let client_file = folder.path().join("hub.json");
@@ -80,7 +84,12 @@ impl Hub {
         };
         let state = crate::open(config, house).await.unwrap();
         let door = Door::new(crate::routes(state.clone()), BASE);
-        Hub { _folder: folder, issuer, state, door }
+        Hub {
+            _folder: folder,
+            issuer,
+            state,
+            door,
+        }
     }
 
     async fn send(&self, orgnr: &str, key: &str) -> StatusCode {
@@ -88,12 +97,23 @@ impl Hub {
     }
 
     async fn send_body(&self, orgnr: &str, body: String) -> StatusCode {
+        self.post(orgnr, "/fhir/Observation", body).await.status
+    }
+
+    async fn post(&self, orgnr: &str, path: &str, body: String) -> testkit::clients::Reply {
         let proof = ProofKey::generate().unwrap();
-        let client = SystemClient { client_id: orgnr, use_: ClientUse::HomeSystem, orgnr };
+        let client = SystemClient {
+            client_id: orgnr,
+            use_: ClientUse::HomeSystem,
+            orgnr,
+        };
         let audience = format!("{BASE}/fhir");
-        let claims = self.issuer.system_claims(client, &audience, "system/Observation.c", proof.jkt(), NOW).unwrap();
+        let claims = self
+            .issuer
+            .system_claims(client, &audience, "system/Observation.c", proof.jkt(), NOW)
+            .unwrap();
         let held = Held::of(&self.issuer, &proof, &claims).unwrap();
-        self.door.post("/fhir/Observation", body).by(&held, NOW).send().await.status
+        self.door.post(path, body).by(&held, NOW).send().await
     }
 }
 
@@ -108,14 +128,17 @@ fn reading(key: &str) -> String {
 /// A receiver that takes each entry, but no bundle in which the word "poison" stands.
 async fn listen() -> String {
     let take = |request: Request| async move {
-        let body = axum::body::to_bytes(request.into_body(), 16 << 20).await.unwrap();
+        let body = axum::body::to_bytes(request.into_body(), 16 << 20)
+            .await
+            .unwrap();
         let text = String::from_utf8_lossy(&body).into_owned();
         if text.contains("poison") {
             return StatusCode::BAD_REQUEST.into_response();
         }
         let one = r#"{"response":{"status":"201 Created"}}"#;
         let entries = vec![one; text.matches("fullUrl").count()].join(",");
-        format!(r#"{{"resourceType":"Bundle","type":"batch-response","entry":[{entries}]}}"#).into_response()
+        format!(r#"{{"resourceType":"Bundle","type":"batch-response","entry":[{entries}]}}"#)
+            .into_response()
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -129,7 +152,12 @@ async fn the_same_reading_sent_for_two_organisations_reaches_both() {
     let hub = Hub::new().await;
     for orgnr in [FJELLVIK, PROVEBAKKEN] {
         assert_eq!(hub.send(orgnr, "r-1").await, StatusCode::CREATED);
-        let stands = hub.state.store().outbox_state(&format!("{orgnr}/sharing")).await.unwrap();
+        let stands = hub
+            .state
+            .store()
+            .outbox_state(&format!("{orgnr}/sharing"))
+            .await
+            .unwrap();
         assert_eq!(stands.pending, 1, "{orgnr}");
     }
     assert_eq!(hub.send(FJELLVIK, "r-1").await, StatusCode::OK);
@@ -141,12 +169,23 @@ async fn an_entry_that_a_receiver_cannot_take_holds_up_no_other() {
     for key in ["r-1", "poison", "r-3"] {
         assert_eq!(hub.send(FJELLVIK, key).await, StatusCode::CREATED);
     }
-    let due = hub.state.store().outbox_due("310001007/sharing", NOW, 100).await.unwrap();
-    let delivering = Delivering { state: hub.state.clone(), at: 0 };
+    let due = hub
+        .state
+        .store()
+        .outbox_due("310001007/sharing", NOW, 100)
+        .await
+        .unwrap();
+    let delivering = Delivering {
+        state: hub.state.clone(),
+        at: 0,
+    };
     // All are one patient's: the third must not overtake the second.
     let fates = delivering.deliver(&due).await;
     assert_eq!(fates[0], Fate::Done);
-    assert!(matches!(&fates[1..], [Fate::Retry(_), Fate::Retry(_)]), "{fates:?}");
+    assert!(
+        matches!(&fates[1..], [Fate::Retry(_), Fate::Retry(_)]),
+        "{fates:?}"
+    );
     assert_eq!(delivering.deliver(&due[2..]).await, [Fate::Done]);
 }
 
@@ -156,12 +195,54 @@ async fn what_is_kept_aside_is_listed_without_loading_it() {
     assert_eq!(hub.send(FJELLVIK, "r-1").await, StatusCode::CREATED);
     let note = format!(r#""note":[{{"text":"{}"}}],"status""#, "x".repeat(1 << 20));
     let other = reading("r-1").replace(r#""status""#, &note);
-    assert_eq!(hub.send_body(FJELLVIK, other.clone()).await, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        hub.send_body(FJELLVIK, other.clone()).await,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
     let store = hub.state.store();
-    let listed = store.ledger_scan("quarantine", b"", None, 10).await.unwrap();
+    let listed = store
+        .ledger_scan("quarantine", b"", None, 10)
+        .await
+        .unwrap();
     assert_eq!(listed.len(), 1);
     assert!(listed[0].value.len() < 4096, "{}", listed[0].value.len());
-    let kept = store.ledger_scan("quarantine-body", b"", None, 10).await.unwrap();
+    let kept = store
+        .ledger_scan("quarantine-body", b"", None, 10)
+        .await
+        .unwrap();
     assert_eq!((kept.len(), &kept[0].key), (1, &listed[0].key));
     assert_eq!(kept[0].value, other.as_bytes());
+}
+
+#[tokio::test]
+async fn a_reading_too_large_for_any_receiver_is_not_acknowledged_in_a_bundle_either() {
+    let hub = Hub::new().await;
+    let note = format!(r#""note":[{{"text":"{}"}}],"status""#, "x".repeat(3 << 20));
+    let large = reading("r-1").replace(r#""status""#, &note);
+    assert_eq!(
+        hub.send_body(FJELLVIK, large.clone()).await,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
+    let small = reading("r-2");
+    let bundle = format!(
+        r#"{{"resourceType":"Bundle","type":"batch","entry":[{{"resource":{large}}},{{"resource":{small}}}]}}"#
+    );
+    let reply = hub.post(FJELLVIK, "/fhir", bundle).await;
+    let status = |n: usize| {
+        reply.json["entry"][n]["response"]["status"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(
+        (status(0), status(1)),
+        ("413 Payload Too Large".to_owned(), "201 Created".to_owned())
+    );
+    let stands = hub
+        .state
+        .store()
+        .outbox_state("310001007/sharing")
+        .await
+        .unwrap();
+    assert_eq!(stands.pending, 1);
 }

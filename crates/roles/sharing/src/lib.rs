@@ -358,11 +358,7 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("GET", "/metadata", api::metadata::metadata)
         .on("GET", api::smart::PATH, api::smart::configuration)
         .on("POST", "/", api::bundle::bundle)
-        .on(
-            "POST",
-            "/$replace-series",
-            api::operation::replace::replace,
-        )
+        .on("POST", "/$replace-series", api::operation::replace::replace)
         .on("POST", "/$purge", api::operation::purge::purge)
         .on("POST", "/{type}", api::create::create)
         .on("GET", "/{type}", api::search::by_get)

@@ -208,12 +208,12 @@ pub struct Record {
     /// What was given out or written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disclosed: Vec<Disclosed>,
-    /// What was given out as numbers only.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub counted: Vec<Counted>,
     /// What was erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erasure: Option<Erasure>,
+    /// What was given out as numbers only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counted: Vec<Counted>,
     /// Other parties' part in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<Peer>,

@@ -4,8 +4,8 @@ pub mod everything;
 pub mod input;
 pub mod lastn;
 pub mod purge;
-pub mod replace;
 mod question;
+pub mod replace;
 pub mod stats;
 pub mod validate;
 
