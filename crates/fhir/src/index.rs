@@ -1,7 +1,7 @@
 //! What a resource is found by: subject, codings, time, status, category, organisations, device.
 //!
 //! Standard: FHIR R4 search parameters `patient`, `code`, `category`, `date`/`effective`, `status`; which
-//! element feeds which is a table ([`SHAPES`]), not code. CONTRACT section 5 (subject resolves through the
+//! element feeds which is a table (`SHAPES`), not code. CONTRACT section 5 (subject resolves through the
 //! index; dates are ranges).
 
 use crate::ids::{LogicalId, PersonIdentifier, PersonNumbers};

@@ -2,7 +2,7 @@
 //!
 //! The facts are data, one file a kind in `spec/measurements/` (VkpObservation 0.5.x and no-domain VitalSigns
 //! 0.9.0, both drafts of HL7 Norway); this module reads them once. A new kind is one more file there and one
-//! line in [`FILES`].
+//! line in `FILES`.
 
 mod decimal;
 

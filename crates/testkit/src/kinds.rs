@@ -8,7 +8,7 @@ pub enum Kind {
     Spo2,
     /// Pulse, /min.
     Pulse,
-    /// Blood pressure, mm[Hg], `systolic/diastolic`.
+    /// Blood pressure, `mm[Hg]`, `systolic/diastolic`.
     BloodPressure,
     /// Body weight, kg.
     Weight,

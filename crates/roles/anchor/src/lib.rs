@@ -5,7 +5,7 @@
 //! credentials (RFC 6749) and, for gateways, token exchange (RFC 8693). It never sees clinical data, and it issues no
 //! token that opens patients' data to another organisation without an agreement in force.
 //!
-//! A token request's way: `api/token.rs` → [`authenticate`] (assertion, proof) → `api/client_credentials.rs` or
+//! A token request's way: `api/token.rs` → `authenticate` (assertion, proof) → `api/client_credentials.rs` or
 //! `api/token_exchange.rs` (what may be issued) → `issue.rs` (audit record and replay memory durable, then signed).
 
 mod api;

@@ -3,7 +3,7 @@
 //!
 //! It must never lose an acknowledged reading, never interpret one, and hold no clinical data longer than delivery needs.
 //!
-//! A reading's way: `api/receive.rs` → [`intake`] (checked, addressed, known or new) → the hub's outbox → [`deliver`].
+//! A reading's way: `api/receive.rs` → `intake` (checked, addressed, known or new) → the hub's outbox → `deliver`.
 
 mod address;
 mod api;

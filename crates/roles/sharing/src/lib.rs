@@ -4,7 +4,7 @@
 //! it holds about whom, answers look-ups by role and need, minimises, and audits before it answers.
 //! It must never join the data of two controllers, and never answer without an audit record on disk.
 //!
-//! A look-up's way: `api/search.rs` → `wire::visit` (verified caller) → `trust::decide` (permit) → `store` → [`disclose`].
+//! A look-up's way: `api/search.rs` → `wire::visit` (verified caller) → `trust::decide` (permit) → `store` → `disclose`.
 
 mod announce;
 mod api;
