@@ -113,14 +113,27 @@ pub fn node() -> Outcome {
     }
 }
 
-/// The browser for the portal's test: `CHROMIUM` if set, else the usual names.
+/// The whole path of the browser for the portal's test, as its driver wants it: `CHROMIUM` if set, else the usual names.
 pub fn chromium() -> Option<String> {
     let named = std::env::var("CHROMIUM").ok();
     let usual = ["chromium", "chromium-browser", "google-chrome"].map(str::to_owned);
     named
         .into_iter()
         .chain(usual)
+        .filter_map(|program| whole_path(&program))
         .find(|program| version(program, "--version").is_some())
+}
+
+/// Where a program lies: itself when it is a path, else the first file of its name in `PATH`.
+fn whole_path(program: &str) -> Option<String> {
+    if program.contains('/') {
+        return Some(program.to_owned());
+    }
+    let folders = std::env::var_os("PATH")?;
+    let found = std::env::split_paths(&folders)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())?;
+    found.to_str().map(str::to_owned)
 }
 
 fn is_root() -> bool {
