@@ -156,8 +156,10 @@ const finds = {
   _id: made.id,
 };
 const anything = {
-  reference: `Patient/${randomUUID()}`,
-  token: "final",
+  // A bare id may stand for any target type that the parameter has.
+  reference: randomUUID(),
+  // A code as good as any, and the one that a boolean takes.
+  token: "true",
   date: "ge2025-01-01",
   string: "x",
   number: "1",
