@@ -13,7 +13,6 @@ use testkit::event::{Event, Route};
 use testkit::feed::Feed;
 use testkit::home_system::{HomeSystem, Report};
 use testkit::people::Directory;
-use testkit::story::Scenario;
 use trust::ClientUse;
 
 /// How long everything may take to be delivered after it was taken in.
@@ -27,9 +26,7 @@ pub async fn tell(
 ) -> anyhow::Result<()> {
     let calendar = Calendar::from_day0(kept.day_zero.parse().context("demo.json: day_zero")?);
     let until = fhir::time::Instant(kept.first_start);
-    let mut events = Scenario::kols()?.events(directory, &calendar, until)?;
-    events.extend(testkit::background::events(directory, &calendar, until)?);
-    let events = testkit::event::in_order(events);
+    let events = testkit::story::region(directory, &calendar, until)?;
     let progress = Progress::new(events.len());
     let mut report = Report::default();
     for client in &started.made.clients {
