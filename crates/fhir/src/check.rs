@@ -86,6 +86,15 @@ pub fn check(json: &Json, node: Node<'_>, rules: &Rules) -> Result<Checked, Vec<
     Err(findings.with(more))
 }
 
+/// What the element tables alone say of the resource at `node`.
+#[cfg(test)]
+pub(crate) fn by_tables(node: Node<'_>) -> Vec<Issue> {
+    let rules = Rules::default();
+    let mut walk = Walk::new(node, &rules);
+    walk.resource(node, false);
+    walk.findings.with(Vec::new())
+}
+
 /// A finding when the resource is about a patient whom nobody could look up.
 fn unfindable(node: Node<'_>, resource_type: ResourceType, index: &index::Index) -> Option<Issue> {
     if index.subject.is_some() {

@@ -19,5 +19,6 @@ pub mod package;
 pub mod plan;
 pub mod resource;
 pub mod search;
+pub mod subset;
 pub mod systems;
 pub mod time;

@@ -39,6 +39,8 @@ pub const ATC: &str = "http://www.whocc.no/atc";
 pub const FEST: &str = "http://ehelse.no/fhir/CodeSystem/FEST";
 /// Category of an Observation.
 pub const OBSERVATION_CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
+/// What a resource's tag says about it (HL7 v3 ObservationValue): `SUBSETTED`.
+pub const OBSERVATION_VALUE: &str = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
 /// Purpose of use (HL7 v3 ActReason).
 pub const PURPOSE_OF_USE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 
