@@ -54,10 +54,25 @@ pub fn make(
     now: i64,
     jti: &str,
 ) -> Result<String, KeyError> {
-    let claims = json!({
+    make_with_details(client_id, issuer, key, now, jti, &[])
+}
+
+/// As [`make`], with `assertion_details` for the token endpoint.
+pub fn make_with_details(
+    client_id: &str,
+    issuer: &str,
+    key: &SigningKey,
+    now: i64,
+    jti: &str,
+    details: &[Value],
+) -> Result<String, KeyError> {
+    let mut claims = json!({
         "iss": client_id, "sub": client_id, "aud": issuer,
         "iat": now, "nbf": now, "exp": now + LIFETIME_SECONDS, "jti": jti,
     });
+    if !details.is_empty() {
+        claims["assertion_details"] = Value::Array(details.to_vec());
+    }
     jws::sign(TYP, &claims, key)
 }
 
@@ -79,6 +94,18 @@ pub fn verify(
     issuer: &str,
     now: Instant,
 ) -> Result<Replay, AssertionError> {
+    verify_with_details(jwt, client_id, keys, issuer, now).map(|(replay, _)| replay)
+}
+
+/// As [`verify`]; gives the assertion's `assertion_details` too (HelseID's way of sending structured content to the token
+/// endpoint): a list of objects, or one object, as they stand; empty when there is none.
+pub fn verify_with_details(
+    jwt: &str,
+    client_id: &str,
+    keys: &KeySet,
+    issuer: &str,
+    now: Instant,
+) -> Result<(Replay, Vec<Value>), AssertionError> {
     let compact = jws::parse(jwt, Embedded::Refused)?;
     if compact.header.typ.is_some() {
         compact
@@ -126,11 +153,18 @@ pub fn verify(
     if !living || !short {
         return Err(AssertionError::Time);
     }
-    Ok(Replay::of(
+    let details = match claims.get("assertion_details") {
+        None => Vec::new(),
+        Some(Value::Array(list)) => list.clone(),
+        Some(one @ Value::Object(_)) => vec![one.clone()],
+        Some(_) => return Err(AssertionError::Claim("assertion_details")),
+    };
+    let replay = Replay::of(
         "client-assertion",
         &[client_id, jti],
         exp.saturating_add(2 * LEEWAY_SECONDS),
-    ))
+    );
+    Ok((replay, details))
 }
 
 #[cfg(test)]

@@ -118,3 +118,25 @@ fn other_kinds_of_token_are_no_assertions() {
     assert_eq!(claimed_client("a.b"), None);
     assert_eq!(claimed_client(""), None);
 }
+
+#[test]
+fn structured_content_travels_in_the_assertion() {
+    let key = SigningKey::generate().unwrap();
+    let keys = KeySet::of(vec![key.public().clone()]).unwrap();
+    let now = Instant::from_seconds(NOW);
+    let one = json!({"type": "nhn:tillitsrammeverk:parameters"});
+    let jwt = make_with_details("client", ISSUER, &key, NOW, "j", &[one.clone()]).unwrap();
+    let (_, details) = verify_with_details(&jwt, "client", &keys, ISSUER, now).unwrap();
+    assert_eq!(details, [one.clone()]);
+    let with = |details: Value| {
+        let claims = json!({"iss": "client", "sub": "client", "aud": ISSUER, "iat": NOW, "exp": NOW + 60, "jti": "j",
+            "assertion_details": details});
+        let jwt = jws::sign(TYP, &claims, &key).unwrap();
+        verify_with_details(&jwt, "client", &keys, ISSUER, now).map(|(_, details)| details)
+    };
+    assert_eq!(with(one.clone()), Ok(vec![one]));
+    assert_eq!(
+        with(json!("text")),
+        Err(AssertionError::Claim("assertion_details"))
+    );
+}

@@ -5,6 +5,10 @@
 //! second is written. What a look-up requires of it is decided in `rules`, so that a missing part is a refusal that is
 //! audited, not a parse error.
 
+mod statement;
+
+pub use statement::{StatedPractitioner, Statement, StatementError};
+
 use fhir::ids::{PersonIdentifier, PersonNumbers};
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -48,6 +48,9 @@ pub enum DpopError {
     /// Made with another key than the token is bound to.
     #[error("the DPoP proof is made with another key than expected")]
     Key,
+    /// Without a nonce of the server's, or with one that no longer stands.
+    #[error("the DPoP proof needs the server's nonce")]
+    Nonce,
 }
 
 impl DpopError {
@@ -58,7 +61,10 @@ impl DpopError {
 
     /// The OAuth error code (RFC 9449 section 5 and 7.1).
     pub fn code(self) -> &'static str {
-        "invalid_dpop_proof"
+        match self {
+            DpopError::Nonce => "use_dpop_nonce",
+            _ => "invalid_dpop_proof",
+        }
     }
 }
 
@@ -105,6 +111,39 @@ pub fn verify(
     expected_jkt: Option<&str>,
     now: Instant,
 ) -> Result<Proof, DpopError> {
+    check(proof, method, url, ath, expected_jkt, &|iat, _| {
+        let now = now.seconds();
+        if iat < now.saturating_sub(OLDEST_SECONDS) || iat > now.saturating_add(LEEWAY_SECONDS) {
+            Err(DpopError::Time)
+        } else {
+            Ok(iat.saturating_add(OLDEST_SECONDS))
+        }
+    })
+}
+
+/// As [`verify`] at a token endpoint that gives nonces (RFC 9449 section 8): the proof must carry one that `until` takes,
+/// which answers until when (Unix seconds) it stands. The nonce tells the proof's age; the client's clock does not.
+pub fn verify_with_nonce(
+    proof: &str,
+    method: &str,
+    url: &str,
+    until: &dyn Fn(&str) -> Option<i64>,
+) -> Result<Proof, DpopError> {
+    check(proof, method, url, None, None, &|_, claims| {
+        let nonce = claims.get("nonce").and_then(Value::as_str);
+        nonce.and_then(until).ok_or(DpopError::Nonce)
+    })
+}
+
+/// All checks; `fresh` looks at `iat` and the claims, and says until when (Unix seconds) the proof could be sent again.
+fn check(
+    proof: &str,
+    method: &str,
+    url: &str,
+    ath: Option<&str>,
+    expected_jkt: Option<&str>,
+    fresh: &dyn Fn(i64, &Map<String, Value>) -> Result<i64, DpopError>,
+) -> Result<Proof, DpopError> {
     let compact = jws::parse(proof, Embedded::Required)?;
     compact.require_typ(TYP)?;
     let claims = jws::claims(compact.verify_embedded()?)?;
@@ -130,10 +169,7 @@ pub fn verify(
         .get("iat")
         .and_then(Value::as_i64)
         .ok_or(DpopError::Claim("iat"))?;
-    let now = now.seconds();
-    if iat < now.saturating_sub(OLDEST_SECONDS) || iat > now.saturating_add(LEEWAY_SECONDS) {
-        return Err(DpopError::Time);
-    }
+    let until = fresh(iat, &claims)?;
     if expected_jkt.is_some_and(|expected| expected != jkt) {
         return Err(DpopError::Key);
     }
@@ -146,7 +182,7 @@ pub fn verify(
     let replay = Replay::of(
         "dpop",
         &[jkt, jti],
-        iat.saturating_add(OLDEST_SECONDS + LEEWAY_SECONDS + UNDER_WAY_SECONDS),
+        until.saturating_add(LEEWAY_SECONDS + UNDER_WAY_SECONDS),
     );
     Ok(Proof {
         jkt: jkt.to_owned(),

@@ -233,3 +233,32 @@ fn htu_forms() {
     assert_eq!(normalise("ftp://example.com/"), None);
     assert_eq!(normalise("/relative"), None);
 }
+
+#[test]
+fn with_the_servers_nonce_the_clients_clock_does_not_count() {
+    let key = SigningKey::generate().unwrap();
+    let until = |nonce: &str| (nonce == "ours").then_some(NOW + 300);
+    let check = |claims: Value| {
+        let compact = jws::sign_embedded(TYP, &claims, &key).unwrap();
+        verify_with_nonce(&compact, "POST", URL, &until)
+    };
+    let with = |nonce: Value, iat: i64| {
+        let mut claims = claims();
+        claims["iat"] = iat.into();
+        claims["nonce"] = nonce;
+        check(claims)
+    };
+    // Remembered for as long as the nonce stands, with leeway and the time a request may be under way.
+    assert_eq!(
+        with("ours".into(), NOW - 9_000).unwrap().replay.expires,
+        Instant::from_seconds(NOW + 370)
+    );
+    assert_eq!(with("theirs".into(), NOW), Err(DpopError::Nonce));
+    assert_eq!(with(7.into(), NOW), Err(DpopError::Nonce));
+    assert_eq!(check(claims()), Err(DpopError::Nonce));
+    assert_eq!(DpopError::Nonce.code(), "use_dpop_nonce");
+    let mut late = claims();
+    late["nonce"] = "ours".into();
+    late["htm"] = "GET".into();
+    assert_eq!(check(late), Err(DpopError::Method));
+}
