@@ -56,6 +56,27 @@ impl<P: Into<Problem>> From<P> for End {
 }
 
 impl Desk {
+    /// Serves one request from the proven token to the record that ends it: receives the caller, does the `work`, and ends
+    /// every way out that gives nothing. `nothing` makes the answer for [`End::Nothing`]. What every protected handler is,
+    /// unless it moves to another desk on its way.
+    ///
+    /// # Errors
+    /// As [`Desk::receive`] and [`Visit::end`].
+    pub async fn serve(
+        &self,
+        parts: &Parts,
+        ids: RequestIds,
+        interaction: Interaction,
+        nothing: impl FnOnce() -> Result<Response, Problem>,
+        work: impl AsyncFnOnce(&mut Visit<'_>) -> Result<Response, End>,
+    ) -> Result<Response, Problem> {
+        let mut visit = self.receive(parts, ids, interaction).await?;
+        match work(&mut visit).await {
+            Ok(response) => Ok(response),
+            Err(end) => visit.end(end, nothing).await,
+        }
+    }
+
     /// Receives a caller: verifies token and proof; a failure is audited by the guard.
     ///
     /// # Errors
