@@ -309,8 +309,7 @@ async fn give_token(State(issuer): State<Issuer>, headers: HeaderMap, form: Stri
             access_token,
             token_type: "DPoP".into(),
             expires_in: 300,
-            scope: None,
-            issued_token_type: None,
+            ..TokenAnswer::default()
         })
     };
     match answer() {

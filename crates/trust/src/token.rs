@@ -144,6 +144,13 @@ pub struct Claims {
     /// Kind of subject.
     #[serde(rename = "https://delt.example/claims/kind")]
     pub kind: Kind,
+    /// The authorization grant behind the token, by which the issuer knows whether it was revoked.
+    #[serde(
+        rename = "https://delt.example/claims/grant",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub grant: Option<String>,
     /// Does a citizen act by a representation?
     #[serde(
         rename = "https://delt.example/claims/represents",

@@ -1,4 +1,5 @@
-//! How token endpoints refuse: OAuth 2.0 error JSON (RFC 6749 section 5.2, RFC 8693, RFC 9449), with nothing that tells
+//! How token endpoints refuse: OAuth 2.0 error JSON (RFC 6749 sections 4.1.2.1 and 5.2, RFC 7009, RFC 8693, RFC 9396,
+//! RFC 9449, OpenID Connect Core section 3.1.2.6), with nothing that tells
 //! whether a client exists (threats-and-faults.md section 2).
 
 use axum::response::{IntoResponse, Response};
@@ -20,12 +21,16 @@ pub enum OAuthCode {
     InvalidAuthorizationDetails,
     UnsupportedGrantType,
     UnauthorizedClient,
+    UnsupportedResponseType,
+    UnsupportedTokenType,
+    AccessDenied,
+    LoginRequired,
     TemporarilyUnavailable,
     ServerError,
 }
 
 impl OAuthCode {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 16] = [
         Self::InvalidClient,
         Self::InvalidRequest,
         Self::InvalidGrant,
@@ -36,6 +41,10 @@ impl OAuthCode {
         Self::InvalidAuthorizationDetails,
         Self::UnsupportedGrantType,
         Self::UnauthorizedClient,
+        Self::UnsupportedResponseType,
+        Self::UnsupportedTokenType,
+        Self::AccessDenied,
+        Self::LoginRequired,
         Self::TemporarilyUnavailable,
         Self::ServerError,
     ];
@@ -53,6 +62,10 @@ impl OAuthCode {
             Self::InvalidAuthorizationDetails => "invalid_authorization_details",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::UnsupportedTokenType => "unsupported_token_type",
+            Self::AccessDenied => "access_denied",
+            Self::LoginRequired => "login_required",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }

@@ -29,8 +29,18 @@ pub enum Access {
     },
     /// A portal session's cookie, checked on the server.
     Session,
+    /// A client or a browser on its way through sign-in, which prove themselves in their own ways; there only where the
+    /// configuration lets people sign in.
+    SignIn,
     /// There in demo mode only.
     Demo,
+}
+
+impl Access {
+    /// Whether a route of this kind may be absent.
+    pub fn is_optional(self) -> bool {
+        matches!(self, Access::SignIn | Access::Demo)
+    }
 }
 
 /// One row of a role's table.
@@ -98,12 +108,12 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// The router, with what every route needs.
     ///
     /// # Panics
-    /// When a row has no handler; rows of [`Access::Demo`] may lack theirs, for outside demo mode they do not exist.
+    /// When a row has no handler; rows that [may be absent](Access::is_optional) may lack theirs.
     pub fn build(self, state: S, join: Join, ids: store::Ids) -> Router {
         for row in self.rows {
             let handled = self.handled.contains(&(row.method, row.path));
             assert!(
-                handled || row.access == Access::Demo,
+                handled || row.access.is_optional(),
                 "{} {} has no handler",
                 row.method,
                 row.path

@@ -48,6 +48,7 @@ pub(crate) fn claims(
         ),
         attest: None,
         authorization_details: Vec::new(),
+        grant: None,
         patient: None,
         agreement: None,
         delegation: None,

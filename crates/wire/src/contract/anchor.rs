@@ -11,6 +11,18 @@ pub const DISCOVERY: &str = "/.well-known/openid-configuration";
 pub const JWKS: &str = "/jwks";
 /// Token endpoint under the issuer.
 pub const TOKEN: &str = "/token";
+/// Pushed authorization requests (RFC 9126) under the issuer.
+pub const PAR: &str = "/par";
+/// Authorization endpoint under the issuer.
+pub const AUTHORIZE: &str = "/authorize";
+/// Token revocation (RFC 7009) under the issuer.
+pub const REVOKE: &str = "/revoke";
+/// Sign-in under the issuer: who is signed in, and the form of the page.
+pub const SIGN_IN: &str = "/sign-in";
+/// Sign-out under the issuer.
+pub const SIGN_OUT: &str = "/sign-out";
+/// Styles of the sign-in page under the issuer.
+pub const SIGN_IN_STYLE: &str = "/sign-in.css";
 /// Signed participant documents, `SignedDocuments`.
 pub const PARTICIPANTS: &str = "/participants";
 /// Signed agreement documents, `SignedDocuments`.
@@ -20,6 +32,12 @@ pub const AGREEMENTS: &str = "/agreements";
 pub const CLIENT_CREDENTIALS: &str = "client_credentials";
 /// Grant type of token exchange.
 pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// Grant type of a code.
+pub const AUTHORIZATION_CODE: &str = "authorization_code";
+/// Grant type of a refresh token.
+pub const REFRESH_TOKEN: &str = "refresh_token";
+/// What a `request_uri` starts with (RFC 9126 section 2.2).
+pub const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
 /// Token type of an access token in a token exchange.
 pub const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";
 /// Client authentication by a signed assertion.
@@ -53,12 +71,78 @@ pub struct Discovery {
     /// Scopes offered.
     #[serde(default)]
     pub scopes_supported: Vec<String>,
+    /// What only an issuer with sign-in has.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub sign_in: Option<SignInDiscovery>,
     /// Where participants are published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participants_endpoint: Option<String>,
     /// Where agreements are published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreements_endpoint: Option<String>,
+}
+
+/// Members of the discovery document of an issuer where people sign in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignInDiscovery {
+    /// Authorization endpoint URL.
+    pub authorization_endpoint: String,
+    /// Endpoint for pushed requests.
+    pub pushed_authorization_request_endpoint: String,
+    /// No other requests are taken.
+    #[serde(default)]
+    pub require_pushed_authorization_requests: bool,
+    /// Revocation endpoint URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation_endpoint: Option<String>,
+    /// `private_key_jwt` only.
+    #[serde(default)]
+    pub revocation_endpoint_auth_methods_supported: Vec<String>,
+    /// Algorithms of client assertions there.
+    #[serde(default)]
+    pub revocation_endpoint_auth_signing_alg_values_supported: Vec<String>,
+    /// `code` only.
+    #[serde(default)]
+    pub response_types_supported: Vec<String>,
+    /// `query` only.
+    #[serde(default)]
+    pub response_modes_supported: Vec<String>,
+    /// `S256` only.
+    #[serde(default)]
+    pub code_challenge_methods_supported: Vec<String>,
+    /// `iss` stands in every authorization response (RFC 9207).
+    #[serde(default)]
+    pub authorization_response_iss_parameter_supported: bool,
+    /// Types of `authorization_details` (RFC 9396).
+    #[serde(default)]
+    pub authorization_details_types_supported: Vec<String>,
+    /// Values of `prompt`.
+    #[serde(default)]
+    pub prompt_values_supported: Vec<String>,
+    /// `public`: a person has one subject for all clients.
+    #[serde(default)]
+    pub subject_types_supported: Vec<String>,
+    /// Algorithms of ID tokens.
+    #[serde(default)]
+    pub id_token_signing_alg_values_supported: Vec<String>,
+    /// Claims of ID tokens.
+    #[serde(default)]
+    pub claims_supported: Vec<String>,
+    /// `claims` is not taken.
+    #[serde(default)]
+    pub claims_parameter_supported: bool,
+    /// `request` is not taken.
+    #[serde(default)]
+    pub request_parameter_supported: bool,
+}
+
+/// The answer to a pushed request (RFC 9126 section 2.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushedAnswer {
+    /// To be brought to the authorization endpoint, once.
+    pub request_uri: Hidden,
+    /// Seconds until it must be there.
+    pub expires_in: u32,
 }
 
 /// Form of a client credentials request. The client is named by the assertion alone.
@@ -115,7 +199,7 @@ impl TokenExchangeForm {
 }
 
 /// The token endpoint's answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenAnswer {
     /// The compact JWS.
     pub access_token: Hidden,
@@ -129,6 +213,29 @@ pub struct TokenAnswer {
     /// For token exchange.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued_token_type: Option<String>,
+    /// For the next token, once; in its place comes a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<Hidden>,
+    /// Seconds until the refresh token and those after it end (HelseID's name).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rt_expires_in: Option<u32>,
+    /// Who signed in, for the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_token: Option<Hidden>,
+    /// The attest as granted, when it came with the authorization request (RFC 9396 section 7).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_details: Option<Details>,
+}
+
+/// Authorization details; never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Details(pub Vec<serde_json::Value>);
+
+impl std::fmt::Debug for Details {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[details]")
+    }
 }
 
 /// The answer of `/participants` and `/agreements`: compact JWS documents signed by the anchor, one a version in force.

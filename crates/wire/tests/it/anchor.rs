@@ -82,6 +82,7 @@ impl Anchor {
             orgnr_parent: Some("310001007".parse().unwrap()),
             attest: None,
             authorization_details: Vec::new(),
+            grant: None,
             patient: None,
             agreement: None,
             delegation: None,

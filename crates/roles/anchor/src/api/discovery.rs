@@ -44,6 +44,7 @@ pub(crate) async fn discovery(extract::State(state): extract::State<Arc<State>>)
             token_endpoint_auth_signing_alg_values_supported: algorithms(),
             dpop_signing_alg_values_supported: algorithms(),
             scopes_supported: scopes,
+            sign_in: None,
             participants_endpoint: Some(state.url(PARTICIPANTS)),
             agreements_endpoint: Some(state.url(AGREEMENTS)),
         },

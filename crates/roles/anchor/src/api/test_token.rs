@@ -287,6 +287,7 @@ impl<'a> Order<'a> {
             orgnr_parent: self.organisation,
             attest: (practitioner && !self.is(Defect::NoAttest)).then(|| self.attestation()),
             authorization_details: Vec::new(),
+            grant: None,
             patient: (!self.is(Defect::NoPatient)).then(|| self.patient.clone()),
             agreement: agreement
                 .and_then(|consumer| state.registry.agreement(&consumer, self.audience, self.now)),

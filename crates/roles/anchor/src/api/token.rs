@@ -107,6 +107,7 @@ async fn finish(
         expires_in: u32::try_from(grant.claims.exp - grant.claims.iat).unwrap_or_default(),
         scope: Some(grant.claims.scope),
         issued_token_type: grant.issued_token_type.map(str::to_owned),
+        ..TokenAnswer::default()
     })
 }
 
