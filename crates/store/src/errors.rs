@@ -15,6 +15,12 @@ pub enum StoreError {
     /// What is there stands against what was sent. Nothing of the change was written.
     #[error(transparent)]
     Conflict(#[from] Conflict),
+    /// These puts of a change (by their place) cannot be carried out, each for its reason. Nothing was written.
+    #[error("some puts cannot be carried out")]
+    Puts(Vec<(usize, StoreError)>),
+    /// These puts of a change (by their place) would come out as other versions than the change says. Nothing was written.
+    #[error("puts would come out as other versions")]
+    Versions(Vec<(usize, u64)>),
     /// The subject is nobody this store knows, and the put did not ask to enrol.
     #[error("the subject is not a patient of this store")]
     UnknownPatient,
@@ -106,6 +112,12 @@ pub enum Conflict {
         /// The resource that has the identity.
         existing: LogicalId,
     },
+    /// Another member of a shared register wrote the resource.
+    #[error("another member of the register wrote this; only that member changes it")]
+    Writer {
+        /// The resource.
+        existing: LogicalId,
+    },
     /// An update would move the resource to another patient.
     #[error("a resource cannot move to another patient")]
     Patient,
@@ -117,7 +129,13 @@ impl StoreError {
     pub fn category(&self) -> Category {
         match self {
             Self::Replayed => Category::Unauthenticated,
-            Self::Conflict(_) | Self::LedgerMismatch { .. } => Category::Conflict,
+            Self::Conflict(Conflict::Writer { .. }) => Category::Forbidden,
+            Self::Puts(faults) => faults
+                .first()
+                .map_or(Category::Bug, |(_, error)| error.category()),
+            Self::Conflict(_) | Self::LedgerMismatch { .. } | Self::Versions(_) => {
+                Category::Conflict
+            }
             Self::UnknownPatient => Category::Invalid,
             Self::VersionMismatch { .. } => Category::Conflict,
             Self::NotFound => Category::NotFound,

@@ -28,6 +28,8 @@ mod seal;
 mod series;
 mod store;
 
+mod together;
+mod writers;
 use std::sync::Arc;
 
 pub use audit::{AuditEntry, AuditFault, AuditFaultKind, AuditFilter, AuditHead, AuditReport};

@@ -79,6 +79,8 @@ pub(crate) struct Resource {
     pub(crate) identity: Mac,
     pub(crate) digest: Digest,
     pub(crate) correction: bool,
+    /// The member of a shared register that wrote it.
+    pub(crate) written_by: Option<OrganisationNumber>,
 }
 
 /// A subject as the tables look it up.
@@ -200,6 +202,7 @@ fn ready(
         ),
         digest: half(&identity.digest),
         correction: identity.correction,
+        written_by,
     })
 }
 

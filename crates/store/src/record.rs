@@ -297,6 +297,7 @@ impl Writer {
                     identity: *mac,
                     digest,
                     correction: false,
+                    written_by: None,
                 };
                 let (number, outcome) =
                     self.new_patient(None, (person, mac), &resource, now, committed)?;
@@ -444,6 +445,7 @@ impl Writer {
         now: i64,
         committed: &mut Committed,
     ) -> Result<PutOutcome, StoreError> {
+        self.same_writer(known, resource)?;
         let version = known.version + 1;
         if !known.gone {
             self.retire(known)?;

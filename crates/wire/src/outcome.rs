@@ -488,6 +488,7 @@ fn from_conflict(conflict: &Conflict) -> Problem {
         Conflict::Patient => {
             Problem::unprocessable(vec![Issue::error(IssueCode::BusinessRule, "", words)])
         }
+        Conflict::Writer { .. } => Problem::forbidden(words),
         _ => Problem::conflict(words),
     }
 }

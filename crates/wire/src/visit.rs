@@ -6,6 +6,7 @@
 use axum::response::Response;
 use fhir::time::Instant;
 use http::request::Parts;
+use std::sync::Arc;
 use store::{Change, Clock, Committed, Receipt, Store, StoreError};
 use trust::audit::Record;
 use trust::{Ask, Caller, Category, Decision, Facts, Interaction, Permit, Refusal};
@@ -32,7 +33,9 @@ pub struct Visit<'a> {
     /// Now, once for the whole request.
     pub now: Instant,
     ids: RequestIds,
-    verified: Verified,
+    verified: Arc<Verified>,
+    /// Whether this is a part of a visit that has committed the proof already.
+    part: bool,
     interaction: Interaction,
     asked: String,
 }
@@ -91,7 +94,8 @@ impl Desk {
         let verified = self.guard.admit(parts, &ids, interaction, &asked).await?;
         Ok(Visit {
             desk: self,
-            verified,
+            verified: Arc::new(verified),
+            part: false,
             now: (self.clock)(),
             ids,
             interaction,
@@ -110,6 +114,7 @@ impl Visit<'_> {
             now,
             ids,
             verified,
+            part,
             interaction,
             asked,
         } = self;
@@ -118,6 +123,22 @@ impl Visit<'_> {
             now,
             ids,
             verified,
+            part,
+            interaction,
+            asked,
+        }
+    }
+
+    /// One part of this visit (an entry of a bundle) as a visit of its own: the same caller and request id, and records of
+    /// its own. The proof counts for the whole request, so this visit must have committed before its parts do.
+    #[must_use]
+    pub fn part(&self, interaction: Interaction, asked: String) -> Self {
+        Visit {
+            desk: self.desk,
+            now: self.now,
+            ids: self.ids.clone(),
+            verified: self.verified.clone(),
+            part: true,
             interaction,
             asked,
         }
@@ -177,7 +198,11 @@ impl Visit<'_> {
     pub fn change(&self, record: Record) -> Change {
         Change {
             audit: Some(record),
-            replays: vec![self.verified.replay],
+            replays: if self.part {
+                Vec::new()
+            } else {
+                vec![self.verified.replay]
+            },
             ..Change::default()
         }
     }

@@ -14,3 +14,4 @@ mod search;
 mod series;
 mod sift;
 mod world;
+mod together;

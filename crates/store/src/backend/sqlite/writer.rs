@@ -21,7 +21,7 @@ use crate::outbox::{self, Report};
 use crate::prepare::Ready;
 use crate::publish::Publishing;
 use crate::record;
-use crate::{Clock, Ids, audit, ledger};
+use crate::{Clock, Ids, audit, ledger, together};
 
 /// Changes in one group at most: bounds how long the first of them waits.
 const GROUP: usize = 512;
@@ -352,10 +352,8 @@ impl Writer {
             purged: None,
             receipt: None,
         };
-        for put in puts {
-            let outcome = self.put(put, now, &mut committed)?;
-            committed.puts.push(outcome);
-        }
+        self.put_all(puts, rest.every_fault, now, &mut committed)?;
+        together::versions(&rest.versions, &committed)?;
         if let Some(series) = &replace {
             self.replace(series, now, &mut committed)?;
         }
@@ -524,7 +522,7 @@ impl Writer {
     }
 
     /// What was remembered of rolled-back rows must go too.
-    fn undone(&mut self, before: Counters) {
+    pub(crate) fn undone(&mut self, before: Counters) {
         self.counters = before;
         self.kinds.clear();
         self.words.clear();
