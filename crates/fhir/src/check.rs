@@ -122,11 +122,9 @@ fn unfindable(node: Node<'_>, resource_type: ResourceType, index: &index::Index)
     })
 }
 
-/// The member in which an enabled type says that it is about a Patient, if it does: what would be stored for nobody.
+/// The member in which a resource says that it is about a Patient, if it does: what would be stored for nobody.
 fn names_a_patient(node: Node<'_>, resource_type: ResourceType) -> Option<&'static str> {
-    let parameter = Definitions::get()
-        .search_parameter(resource_type, "patient")
-        .filter(|_| crate::search::serves(resource_type))?;
+    let parameter = Definitions::get().search_parameter(resource_type, "patient")?;
     let Found::Values(values) = extract(node, parameter) else {
         return None;
     };

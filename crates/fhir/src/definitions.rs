@@ -15,7 +15,7 @@ use crate::resource::{InformationService, ResourceType};
 use compartments::{Compartment, Compartments};
 use elements::{Table, Tables};
 use search::{Parameters, SearchParameter};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use values::{ValueSet, ValueSets};
 
 const ELEMENTS: &str = include_str!(concat!(env!("OUT_DIR"), "/elements.txt"));
@@ -32,21 +32,88 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
 static PARAMETERS: LazyLock<Parameters> = LazyLock::new(|| proved("search", search::read(SEARCH)));
 static ALL_COMPARTMENTS: LazyLock<Compartments> =
     LazyLock::new(|| proved("compartments", compartments::read(COMPARTMENTS)));
-static ENABLED_TYPES: LazyLock<Vec<Enabled>> =
-    LazyLock::new(|| proved("enabled-types", enabled(ENABLED)));
+static KNOWN_TYPES: LazyLock<Vec<Known>> =
+    LazyLock::new(|| proved("enabled-types", known(ENABLED)));
 
 /// What is embedded is read by a test, so it is there and well-formed.
 fn proved<T>(name: &str, read: Result<T, String>) -> T {
     read.unwrap_or_else(|e| panic!("the table {name}, which a test reads, does not parse: {e}"))
 }
 
-/// A type that a deployment answers for unless its configuration says otherwise.
+/// A type whose resources can be about a patient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Enabled {
+pub struct Known {
     /// The type.
     pub resource: ResourceType,
     /// The information service that it belongs to.
     pub service: InformationService,
+    /// Whether a deployment answers for it unless its configuration says otherwise.
+    on: bool,
+}
+
+/// The types that a deployment answers for, in the order in which it lists them. `Default`: those of
+/// `spec/enabled-types.txt` that are not off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Types(Arc<[ResourceType]>);
+
+/// Why a list of types is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownType {
+    /// R4 has no such type.
+    #[error("`{0}` is not a resource type of FHIR R4, nor `default`")]
+    Name(String),
+    /// Nobody writes the trail of accesses.
+    #[error("AuditEvent is always there and is written by nobody: leave it out")]
+    Trail,
+}
+
+impl Types {
+    /// The types of these names; `default` stands for the default ones. What is named twice is there once.
+    ///
+    /// # Errors
+    /// The first name that cannot be enabled.
+    pub fn named(names: &[impl AsRef<str>]) -> Result<Self, UnknownType> {
+        let mut all: Vec<ResourceType> = Vec::new();
+        for name in names.iter().map(AsRef::as_ref) {
+            let more = match (name, ResourceType::parse(name)) {
+                ("default", _) => Definitions::get()
+                    .enabled()
+                    .map(|one| one.resource)
+                    .collect(),
+                (_, Some(ResourceType::AUDIT_EVENT)) => return Err(UnknownType::Trail),
+                (_, Some(resource)) => vec![resource],
+                (_, None) => return Err(UnknownType::Name(name.to_owned())),
+            };
+            for one in more {
+                if !all.contains(&one) {
+                    all.push(one);
+                }
+            }
+        }
+        Ok(Self(all.into()))
+    }
+
+    /// Whether the deployment answers for this type.
+    #[must_use]
+    pub fn serves(&self, resource: ResourceType) -> bool {
+        self.0.contains(&resource)
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = ResourceType> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+impl Default for Types {
+    fn default() -> Self {
+        Self(
+            Definitions::get()
+                .enabled()
+                .map(|one| one.resource)
+                .collect(),
+        )
+    }
 }
 
 /// The door to all tables.
@@ -110,20 +177,31 @@ impl Definitions {
 
     /// The types that are on unless a deployment says otherwise: those of the information services
     /// (`spec/enabled-types.txt`).
-    #[must_use]
-    pub fn enabled(self) -> &'static [Enabled] {
-        &ENABLED_TYPES
+    pub fn enabled(self) -> impl Iterator<Item = &'static Known> {
+        KNOWN_TYPES.iter().filter(|one| one.on)
+    }
+
+    /// The information service of a type whose resources can be about a patient, on or off.
+    pub(crate) fn service_of(self, resource: ResourceType) -> Option<InformationService> {
+        let mut known = KNOWN_TYPES.iter();
+        known
+            .find(|one| one.resource == resource)
+            .map(|one| one.service)
     }
 }
 
-/// Lines `IT17 Observation`; `#` opens a comment.
-fn enabled(text: &str) -> Result<Vec<Enabled>, String> {
+/// Lines `IT17 Observation`, `off IT19 ServiceRequest`; `#` opens a comment.
+fn known(text: &str) -> Result<Vec<Known>, String> {
     lines(text)
         .map(|line| {
-            let (service, resource) = line.split_once(' ').ok_or(line)?;
-            Ok(Enabled {
+            let (on, rest) = line
+                .strip_prefix("off ")
+                .map_or((true, line), |rest| (false, rest));
+            let (service, resource) = rest.split_once(' ').ok_or(line)?;
+            Ok(Known {
                 resource: ResourceType::parse(resource.trim()).ok_or(line)?,
                 service: InformationService::parse(service).ok_or(line)?,
+                on,
             })
         })
         .collect::<Result<_, &str>>()

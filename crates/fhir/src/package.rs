@@ -81,7 +81,6 @@ fn types() -> Vec<ResourceType> {
     let measurements = InformationService::parse("IT17");
     Definitions::get()
         .enabled()
-        .iter()
         .filter(|row| Some(row.service) == measurements && supported(row.resource).is_some())
         .map(|row| row.resource)
         .collect()

@@ -83,11 +83,7 @@ impl ResourceType {
     /// about a patient (Bundle, Organization, …).
     #[must_use]
     pub fn information_service(self) -> Option<InformationService> {
-        Definitions::get()
-            .enabled()
-            .iter()
-            .find(|one| one.resource == self)
-            .map(|one| one.service)
+        Definitions::get().service_of(self)
     }
 }
 

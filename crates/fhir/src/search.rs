@@ -19,7 +19,7 @@ use crate::resource::ResourceType;
 use crate::time::Zone;
 
 pub use filter::{Condition, Filter, Target, Test, Text, Uri, Whom};
-pub use general::{Served, may_carry_a_person, served, serves, types};
+pub use general::{Served, may_carry_a_person, served};
 pub use matching::{filters_match, matches};
 pub use number::{NumberParam, Unit};
 pub use table::{Feeds, Parameter, ParameterType, SUPPORTED, Supported, supported};
@@ -125,7 +125,8 @@ pub fn parse(
     parse::parse(resource, parameters, via, zone, numbers)
 }
 
-/// Reads the parameters of a search that may name any search parameter of the type (`spec/enabled-types.txt`), with modifiers.
+/// Reads the parameters of a search that may name any search parameter of the type, with modifiers. Whether
+/// the type is served is the caller's to know.
 ///
 /// # Errors
 /// As [`parse`].

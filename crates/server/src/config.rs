@@ -315,6 +315,9 @@ pub struct Service {
     /// Clients whose software cannot send `If-Match`; all others' updates without it are refused (428).
     #[serde(default)]
     pub if_match_optional: Vec<String>,
+    /// Resource types that are written, read and searched; `default` stands for those of `spec/enabled-types.txt`.
+    #[serde(default = "default_types")]
+    pub types: Vec<String>,
     /// What others than the organisation itself see (tilpasse datamengde); none: everything.
     #[serde(default)]
     pub publish: Vec<Publish>,
@@ -412,6 +415,9 @@ pub struct Agreement {
 
 fn oslo() -> String {
     "Europe/Oslo".into()
+}
+fn default_types() -> Vec<String> {
+    vec!["default".into()]
 }
 fn thirty() -> u32 {
     30

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::search::Kind;
-use super::{COMPARTMENTS, Definitions, ELEMENTS, SEARCH, VALUES};
+use super::{
+    COMPARTMENTS, Definitions, ELEMENTS, KNOWN_TYPES, SEARCH, Types, UnknownType, VALUES, known,
+};
 use crate::resource::ResourceType;
 
 const ALL: Definitions = Definitions::get();
@@ -173,7 +175,7 @@ fn value_sets_are_found_by_every_form_of_their_address() {
 
 #[test]
 fn the_enabled_types_are_those_of_the_information_services() {
-    let enabled = ALL.enabled();
+    let enabled: Vec<_> = ALL.enabled().collect();
     assert!(enabled.len() >= 20, "{}", enabled.len());
     let own = |r: ResourceType| {
         ALL.search_parameters(r)
@@ -189,8 +191,37 @@ fn the_enabled_types_are_those_of_the_information_services() {
             one.resource
         );
     }
-    assert!(super::enabled("IT17 Nothing").is_err() && super::enabled("IT99 Patient").is_err());
-    assert!(super::enabled("Patient").is_err());
+    assert!(known("IT17 Nothing").is_err() && known("IT99 Patient").is_err());
+    assert!(known("Patient").is_err() && known("on IT12 Patient").is_err());
+}
+
+#[test]
+fn every_type_that_can_be_a_patients_has_an_information_service_and_once() {
+    let compartment = ALL.compartment("Patient").unwrap();
+    for name in compartment.types().filter(|name| *name != "AuditEvent") {
+        let resource = ResourceType::parse(name).unwrap();
+        assert!(resource.information_service().is_some(), "{name}");
+    }
+    let mut all: Vec<_> = KNOWN_TYPES.iter().map(|one| one.resource).collect();
+    let count = all.len();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), count, "a type is there twice");
+}
+
+#[test]
+fn a_deployment_names_its_types() {
+    let types = Types::named(&["default", "ServiceRequest", "Patient"]).unwrap();
+    assert_eq!(types.iter().count(), Types::default().iter().count() + 1);
+    let request = ResourceType::parse("ServiceRequest").unwrap();
+    assert!(types.serves(request) && !Types::default().serves(request));
+    let one = Types::named(&["Observation"]).unwrap();
+    assert_eq!(one.iter().collect::<Vec<_>>(), [ResourceType::OBSERVATION]);
+    assert!(matches!(
+        Types::named(&["Observasjon"]),
+        Err(UnknownType::Name(_))
+    ));
+    assert_eq!(Types::named(&["AuditEvent"]), Err(UnknownType::Trail));
 }
 
 #[test]

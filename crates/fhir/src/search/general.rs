@@ -32,17 +32,6 @@ pub struct Served {
     pub documentation: &'static str,
 }
 
-/// The types that are searched, created and read: those enabled (`spec/enabled-types.txt`).
-pub fn types() -> impl Iterator<Item = ResourceType> {
-    Definitions::get().enabled().iter().map(|one| one.resource)
-}
-
-/// Whether resources of this type are searched, created and read.
-#[must_use]
-pub fn serves(resource: ResourceType) -> bool {
-    types().any(|one| one == resource)
-}
-
 /// What a type's search takes, by name, parameters that only steer the answer (`_count`) left out.
 #[must_use]
 pub fn served(resource: ResourceType) -> Vec<Served> {
@@ -127,10 +116,6 @@ pub(super) fn parse(
     zone: &Zone,
     numbers: PersonNumbers,
 ) -> Result<Query, Vec<Issue>> {
-    if !serves(resource) {
-        let text = format!("{resource} cannot be searched here");
-        return Err(vec![Issue::error(IssueCode::NotSupported, "", text)]);
-    }
     if parameters.len() > Query::MAX_PARAMETERS {
         let text = format!("more than {} parameters", Query::MAX_PARAMETERS);
         return Err(vec![Issue::error(IssueCode::TooCostly, "", text)]);

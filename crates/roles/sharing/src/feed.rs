@@ -31,11 +31,6 @@ pub struct Taken {
     pub written_by: Option<OrganisationNumber>,
 }
 
-/// A type that clients may write: one that is enabled; nobody writes the trail.
-pub fn writable(resource: ResourceType) -> bool {
-    fhir::search::serves(resource)
-}
-
 /// Checks a resource by the rules and asks whether this caller may write it. `bundle` is the Bundle it came in.
 pub fn take(
     state: &State,
@@ -50,7 +45,7 @@ pub fn take(
     }
     let checked = fhir::check::check(json, node, &state.rules()).map_err(Problem::unprocessable)?;
     let resource_type = checked.resource_type();
-    if !writable(resource_type) {
+    if !state.serves(resource_type) {
         return Err(refused(
             IssueCode::NotSupported,
             resource_type.as_str(),

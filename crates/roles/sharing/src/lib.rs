@@ -8,14 +8,19 @@
 
 mod announce;
 mod api;
+mod copy;
 mod disclose;
 mod feed;
 mod publish;
 mod statistics;
 
+pub use copy::{Copy, Feed, Promise};
+
 use axum::Router;
 use fhir::check::Rules;
+use fhir::definitions::Types;
 use fhir::ids::{OrganisationNumber, PersonNumbers};
+use fhir::resource::ResourceType;
 use fhir::time::Zone;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +28,7 @@ use store::Store;
 use trust::organisation::Register;
 use trust::{Facts, Party};
 use url::Url;
+use wire::contract::sharing::{COPY_STATE, RECONCILE};
 use wire::protect::{Guard, GuardConfig};
 use wire::route::{Access, RouteRow, Routes};
 use wire::visit::Desk;
@@ -59,8 +65,12 @@ pub struct Config {
     pub person_numbers: PersonNumbers,
     /// Clients whose software cannot send `If-Match`: they may update without it.
     pub if_match_optional: Vec<String>,
+    /// The types that are written, read and searched here.
+    pub types: Types,
     /// What others than the organisation itself see, and what the locator hears of.
     pub publish: store::Publishing,
+    /// How old the copy may be.
+    pub copy: Promise,
 }
 
 /// Why a service cannot be opened.
@@ -84,6 +94,8 @@ pub struct State {
     house: House,
     desk: Desk,
     locator: Option<(String, wire::client::Party)>,
+    /// How far each feed has come.
+    copy: copy::Book,
     /// Held while a condition is searched and acted on, so that no other comes between.
     conditions: tokio::sync::Mutex<()>,
 }
@@ -92,6 +104,11 @@ impl State {
     /// This organisation's store.
     pub fn store(&self) -> &Store {
         &self.desk.store
+    }
+
+    /// Whether resources of this type are written, read and searched here; nobody writes the trail.
+    fn serves(&self, resource: ResourceType) -> bool {
+        self.config.types.serves(resource)
     }
 
     /// The rules that a resource is checked by now.
@@ -129,6 +146,27 @@ pub const ROUTES: &[RouteRow] = &[
         path: "/$replace-series",
         access: Access::Token {
             scope: "system/*.cud",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: RECONCILE,
+        access: Access::Token {
+            scope: "system/*.rs",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: COPY_STATE,
+        access: Access::Token {
+            scope: "system/*.rs, of any one type",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: COPY_STATE,
+        access: Access::Token {
+            scope: "system/*.c, of any one type",
         },
     },
     RouteRow {
@@ -341,12 +379,14 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         store,
         clock: house.clock.clone(),
     };
+    let copy = copy::Book::open(&desk.store).await?;
     Ok(Arc::new(State {
         config,
         base,
         house,
         desk,
         locator,
+        copy,
         conditions: tokio::sync::Mutex::new(()),
     }))
 }
@@ -359,6 +399,9 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("GET", api::smart::PATH, api::smart::configuration)
         .on("POST", "/", api::bundle::bundle)
         .on("POST", "/$replace-series", api::operation::replace::replace)
+        .on("POST", RECONCILE, api::reconcile::reconcile)
+        .on("GET", COPY_STATE, api::copy_state::read)
+        .on("POST", COPY_STATE, api::copy_state::write)
         .on("POST", "/$purge", api::operation::purge::purge)
         .on("POST", "/{type}", api::create::create)
         .on("GET", "/{type}", api::search::by_get)
@@ -402,13 +445,15 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("PUT", "/{type}/{id}", api::update::update)
         .on("PATCH", "/{type}/{id}", api::patch::patch)
         .on("DELETE", "/{type}/{id}", api::withdraw::withdraw)
-        .build(state, wire::request_id::Join::Behind, ids)
+        .build(state.clone(), wire::request_id::Join::Behind, ids)
+        .layer(axum::middleware::from_fn_with_state(state, copy::told))
         .layer(axum::middleware::from_fn(wire::body::negotiated))
 }
 
-/// Background work: announcing to the locator what is published.
+/// Background work: announcing to the locator what is published, and the alarm of a copy that is too old.
 pub fn workers(state: Arc<State>) -> Vec<Worker> {
     let mut workers = announce::workers(state.clone());
-    workers.extend(publish::workers(state));
+    workers.extend(publish::workers(state.clone()));
+    workers.extend(copy::workers(state));
     workers
 }

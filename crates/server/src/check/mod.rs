@@ -7,6 +7,7 @@ mod concept;
 mod law;
 mod network;
 mod publish;
+mod rules;
 
 use crate::config::Config;
 use std::fmt;
@@ -73,6 +74,7 @@ const RULES: &[Rule] = &[
     network::names_are_known,
     network::no_test_tokens,
     publish::policy_can_be_met,
+    rules::types_are_known,
 ];
 
 /// All refusals of `config` on `day`; empty means that it may start.

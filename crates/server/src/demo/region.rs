@@ -408,6 +408,7 @@ fn service(
         members,
         orgnr,
         if_match_optional: Vec::new(),
+        types: vec!["default".into()],
         publish: Vec::new(),
     })
 }

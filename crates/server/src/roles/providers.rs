@@ -41,6 +41,7 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
         zone: setting.zone.clone(),
         person_numbers: setting.person_numbers(),
         if_match_optional: s.if_match_optional.clone(),
+        types: fhir::definitions::Types::named(&s.types)?,
         publish: publishing(&s.publish)?,
     };
     let clock = setting

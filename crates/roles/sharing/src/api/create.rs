@@ -41,7 +41,7 @@ async fn take(
     parts: &Parts,
     body: Body,
 ) -> Result<Response, End> {
-    let expected = writable(type_name)?;
+    let expected = writable(state, type_name)?;
     visit.permit(&Ask::of(Interaction::Create, expected))?;
     let condition = conditional::if_none_exist(&parts.headers)?;
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
@@ -98,6 +98,7 @@ pub(super) async fn write(
         .permitted(&taken.permit)
         .about(super::person_of(&taken.checked));
     let mut change = visit.change(record);
+    crate::copy::sign(state, visit, &mut change);
     change.audit_fill = true;
     let sent = taken.checked.clone();
     change.puts.push(Put::Create {

@@ -33,7 +33,7 @@ pub async fn instance(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let mut visit = state.desk.receive(&parts, ids, Interaction::Read).await?;
-    let answered = match asked(&mut visit, &type_name, Some(&id), &parts) {
+    let answered = match asked(&state, &mut visit, &type_name, Some(&id), &parts) {
         Ok((resource, id, form)) => answer(&state, &visit, resource, id, form, None).await,
         Err(end) => Err(end),
     };
@@ -49,7 +49,7 @@ pub async fn of_type(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
-    let answered = match asked(&mut visit, &type_name, None, &parts) {
+    let answered = match asked(&state, &mut visit, &type_name, None, &parts) {
         Ok((resource, id, form)) => answer(&state, &visit, resource, id, form, None).await,
         Err(end) => Err(end),
     };
@@ -64,6 +64,7 @@ async fn finish(visit: Visit<'_>, answered: Result<Response, End>) -> Result<Res
 }
 
 fn asked(
+    state: &State,
     visit: &mut Visit<'_>,
     type_name: &str,
     id: Option<&str>,
@@ -73,15 +74,15 @@ fn asked(
     visit.asked(&wire::form::write(
         form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
     ));
-    let resource = kept(type_name)?;
+    let resource = kept(state, type_name)?;
     Ok((resource, id.map(id_of).transpose()?, form))
 }
 
 /// A type whose versions are kept: the trail has none.
-fn kept(type_name: &str) -> Result<ResourceType, Problem> {
-    type_of(type_name)
+fn kept(state: &State, type_name: &str) -> Result<ResourceType, Problem> {
+    type_of(state, type_name)
         .ok()
-        .filter(|resource| crate::feed::writable(*resource))
+        .filter(|resource| state.serves(*resource))
         .ok_or_else(Problem::not_found)
 }
 
@@ -101,7 +102,7 @@ pub(super) async fn page(
     let opened = || {
         let id = id.map(id_of).transpose()?;
         let after = HistoryCursor::from_bytes(after).ok_or_else(Problem::not_found)?;
-        Ok::<_, Problem>((kept(type_name)?, id, after))
+        Ok::<_, Problem>((kept(state, type_name)?, id, after))
     };
     Some(match opened() {
         Ok((resource, id, after)) => {

@@ -4,7 +4,7 @@ use crate::State;
 use axum::extract;
 use axum::response::Response;
 use fhir::resource::ResourceType;
-use fhir::search::{Served, served, supported, types};
+use fhir::search::{Served, served, supported};
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -20,7 +20,12 @@ pub async fn metadata(extract::State(state): extract::State<Arc<State>>) -> Resp
 }
 
 fn statement(state: &State) -> Value {
-    let mut resources: Vec<Value> = types().map(|t| resource(t, served(t))).collect();
+    let mut resources: Vec<Value> = state
+        .config
+        .types
+        .iter()
+        .map(|t| resource(t, served(t)))
+        .collect();
     resources.push(resource(ResourceType::AUDIT_EVENT, trail()));
     json!({
         "resourceType": "CapabilityStatement",

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bundle;
 mod conditional;
 mod conditions;
+pub mod copy_state;
 pub mod create;
 pub mod history;
 pub mod metadata;
@@ -11,6 +12,7 @@ pub mod operation;
 pub mod patch;
 mod pmd;
 pub mod read;
+pub mod reconcile;
 pub mod search;
 pub mod smart;
 mod transaction;
@@ -19,21 +21,22 @@ pub mod version;
 pub mod withdraw;
 mod written;
 
+use crate::State;
 use fhir::ids::LogicalId;
 use fhir::resource::ResourceType;
 use wire::outcome::Problem;
 
 /// The resource type of a path; a type this service does not know is not there.
-fn type_of(name: &str) -> Result<ResourceType, Problem> {
+fn type_of(state: &State, name: &str) -> Result<ResourceType, Problem> {
     ResourceType::parse(name)
-        .filter(|t| *t == ResourceType::AUDIT_EVENT || fhir::search::serves(*t))
+        .filter(|t| *t == ResourceType::AUDIT_EVENT || state.serves(*t))
         .ok_or_else(Problem::not_found)
 }
 
 /// A type that clients may write.
-fn writable(name: &str) -> Result<ResourceType, Problem> {
-    let found = type_of(name)?;
-    if !crate::feed::writable(found) {
+fn writable(state: &State, name: &str) -> Result<ResourceType, Problem> {
+    let found = type_of(state, name)?;
+    if !state.serves(found) {
         // Nobody writes the trail: no method is allowed here (RFC 9110 section 10.2.1 lets `Allow` be empty).
         return Err(Problem::method(""));
     }

@@ -42,7 +42,7 @@ async fn change(
     parts: &Parts,
     body: Body,
 ) -> Result<Response, End> {
-    let resource = writable(type_name)?;
+    let resource = writable(state, type_name)?;
     let permit = visit.permit(&Ask::of(Interaction::Update, resource))?;
     let id = id_of(id)?;
     let version = update::expected_version(state, visit, if_match(&parts.headers)?)?;

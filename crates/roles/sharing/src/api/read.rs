@@ -34,7 +34,7 @@ async fn found(
     id: &str,
     parts: &Parts,
 ) -> Result<Response, End> {
-    let resource_type = type_of(type_name)?;
+    let resource_type = type_of(state, type_name)?;
     let id = id_of(id)?;
     let conditions = conditions::read(&parts.headers)?;
     let permit = visit.permit(&Ask::of(Interaction::Read, resource_type))?;

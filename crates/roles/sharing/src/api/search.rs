@@ -43,7 +43,7 @@ pub async fn search(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
-    let answered = match asked(&mut visit, &type_name, &parts, body).await {
+    let answered = match asked(&state, &mut visit, &type_name, &parts, body).await {
         Ok((resource, form)) => answer(&state, &visit, resource, form, None).await,
         Err(end) => Err(end),
     };
@@ -77,7 +77,7 @@ async fn further(
     if let Some(answer) = super::history::page(state, visit, of, &form, after).await {
         return answer;
     }
-    match type_of(of)? {
+    match type_of(state, of)? {
         ResourceType::AUDIT_EVENT => super::audit::page(state, visit, form, after).await,
         resource => {
             let after = Cursor::from_bytes(after).ok_or_else(Problem::not_found)?;
@@ -128,7 +128,7 @@ pub async fn compartment(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
-    let answered = match asked(&mut visit, &type_name, &parts, body).await {
+    let answered = match asked(&state, &mut visit, &type_name, &parts, body).await {
         Ok((resource, form)) => match within(resource, (&compartment, &id), form) {
             Ok(form) => first(&state, &visit, resource, form).await,
             Err(problem) => Err(problem.into()),
@@ -147,7 +147,7 @@ fn in_url(
     compartment: Option<(&str, &str)>,
     parts: &Parts,
 ) -> Result<(ResourceType, Form), End> {
-    let resource = type_of(type_name)?;
+    let resource = type_of(state, type_name)?;
     let sent = of_url(parts)?;
     let form = match compartment {
         Some(compartment) => within(resource, compartment, sent)?,
@@ -220,12 +220,13 @@ pub(super) fn empty() -> Response {
 
 /// Reads type and form of a POST search; what was asked goes on record as received.
 async fn asked(
+    state: &State,
     visit: &mut Visit<'_>,
     type_name: &str,
     parts: &Parts,
     body: Body,
 ) -> Result<(ResourceType, Form), End> {
-    let resource = type_of(type_name)?;
+    let resource = type_of(state, type_name)?;
     let form = wire::form::read(&parts.headers, body)
         .await
         .map_err(Problem::from)?

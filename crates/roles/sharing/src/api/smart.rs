@@ -5,6 +5,7 @@
 use crate::State;
 use axum::extract;
 use axum::response::Response;
+use fhir::definitions::Types;
 use fhir::resource::ResourceType;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -40,30 +41,17 @@ fn document(state: &State) -> Value {
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "dpop_signing_alg_values_supported": algorithms,
-        "scopes_supported": scopes(),
+        "scopes_supported": scopes(&state.config.types),
         "capabilities": CAPABILITIES,
     })
 }
 
 /// A system writes and reads what it may write; people and a citizen read, and read the trail.
-fn scopes() -> Vec<String> {
-    let types: Vec<_> = fhir::search::types()
-        .chain([ResourceType::AUDIT_EVENT])
-        .collect();
-    let written = types
+fn scopes(types: &Types) -> Vec<String> {
+    let written = types.iter().map(|one| format!("system/{one}.cruds"));
+    let read = types
         .iter()
-        .copied()
-        .filter(|one| crate::feed::writable(*one))
-        .map(|one| format!("system/{}.cruds", one.as_str()));
-    let read = types.iter().copied().flat_map(|one| {
-        let context = if crate::feed::writable(one) {
-            &["user", "patient"][..]
-        } else {
-            &["patient"][..]
-        };
-        context
-            .iter()
-            .map(move |context| format!("{context}/{}.rs", one.as_str()))
-    });
-    written.chain(read).collect()
+        .flat_map(|one| ["user", "patient"].map(|context| format!("{context}/{one}.rs")));
+    let trail = format!("patient/{}.rs", ResourceType::AUDIT_EVENT);
+    written.chain(read).chain([trail]).collect()
 }

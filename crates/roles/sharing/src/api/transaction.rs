@@ -87,7 +87,7 @@ pub(super) async fn carry_out(
     let mut faults = Vec::new();
     let mut steps: Vec<Step<'_>> = Vec::with_capacity(sent.len());
     for entry in &sent {
-        match understand(entry) {
+        match understand(state, entry) {
             Ok(step) => steps.push(step),
             Err(problem) => faults.push(problem),
         }
@@ -130,6 +130,7 @@ pub(super) async fn carry_out(
         .permitted(permit)
         .about(people.into_iter().next());
     let mut change = visit.change(record);
+    crate::copy::sign(state, visit, &mut change);
     change.audit_fill = true;
     let (places, puts): (Vec<usize>, Vec<Put>) =
         puts.into_iter().map(|(n, put, _)| (n, put)).unzip();
@@ -146,7 +147,7 @@ pub(super) async fn alone(
     json: &Json,
     entry: &Entry<'_>,
 ) -> Result<(Put, Option<PersonIdentifier>), End> {
-    let mut step = understand(entry)?;
+    let mut step = understand(state, entry)?;
     let Some(id) = step.id else {
         let words = "a batch takes Type/id here; a condition is taken in a transaction or alone";
         return Err(fault(entry, IssueCode::NotSupported, "request.url", words).into());
@@ -177,7 +178,7 @@ fn fault(entry: &Entry<'_>, code: IssueCode, member: &str, words: &str) -> Probl
 }
 
 /// Reads an entry's request.
-fn understand<'a>(entry: &Entry<'a>) -> Result<Step<'a>, Problem> {
+fn understand<'a>(state: &State, entry: &Entry<'a>) -> Result<Step<'a>, Problem> {
     let fault = |code, member: &str, words: &str| fault(entry, code, member, words);
     let request = entry.request.ok_or_else(|| {
         fault(
@@ -208,7 +209,7 @@ fn understand<'a>(entry: &Entry<'a>) -> Result<Step<'a>, Problem> {
         let words = "expected Type for POST, Type/id or Type?condition for PUT and DELETE, of a type that is written here";
         fault(IssueCode::Value, "request.url", words)
     };
-    let resource_type = writable(type_name).map_err(|_| strange())?;
+    let resource_type = writable(state, type_name).map_err(|_| strange())?;
     let id = id.map(LogicalId::parse).transpose().map_err(|_| {
         fault(
             IssueCode::NotFound,
@@ -375,7 +376,10 @@ async fn name(
                 .strip_prefix(&format!("{}.", step.entry.expression()))
                 .unwrap_or("resource")
                 .to_owned();
-            let met = match (super::type_of(type_name), conditional::parse(&text, "")) {
+            let met = match (
+                super::type_of(state, type_name),
+                conditional::parse(&text, ""),
+            ) {
                 (Ok(resource), Ok(form)) => {
                     conditional::one(state, visit, resource, &form, None, Via::Post).await
                 }

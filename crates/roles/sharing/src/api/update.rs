@@ -43,7 +43,7 @@ async fn take(
     parts: &Parts,
     body: Body,
 ) -> Result<Response, End> {
-    let expected = writable(type_name)?;
+    let expected = writable(state, type_name)?;
     visit.permit(&Ask::of(Interaction::Update, expected))?;
     let id = id_of(id)?;
     let expect_version = expected_version(state, visit, if_match(&parts.headers)?)?;
@@ -99,7 +99,7 @@ async fn take_by_condition(
     parts: &Parts,
     body: Body,
 ) -> Result<Response, End> {
-    let expected = writable(type_name)?;
+    let expected = writable(state, type_name)?;
     visit.permit(&Ask::of(Interaction::Update, expected))?;
     let condition = search::of_url(parts)?;
     conditional::require(&condition, "")?;
@@ -178,6 +178,7 @@ pub(super) async fn correct(
         .permitted(&permit)
         .about(super::person_of(&checked));
     let mut change = visit.change(record);
+    crate::copy::sign(state, visit, &mut change);
     change.audit_fill = true;
     let sent = checked.clone();
     change.puts.push(Put::Update {

@@ -34,7 +34,7 @@ async fn found(
     (type_name, id, version): (&str, &str, &str),
     parts: &Parts,
 ) -> Result<Response, End> {
-    let resource_type = type_of(type_name)?;
+    let resource_type = type_of(state, type_name)?;
     let id = id_of(id)?;
     let version = version_of(version)?;
     let conditions = conditions::read(&parts.headers)?;

@@ -61,7 +61,7 @@ async fn take_back_one(
     type_name: &str,
     parts: &Parts,
 ) -> Result<Response, End> {
-    let resource_type = writable(type_name)?;
+    let resource_type = writable(state, type_name)?;
     let permit = visit.permit(&Ask::of(Interaction::Withdraw, resource_type))?;
     let condition = search::of_url(parts)?;
     conditional::require(&condition, "")?;
@@ -81,7 +81,7 @@ async fn take_back(
     id: &str,
     parts: &Parts,
 ) -> Result<Response, End> {
-    let resource_type = writable(type_name)?;
+    let resource_type = writable(state, type_name)?;
     let permit = visit.permit(&Ask::of(Interaction::Withdraw, resource_type))?;
     let id = id_of(id)?;
     let expect_version = if_match(&parts.headers)?;
@@ -116,6 +116,7 @@ async fn retire(
     feed::own_only(state, visit, permit, resource_type, id).await?;
     // The store adds whose it was to the record.
     let mut change = visit.change(visit.record().permitted(permit));
+    crate::copy::sign(state, visit, &mut change);
     change.audit_fill = true;
     change.puts.push(Put::Withdraw {
         id,

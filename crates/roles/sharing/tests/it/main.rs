@@ -25,4 +25,5 @@ mod search;
 mod smart;
 mod trail;
 mod transaction;
+mod types;
 mod write;

@@ -11,6 +11,7 @@ use crate::api::id_of;
 use crate::disclose::disclose;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
+use fhir::definitions::Types;
 use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::ResourceType;
@@ -219,7 +220,7 @@ impl Asked {
                 .find(|(n, _)| n == name)
                 .map(|(_, v)| v.as_str())
         };
-        let all: Vec<ResourceType> = everything().collect();
+        let all: Vec<ResourceType> = everything(&state.config.types).collect();
         let mut named = Vec::new();
         for (_, value) in form.iter().filter(|(name, _)| name == "_type") {
             for name in value.split(',') {
@@ -300,12 +301,12 @@ impl Asked {
 
 /// The types of a patient's compartment here: the Patient first, then those that every party looks up, then all others that
 /// are enabled. The trail of accesses is not among them; it has rules of its own.
-fn everything() -> impl Iterator<Item = ResourceType> {
+fn everything(types: &Types) -> impl Iterator<Item = ResourceType> {
     let first = || SUPPORTED.iter().map(|row| row.resource);
-    let others = fhir::search::types().filter(move |t| first().all(|one| one != *t));
+    let others = types.iter().filter(move |t| first().all(|one| one != *t));
     std::iter::once(ResourceType::PATIENT).chain(
         first()
             .chain(others)
-            .filter(|t| crate::feed::writable(*t) && *t != ResourceType::PATIENT),
+            .filter(|t| types.serves(*t) && *t != ResourceType::PATIENT),
     )
 }

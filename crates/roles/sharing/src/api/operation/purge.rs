@@ -174,7 +174,7 @@ impl Order {
             }
         }
         let purge = match scope.as_str() {
-            "resource" => value("resource").and_then(resource),
+            "resource" => value("resource").and_then(|text| resource(state, text)),
             "patient" => value("patient")
                 .and_then(|text| text.split_once('|'))
                 .and_then(|(system, number)| {
@@ -206,9 +206,9 @@ impl Order {
 }
 
 /// `Observation/{id}`: a type that is written here, but for the Patient, with whom all that is theirs would stay behind.
-fn resource(reference: &str) -> Option<Purge> {
+fn resource(state: &State, reference: &str) -> Option<Purge> {
     let (name, id) = reference.split_once('/')?;
-    let resource_type = crate::api::writable(name).ok()?;
+    let resource_type = crate::api::writable(state, name).ok()?;
     let id = id_of(id).ok()?;
     (resource_type != ResourceType::PATIENT).then_some(Purge::Resource { resource_type, id })
 }

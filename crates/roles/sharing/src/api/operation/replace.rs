@@ -119,6 +119,7 @@ async fn put_in_place(
         .permitted(&permit)
         .about(Some(sent.patient.clone()));
     let mut change = visit.change(record);
+    crate::copy::sign(state, visit, &mut change);
     change.audit_fill = true;
     change.replace = Some(Replace {
         patient: sent.patient,
@@ -166,7 +167,7 @@ impl<'a> Sent<'a> {
                     .map(|found| patient.replace(found).is_some()),
                 "type" => parameter
                     .text("valueCode")
-                    .and_then(|name| writable(&name).ok())
+                    .and_then(|name| writable(state, &name).ok())
                     .filter(|found| *found != ResourceType::PATIENT)
                     .map(|found| resource_type.replace(found).is_some()),
                 "code" => parameter

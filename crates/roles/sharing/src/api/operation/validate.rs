@@ -53,7 +53,7 @@ async fn answered(
         .receive(&parts, ids, Interaction::Validate)
         .await?;
     let found = async {
-        let expected = writable(type_name)?;
+        let expected = writable(state, type_name)?;
         let permit = visit.permit(&Ask::of(Interaction::Validate, expected))?;
         let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
         let json = Json::parse(bytes, Limits::RESOURCE)?;
