@@ -4,8 +4,10 @@
 //! section 6. Resources go in and out as bytes: nothing is parsed again to be written.
 
 mod history;
+mod links;
 
 pub use history::{HistoryWriter, VersionEntry};
+pub use links::{Link, Role, links, relink};
 
 use crate::json::{self, Kind, Node};
 use crate::outcome::{Issue, IssueCode, OperationOutcome, codes};
@@ -294,6 +296,8 @@ pub struct EntryResponse<'a> {
     pub etag: Option<&'a str>,
     /// When the version was committed.
     pub last_modified: Option<Instant>,
+    /// The resource that was written or read, as JSON; its bytes go in as they are.
+    pub resource: Option<&'a [u8]>,
     /// What was found.
     pub outcome: Option<&'a OperationOutcome>,
 }
@@ -315,8 +319,20 @@ impl BatchResponseWriter {
     /// Begins a response Bundle of this type.
     #[must_use]
     pub fn new(bundle_type: BundleType) -> Self {
+        Self::profiled(bundle_type, None)
+    }
+
+    /// As [`Self::new`], for a Bundle that says in `meta.profile` that it follows `profile`.
+    #[must_use]
+    pub fn profiled(bundle_type: BundleType, profile: Option<&str>) -> Self {
         let mut out = Vec::with_capacity(2048);
-        out.extend_from_slice(b"{\"resourceType\":\"Bundle\",\"type\":");
+        out.extend_from_slice(b"{\"resourceType\":\"Bundle\",");
+        if let Some(profile) = profile {
+            out.extend_from_slice(b"\"meta\":{\"profile\":[");
+            json::write_string(&mut out, profile);
+            out.extend_from_slice(b"]},");
+        }
+        out.extend_from_slice(b"\"type\":");
         json::write_string(&mut out, bundle_type.code());
         Self { out, empty: true }
     }
@@ -332,6 +348,11 @@ impl BatchResponseWriter {
         };
         if let Some(full_url) = response.full_url {
             member(out, "\"fullUrl\":", full_url);
+            out.push(b',');
+        }
+        if let Some(resource) = response.resource {
+            out.extend_from_slice(b"\"resource\":");
+            out.extend_from_slice(resource);
             out.push(b',');
         }
         out.extend_from_slice(b"\"response\":{");
@@ -444,6 +465,7 @@ mod tests {
             location: Some("Observation/1/_history/1"),
             etag: Some("W/\"1\""),
             last_modified: Some(Instant(0)),
+            resource: Some(br#"{"resourceType":"Observation","id":"1"}"#),
             outcome: None,
         });
         writer.entry(&EntryResponse {
@@ -454,6 +476,7 @@ mod tests {
         let json = read(writer.finish());
         let entries: Vec<_> = entries(json.root()).collect();
         assert_eq!(entries[0].response_status(), Some(201));
+        assert_eq!(entries[0].resource.unwrap().text("id").as_deref(), Some("1"));
         let extension = entries[0]
             .response
             .unwrap()
