@@ -65,7 +65,10 @@ pub(crate) fn known_as(
 
 /// Each form in which a resource may name the subjects in question: by number and by local id. Without one: everybody's,
 /// and nobody's.
-fn subjects(reader: &Reader, one: Option<&Subject>) -> Result<Vec<Option<Subject>>, StoreError> {
+pub(crate) fn subjects(
+    reader: &Reader,
+    one: Option<&Subject>,
+) -> Result<Vec<Option<Subject>>, StoreError> {
     let row = |row: &rusqlite::Row<'_>| -> rusqlite::Result<([u8; 16], String, String)> {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?))
     };

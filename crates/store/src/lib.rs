@@ -22,6 +22,7 @@ mod prepare;
 mod publish;
 mod purge;
 mod query;
+mod reconcile;
 mod record;
 mod replace;
 mod seal;
@@ -42,7 +43,8 @@ pub use history::{HistoryCursor, HistoryPage, Past, Version};
 pub use ledger::LedgerEntry;
 pub use outbox::{Delivery, DeliveryId, DeliveryState, Due, ReceiverState};
 pub use publish::{Published, Publishing, Share};
-pub use query::{Cursor, Page};
+pub use query::{Cursor, Met, Page, Walker};
+pub use reconcile::{ContentDigest, Holding, Named, Patients, Tally};
 pub use store::{Options, Store};
 pub use trust::Category;
 
