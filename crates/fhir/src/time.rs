@@ -272,10 +272,13 @@ fn parse(text: &str, zone: &Zone, demand: Demand) -> Result<Range, DateError> {
         };
         let midnight =
             |day: i64| local(zone, day * DAY_SECONDS).map_or_else(|gap| gap, |(lo, _)| lo);
-        return Ok(Range {
-            lo: midnight(days) * SECOND,
-            hi: midnight(after) * SECOND,
-        });
+        let (lo, hi) = (midnight(days) * SECOND, midnight(after) * SECOND);
+        // A zone that moved over the date line left out a whole day.
+        return if lo < hi {
+            Ok(Range { lo, hi })
+        } else {
+            Err(DateError::Skipped)
+        };
     };
     if day.is_none() {
         return Err(FORM);
@@ -528,6 +531,17 @@ mod tests {
             search("2026-10-25T01:59:59"),
             at("2026-10-24T23:59:59Z", "2026-10-25T00:00:00Z")
         );
+    }
+
+    #[test]
+    fn a_day_that_a_zone_left_out_is_refused() {
+        let apia = Zone::named("Pacific/Apia").unwrap();
+        assert_eq!(parse_date("2011-12-30", &apia), Err(DateError::Skipped));
+        let (before, after) = (
+            parse_date("2011-12-29", &apia).unwrap(),
+            parse_date("2011-12-31", &apia).unwrap(),
+        );
+        assert_eq!(before.hi, after.lo);
     }
 
     #[test]
