@@ -34,14 +34,12 @@ pub async fn search(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let mut visit = state
+    let nothing = || Ok(empty());
+    let work = async |visit: &mut Visit<'_>| found(&state, visit, &parts, body).await;
+    state
         .desk
-        .receive(&parts, ids, Interaction::AuditSearch)
-        .await?;
-    match found(&state, &mut visit, &parts, body).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Ok(empty())).await,
-    }
+        .serve(&parts, ids, Interaction::AuditSearch, nothing, work)
+        .await
 }
 
 async fn found(

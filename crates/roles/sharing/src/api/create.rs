@@ -27,11 +27,12 @@ pub async fn create(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let visit = state.desk.receive(&parts, ids, Interaction::Create).await?;
-    match take(&state, &visit, &type_name, &parts, body).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| take(&state, visit, &type_name, &parts, body).await;
+    state
+        .desk
+        .serve(&parts, ids, Interaction::Create, nothing, work)
+        .await
 }
 
 async fn take(

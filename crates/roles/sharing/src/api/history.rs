@@ -32,12 +32,7 @@ pub async fn instance(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let mut visit = state.desk.receive(&parts, ids, Interaction::Read).await?;
-    let answered = match asked(&state, &mut visit, &type_name, Some(&id), &parts) {
-        Ok((resource, id, form)) => answer(&state, &visit, resource, id, form, None).await,
-        Err(end) => Err(end),
-    };
-    finish(visit, answered).await
+    serve(&state, &parts, ids, (&type_name, Some(&id))).await
 }
 
 /// `GET {base}/{type}/_history`.
@@ -48,19 +43,29 @@ pub async fn of_type(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
-    let answered = match asked(&state, &mut visit, &type_name, None, &parts) {
-        Ok((resource, id, form)) => answer(&state, &visit, resource, id, form, None).await,
-        Err(end) => Err(end),
-    };
-    finish(visit, answered).await
+    serve(&state, &parts, ids, (&type_name, None)).await
 }
 
-async fn finish(visit: Visit<'_>, answered: Result<Response, End>) -> Result<Response, Problem> {
-    match answered {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+async fn serve(
+    state: &State,
+    parts: &Parts,
+    ids: RequestIds,
+    (type_name, id): (&str, Option<&str>),
+) -> Result<Response, Problem> {
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| {
+        let (resource, id, form) = asked(state, visit, type_name, id, parts)?;
+        answer(state, visit, resource, id, form, None).await
+    };
+    let interaction = if id.is_some() {
+        Interaction::Read
+    } else {
+        Interaction::Search
+    };
+    state
+        .desk
+        .serve(parts, ids, interaction, nothing, work)
+        .await
 }
 
 fn asked(

@@ -42,12 +42,11 @@ pub async fn search(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
-    let answered = match asked(&state, &mut visit, &type_name, &parts, body).await {
-        Ok((resource, form)) => answer(&state, &visit, resource, form, None).await,
-        Err(end) => Err(end),
+    let work = async |visit: &mut Visit<'_>| {
+        let (resource, form) = asked(&state, visit, &type_name, &parts, body).await?;
+        answer(&state, visit, resource, form, None).await
     };
-    finish(visit, answered).await
+    serve(&state, &parts, ids, work).await
 }
 
 /// `GET {base}/_page/{sealed}`.
@@ -58,12 +57,71 @@ pub async fn page(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
-    let answered = match opened(&state, &mut visit, &sealed) {
-        Ok((of, form, after)) => further(&state, &visit, &of, form, &after).await,
-        Err(end) => Err(end),
+    let work = async |visit: &mut Visit<'_>| {
+        let (of, form, after) = opened(&state, visit, &sealed)?;
+        further(&state, visit, &of, form, &after).await
     };
-    finish(visit, answered).await
+    serve(&state, &parts, ids, work).await
+}
+
+/// `GET {base}/{type}?…`: as by POST, but a person's number never stands in a URL.
+pub async fn by_get(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(type_name): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let work = async |visit: &mut Visit<'_>| {
+        let (resource, form) = in_url(&state, visit, &type_name, None, &parts)?;
+        first(&state, visit, resource, form).await
+    };
+    serve(&state, &parts, ids, work).await
+}
+
+/// `GET {base}/Patient/{id}/{type}?…`: a search in a patient's compartment (FHIR R4 compartmentdefinition.html).
+pub async fn compartment_by_get(
+    extract::State(state): extract::State<Arc<State>>,
+    Path((compartment, id, type_name)): Path<(String, String, String)>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let whole = (compartment.as_str(), id.as_str());
+    let work = async |visit: &mut Visit<'_>| {
+        let (resource, form) = in_url(&state, visit, &type_name, Some(whole), &parts)?;
+        first(&state, visit, resource, form).await
+    };
+    serve(&state, &parts, ids, work).await
+}
+
+/// `POST {base}/Patient/{id}/{type}/_search`.
+pub async fn compartment(
+    extract::State(state): extract::State<Arc<State>>,
+    Path((compartment, id, type_name)): Path<(String, String, String)>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let work = async |visit: &mut Visit<'_>| {
+        let (resource, form) = asked(&state, visit, &type_name, &parts, body).await?;
+        let form = within(resource, (&compartment, &id), form)?;
+        first(&state, visit, resource, form).await
+    };
+    serve(&state, &parts, ids, work).await
+}
+
+/// To whom nothing is opened, nothing is found.
+async fn serve(
+    state: &State,
+    parts: &Parts,
+    ids: RequestIds,
+    work: impl AsyncFnOnce(&mut Visit<'_>) -> Result<Response, End>,
+) -> Result<Response, Problem> {
+    let nothing = || Ok(empty());
+    let desk = &state.desk;
+    desk.serve(parts, ids, Interaction::Search, nothing, work)
+        .await
 }
 
 /// A further page of what `of` names: a type that was searched, or a history.
@@ -84,58 +142,6 @@ async fn further(
             answer(state, visit, resource, form, Some(after)).await
         }
     }
-}
-
-/// `GET {base}/{type}?…`: as by POST, but a person's number never stands in a URL.
-pub async fn by_get(
-    extract::State(state): extract::State<Arc<State>>,
-    Path(type_name): Path<String>,
-    ids: RequestIds,
-    request: Request,
-) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
-    let answered = match in_url(&state, &mut visit, &type_name, None, &parts) {
-        Ok((resource, form)) => first(&state, &visit, resource, form).await,
-        Err(end) => Err(end),
-    };
-    finish(visit, answered).await
-}
-
-/// `GET {base}/Patient/{id}/{type}?…`: a search in a patient's compartment (FHIR R4 compartmentdefinition.html).
-pub async fn compartment_by_get(
-    extract::State(state): extract::State<Arc<State>>,
-    Path((compartment, id, type_name)): Path<(String, String, String)>,
-    ids: RequestIds,
-    request: Request,
-) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
-    let whole = (compartment.as_str(), id.as_str());
-    let answered = match in_url(&state, &mut visit, &type_name, Some(whole), &parts) {
-        Ok((resource, form)) => first(&state, &visit, resource, form).await,
-        Err(end) => Err(end),
-    };
-    finish(visit, answered).await
-}
-
-/// `POST {base}/Patient/{id}/{type}/_search`.
-pub async fn compartment(
-    extract::State(state): extract::State<Arc<State>>,
-    Path((compartment, id, type_name)): Path<(String, String, String)>,
-    ids: RequestIds,
-    request: Request,
-) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
-    let answered = match asked(&state, &mut visit, &type_name, &parts, body).await {
-        Ok((resource, form)) => match within(resource, (&compartment, &id), form) {
-            Ok(form) => first(&state, &visit, resource, form).await,
-            Err(problem) => Err(problem.into()),
-        },
-        Err(end) => Err(end),
-    };
-    finish(visit, answered).await
 }
 
 /// Reads type and parameters of a search by GET. Only what was understood, and so holds no person's number, goes on
@@ -203,13 +209,6 @@ async fn first(
         super::audit::answer(state, visit, form, None).await
     } else {
         answer(state, visit, resource, form, None).await
-    }
-}
-
-async fn finish(visit: Visit<'_>, answered: Result<Response, End>) -> Result<Response, Problem> {
-    match answered {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Ok(empty())).await,
     }
 }
 

@@ -29,11 +29,13 @@ pub async fn update(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let visit = state.desk.receive(&parts, ids, Interaction::Update).await?;
-    match take(&state, &visit, (&type_name, &id), &parts, body).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+    let nothing = || Err(Problem::not_found());
+    let work =
+        async |visit: &mut Visit<'_>| take(&state, visit, (&type_name, &id), &parts, body).await;
+    state
+        .desk
+        .serve(&parts, ids, Interaction::Update, nothing, work)
+        .await
 }
 
 async fn take(
@@ -85,11 +87,14 @@ pub async fn by_condition(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let visit = state.desk.receive(&parts, ids, Interaction::Update).await?;
-    match take_by_condition(&state, &visit, &type_name, &parts, body).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| {
+        take_by_condition(&state, visit, &type_name, &parts, body).await
+    };
+    state
+        .desk
+        .serve(&parts, ids, Interaction::Update, nothing, work)
+        .await
 }
 
 async fn take_by_condition(

@@ -21,11 +21,14 @@ pub async fn vread(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let visit = state.desk.receive(&parts, ids, Interaction::Read).await?;
-    match found(&state, &visit, (&type_name, &id, &version), &parts).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| {
+        found(&state, visit, (&type_name, &id, &version), &parts).await
+    };
+    state
+        .desk
+        .serve(&parts, ids, Interaction::Read, nothing, work)
+        .await
 }
 
 async fn found(

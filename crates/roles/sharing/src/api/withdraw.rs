@@ -27,14 +27,13 @@ pub async fn withdraw(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let visit = state
+    let nothing = || Err(Problem::not_found());
+    let work =
+        async |visit: &mut Visit<'_>| take_back(&state, visit, &type_name, &id, &parts).await;
+    state
         .desk
-        .receive(&parts, ids, Interaction::Withdraw)
-        .await?;
-    match take_back(&state, &visit, &type_name, &id, &parts).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+        .serve(&parts, ids, Interaction::Withdraw, nothing, work)
+        .await
 }
 
 /// `DELETE {base}/{type}?…`: withdraws the one resource that meets the condition; 404 where none does.
@@ -45,14 +44,12 @@ pub async fn by_condition(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let visit = state
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| take_back_one(&state, visit, &type_name, &parts).await;
+    state
         .desk
-        .receive(&parts, ids, Interaction::Withdraw)
-        .await?;
-    match take_back_one(&state, &visit, &type_name, &parts).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+        .serve(&parts, ids, Interaction::Withdraw, nothing, work)
+        .await
 }
 
 async fn take_back_one(

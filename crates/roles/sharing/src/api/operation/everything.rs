@@ -17,6 +17,7 @@ use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::ResourceType;
 use fhir::search::{DateParam, PatientParam, Prefix, Query, SUPPORTED};
 use fhir::time::{Instant, Range, parse_instant, parse_search_date};
+use http::request::Parts;
 use std::sync::Arc;
 use store::{Cursor, Stored};
 use trust::{Ask, Interaction, Permit};
@@ -41,12 +42,11 @@ pub async fn by_post(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
-    let answered = match input::read(&parts.headers, body).await {
-        Ok(form) => page(&state, &mut visit, &id, form, None).await,
-        Err(problem) => Err(problem.into()),
+    let work = async |visit: &mut Visit<'_>| {
+        let form = input::read(&parts.headers, body).await?;
+        page(&state, visit, &id, form, None).await
     };
-    finish(visit, answered).await
+    serve(&state, &parts, ids, work).await
 }
 
 /// `GET {base}/Patient/{id}/$everything`, and its pages.
@@ -57,24 +57,28 @@ pub async fn by_get(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
     let query = parts.uri.query().unwrap_or_default();
-    let answered = match wire::form::Form::parse(query.as_bytes()) {
-        Ok(form) => match form.0.as_slice() {
-            [(name, sealed)] if name == PAGE => next(&state, &mut visit, &id, sealed).await,
-            _ => page(&state, &mut visit, &id, form.0, None).await,
-        },
-        Err(fault) => Err(Problem::from(fault).into()),
+    let work = async |visit: &mut Visit<'_>| {
+        let form = wire::form::Form::parse(query.as_bytes()).map_err(Problem::from)?;
+        match form.0.as_slice() {
+            [(name, sealed)] if name == PAGE => next(&state, visit, &id, sealed).await,
+            _ => page(&state, visit, &id, form.0, None).await,
+        }
     };
-    finish(visit, answered).await
+    serve(&state, &parts, ids, work).await
 }
 
 /// Another patient's id is not there, like any that nobody has.
-async fn finish(visit: Visit<'_>, answered: Result<Response, End>) -> Result<Response, Problem> {
-    match answered {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+async fn serve(
+    state: &State,
+    parts: &Parts,
+    ids: RequestIds,
+    work: impl AsyncFnOnce(&mut Visit<'_>) -> Result<Response, End>,
+) -> Result<Response, Problem> {
+    let nothing = || Err(Problem::not_found());
+    let desk = &state.desk;
+    desk.serve(parts, ids, Interaction::Search, nothing, work)
+        .await
 }
 
 async fn next(

@@ -51,11 +51,12 @@ pub async fn lastn(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let mut visit = state.desk.receive(&parts, ids, Interaction::Search).await?;
-    match answer(&state, &mut visit, &parts.headers, body).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Ok(empty())).await,
-    }
+    let nothing = || Ok(empty());
+    let work = async |visit: &mut Visit<'_>| answer(&state, visit, &parts.headers, body).await;
+    state
+        .desk
+        .serve(&parts, ids, Interaction::Search, nothing, work)
+        .await
 }
 
 async fn answer(

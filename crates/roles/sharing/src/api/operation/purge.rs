@@ -46,11 +46,12 @@ pub async fn purge(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let mut visit = state.desk.receive(&parts, ids, Interaction::Purge).await?;
-    match erase(&state, &mut visit, &parts.headers, body).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| erase(&state, visit, &parts.headers, body).await;
+    state
+        .desk
+        .serve(&parts, ids, Interaction::Purge, nothing, work)
+        .await
 }
 
 /// An order that can be carried out.

@@ -35,14 +35,12 @@ pub async fn replace(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let mut visit = state
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| put_in_place(&state, visit, &parts, body).await;
+    state
         .desk
-        .receive(&parts, ids, Interaction::Replace)
-        .await?;
-    match put_in_place(&state, &mut visit, &parts, body).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+        .serve(&parts, ids, Interaction::Replace, nothing, work)
+        .await
 }
 
 /// What is to be replaced, as sent.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use trust::{Ask, Interaction};
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
-use wire::visit::{End, Visit};
+use wire::visit::Visit;
 
 /// `POST {base}/{type}/$validate`.
 pub async fn of_type(
@@ -48,11 +48,8 @@ async fn answered(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let visit = state
-        .desk
-        .receive(&parts, ids, Interaction::Validate)
-        .await?;
-    let found = async {
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| {
         let expected = writable(state, type_name)?;
         let permit = visit.permit(&Ask::of(Interaction::Validate, expected))?;
         let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
@@ -71,16 +68,11 @@ async fn answered(
         } else {
             issues
         });
-        Ok::<_, End>(fhir_response(StatusCode::OK, outcome.to_json()))
+        Ok(fhir_response(StatusCode::OK, outcome.to_json()))
     };
-    match found.await {
-        Ok(response) => Ok(response),
-        Err(end) => end_of(visit, end).await,
-    }
-}
-
-async fn end_of(visit: Visit<'_>, end: End) -> Result<Response, Problem> {
-    visit.end(end, || Err(Problem::not_found())).await
+    let desk = &state.desk;
+    desk.serve(&parts, ids, Interaction::Validate, nothing, work)
+        .await
 }
 
 /// What was asked.
