@@ -28,7 +28,7 @@ pub enum SourceState {
     Late,
     /// It could not be reached or its answer could not be used.
     Failed,
-    /// It answered, but newer data is announced than it gave.
+    /// It answered, but may lack something newer: its copy is older than it promises, or the locator has not heard it out.
     Stale,
     /// It was named, but not asked.
     NotAsked,
@@ -98,7 +98,8 @@ pub struct SourceReport {
     pub count: u64,
     /// How long it took, in milliseconds; none when it was not asked.
     pub milliseconds: Option<u64>,
-    /// To when its data is known to be current, RFC 3339 in UTC.
+    /// To when its data is known to be current, RFC 3339 in UTC: as it says itself, else the newest that it gave or that
+    /// the locator heard.
     pub as_of: Option<String>,
     /// Why, in words that hold nothing about a person.
     pub reason: Option<String>,

@@ -3,15 +3,29 @@
 use crate::ask::{Gave, Timed, Told};
 use crate::locate::Source;
 use crate::merge::Merged;
+use fhir::time::Instant;
 use http::StatusCode;
 use trust::audit::Peer;
 use wire::receipt::{Receipt, SourceReport, SourceState};
 
-/// Reports every source in the order listed. `shown` says how many resources of it are on this page.
-pub fn receipt(sources: &[Source], answers: &[Timed], shown: &[Merged]) -> Receipt {
+/// How long ago the locator may have heard a holder out: ten of its heartbeats. Beyond that, newer data may be announced.
+const UNHEARD: i64 = 300_000_000;
+
+/// Reports every source in the order listed, as it stands at `now`. `shown` says how many resources of it are on this page.
+pub fn receipt(sources: &[Source], answers: &[Timed], shown: &[Merged], now: Instant) -> Receipt {
     let report = |(number, (source, timed)): (usize, (&Source, &Timed))| {
-        let (state, reason, newest) = match &timed.told {
-            Told::Gave(gave) => (state_of(gave), reason_of(gave), Some(gave.newest)),
+        let (state, reason, as_of) = match &timed.told {
+            Told::Gave(gave) => {
+                let unheard = source
+                    .as_of
+                    .is_some_and(|heard| now.0.saturating_sub(heard.0) > UNHEARD);
+                let known = match gave.copy.as_of {
+                    // Nobody knows what is everything at a time to come.
+                    Some(said) => Some(said.min(now)),
+                    None => gave.newest.max(source.as_of),
+                };
+                (state_of(gave, unheard), reason_of(gave, unheard), known)
+            }
             Told::Nothing { state, reason } => (*state, Some(reason.clone()), None),
         };
         let count = shown
@@ -26,9 +40,7 @@ pub fn receipt(sources: &[Source], answers: &[Timed], shown: &[Merged]) -> Recei
             state,
             count: count as u64,
             milliseconds: timed.milliseconds,
-            as_of: newest
-                .and_then(|newest| newest.max(source.as_of))
-                .map(|at| at.to_string()),
+            as_of: as_of.map(|at| at.to_string()),
             reason,
         }
     };
@@ -42,9 +54,11 @@ pub fn receipt(sources: &[Source], answers: &[Timed], shown: &[Merged]) -> Recei
     )
 }
 
-fn state_of(gave: &Gave) -> SourceState {
+fn state_of(gave: &Gave, unheard: bool) -> SourceState {
     if gave.cut_short.is_some() || gave.dropped.words().is_some() {
         SourceState::Partial
+    } else if gave.copy.late || unheard {
+        SourceState::Stale
     } else if gave.given.is_empty() {
         SourceState::Empty
     } else {
@@ -52,12 +66,20 @@ fn state_of(gave: &Gave) -> SourceState {
     }
 }
 
-fn reason_of(gave: &Gave) -> Option<String> {
+fn reason_of(gave: &Gave, unheard: bool) -> Option<String> {
+    let late = gave
+        .copy
+        .late
+        .then(|| "its copy is older than it promises".to_owned());
+    let unheard = unheard
+        .then(|| "the locator has not heard it out lately; it may have announced more".to_owned());
     let words: Vec<String> = gave
         .cut_short
         .map(str::to_owned)
         .into_iter()
         .chain(gave.dropped.words())
+        .chain(late)
+        .chain(unheard)
         .collect();
     (!words.is_empty()).then(|| words.join("; "))
 }

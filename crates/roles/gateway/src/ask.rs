@@ -9,10 +9,10 @@ use crate::merge::Given;
 use crate::place::{self, Place};
 use crate::question::Question;
 use fhir::ids::PersonIdentifier;
-use fhir::time::Instant;
+use fhir::time::{Instant, parse_instant};
 use futures::future::join_all;
 use wire::client::{Answer, PeerError, Request};
-use wire::contract::sharing::search_url;
+use wire::contract::sharing::{COPY_AS_OF_HEADER, COPY_STATE_HEADER, CopyAge, search_url};
 use wire::receipt::SourceState;
 use wire::visit::Visit;
 
@@ -49,6 +49,28 @@ pub struct Gave {
     pub more: bool,
     /// Why it was not read to where it should have been.
     pub cut_short: Option<&'static str>,
+    /// What it says of its copy.
+    pub copy: Copied,
+}
+
+/// What a source says of the age of the copy that it answers from.
+#[derive(Clone, Copy, Default)]
+pub struct Copied {
+    /// Up to when everything of its source is there.
+    pub as_of: Option<Instant>,
+    /// That is longer ago than it promises.
+    pub late: bool,
+}
+
+impl Copied {
+    /// From the answer's headers; what is not understood is as if it were not there.
+    fn of(answer: &Answer) -> Copied {
+        let text = |name: &str| answer.headers.get(name)?.to_str().ok();
+        Copied {
+            as_of: text(COPY_AS_OF_HEADER).and_then(|at| parse_instant(at).ok()),
+            late: text(COPY_STATE_HEADER).and_then(CopyAge::parse) == Some(CopyAge::Late),
+        }
+    }
 }
 
 /// A source's answer and how long it took.
@@ -162,6 +184,10 @@ impl Asking<'_> {
             let answered = deadline.within(asked).await.unwrap_or(Err(PeerError::Late));
             let page = match answered.map_err(|error| fault(&error)).and_then(|answer| {
                 total += answer.body.len();
+                // A trail is no copy of anything.
+                if self.is_paged() {
+                    gave.copy = Copied::of(&answer);
+                }
                 usable(answer)
             }) {
                 Ok(body) => examine::page(body, &expected)

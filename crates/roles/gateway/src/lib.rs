@@ -7,8 +7,7 @@
 //! source look like an empty one.
 //!
 //! A look-up's way: `api/lookup.rs` → `question` → `locate` → `ask` → `examine` → `merge` → `place` (one page) → `account`.
-//! Not here yet: resting of failing sources and `Retry-After` (issue 5), the state `stale` (the locator's answer does not
-//! tell yet how far behind a holder is).
+//! Not here yet: resting of failing sources and `Retry-After` (issue 5).
 
 mod account;
 mod answer;

@@ -89,7 +89,7 @@ async fn trail(state: &State, visit: &Visit<'_>, question: &Question) -> Result<
     let mut shown = merge(copies, question.rule(), question.sort());
     let all = shown.len();
     shown.truncate(question.query.count as usize);
-    let receipt = account::receipt(&sources, &answers, &shown);
+    let receipt = account::receipt(&sources, &answers, &shown, visit.now);
     let more = answers
         .iter()
         .any(|timed| matches!(&timed.told, Told::Gave(gave) if gave.more));

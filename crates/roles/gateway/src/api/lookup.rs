@@ -144,7 +144,7 @@ pub(super) async fn look_up(
         dated_only: !question.query.dates.is_empty(),
     };
     let page = cut(merged, &paper);
-    let receipt = account::receipt(&sources, &answers, &page.shown);
+    let receipt = account::receipt(&sources, &answers, &page.shown, visit.now);
     let next = page
         .next
         .map(|place| next_link(state, visit, question, place))

@@ -11,5 +11,6 @@ mod paging;
 mod person;
 mod refusals;
 mod sources;
+mod stale;
 mod trail;
 mod world;

@@ -65,6 +65,8 @@ pub struct Source {
     /// Smaller pages than asked for.
     pub page: Mutex<usize>,
     pub asked: Mutex<Vec<Asked>>,
+    /// Headers on its answers.
+    pub says: Mutex<Vec<(&'static str, String)>>,
 }
 
 impl Source {
@@ -133,7 +135,11 @@ impl Source {
         for resource in &found[from..until] {
             writer.entry(None, resource.to_string().as_bytes(), SearchMode::Match);
         }
-        fhir_response(StatusCode::OK, writer.finish())
+        let mut response = fhir_response(StatusCode::OK, writer.finish());
+        for (name, value) in self.says.lock().unwrap().iter() {
+            response.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        response
     }
 
     fn found(&self, query: &Query, sort: Sort) -> Vec<Value> {

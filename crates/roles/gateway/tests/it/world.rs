@@ -136,6 +136,7 @@ impl World {
                 holds: Mutex::default(),
                 page: Mutex::new(usize::MAX),
                 asked: Mutex::default(),
+                says: Mutex::default(),
             });
             directory.list(&source, members);
             router = router.nest(&format!("/{service}"), source.router());
