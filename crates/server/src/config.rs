@@ -324,6 +324,23 @@ pub struct Service {
 }
 
 /// One part of a publishing policy.
+    /// How old the copy that is shared may be, in minutes; none: its age is told, not judged.
+    pub max_lag_minutes: Option<u32>,
+    /// Client ids of the feeds that must keep to it; none: every record system that ever wrote.
+    #[serde(default)]
+    pub feeds: Vec<String>,
+}
+
+/// What a service says of one profile.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// The profile's canonical, one of `spec/profiles`.
+    pub canonical: String,
+    /// The profile's type, if every resource of it must meet the profile, whether it claims it or not.
+    pub r#type: Option<String>,
+    /// `refuse`, `warn` or `off`.
+    pub mode: fhir::check::profile::Mode,
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Publish {

@@ -4,6 +4,7 @@
 //! rule says so, and what would have to change for it to be allowed. The rules stand in one table, one function each.
 
 mod concept;
+mod copy;
 mod law;
 mod network;
 mod publish;
@@ -74,6 +75,7 @@ const RULES: &[Rule] = &[
     network::names_are_known,
     network::no_test_tokens,
     publish::policy_can_be_met,
+    copy::age_can_be_kept,
     rules::types_are_known,
 ];
 

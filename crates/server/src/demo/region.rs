@@ -411,6 +411,8 @@ fn service(
         types: vec!["default".into()],
         publish: Vec::new(),
     })
+        max_lag_minutes: None,
+        feeds: Vec::new(),
 }
 
 fn collaboration(id: &str, members: Vec<String>) -> Collaboration {

@@ -45,6 +45,10 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
         publish: publishing(&s.publish)?,
     };
     let clock = setting
+        copy: ::sharing::Promise {
+            max_lag_seconds: s.max_lag_minutes.map(|minutes| i64::from(minutes) * 60),
+            feeds: s.feeds.clone(),
+        },
         .demo
         .faults
         .as_ref()

@@ -65,7 +65,9 @@ async fn take(
     }
     let sent: Vec<Entry<'_>> = wire::bundle::sent(root)?;
     visit.asked(&format!("Bundle of {} entries", sent.len()));
-    visit.write(visit.record().permitted(&permit)).await?;
+    let mut received = visit.change(visit.record().permitted(&permit));
+    crate::copy::sign(state, visit, &mut received);
+    visit.commit(received).await?;
 
     // From here the bundle is answered entry by entry, whatever their fate.
     let mut ready: Vec<Result<PersonOf, Problem>> = Vec::with_capacity(sent.len());

@@ -109,6 +109,7 @@ pub fn config(folder: &Path, issuer: &Issuer, id: &str, owner: &str, members: &[
         zone: fhir::time::Zone::default(),
         person_numbers: PersonNumbers::Strict,
         publish: store::Publishing::default(),
+        copy: sharing::Promise::default(),
         types: fhir::definitions::Types::default(),
     }
 }

@@ -1,0 +1,396 @@
+//! How old the shared copy is: what each feed last wrote, up to when it says that everything of its source is here, and
+//! whether that is newer than the service promises (`Config::copy`).
+//!
+//! Each write of a feed is a sign of life, kept in the write's own commit; a statement by `$copy-state` is one of its own.
+//! A feed that has made a statement is taken at its word; a record system that never has is taken to be as far as its last
+//! write. Others that write by delegation (the hub) count once they make statements: that they are silent tells nothing.
+
+use crate::State;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use fhir::time::Instant;
+use http::{HeaderName, HeaderValue};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use store::{Change, Expect, LedgerWrite, Store, StoreError};
+use trust::{Caller, ClientUse};
+use wire::Worker;
+use wire::contract::sharing::{COPY_AS_OF_HEADER, COPY_STATE_HEADER, CopyAge};
+use wire::visit::Visit;
+
+/// Ledger of feeds: key `w`|client for the last write, `s`|client for the last statement.
+const LEDGER: &str = "copy";
+/// How often the age is looked at.
+const LOOK: Duration = Duration::from_secs(15);
+/// Most entries read at start.
+const MOST: usize = 10_000;
+
+/// What the service promises of its copy.
+#[derive(Clone, Debug, Default)]
+pub struct Promise {
+    /// How old it may be, in seconds; none: nothing is promised, and nothing judged.
+    pub max_lag_seconds: Option<i64>,
+    /// Client ids of the feeds that must keep it; none: every record system that ever wrote, and who makes statements.
+    pub feeds: Vec<String>,
+}
+
+/// One line of the ledger.
+#[derive(Clone)]
+struct Line {
+    client: String,
+    organisation: Option<String>,
+    record_system: bool,
+    at: i64,
+}
+
+impl Line {
+    fn read(bytes: &[u8]) -> Option<Line> {
+        let value: Value = serde_json::from_slice(bytes).ok()?;
+        Some(Line {
+            client: value["client"].as_str()?.to_owned(),
+            organisation: value["organisation"].as_str().map(str::to_owned),
+            record_system: value["record_system"].as_bool()?,
+            at: value["at"].as_i64()?,
+        })
+    }
+
+    /// As it rests, under a key of this kind.
+    fn written(&self, of: u8) -> LedgerWrite {
+        let value = json!({
+            "client": self.client,
+            "organisation": self.organisation,
+            "record_system": self.record_system,
+            "at": self.at,
+        });
+        let mut key = vec![of];
+        key.extend_from_slice(self.client.as_bytes());
+        LedgerWrite {
+            ledger: LEDGER,
+            key,
+            value: Some(value.to_string().into_bytes()),
+            expect: Expect::Any,
+        }
+    }
+}
+
+/// What is known of one feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feed {
+    /// Its client id.
+    pub client: String,
+    /// The client's organisation number.
+    pub organisation: Option<String>,
+    /// The organisation's own record system, or one that writes by delegation.
+    pub record_system: bool,
+    /// Its last write.
+    pub last_write: Option<Instant>,
+    /// Up to when it said that everything is here.
+    pub stated: Option<Instant>,
+}
+
+impl Feed {
+    /// Up to when everything of it is known to be here.
+    pub fn as_of(&self) -> Option<Instant> {
+        self.stated
+            .or(self.last_write.filter(|_| self.record_system))
+    }
+}
+
+/// How the copy stands at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copy {
+    /// Up to when everything of every feed that counts is known to be here.
+    pub as_of: Option<Instant>,
+    /// Whether that is new enough.
+    pub state: CopyAge,
+    /// Every feed with its own state, by client id.
+    pub feeds: Vec<(Feed, CopyAge)>,
+}
+
+/// The feeds of a service, as its ledger has them.
+pub struct Book {
+    feeds: Mutex<BTreeMap<String, Feed>>,
+    /// The state that was last told of, for the alarm.
+    told: Mutex<CopyAge>,
+}
+
+impl Book {
+    /// Reads the ledger.
+    ///
+    /// # Errors
+    /// The store's, and damage.
+    pub async fn open(store: &Store) -> Result<Book, StoreError> {
+        let book = Book {
+            feeds: Mutex::default(),
+            told: Mutex::new(CopyAge::Unjudged),
+        };
+        for entry in store.ledger_scan(LEDGER, b"", None, MOST).await? {
+            let line = Line::read(&entry.value)
+                .ok_or(StoreError::Damaged("a feed's entry has an unexpected form"))?;
+            book.note(&line, entry.key.first() == Some(&b's'));
+        }
+        Ok(book)
+    }
+
+    fn note(&self, line: &Line, statement: bool) {
+        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        let feed = feeds.entry(line.client.clone()).or_insert_with(|| Feed {
+            client: line.client.clone(),
+            organisation: None,
+            record_system: line.record_system,
+            last_write: None,
+            stated: None,
+        });
+        feed.organisation.clone_from(&line.organisation);
+        feed.record_system = line.record_system;
+        let place = if statement {
+            &mut feed.stated
+        } else {
+            &mut feed.last_write
+        };
+        *place = Some(Instant(line.at));
+    }
+
+    /// How the copy stands at `now`.
+    fn at(&self, promise: &Promise, now: Instant) -> Copy {
+        let mut known = self
+            .feeds
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        for client in &promise.feeds {
+            known.entry(client.clone()).or_insert_with(|| Feed {
+                client: client.clone(),
+                organisation: None,
+                record_system: false,
+                last_write: None,
+                stated: None,
+            });
+        }
+        let age = |as_of: Option<Instant>| match (promise.max_lag_seconds, as_of) {
+            (None, _) => CopyAge::Unjudged,
+            (Some(most), Some(as_of)) if lag(as_of, now) <= most => CopyAge::Ok,
+            _ => CopyAge::Late,
+        };
+        let counts = |feed: &Feed| {
+            if promise.feeds.is_empty() {
+                feed.as_of().is_some()
+            } else {
+                promise.feeds.contains(&feed.client)
+            }
+        };
+        let counted: Vec<Option<Instant>> = known
+            .values()
+            .filter(|feed| counts(feed))
+            .map(Feed::as_of)
+            .collect();
+        // One that never said anything: nobody knows how old the copy is.
+        let as_of = counted.iter().copied().min().flatten();
+        Copy {
+            as_of,
+            state: age(as_of),
+            feeds: known
+                .into_values()
+                .map(|feed| {
+                    let state = if counts(&feed) {
+                        age(feed.as_of())
+                    } else {
+                        CopyAge::Unjudged
+                    };
+                    (feed, state)
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Whole seconds from `as_of` to `now`.
+pub fn lag(as_of: Instant, now: Instant) -> i64 {
+    now.0.saturating_sub(as_of.0).max(0) / 1_000_000
+}
+
+/// Notes in a write's own commit that its feed is alive.
+pub fn sign(state: &State, visit: &Visit<'_>, change: &mut Change) {
+    let line = line(visit.caller(), visit.now);
+    change.ledger.push(line.written(b'w'));
+    state.copy.note(&line, false);
+}
+
+/// Makes a feed's statement durable with the record of its request.
+///
+/// # Errors
+/// What the store said, as the way out it asks for.
+pub async fn state_as_of(
+    state: &State,
+    visit: &Visit<'_>,
+    mut change: Change,
+    as_of: Instant,
+) -> Result<(), wire::visit::End> {
+    let line = line(visit.caller(), as_of);
+    change.ledger.push(line.written(b's'));
+    visit.commit(change).await?;
+    state.copy.note(&line, true);
+    Ok(())
+}
+
+fn line(caller: &Caller, at: Instant) -> Line {
+    Line {
+        client: caller.client_id.clone(),
+        organisation: caller.organisation.map(|number| number.to_string()),
+        record_system: caller.use_ == ClientUse::RecordSystem,
+        at: at.0,
+    }
+}
+
+impl State {
+    /// How old the copy is now, feed by feed: for operators.
+    pub fn copy(&self) -> Copy {
+        self.copy.at(&self.config.copy, (self.house.clock)())
+    }
+
+    /// The state, if it is another than when this was last asked: what the alarm tells once.
+    pub fn copy_turned(&self) -> Option<Copy> {
+        let copy = self.copy();
+        let mut told = self
+            .copy
+            .told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        (std::mem::replace(&mut *told, copy.state) != copy.state).then_some(copy)
+    }
+}
+
+/// The alarm: one line in the log each time the copy becomes too old, or new enough again. None where nothing is promised.
+pub fn workers(state: Arc<State>) -> Option<Worker> {
+    state.config.copy.max_lag_seconds?;
+    Some(Worker::new("copy", async move {
+        let pause = wire::stop::real_pause();
+        loop {
+            if let Some(copy) = state.copy_turned() {
+                let service = state.config.id.as_str();
+                let max_lag_seconds = state.config.copy.max_lag_seconds.unwrap_or_default();
+                let as_of = copy.as_of.map(|at| at.to_string()).unwrap_or_default();
+                if copy.state == CopyAge::Late {
+                    tracing::error!(
+                        service,
+                        as_of,
+                        max_lag_seconds,
+                        "the shared copy is too old"
+                    );
+                } else {
+                    tracing::info!(
+                        service,
+                        as_of,
+                        max_lag_seconds,
+                        "the shared copy is new enough"
+                    );
+                }
+            }
+            tokio::select! {
+                () = state.house.stop.stopped() => return,
+                () = pause(LOOK) => {}
+            }
+        }
+    }))
+}
+
+/// Says on every answer that gives something how old the copy is, for whoever asks from elsewhere.
+pub async fn told(
+    axum::extract::State(state): axum::extract::State<Arc<State>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    if response.status().is_success() {
+        let copy = state.copy();
+        let mut add = |name: &'static str, value: String| {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                response
+                    .headers_mut()
+                    .insert(HeaderName::from_static(name), value);
+            }
+        };
+        if let Some(as_of) = copy.as_of {
+            add(COPY_AS_OF_HEADER, as_of.to_string());
+        }
+        if copy.state != CopyAge::Unjudged {
+            add(COPY_STATE_HEADER, copy.state.as_str().to_owned());
+        }
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(client: &str, record_system: bool, seconds: i64) -> Line {
+        Line {
+            client: client.to_owned(),
+            organisation: None,
+            record_system,
+            at: seconds * 1_000_000,
+        }
+    }
+
+    fn book(lines: &[(&str, bool, i64, bool)]) -> Book {
+        let book = Book {
+            feeds: Mutex::default(),
+            told: Mutex::new(CopyAge::Unjudged),
+        };
+        for (client, record_system, seconds, statement) in lines {
+            book.note(&line(client, *record_system, *seconds), *statement);
+        }
+        book
+    }
+
+    fn state(book: &Book, feeds: &[&str], now: i64) -> (Option<i64>, &'static str) {
+        let promise = Promise {
+            max_lag_seconds: Some(60),
+            feeds: feeds.iter().map(|f| (*f).to_owned()).collect(),
+        };
+        let copy = book.at(&promise, Instant(now * 1_000_000));
+        (copy.as_of.map(|at| at.0 / 1_000_000), copy.state.as_str())
+    }
+
+    #[test]
+    fn the_border_is_the_lag_itself() {
+        let book = book(&[("epj", true, 100, false)]);
+        assert_eq!(state(&book, &[], 160), (Some(100), "ok"));
+        assert_eq!(state(&book, &[], 161), (Some(100), "late"));
+        // A feed whose clock runs ahead is not late.
+        assert_eq!(state(&book, &[], 90), (Some(100), "ok"));
+    }
+
+    #[test]
+    fn a_statement_counts_before_a_write_and_the_oldest_feed_decides() {
+        let book = book(&[
+            ("epj", true, 100, true),
+            ("epj", true, 150, false),
+            ("lab", true, 120, false),
+        ]);
+        assert_eq!(state(&book, &[], 150), (Some(100), "ok"));
+        assert_eq!(state(&book, &["lab"], 150), (Some(120), "ok"));
+    }
+
+    #[test]
+    fn who_writes_by_delegation_counts_once_it_makes_statements() {
+        let silent = book(&[("epj", true, 100, false), ("hub", false, 10, false)]);
+        assert_eq!(state(&silent, &[], 120), (Some(100), "ok"));
+        silent.note(&line("hub", false, 20), true);
+        assert_eq!(state(&silent, &[], 120), (Some(20), "late"));
+    }
+
+    #[test]
+    fn nobody_heard_is_late_and_without_a_promise_nothing_is_judged() {
+        assert_eq!(state(&book(&[]), &[], 0), (None, "late"));
+        let book = book(&[("epj", true, 100, false)]);
+        assert_eq!(state(&book, &["epj", "other"], 100), (None, "late"));
+        let copy = book.at(&Promise::default(), Instant(i64::MAX));
+        assert_eq!(copy.state, CopyAge::Unjudged);
+        assert_eq!(copy.feeds[0].1, CopyAge::Unjudged);
+    }
+}
