@@ -58,7 +58,7 @@ pub enum Kind {
     Null,
 }
 
-/// Why a body is not acceptable JSON. Holds no content of the body except member names.
+/// Why a body is not acceptable JSON. Holds no content of the body except member names that FHIR could have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message} (at byte {at})")]
 pub struct Fault {
@@ -286,7 +286,7 @@ impl<'a> Node<'a> {
             let holds = |node: &Node<'a>| node.at <= self.at && self.at < node.slot().next;
             if let Some((name, value)) = here.members().find(|(_, value)| holds(value)) {
                 path.push('.');
-                path.push_str(&shorten(&name));
+                path.push_str(presentable(&name));
                 here = value;
             } else if let Some((i, item)) = here.items().enumerate().find(|(_, item)| holds(item)) {
                 path.push_str(&format!("[{i}]"));
@@ -420,9 +420,16 @@ fn root_name(resource_type: Option<Cow<'_, str>>) -> &'static str {
         .map_or("$", crate::resource::ResourceType::as_str)
 }
 
-/// A member name fit for an error: at most 64 characters, no control characters.
-fn shorten(name: &str) -> String {
-    name.chars().filter(|c| !c.is_control()).take(64).collect()
+/// A member name fit for an error. FHIR's names are of letters, and of digits no more than `valueBase64Binary` has; any
+/// other name may be a person's, or a person's number, and is shown as `?`.
+fn presentable(name: &str) -> &str {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let digits = name.bytes().filter(u8::is_ascii_digit).count();
+    if plain && digits <= 2 && name.len() <= 40 {
+        name
+    } else {
+        "?"
+    }
 }
 
 /// Writes `text` as a JSON string, quotes included.

@@ -3,7 +3,7 @@
 //! Standard: RFC 8259 section 2 to 7; RFC 7493 section 2.1 (no lone surrogates) and 2.3 (no duplicate names).
 //! No recursion: depth costs heap, and only as much as the limit allows.
 
-use super::{Fault, Json, Limits, Node, Slot, root_name, shorten, unescape};
+use super::{Fault, Json, Limits, Node, Slot, presentable, root_name, unescape};
 use crate::outcome::IssueCode;
 use bytes::Bytes;
 use std::collections::HashSet;
@@ -349,7 +349,7 @@ impl Parser {
             };
             let message = format!(
                 "the member '{}' is there twice",
-                shorten(&unescape(name.raw()))
+                presentable(&unescape(name.raw()))
             );
             Err(Stop {
                 code: IssueCode::Structure,
@@ -423,7 +423,7 @@ impl Parser {
             if is_object {
                 if let Some(name) = last_name {
                     path.push('.');
-                    path.push_str(&shorten(&name));
+                    path.push_str(presentable(&name));
                 }
             } else {
                 path.push_str(&format!(
