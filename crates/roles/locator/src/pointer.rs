@@ -12,7 +12,7 @@ use fhir::resource::InformationService;
 use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError};
-use wire::contract::locator::Presence;
+use wire::contract::locator::{Presence, Registration};
 
 use crate::Holder;
 use crate::key::Pseudonym;
@@ -100,29 +100,49 @@ pub struct Heard {
     pub last: Instant,
     /// The highest number that the holder has given out.
     pub high_water: u64,
-    /// The highest number that arrived.
-    pub seen: u64,
+    /// Up to which number everything has arrived. A locator that lost its memory begins at 0, and is told again.
+    #[serde(default)]
+    pub complete: u64,
     /// Up to when the pointers are known to be what the holder announced.
     pub as_of: Instant,
 }
 
 impl Heard {
-    /// After a registration at `now` whose highest entry is `seen`. While something the holder announced has not arrived,
-    /// `as_of` stands where it was; time never runs back.
-    pub fn after(held: Option<Self>, now: Instant, high_water: u64, seen: u64) -> Self {
+    /// After a registration at `now`. While something the holder announced has not arrived, `as_of` stands where it was;
+    /// time never runs back.
+    pub fn after(held: Option<Self>, now: Instant, registration: &Registration) -> Self {
         let old = held.unwrap_or_default();
         let last = now.max(old.last);
-        let seen = seen.max(old.seen);
-        let high_water = high_water.max(old.high_water).max(seen);
+        let complete = reached(old.complete, registration);
+        let high_water = registration.high_water.max(old.high_water).max(complete);
         let as_of = match held {
-            Some(old) if seen < high_water => old.as_of,
+            Some(old) if complete < high_water => old.as_of,
             _ => last,
         };
         Self {
             last,
             high_water,
-            seen,
+            complete,
             as_of,
+        }
+    }
+}
+
+/// Up to which number everything has arrived: turns one after the other without a gap, or a whole stretch told again.
+fn reached(complete: u64, registration: &Registration) -> u64 {
+    match registration.catch_up {
+        Some(told) if told.after <= complete => complete.max(told.through),
+        Some(_) => complete,
+        None => {
+            let mut numbers: Vec<u64> = registration.entries.iter().map(|e| e.sequence).collect();
+            numbers.sort_unstable();
+            numbers.into_iter().fold(complete, |complete, number| {
+                if number == complete.saturating_add(1) {
+                    number
+                } else {
+                    complete
+                }
+            })
         }
     }
 }
@@ -196,6 +216,8 @@ impl Roll {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
     use super::*;
+    use fhir::ids::{PersonIdentifier, PersonNumbers};
+    use wire::contract::locator::{Announcement, CatchUp};
 
     #[test]
     fn what_is_written_reads_back_and_nothing_else_does() {
@@ -217,23 +239,80 @@ mod tests {
         assert!(parts(&[&[7; 32][..], b"fjellvik", &[99]].concat()).is_err());
     }
 
+    fn told(high_water: u64, sequences: &[u64]) -> Registration {
+        let entries = sequences.iter().map(|sequence| Announcement {
+            patient: PersonIdentifier::guess("14835210260", PersonNumbers::Strict).unwrap(),
+            kind: InformationService::MEASUREMENTS,
+            state: Presence::Present,
+            sequence: *sequence,
+        });
+        Registration {
+            holder: "fjellvik".to_owned(),
+            entries: entries.collect(),
+            high_water,
+            catch_up: None,
+        }
+    }
+
+    fn again(after: u64, through: u64) -> Registration {
+        Registration {
+            catch_up: Some(CatchUp { after, through }),
+            ..told(through, &[through])
+        }
+    }
+
     #[test]
     fn as_of_stands_still_while_something_is_missing() {
         let at = Instant;
-        let first = Heard::after(None, at(10), 5, 5);
-        assert_eq!((first.as_of, first.high_water), (at(10), 5));
-        // The holder has given out 7; only 6 has arrived.
-        let missing = Heard::after(Some(first), at(20), 7, 6);
-        assert_eq!((missing.as_of, missing.last), (at(10), at(20)));
-        assert_eq!(Heard::after(Some(missing), at(30), 7, 0).as_of, at(10));
-        assert_eq!(Heard::after(Some(missing), at(30), 7, 7).as_of, at(30));
-        // A restored, older holder does not make the locator forget; nor does a clock that jumps back.
-        let older = Heard::after(Some(first), at(5), 2, 2);
-        assert_eq!((older.high_water, older.seen, older.as_of), (5, 5, at(10)));
+        let first = Heard::after(None, at(10), &told(5, &[2, 1, 3, 5, 4]));
         assert_eq!(
-            Heard::after(None, at(10), 9, 3).as_of,
+            (first.as_of, first.high_water, first.complete),
+            (at(10), 5, 5)
+        );
+        // The holder has given out 7; only 6 has arrived.
+        let missing = Heard::after(Some(first), at(20), &told(7, &[6]));
+        assert_eq!((missing.as_of, missing.last), (at(10), at(20)));
+        assert_eq!(
+            Heard::after(Some(missing), at(30), &told(7, &[])).as_of,
+            at(10)
+        );
+        assert_eq!(
+            Heard::after(Some(missing), at(30), &told(7, &[7])).as_of,
+            at(30)
+        );
+        // A restored, older holder does not make the locator forget; nor does a clock that jumps back.
+        let older = Heard::after(Some(first), at(5), &told(2, &[2]));
+        assert_eq!(
+            (older.high_water, older.complete, older.as_of),
+            (5, 5, at(10))
+        );
+        assert_eq!(
+            Heard::after(None, at(10), &told(9, &[3])).as_of,
             at(10),
             "nothing earlier is known"
         );
+    }
+
+    #[test]
+    fn a_gap_stays_a_gap_until_it_is_told_again_from_before_it() {
+        // The memory is lost; the newest turn comes first.
+        let lost = Heard::after(None, Instant(10), &told(9, &[9]));
+        assert_eq!((lost.complete, lost.high_water), (0, 9));
+        let heard = Some(lost);
+        assert_eq!(
+            Heard::after(heard, Instant(20), &again(4, 9)).complete,
+            0,
+            "a hole before it"
+        );
+        let part = Heard::after(heard, Instant(20), &again(0, 6));
+        assert_eq!((part.complete, part.as_of), (6, Instant(10)));
+        let whole = Heard::after(Some(part), Instant(30), &again(6, 9));
+        assert_eq!((whole.complete, whole.as_of), (9, Instant(30)));
+        assert_eq!(
+            Heard::after(Some(whole), Instant(40), &again(0, 3)).complete,
+            9
+        );
+        // A number that is as high as can be ends nothing.
+        assert_eq!(reached(u64::MAX, &told(u64::MAX, &[0, u64::MAX])), u64::MAX);
     }
 }

@@ -53,9 +53,7 @@ pub async fn changes(
             expect,
         });
     }
-    let seen = registration.entries.iter().map(|entry| entry.sequence);
-    let seen = seen.max().unwrap_or(0);
-    let heard = Heard::after(seat.heard(), now, registration.high_water, seen);
+    let heard = Heard::after(seat.heard(), now, registration);
     ledger.push(LedgerWrite {
         ledger: HOLDERS,
         key: seat.service.as_bytes().to_vec(),

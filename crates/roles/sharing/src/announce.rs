@@ -1,7 +1,8 @@
 //! Tells the locator which kinds of data this organisation holds about whom (CONTRACT section 8).
 //!
 //! What to tell is written by the data's own commit into the outbox; here it is only carried, in order and until it is
-//! taken. A heartbeat with the highest sequence number lets others see that nothing is missing.
+//! taken. A heartbeat with the highest sequence number lets others see that nothing is missing; a locator that answers that it
+//! lacks some (it lost its memory, or an older one was put back) is told again from where it lacks them.
 
 use crate::State;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use store::Due;
 use wire::Worker;
 use wire::client::Request;
 use wire::contract::locator::{
-    Accepted, Announcement, OUTBOX_RECEIVER, REGISTER, REGISTER_SCOPE, Registration,
+    Accepted, Announcement, CatchUp, MAX_ENTRIES, OUTBOX_RECEIVER, Presence, REGISTER,
+    REGISTER_SCOPE, Registration,
 };
 use wire::courier::{self, Deliver, Fate};
 
@@ -53,7 +55,7 @@ impl Deliver for Announcing {
                 Err(_) => fates.push(Fate::Dead("not an announcement".into())),
             }
         }
-        if let Err(reason) = tell(&self.0, entries).await {
+        if let Err(reason) = tell(&self.0, entries, None).await {
             return fates
                 .into_iter()
                 .map(|fate| {
@@ -69,10 +71,15 @@ impl Deliver for Announcing {
     }
 }
 
-/// Sends one registration; the words of a failure hold nothing about a person.
-async fn tell(state: &State, entries: Vec<Announcement>) -> Result<(), String> {
+/// Sends one registration, and gives up to which number the locator says that it has everything; the words of a failure hold
+/// nothing about a person.
+async fn tell(
+    state: &State,
+    entries: Vec<Announcement>,
+    catch_up: Option<CatchUp>,
+) -> Result<Option<u64>, String> {
     let Some((base, party)) = &state.locator else {
-        return Ok(());
+        return Ok(None);
     };
     let high_water = state
         .desk
@@ -84,6 +91,7 @@ async fn tell(state: &State, entries: Vec<Announcement>) -> Result<(), String> {
         holder: state.config.id.clone(),
         entries,
         high_water,
+        catch_up,
     };
     let request = Request::post_json(format!("{base}{REGISTER}"), &registration)
         .map_err(|e| e.to_string())?;
@@ -96,8 +104,54 @@ async fn tell(state: &State, entries: Vec<Announcement>) -> Result<(), String> {
     }
     answer
         .json::<Accepted>()
-        .map(|_| ())
+        .map(|accepted| accepted.complete)
         .map_err(|e| e.to_string())
+}
+
+impl State {
+    /// One heartbeat to the locator; what the locator says that it lacks is told again, as it stands now.
+    ///
+    /// # Errors
+    /// Why it was not taken, in words that hold nothing about a person.
+    pub async fn heartbeat(&self) -> Result<(), String> {
+        let store = &self.desk.store;
+        let wrong = |error: store::StoreError| error.to_string();
+        let Some(mut complete) = tell(self, Vec::new(), None).await? else {
+            return Ok(());
+        };
+        loop {
+            let high_water = store.presence_high_water().await.map_err(wrong)?;
+            if complete >= high_water {
+                return Ok(());
+            }
+            let turns = store.presence_since(complete, MAX_ENTRIES).await;
+            let turns = turns.map_err(wrong)?;
+            let last = turns.last().map_or(0, |turn| turn.sequence);
+            let through = if turns.len() < MAX_ENTRIES {
+                last.max(high_water)
+            } else {
+                last
+            };
+            let entries = turns.into_iter().map(|turn| Announcement {
+                patient: turn.patient,
+                kind: turn.service,
+                state: if turn.present {
+                    Presence::Present
+                } else {
+                    Presence::Absent
+                },
+                sequence: turn.sequence,
+            });
+            let catch_up = CatchUp {
+                after: complete,
+                through,
+            };
+            match tell(self, entries.collect(), Some(catch_up)).await? {
+                Some(reached) if reached > complete => complete = reached,
+                _ => return Err("the locator did not come further".to_owned()),
+            }
+        }
+    }
 }
 
 async fn heartbeat(state: Arc<State>) {
@@ -107,7 +161,7 @@ async fn heartbeat(state: Arc<State>) {
             () = state.house.stop.stopped() => return,
             () = pause(HEARTBEAT) => {}
         }
-        if let Err(reason) = tell(&state, Vec::new()).await {
+        if let Err(reason) = state.heartbeat().await {
             tracing::warn!(
                 service = state.config.id,
                 reason,

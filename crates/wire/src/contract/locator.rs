@@ -56,6 +56,19 @@ pub struct Registration {
     pub entries: Vec<Announcement>,
     /// The highest sequence number the holder has given out.
     pub high_water: u64,
+    /// Set when the entries are told again to a locator that lacks some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<CatchUp>,
+}
+
+/// The entries are every turn that still stands with a number above `after` and up to `through`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatchUp {
+    /// What the locator said that it has everything up to.
+    pub after: u64,
+    /// What it has everything up to when it has taken these.
+    pub through: u64,
 }
 
 /// Answer to a registration.
@@ -63,6 +76,10 @@ pub struct Registration {
 pub struct Accepted {
     /// How many entries were taken in (older ones are ignored but counted as accepted).
     pub accepted: u64,
+    /// Up to which of the holder's numbers the locator has everything; lower than the holder's own, and the holder tells it
+    /// again from there. Absent where a locator does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete: Option<u64>,
 }
 
 /// `POST {locator}/locate`; the patient comes from the token.

@@ -1,4 +1,5 @@
-//! A holder announces (CONTRACT section 8): its own pointers only, and nobody else's. Without entries it is a heartbeat.
+//! A holder announces (CONTRACT section 8): its own pointers only, and nobody else's. Without entries it is a heartbeat. The
+//! answer says up to which number everything has arrived, so that a locator that lost its memory is told again.
 
 use std::sync::Arc;
 
@@ -73,6 +74,7 @@ async fn take(
     seat.note(heard);
     let accepted = Accepted {
         accepted: count as u64,
+        complete: Some(heard.complete),
     };
     Ok(json_response(StatusCode::OK, &accepted))
 }

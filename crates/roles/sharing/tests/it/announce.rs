@@ -137,3 +137,96 @@ async fn the_locator_is_told_who_and_what_kind_and_nothing_else() {
         "what was taken is not told again"
     );
 }
+
+/// A locator that keeps what it is told, and says up to where it has everything.
+#[derive(Default)]
+struct Memory {
+    told: Vec<Value>,
+    complete: u64,
+}
+
+#[tokio::test]
+async fn a_locator_that_lost_its_memory_is_told_again_as_things_stand_now() {
+    let memory: Arc<Mutex<Memory>> = Arc::default();
+    let kept = memory.clone();
+    let register = move |body: String| {
+        let sent: Value = serde_json::from_str(&body).unwrap();
+        let mut memory = kept.lock().unwrap();
+        if let Some(through) = sent["catch_up"]["through"].as_u64() {
+            assert_eq!(sent["catch_up"]["after"], memory.complete);
+            memory.complete = through;
+        }
+        let accepted = sent["entries"].as_array().unwrap().len();
+        let complete = memory.complete;
+        memory.told.push(sent);
+        std::future::ready(axum::Json(
+            json!({ "accepted": accepted, "complete": complete }),
+        ))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        axum::serve(listener, Router::new().route("/register", post(register))).await
+    });
+    let service = with_locator(&base).await;
+    let owner = service.record_system(FJELLVIK);
+    let gone = service.created(&reading(arne(), "r-1", WHEN, "91")).await;
+    service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    service
+        .delete(&owner, &format!("/Observation/{gone}"), None)
+        .await;
+    service.state.heartbeat().await.unwrap();
+    let told = std::mem::take(&mut memory.lock().unwrap().told);
+    assert_eq!(told.len(), 2, "a heartbeat, and what the locator lacked");
+    assert_eq!(
+        (&told[0]["entries"], &told[0]["high_water"]),
+        (&json!([]), &json!(3))
+    );
+    assert_eq!(told[1]["catch_up"], json!({"after": 0, "through": 3}));
+    let turns: Vec<(&Value, &Value)> = told[1]["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| (&entry["state"], &entry["sequence"]))
+        .collect();
+    // Arne's first turn is superseded by the last and not told again.
+    assert_eq!(
+        turns,
+        [
+            (&json!("present"), &json!(2)),
+            (&json!("absent"), &json!(3))
+        ]
+    );
+    // Whole again: nothing but the beat.
+    service.state.heartbeat().await.unwrap();
+    assert_eq!(memory.lock().unwrap().told.len(), 1);
+    // A part is lost: from there.
+    memory.lock().unwrap().complete = 2;
+    service.state.heartbeat().await.unwrap();
+    let memory = memory.lock().unwrap();
+    assert_eq!(
+        memory.told[2]["catch_up"],
+        json!({"after": 2, "through": 3})
+    );
+    assert_eq!(memory.told[2]["entries"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_locator_that_never_comes_further_is_not_asked_for_ever() {
+    let register = || std::future::ready(axum::Json(json!({ "accepted": 1, "complete": 0 })));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        axum::serve(listener, Router::new().route("/register", post(register))).await
+    });
+    let service = with_locator(&base).await;
+    service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    assert_eq!(
+        service.state.heartbeat().await,
+        Err("the locator did not come further".to_owned())
+    );
+}
