@@ -1,4 +1,4 @@
-//! Copies the tables that `cargo xtask prepare` made into `OUT_DIR`, where `definitions` embeds them. No network: without
+//! Copies the tables that `cargo xtask prepare` made into `OUT_DIR`, where `definitions` embeds them, and lists the profiles. No network: without
 //! tables the build stops and says what to run.
 
 use std::path::{Path, PathBuf};
@@ -17,6 +17,9 @@ const FORMAT: &str = "# delt tables, format 1.";
 fn main() {
     println!("cargo::rerun-if-env-changed=CARGO_TARGET_DIR");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
+    if let Err(why) = profiles(&out) {
+        println!("cargo::error={why}");
+    }
     let places = places(&out);
     let Some(prepared) = places.iter().find(|p| p.join(TABLES[0]).is_file()) else {
         // A path that is not there makes cargo ask again at the next build.
@@ -49,9 +52,36 @@ fn main() {
     }
 }
 
+/// This crate's folder, as cargo says it now: a build script is shared between checkouts.
+fn home() -> PathBuf {
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default())
+}
+
+/// Writes the list of the files in `spec/profiles`, so that a new one costs no line of code.
+fn profiles(out: &Path) -> Result<(), String> {
+    let folder = home().join("../../spec/profiles");
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let fail = |e: std::io::Error| format!("{}: {e}", folder.display());
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .map_err(fail)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(fail)?;
+    files.retain(|path| path.extension().is_some_and(|end| end == "toml"));
+    files.sort();
+    let mut list = String::from("&[");
+    for path in &files {
+        println!("cargo::rerun-if-changed={}", path.display());
+        let name = path.file_stem().unwrap_or_default();
+        list.push_str(&format!("({name:?}, include_str!({path:?})),"));
+    }
+    list.push(']');
+    std::fs::write(out.join("profiles.rs"), list).map_err(fail)
+}
+
 /// Where the tables may be: beside whatever cargo builds into, in the named target folder, in the workspace's own.
 fn places(out: &Path) -> Vec<PathBuf> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let workspace = home().join("../..");
     let named = std::env::var_os("CARGO_TARGET_DIR").map(|named| workspace.join(named));
     // OUT_DIR is TARGET[/TRIPLE]/PROFILE/build/PACKAGE/out.
     let above = out.ancestors().skip(4).take(2).map(Path::to_path_buf);

@@ -8,6 +8,7 @@ mod findings;
 mod invariants;
 mod observation;
 pub(crate) mod primitive;
+pub mod profile;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -44,6 +45,8 @@ pub struct Rules {
     pub zone: Zone,
     /// What becomes of codes that are not known.
     pub unknown_codes: UnknownCodes,
+    /// Which profiles are demanded, and how firmly.
+    pub profiles: profile::Demands,
     /// The present, to find readings from the future; `None`: not looked at.
     pub now: Option<Instant>,
 }
@@ -58,8 +61,9 @@ const ABOUT_A_PATIENT: [ResourceType; 3] = [
 /// Checks the resource at `node` (the root of `json`, or a Bundle entry's resource).
 ///
 /// # Errors
-/// Every finding (at most 100, then one that says so), severity error, expressions from the resource's own type
-/// ([`Issue::within`] moves them into a Bundle). Ask [`fate`] whether they refuse or quarantine.
+/// Every finding (at most 100, then one that says so), severity error, then what is only remarked ([`Checked::remarks`]);
+/// expressions from the resource's own type ([`Issue::within`] moves them into a Bundle). Ask [`fate`] whether they refuse
+/// or quarantine.
 pub fn check(json: &Json, node: Node<'_>, rules: &Rules) -> Result<Checked, Vec<Issue>> {
     let mut walk = Walk::new(node, rules);
     walk.resource(node, false);
@@ -70,8 +74,11 @@ pub fn check(json: &Json, node: Node<'_>, rules: &Rules) -> Result<Checked, Vec<
     if resource_type == ResourceType::OBSERVATION {
         observation::check(&mut findings, node, rules);
     }
+    profile::check(&mut findings, node, resource_type, &rules.profiles);
     if findings.is_empty() {
-        let checked = Checked::seal(json, node, resource_type, &rules.zone, rules.person_numbers)?;
+        let mut checked =
+            Checked::seal(json, node, resource_type, &rules.zone, rules.person_numbers)?;
+        checked.remark(findings.into_remarks());
         return match unfindable(node, resource_type, checked.index()) {
             None => Ok(checked),
             Some(issue) => Err(vec![issue]),

@@ -204,9 +204,6 @@ pub struct Kind {
     /// The kind whose curve and plan limits it shares; see [`Kind::curve`].
     #[serde(default)]
     like: Option<String>,
-    /// Last part of the canonicals of the Norwegian profiles for it.
-    #[serde(default)]
-    pub profiles: Vec<String>,
     /// Accepted units; the first is the one shown.
     #[serde(default, rename = "unit")]
     pub units: Vec<Unit>,
@@ -216,12 +213,6 @@ pub struct Kind {
     /// Known coded answers.
     #[serde(default, rename = "answer")]
     pub answers: Vec<Answer>,
-    /// SNOMED CT codes that `bodySite` may have when one of `profiles` is claimed; empty: any.
-    #[serde(default)]
-    pub body_sites: Vec<String>,
-    /// SNOMED CT codes that `method` may have when one of `profiles` is claimed; empty: any.
-    #[serde(default)]
-    pub methods: Vec<String>,
     #[cfg_attr(
         not(test),
         expect(dead_code, reason = "read by the test of the examples")

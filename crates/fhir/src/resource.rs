@@ -205,6 +205,7 @@ pub struct Checked {
     index: Index,
     identity: Identity,
     seams: Seams,
+    remarks: Box<[Issue]>,
 }
 
 impl Checked {
@@ -225,7 +226,19 @@ impl Checked {
             index,
             identity,
             seams: Seams::of(node),
+            remarks: Box::default(),
         })
+    }
+
+    /// Keeps what was remarked without refusing.
+    pub(crate) fn remark(&mut self, remarks: Vec<Issue>) {
+        self.remarks = remarks.into();
+    }
+
+    /// What was remarked and refuses nothing: warnings, and profiles that nobody here knows.
+    #[must_use]
+    pub fn remarks(&self) -> &[Issue] {
+        &self.remarks
     }
 
     /// The bytes as sent.

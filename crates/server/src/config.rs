@@ -318,12 +318,12 @@ pub struct Service {
     /// Resource types that are written, read and searched; `default` stands for those of `spec/enabled-types.txt`.
     #[serde(default = "default_types")]
     pub types: Vec<String>,
+    /// How firmly profiles are demanded; one that is not named is demanded of those who claim it.
+    #[serde(default)]
+    pub profile: Vec<Profile>,
     /// What others than the organisation itself see (tilpasse datamengde); none: everything.
     #[serde(default)]
     pub publish: Vec<Publish>,
-}
-
-/// One part of a publishing policy.
     /// How old the copy that is shared may be, in minutes; none: its age is told, not judged.
     pub max_lag_minutes: Option<u32>,
     /// Client ids of the feeds that must keep to it; none: every record system that ever wrote.
@@ -341,6 +341,9 @@ pub struct Profile {
     pub r#type: Option<String>,
     /// `refuse`, `warn` or `off`.
     pub mode: fhir::check::profile::Mode,
+}
+
+/// One part of a publishing policy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Publish {

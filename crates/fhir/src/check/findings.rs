@@ -5,7 +5,7 @@
 
 use crate::index::Coding;
 use crate::json::Node;
-use crate::outcome::{Issue, IssueCode};
+use crate::outcome::{Issue, IssueCode, Severity};
 
 /// The most findings that one check reports.
 pub const MOST: usize = 100;
@@ -72,7 +72,11 @@ pub fn fate(issues: &[Issue]) -> Fate {
                 && Doubt::ALL.iter().any(|doubt| doubt.code() == c.code)
         })
     };
-    if !issues.is_empty() && issues.iter().all(is_doubt) {
+    let mut errors = issues
+        .iter()
+        .filter(|one| one.severity >= Severity::Error)
+        .peekable();
+    if errors.peek().is_some() && errors.all(is_doubt) {
         Fate::Quarantine
     } else {
         Fate::Refuse
@@ -83,6 +87,8 @@ pub fn fate(issues: &[Issue]) -> Fate {
 pub(super) struct Findings<'a> {
     base: Node<'a>,
     issues: Vec<Issue>,
+    /// What refuses nothing.
+    remarks: Vec<Issue>,
 }
 
 impl<'a> Findings<'a> {
@@ -90,6 +96,7 @@ impl<'a> Findings<'a> {
         Self {
             base,
             issues: Vec::new(),
+            remarks: Vec::new(),
         }
     }
 
@@ -140,7 +147,71 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// All findings, and those of `more` about other places.
+    /// A finding at a value that has none yet.
+    pub(super) fn once_at(&mut self, node: Node<'a>, code: IssueCode, words: impl Into<String>) {
+        let place = self.place(node);
+        self.once(place, code, words);
+    }
+
+    /// As [`Findings::below`], at a place that has none yet.
+    pub(super) fn once_below(
+        &mut self,
+        node: Node<'a>,
+        member: &str,
+        code: IssueCode,
+        words: impl Into<String>,
+    ) {
+        let place = format!("{}.{member}", self.place(node));
+        self.once(place, code, words);
+    }
+
+    fn once(&mut self, place: String, code: IssueCode, words: impl Into<String>) {
+        let known = self
+            .issues
+            .iter()
+            .any(|one| one.expression == [place.as_str()]);
+        if !known && self.room() {
+            self.push(Issue::error(code, place, words));
+        }
+    }
+
+    /// A remark at a value: it refuses nothing.
+    pub(super) fn remark(
+        &mut self,
+        node: Node<'a>,
+        severity: Severity,
+        code: IssueCode,
+        words: impl Into<String>,
+    ) {
+        let place = self.place(node);
+        self.note(Issue::new(severity, code, place, words));
+    }
+
+    /// A remark at a member that `node` has not.
+    pub(super) fn remark_below(
+        &mut self,
+        node: Node<'a>,
+        member: &str,
+        severity: Severity,
+        code: IssueCode,
+        words: impl Into<String>,
+    ) {
+        let place = format!("{}.{member}", self.place(node));
+        self.note(Issue::new(severity, code, place, words));
+    }
+
+    fn note(&mut self, issue: Issue) {
+        if self.remarks.len() < MOST && !self.remarks.contains(&issue) {
+            self.remarks.push(issue);
+        }
+    }
+
+    /// What refuses nothing.
+    pub(super) fn into_remarks(self) -> Vec<Issue> {
+        self.remarks
+    }
+
+    /// All findings, and those of `more` about other places; remarks last.
     pub(super) fn with(mut self, more: Vec<Issue>) -> Vec<Issue> {
         for issue in more {
             if self.room()
@@ -152,6 +223,7 @@ impl<'a> Findings<'a> {
                 self.push(issue);
             }
         }
+        self.issues.append(&mut self.remarks);
         self.issues
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: `spec/measurements.md` sections 2 to 6 (VkpObservation 0.5.x, no-domain VitalSigns 0.9.0, HL7 R4 vital
 //! signs vs-1 to vs-3), the kinds in `spec/measurements/`. Where the Norwegian profiles differ among
-//! themselves (performer), nothing is demanded. What only a profile demands is demanded of those who claim it.
+//! themselves (performer), nothing is demanded here: what a profile demands is looked at in `profile`.
 
 use super::findings::{Doubt, Findings};
 use super::{Rules, UnknownCodes};
@@ -198,7 +198,6 @@ fn measured<'a>(findings: &mut Findings<'a>, node: Node<'a>, kind: &'static Kind
         }
     }
     components(findings, node, kind);
-    claims(findings, node, kind);
 }
 
 fn components<'a>(findings: &mut Findings<'a>, node: Node<'a>, kind: &'static Kind) {
@@ -249,48 +248,6 @@ fn first_code(component: &Component) -> String {
         .codings()
         .next()
         .map_or_else(String::new, |(system, code)| format!("{system} {code}"))
-}
-
-/// What is demanded of a resource that claims one of the kind's Norwegian profiles.
-fn claims<'a>(findings: &mut Findings<'a>, node: Node<'a>, kind: &'static Kind) {
-    let profiles = node.path(&["meta", "profile"]);
-    let is_own = |canonical: &str| {
-        let canonical = canonical.split_once('|').map_or(canonical, |(url, _)| url);
-        let id = canonical.rsplit('/').next().unwrap_or_default();
-        canonical.starts_with("http://hl7.no/fhir/") && kind.profiles.iter().any(|p| p == id)
-    };
-    let claimed = profiles
-        .into_iter()
-        .flat_map(Node::items)
-        .any(|p| p.str().is_some_and(|p| is_own(&p)));
-    if !claimed {
-        return;
-    }
-    let coding = node.all(&["category", "coding"]);
-    let vital = coding.iter().any(|c| {
-        c.text("system")
-            .is_some_and(|s| s == systems::OBSERVATION_CATEGORY)
-            && c.text("code").is_some_and(|c| c == "vital-signs")
-    });
-    if kind.vital_sign && !vital {
-        let words = "the claimed profile demands the category vital-signs of observation-category";
-        findings.below(node, "category", IssueCode::Required, words);
-    }
-    for (name, allowed) in [("bodySite", &kind.body_sites), ("method", &kind.methods)] {
-        let Some(concept) = node.get(name).filter(|_| !allowed.is_empty()) else {
-            continue;
-        };
-        let known = codings(concept).iter().any(|(system, code)| {
-            system == systems::SNOMED && allowed.iter().any(|a| a == code.as_ref())
-        });
-        if !known {
-            let words = format!(
-                "the claimed profile demands one of the SNOMED CT codes {}",
-                allowed.join(", ")
-            );
-            findings.at(concept, IssueCode::CodeInvalid, words);
-        }
-    }
 }
 
 /// The member `value[x]` of an Observation or component, with its name.

@@ -130,6 +130,7 @@ fn checked(state: &State, json: &Json, node: Node<'_>) -> Result<Checked, Refuse
         zone: state.config.zone.clone(),
         unknown_codes: UnknownCodes::Refuse,
         now: Some((state.house.clock)()),
+        ..Rules::default()
     };
     let found = ResourceType::of(node).map_err(|issue| Refused {
         problem: Problem::unprocessable(vec![issue]),

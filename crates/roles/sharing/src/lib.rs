@@ -18,6 +18,7 @@ pub use copy::{Copy, Feed, Promise};
 
 use axum::Router;
 use fhir::check::Rules;
+use fhir::check::profile::Demands;
 use fhir::definitions::Types;
 use fhir::ids::{OrganisationNumber, PersonNumbers};
 use fhir::resource::ResourceType;
@@ -67,6 +68,8 @@ pub struct Config {
     pub if_match_optional: Vec<String>,
     /// The types that are written, read and searched here.
     pub types: Types,
+    /// Which profiles are demanded, and how firmly.
+    pub profiles: Demands,
     /// What others than the organisation itself see, and what the locator hears of.
     pub publish: store::Publishing,
     /// How old the copy may be.
@@ -118,6 +121,7 @@ impl State {
             zone: self.config.zone.clone(),
             now: Some((self.house.clock)()),
             unknown_codes: fhir::check::UnknownCodes::Accept,
+            profiles: self.config.profiles.clone(),
         }
     }
 }

@@ -77,6 +77,7 @@ const RULES: &[Rule] = &[
     publish::policy_can_be_met,
     copy::age_can_be_kept,
     rules::types_are_known,
+    rules::profiles_are_known,
 ];
 
 /// All refusals of `config` on `day`; empty means that it may start.

@@ -24,3 +24,70 @@ pub fn types_are_known(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
         }
     }
 }
+
+/// Each profile that a service demands is carried, named once and of its type.
+pub fn profiles_are_known(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
+    for service in &config.service {
+        if let Err(why) = crate::roles::demands(&service.profile) {
+            found.push(Refusal::ours(
+                format!("service.{}.profile", service.id),
+                why.to_string(),
+                "write a canonical of spec/profiles, once, and its own type or none",
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn refused(lines: &str) -> Vec<String> {
+        let text = include_str!("../../../../config.default.toml");
+        let mut config: Config = toml::from_str(text).unwrap();
+        let service = toml::to_string(&config.service[0]).unwrap();
+        let before: toml::Table = toml::from_str(&service).unwrap();
+        let mut table: toml::Table = toml::from_str(lines).unwrap();
+        for (name, value) in before {
+            table.entry(name).or_insert(value);
+        }
+        config.service[0] = table.try_into().unwrap();
+        let mut found = Vec::new();
+        types_are_known(&config, "2026-11-22", &mut found);
+        profiles_are_known(&config, "2026-11-22", &mut found);
+        found.into_iter().map(|one| one.setting).collect()
+    }
+
+    #[test]
+    fn a_misspelt_type_or_profile_does_not_start() {
+        let profile = |canonical: &str, rest: &str| {
+            format!("[[profile]]\ncanonical = \"{canonical}\"\n{rest}")
+        };
+        let basis = "http://hl7.no/fhir/StructureDefinition/no-basis-Patient";
+        let good = [
+            "types = [\"default\", \"ServiceRequest\"]".to_owned(),
+            profile(basis, "type = \"Patient\"\nmode = \"warn\""),
+            profile(basis, "mode = \"off\""),
+        ];
+        for lines in good {
+            assert!(refused(&lines).is_empty(), "{lines}");
+        }
+        for (lines, place) in [
+            ("types = [\"Observasjon\"]".to_owned(), "types"),
+            ("types = [\"AuditEvent\"]".to_owned(), "types"),
+            ("types = []".to_owned(), "types"),
+            (profile("http://x", "mode = \"warn\""), "profile"),
+            (
+                profile(basis, "type = \"Observation\"\nmode = \"warn\""),
+                "profile",
+            ),
+        ] {
+            assert_eq!(
+                refused(&lines),
+                [format!("service.proveheim.{place}")],
+                "{lines}"
+            );
+        }
+    }
+}

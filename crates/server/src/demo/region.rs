@@ -409,10 +409,11 @@ fn service(
         orgnr,
         if_match_optional: Vec::new(),
         types: vec!["default".into()],
+        profile: Vec::new(),
         publish: Vec::new(),
-    })
         max_lag_minutes: None,
         feeds: Vec::new(),
+    })
 }
 
 fn collaboration(id: &str, members: Vec<String>) -> Collaboration {

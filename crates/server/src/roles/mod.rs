@@ -7,6 +7,8 @@ mod common;
 mod consumers;
 mod providers;
 
+pub(crate) use providers::demands;
+
 use crate::config::{self, Config};
 use crate::faults::Faults;
 use crate::surroundings;

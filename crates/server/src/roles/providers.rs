@@ -6,6 +6,7 @@ use super::{
 use crate::config;
 use crate::surroundings;
 use anyhow::Context;
+use fhir::check::profile::Demands;
 
 /// Opens the sharing services of this process.
 pub async fn sharing(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
@@ -42,13 +43,14 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
         person_numbers: setting.person_numbers(),
         if_match_optional: s.if_match_optional.clone(),
         types: fhir::definitions::Types::named(&s.types)?,
+        profiles: demands(&s.profile)?,
         publish: publishing(&s.publish)?,
-    };
-    let clock = setting
         copy: ::sharing::Promise {
             max_lag_seconds: s.max_lag_minutes.map(|minutes| i64::from(minutes) * 60),
             feeds: s.feeds.clone(),
         },
+    };
+    let clock = setting
         .demo
         .faults
         .as_ref()
@@ -63,6 +65,15 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
         workers: ::sharing::workers(state.clone()),
         router: ::sharing::routes(state),
     })
+}
+
+/// What the service demands of profiles; `delt check` has refused what cannot be read.
+pub(crate) fn demands(lines: &[config::Profile]) -> anyhow::Result<Demands> {
+    let mut demands = Demands::default();
+    for one in lines {
+        demands.add(&one.canonical, one.r#type.as_deref(), one.mode)?;
+    }
+    Ok(demands)
 }
 
 /// The publishing policy as the store takes it; `delt check` has refused what cannot be read.

@@ -313,7 +313,7 @@ fn respond(
                 location: location.as_deref(),
                 etag: Some(&format!("W/\"{}\"", put.version)),
                 last_modified: Some(put.last_updated),
-                outcome: None,
+                ..EntryResponse::default()
             });
         }
         Err(problem) => {

@@ -632,6 +632,7 @@ fn respond(
             etag: Some(&format!("W/\"{}\"", put.version)),
             last_modified: Some(put.last_updated),
             outcome: told.as_ref(),
+            ..EntryResponse::default()
         });
     }
     Ok(fhir_response(StatusCode::OK, writer.finish()))

@@ -92,7 +92,11 @@ pub async fn answer(
 ) -> Result<Response, End> {
     let body = match Return::of(headers) {
         Return::Minimal => Bytes::new(),
-        Return::Outcome => outcome(put).to_json().into(),
+        Return::Outcome => {
+            let mut told = outcome(put);
+            told.issues.extend_from_slice(sent.remarks());
+            told.to_json().into()
+        }
         Return::Representation => as_stored(state, permit, put, sent).await?,
     };
     let mut response = fhir_response(status(put), body);

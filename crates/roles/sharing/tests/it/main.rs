@@ -16,6 +16,7 @@ mod paging;
 mod past;
 mod patch;
 mod pmd;
+mod profiles;
 mod publish;
 mod purge;
 mod read;

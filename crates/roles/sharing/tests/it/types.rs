@@ -11,7 +11,7 @@ fn request() -> Value {
         "resourceType": "ServiceRequest", "status": "active", "intent": "order",
         "identifier": [{"system": "https://epj.example/requests", "value": "sr-1"}],
         "code": {"coding": [{"system": "http://snomed.info/sct", "code": "428361000124107"}]},
-        "subject": {"identifier": {"system": "urn:oid:2.16.578.1.12.4.1.4.1", "value": number(ragnhild())}},
+        "subject": {"identifier": {"system": "urn:oid:2.16.578.1.12.4.1.4.1", "value": ragnhild().number}},
         "authoredOn": "2026-11-20T08:00:00+01:00",
     })
 }

@@ -1,7 +1,7 @@
 //! `$validate` (FHIR R4 resource-operation-validate.html): what would be found if this were written, and nothing is.
 //!
 //! The rules are those of create and update, from `fhir::check`: element tables, required bindings, measurement kinds, and the
-//! Norwegian profiles that the resource itself claims in `meta.profile`. The answer is 200 with every finding, or one
+//! profiles that the resource itself claims in `meta.profile` or this service demands. The answer is 200 with every finding, or one
 //! `information` when there is none.
 
 use super::strangers;
@@ -10,6 +10,7 @@ use crate::api::writable;
 use crate::feed;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
+use fhir::check::profile::{self, Profile};
 use fhir::json::{Json, Limits, Node};
 use fhir::outcome::{Issue, IssueCode, OperationOutcome, Severity};
 use fhir::resource::ResourceType;
@@ -80,6 +81,8 @@ struct Asked<'a> {
     resource: Node<'a>,
     /// The id that an update must carry.
     id: Option<Option<String>>,
+    /// The profile to look by besides.
+    profile: Option<&'static Profile>,
 }
 
 impl<'a> Asked<'a> {
@@ -94,11 +97,13 @@ impl<'a> Asked<'a> {
             return Ok(Asked {
                 resource: root,
                 id: on_instance,
+                profile: None,
             });
         }
         let mut issues = strangers(root, &["resourceType", "id", "meta", "parameter"]);
         let mut resource = None;
         let mut asked_id = on_instance;
+        let mut asked_profile = None;
         let mut seen: Vec<String> = Vec::new();
         for (i, parameter) in root
             .get("parameter")
@@ -140,7 +145,13 @@ impl<'a> Asked<'a> {
                     asked_id = asked_id.or(Some(None));
                     None
                 }
-                ("profile", Some(profile)) if profile == base_profile(expected) => None,
+                ("profile", Some(named)) if named == base_profile(expected) => None,
+                ("profile", Some(named))
+                    if profile::by_canonical(&named).is_some_and(|p| p.resource == expected) =>
+                {
+                    asked_profile = profile::by_canonical(&named);
+                    None
+                }
                 ("mode", Some(_)) => Some((
                     IssueCode::NotSupported,
                     "the modes create and update are supported".to_owned(),
@@ -148,8 +159,9 @@ impl<'a> Asked<'a> {
                 ("profile", Some(_)) => Some((
                     IssueCode::NotSupported,
                     format!(
-                        "{} is supported here; other profiles are looked at when the resource claims them in meta.profile",
-                        base_profile(expected)
+                        "{} and the profiles of {expected} that are carried here are supported: {}",
+                        base_profile(expected),
+                        carried(expected)
                     ),
                 )),
                 _ => Some((IssueCode::Invalid, format!("{member} was expected"))),
@@ -169,6 +181,7 @@ impl<'a> Asked<'a> {
             Some(resource) if issues.is_empty() => Ok(Asked {
                 resource,
                 id: asked_id,
+                profile: asked_profile,
             }),
             _ => Err(Problem::invalid_all(issues)),
         }
@@ -177,6 +190,16 @@ impl<'a> Asked<'a> {
 
 fn base_profile(resource: ResourceType) -> String {
     format!("http://hl7.org/fhir/StructureDefinition/{resource}")
+}
+
+/// The canonicals of the profiles of a type.
+fn carried(resource: ResourceType) -> String {
+    let own = profile::all().iter().filter(|one| one.resource == resource);
+    let named: Vec<&str> = own
+        .filter_map(|one| one.canonicals.first())
+        .map(String::as_str)
+        .collect();
+    named.join(", ")
 }
 
 fn findings(state: &State, json: &Json, asked: &Asked<'_>, expected: ResourceType) -> Vec<Issue> {
@@ -188,9 +211,19 @@ fn findings(state: &State, json: &Json, asked: &Asked<'_>, expected: ResourceTyp
         }
         _ => {}
     }
-    let mut issues = match fhir::check::check(json, node, &state.rules()) {
+    let mut rules = state.rules();
+    if let Some(profile) = asked.profile {
+        rules.profiles = rules.profiles.and_also(profile);
+    }
+    let mut issues = match fhir::check::check(json, node, &rules) {
         Err(issues) => issues,
-        Ok(checked) => feed::not_synthetic(state, &checked).into_iter().collect(),
+        Ok(checked) => {
+            let refusing = feed::not_synthetic(state, &checked);
+            refusing
+                .into_iter()
+                .chain(checked.remarks().to_vec())
+                .collect()
+        }
     };
     let place = || format!("{expected}.id");
     match (&asked.id, node.text("id")) {
