@@ -5,6 +5,7 @@
 //! order and strings their escapes (CONTRACT section 5, "decimals are text"). What must change JSON does it by
 //! splicing ([`with_server_fields`], [`patch`]).
 
+mod glance;
 mod parse;
 mod patch;
 mod splice;
@@ -15,6 +16,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use glance::Glance;
 pub use patch::{MOST_OPERATIONS, PatchFault, patch};
 pub use splice::{Seams, ServerMeta, with_server_fields};
 

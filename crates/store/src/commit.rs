@@ -7,6 +7,9 @@ use fhir::time::Instant;
 use trust::Replay;
 use trust::audit::Record;
 
+use crate::body;
+use crate::errors::StoreError;
+
 /// One unit: all of it becomes durable, or nothing.
 #[derive(Default)]
 pub struct Change {
@@ -248,6 +251,32 @@ pub struct Stored {
     pub resource_type: ResourceType,
     /// The resource as JSON: the bytes that were sent, with `id` and `meta` as the server owns them.
     pub body: Bytes,
+}
+
+impl Stored {
+    /// Of a body as it rests cut: with the three values that the server owns put back.
+    pub(crate) fn of(
+        cut: &[u8],
+        resource_type: ResourceType,
+        id: LogicalId,
+        version: u64,
+        last_updated: Instant,
+    ) -> Result<Stored, StoreError> {
+        let (name, number, time) = (
+            id.to_string(),
+            version.to_string(),
+            last_updated.to_string(),
+        );
+        let body = body::join(cut, &name, &number, &time)
+            .ok_or(StoreError::Damaged("a stored body does not open"))?;
+        Ok(Stored {
+            id,
+            version,
+            last_updated,
+            resource_type,
+            body: body.into(),
+        })
+    }
 }
 
 impl std::fmt::Debug for Stored {

@@ -17,7 +17,7 @@ use crate::keys::{Keys, Mac};
 /// `t` of a resource without time: it sorts after all others.
 pub(crate) const UNDATED: i64 = i64::MAX;
 /// Longest span that is kept; nothing that FHIR can write is longer.
-const LONGEST_SPAN: i64 = 1 << 60;
+pub(crate) const LONGEST_SPAN: i64 = 1 << 60;
 /// What was checked already is not refused for its length here.
 pub(crate) const LIMITS: Limits = Limits {
     bytes: 16 << 20,

@@ -5,6 +5,10 @@
 //! asked, opens each range where the cursor stands, and merges: what it reads is what it gives, plus a page's ends.
 
 mod sift;
+mod walk;
+
+pub(crate) use walk::walk;
+pub use walk::{Met, Walker};
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};

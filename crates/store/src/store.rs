@@ -386,6 +386,25 @@ impl Store {
             .await
     }
 
+    /// Takes each walker through the resources that its question means, in one snapshot for all of them, and gives the
+    /// walkers back. What the permit or the publishing policy does not open is not met. A question is of one patient and
+    /// of what the tables alone answer (no filters, no ids).
+    ///
+    /// # Errors
+    /// [`StoreError::TooCostly`] for more than `most` resources in all, or two seconds; what a walker ends with.
+    pub async fn walk<W: Walker>(
+        &self,
+        permit: &Permit,
+        steps: Vec<(Query, W)>,
+        most: usize,
+    ) -> Result<Vec<W>, StoreError> {
+        let permit = permit.clone();
+        self.0
+            .readers
+            .ask(move |reader| query::walk(reader, &permit, steps, most))
+            .await
+    }
+
     /// Whom the resource with this id is (or was) about; for a Patient, who it is. For `trust::Ask::patient`, not for an
     /// answer.
     ///

@@ -23,21 +23,28 @@ pub async fn disclose(
     permit: &Permit,
     resources: Vec<Stored>,
 ) -> Result<Disclosed, End> {
-    let given = resources
-        .iter()
-        .map(|r| Entry {
-            resource: r.resource_type.as_str().to_owned(),
-            id: r.id.to_string(),
-            version: r.version,
-        })
-        .collect();
     let receipt = visit
-        .write(visit.record().permitted(permit).disclosing(given))
+        .write(
+            visit
+                .record()
+                .permitted(permit)
+                .disclosing(listed(&resources)),
+        )
         .await?;
     Ok(Disclosed {
         resources,
         _receipt: receipt,
     })
+}
+
+/// Resources as the audit record lists them.
+pub fn listed(resources: &[Stored]) -> Vec<Entry> {
+    let entry = |one: &Stored| Entry {
+        resource: one.resource_type.as_str().to_owned(),
+        id: one.id.to_string(),
+        version: one.version,
+    };
+    resources.iter().map(entry).collect()
 }
 
 /// Versions whose disclosure is on record.

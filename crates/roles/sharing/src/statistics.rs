@@ -25,9 +25,60 @@ const DAY: f64 = 86_400_000_000.0;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fixed(i128);
 
+/// How a value in some unit becomes one in a kind's first unit: `(value - minus) * times / over`.
+#[derive(Clone, Copy)]
+pub struct Factor {
+    minus: i128,
+    times: i128,
+    over: i128,
+}
+
+impl Factor {
+    /// The published conversion, ready to count with; `None` if it is beyond what is counted with.
+    pub fn of(by: &Conversion) -> Option<Factor> {
+        let whole = |decimal| Fixed::exact(decimal).map(|(value, _)| value.0);
+        Some(Factor {
+            minus: whole(by.minus)?,
+            times: whole(by.times)?,
+            over: whole(by.over)?,
+        })
+    }
+}
+
 impl Fixed {
+    /// A JSON number's value, and how many decimals it has, zeroes at the end not counted; `None` when it has more than 12,
+    /// or is larger than 10^12.
+    pub fn read(text: &str) -> Option<(Fixed, u32)> {
+        Fixed::plain(text).or_else(|| Fixed::exact(Decimal::parse(text)?))
+    }
+
+    /// The usual case without detours: at most 18 digits, no exponent.
+    fn plain(text: &str) -> Option<(Fixed, u32)> {
+        let (negative, rest) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (whole, fraction) = rest.split_once('.').unwrap_or((rest, "0"));
+        let odd =
+            whole.is_empty() || fraction.is_empty() || whole.len() > 1 && whole.starts_with('0');
+        if odd || whole.len() > 12 || fraction.len() > 6 {
+            return None;
+        }
+        let fraction = fraction.trim_end_matches('0');
+        let mut digits: i64 = 0;
+        for byte in whole.bytes().chain(fraction.bytes()) {
+            if !byte.is_ascii_digit() {
+                return None;
+            }
+            digits = digits * 10 + i64::from(byte - b'0');
+        }
+        let decimals = fraction.len() as u32;
+        let value = i128::from(digits) * 10_i128.pow(SCALE - decimals);
+        Some((Fixed(if negative { -value } else { value }), decimals))
+    }
+
     /// The same value, and how many decimals it has; `None` when it has more than 12, or is larger than 10^12.
-    pub fn exact(decimal: Decimal) -> Option<(Fixed, u32)> {
+    fn exact(decimal: Decimal) -> Option<(Fixed, u32)> {
         let text = decimal.to_string();
         let (negative, rest) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -42,13 +93,10 @@ impl Fixed {
 
     /// The value in a kind's first unit, and how many decimals it counts as having: those of the result where that is
     /// exact, but at most three more than what was sent; else those of what was sent.
-    pub fn converted(self, decimals: u32, by: &Conversion) -> Option<(Fixed, u32)> {
-        let (minus, _) = Fixed::exact(by.minus)?;
-        let (times, _) = Fixed::exact(by.times)?;
-        let (over, _) = Fixed::exact(by.over)?;
-        let product = self.0.checked_sub(minus.0)?.checked_mul(times.0)?;
-        let value = Fixed(divided(product, over.0)?);
-        let exact = product.checked_rem(over.0)? == 0;
+    pub fn converted(self, decimals: u32, by: Factor) -> Option<(Fixed, u32)> {
+        let product = self.0.checked_sub(by.minus)?.checked_mul(by.times)?;
+        let value = Fixed(divided(product, by.over)?);
+        let exact = product.checked_rem(by.over)? == 0;
         let kept = if exact {
             value.decimals().min(decimals + 3)
         } else {

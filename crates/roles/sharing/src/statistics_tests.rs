@@ -8,7 +8,7 @@ use proptest::prelude::*;
 fn series(values: &[&str]) -> Series {
     let mut series = Series::default();
     for (n, text) in values.iter().enumerate() {
-        let (value, decimals) = Fixed::exact(Decimal::parse(text).unwrap()).unwrap();
+        let (value, decimals) = Fixed::read(text).unwrap();
         let sample = Sample {
             at: n as i64 * 3_600_000_000,
             id: n as u128,
@@ -79,7 +79,7 @@ fn one_value_or_none_has_no_spread_and_no_slope() {
     // Two readings of one moment have a spread, but no slope.
     let mut twice = Series::default();
     for (id, text) in ["1", "2"].into_iter().enumerate() {
-        let (value, _) = Fixed::exact(Decimal::parse(text).unwrap()).unwrap();
+        let (value, _) = Fixed::read(text).unwrap();
         twice.push(
             Sample {
                 at: 5,
@@ -133,10 +133,7 @@ fn decimals_are_exact_and_rounding_is_as_the_page_says() {
     assert_eq!(asked(&["3", "2", "1"], Statistic::Slope), "-24");
     assert_eq!(asked(&["5", "5", "5"], Statistic::Slope), "0");
     for absurd in ["1e13", "0.0000000000001", "-1e13"] {
-        assert!(
-            Fixed::exact(Decimal::parse(absurd).unwrap()).is_none(),
-            "{absurd}"
-        );
+        assert!(Fixed::read(absurd).is_none(), "{absurd}");
     }
 }
 
@@ -155,7 +152,8 @@ fn units_are_converted_exactly_where_that_can_be() {
         ("cfs", "1", "4", "4", 0),
     ] {
         let by = kind(id).unit(unit).unwrap().convert.as_ref().unwrap();
-        let (value, sent) = Fixed::exact(Decimal::parse(value).unwrap()).unwrap();
+        let by = Factor::of(by).unwrap();
+        let (value, sent) = Fixed::read(value).unwrap();
         let (converted, kept) = value.converted(sent, by).unwrap();
         assert_eq!(
             (converted.shown(12).as_str(), kept),
@@ -348,6 +346,14 @@ proptest! {
             let lowest = curve.iter().map(|b| b.minimum.parse::<f64>().unwrap()).fold(f64::MAX, f64::min);
             prop_assert_eq!(lowest as i64, *values.iter().min().unwrap());
         }
+    }
+
+    #[test]
+    fn the_short_way_of_reading_a_number_gives_what_the_long_one_gives(
+        text in "-?(0|[1-9][0-9]{0,13})(\\.[0-9]{1,8})?([eE][+-]?[0-9])?|[-.0-9x]{0,6}",
+    ) {
+        let long = Decimal::parse(&text).and_then(Fixed::exact).map(|(value, decimals)| (value.0, decimals));
+        prop_assert_eq!(Fixed::read(&text).map(|(value, decimals)| (value.0, decimals)), long);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::api::operation::input::{self, Input};
 use crate::api::operation::question::PATIENT;
 use crate::statistics::{Cut, Fixed, OWN_SYSTEM, SYSTEM, Statistic, TABLE};
 use fhir::index::Coding;
-use fhir::measurement::{self, Component, Decimal, Kind};
+use fhir::measurement::{self, Component, Kind};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::search::{DateParam, Prefix, TokenParam, TokenSystem};
 use fhir::time::{Instant, Range, Zone, parse_search_date};
@@ -13,6 +13,8 @@ use fhir::time::{Instant, Range, Zone, parse_search_date};
 const MOST: usize = 50;
 /// Most equal parts of a curve.
 const MOST_PARTS: u32 = 1000;
+/// Most readings given out beside the numbers.
+pub const MOST_SOURCES: usize = 1000;
 
 /// One row of [`TABLE`].
 pub type Row = (Statistic, &'static str, bool, &'static str);
@@ -26,6 +28,8 @@ pub struct Asked {
     /// The same for a search.
     pub dates: Vec<DateParam>,
     pub cut: Option<Cut>,
+    /// The readings behind the numbers are wanted too, the newest of them alone if there is a limit.
+    pub sources: Option<Option<usize>>,
 }
 
 /// A time with or without ends; readings count that start in it.
@@ -73,6 +77,7 @@ impl Asked {
             ("end", false),
             ("statistic", true),
             ("include", false),
+            ("limit", false),
             ("bucket", false),
         ]);
         let mut issues = input::unknown(form, &known);
@@ -92,10 +97,11 @@ impl Asked {
                 issues.push(Issue::error(code, name, words));
             }
         };
-        if one("include").is_some_and(|value| value != "false") {
-            let words = "the readings themselves are given by a search, not here";
-            keep("include", Err((IssueCode::NotSupported, words.into())));
-        }
+        let sources = sources(one("include"), one("limit"));
+        let sources = sources.unwrap_or_else(|(name, words)| {
+            keep(name, Err((IssueCode::Value, words)));
+            None
+        });
         let mut wanted = Vec::new();
         let codes = list("code").into_iter().map(|code| ("code", code));
         let codings = list("coding").into_iter().map(|code| ("coding", code));
@@ -141,6 +147,7 @@ impl Asked {
                 period,
                 dates: period.dates(),
                 cut,
+                sources,
             })
         } else {
             Err(issues)
@@ -149,6 +156,27 @@ impl Asked {
 }
 
 type Fault = (IssueCode, String);
+
+/// `include` and `limit` (observation-operation-stats.html): without the first, the second says nothing.
+fn sources(
+    include: Option<&str>,
+    limit: Option<&str>,
+) -> Result<Option<Option<usize>>, (&'static str, String)> {
+    let include = match include {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(("include", "expected true or false".into())),
+    };
+    let limit = match limit.map(str::parse) {
+        None => None,
+        Some(Ok(count @ 1..=MOST_SOURCES)) => Some(count),
+        Some(_) => {
+            let words = format!("expected a whole number from 1 to {MOST_SOURCES}");
+            return Err(("limit", words));
+        }
+    };
+    Ok(include.then_some(limit))
+}
 
 fn value(words: impl Into<String>) -> Fault {
     (IssueCode::Value, words.into())
@@ -328,7 +356,7 @@ impl Period {
 
 /// Hours as microseconds.
 fn micros(hours: &str) -> Option<i64> {
-    let (hours, _) = Fixed::exact(Decimal::parse(hours)?)?;
+    let (hours, _) = Fixed::read(hours)?;
     hours.hours_in_micros().filter(|micros| *micros > 0)
 }
 
@@ -417,8 +445,10 @@ mod tests {
             (("duration", "-1"), "value @ duration"),
             (("duration", "1e30"), "value @ duration"),
             (("start", "soon"), "value @ start"),
-            (("include", "true"), "not-supported @ include"),
-            (("limit", "3"), "not-supported @ limit"),
+            (("include", "yes"), "value @ include"),
+            (("limit", "0"), "value @ limit"),
+            (("limit", "1001"), "value @ limit"),
+            (("limit", "few"), "value @ limit"),
             (("code", "1104441000000107"), "value @ code"),
             (("code", ""), "value @ code"),
             (("coding", "|x"), "value @ coding"),
@@ -443,6 +473,26 @@ mod tests {
         assert_eq!(refused(&turned), ["value @ end"]);
         let twice = [("code", "a|b"), ("system", "c"), COUNT];
         assert_eq!(refused(&twice), ["value @ code"]);
+    }
+
+    #[test]
+    fn a_limit_says_something_only_where_readings_are_included() {
+        let sources = |more: &[(&str, &str)]| {
+            let pairs: Vec<_> = [("code", "8867-4"), COUNT]
+                .iter()
+                .chain(more)
+                .copied()
+                .collect();
+            read(&pairs).ok().unwrap().sources
+        };
+        assert_eq!(sources(&[]), None);
+        assert_eq!(sources(&[("limit", "3")]), None);
+        assert_eq!(sources(&[("include", "false"), ("limit", "3")]), None);
+        assert_eq!(sources(&[("include", "true")]), Some(None));
+        assert_eq!(
+            sources(&[("include", "true"), ("limit", "3")]),
+            Some(Some(3))
+        );
     }
 
     #[test]

@@ -1,25 +1,68 @@
-//! From stored readings to series: the number of each, in the series' unit. One reading is read at a time and let go.
+//! From stored readings to series: the number of each, in the series' unit, taken from the bytes where they lie. A series is
+//! chosen by its codes before one reading of it is opened.
 
 use super::ask::{Wanted, What};
-use crate::api::operation::lastn::codings;
-use crate::statistics::{Fixed, Sample, Series};
+use crate::statistics::{Factor, Fixed, Sample, Series};
 use fhir::index::Coding;
-use fhir::json::{Json, Limits, Node};
-use fhir::measurement::{self, Component, Decimal, Identified, Kind, Unit, ValueForm};
+use fhir::json::Glance;
+use fhir::measurement::{self, Component, Identified, Kind, Unit, ValueForm};
 use fhir::systems;
-use fhir::time::{Zone, parse_date};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use store::Stored;
-use wire::outcome::Problem;
+use store::{Met, StoreError, Stored, Walker};
+
+/// Status codes of readings that no number is taken from: what was entered in error "should not have existed" (FHIR R4
+/// observation-status), and what was cancelled was never measured.
+const INVALID: [&str; 2] = ["entered-in-error", "cancelled"];
 
 /// The series of one wanted kind or code.
-pub struct Counted<'a> {
-    wanted: &'a Wanted,
+pub struct Counted {
+    what: What,
     pub lines: Vec<Line>,
     /// Readings left out for their status.
     pub invalid: usize,
     /// Readings without a time that they started at.
     pub undated: usize,
+    pub sources: Sources,
+}
+
+/// Readings that a value was taken from, kept to be given out: the newest `most` of them.
+#[derive(Default)]
+pub struct Sources {
+    pub most: usize,
+    /// Minus the start, and the reading.
+    kept: Vec<(i64, Stored)>,
+}
+
+impl Sources {
+    /// Takes in a reading; each series comes newest first.
+    fn keep(&mut self, at: i64, met: &Met<'_>) -> Result<(), StoreError> {
+        if self.most > 0 {
+            self.kept.push((-at, met.stored()?));
+            if self.kept.len() > 2 * self.most {
+                self.prune();
+            }
+        }
+        Ok(())
+    }
+
+    fn prune(&mut self) {
+        self.kept
+            .sort_unstable_by_key(|(t, one)| (*t, one.id.uuid().as_u128()));
+        // A reading that carries the codes of two wanted series is one source.
+        self.kept.dedup_by_key(|(_, one)| one.id);
+        self.kept.truncate(self.most);
+    }
+
+    /// The newest of all.
+    pub fn merged(all: impl Iterator<Item = Sources>, most: usize) -> Vec<Stored> {
+        let mut whole = Sources {
+            most,
+            kept: all.flat_map(|one| one.kept).collect(),
+        };
+        whole.prune();
+        whole.kept.into_iter().map(|(_, one)| one).collect()
+    }
 }
 
 /// One series of numbers.
@@ -28,9 +71,12 @@ pub struct Line {
     pub coding: Coding,
     pub name: Option<&'static str>,
     pub component: Option<&'static Component>,
-    units: &'static [Unit],
-    /// The unit it is counted in; of an unknown code, that of its newest reading.
+    /// The units of a kind, the first of them that of the series, and how values in the others become such.
+    units: Vec<(&'static str, Option<Factor>)>,
+    /// The unit it is counted in; of an unknown code, that of its newest reading, known when all are taken in.
     pub unit: Option<String>,
+    /// Values of an unknown code, by their unit.
+    open: BTreeMap<String, Vec<(Sample, u32)>>,
     /// Whether a number may come without a unit (scores).
     bare: bool,
     pub series: Series,
@@ -44,6 +90,34 @@ pub struct Line {
     pub absurd: usize,
 }
 
+/// A Quantity as far as it is counted with.
+#[derive(Default)]
+struct Quantity<'a> {
+    value: Option<&'a str>,
+    comparator: bool,
+    ucum: bool,
+    code: Option<Cow<'a, str>>,
+}
+
+impl<'a> Quantity<'a> {
+    fn read(glance: Glance<'a>) -> Quantity<'a> {
+        let mut quantity = Quantity {
+            ucum: true,
+            ..Quantity::default()
+        };
+        for (name, value) in glance.members() {
+            match name.as_ref() {
+                "value" => quantity.value = value.number(),
+                "comparator" => quantity.comparator = true,
+                "system" => quantity.ucum = value.str().is_none_or(|s| s == systems::UCUM),
+                "code" => quantity.code = value.str(),
+                _ => {}
+            }
+        }
+        quantity
+    }
+}
+
 impl Line {
     fn new(
         coding: Coding,
@@ -52,12 +126,17 @@ impl Line {
         units: &'static [Unit],
         form: ValueForm,
     ) -> Line {
+        let factor = |unit: &Unit| unit.convert.as_ref().and_then(Factor::of);
         Line {
             coding,
             name,
             component,
-            units,
+            units: units
+                .iter()
+                .map(|unit| (unit.code.as_str(), factor(unit)))
+                .collect(),
             unit: units.first().map(|unit| unit.code.clone()),
+            open: BTreeMap::new(),
             bare: form == ValueForm::Bare,
             series: Series::default(),
             absent: 0,
@@ -67,65 +146,91 @@ impl Line {
         }
     }
 
-    /// Takes in the value of an Observation or component. A line says how many it took as `used`.
-    fn take(&mut self, holder: Node<'_>, at: i64, id: u128) {
-        let quantity = holder.get("valueQuantity");
-        let number = quantity.and_then(|q| q.get("value")?.number());
-        let (Some(quantity), Some(number)) = (quantity, number) else {
+    /// Takes in the `valueQuantity` of an Observation or component. Whether there was a value to count with.
+    fn take(&mut self, quantity: Option<Glance<'_>>, at: i64, id: u128) -> bool {
+        let quantity = quantity.map(Quantity::read).unwrap_or_default();
+        let Some(number) = quantity.value else {
             self.absent += 1;
-            return;
+            return false;
         };
-        if quantity.get("comparator").is_some() {
+        if quantity.comparator {
             self.bounds += 1;
-            return;
+            return false;
         }
-        let Some((value, decimals)) = Decimal::parse(number).and_then(Fixed::exact) else {
+        let Some((value, decimals)) = Fixed::read(number) else {
             self.absurd += 1;
-            return;
+            return false;
         };
-        let ucum = quantity
-            .text("system")
-            .is_none_or(|system| system == systems::UCUM);
-        let code = quantity
-            .text("code")
-            .filter(|_| ucum)
-            .map(|code| code.into_owned());
+        let code = quantity.code.filter(|_| quantity.ucum);
+        let sample = Sample { at, id, value };
+        if let (true, Some(code)) = (self.units.is_empty(), &code) {
+            self.open
+                .entry(code.to_string())
+                .or_default()
+                .push((sample, decimals));
+            return true;
+        }
         match self.in_unit(code.as_deref(), value, decimals) {
             Some(Some((value, decimals))) => {
-                self.series.push(Sample { at, id, value }, decimals);
+                self.series.push(Sample { value, ..sample }, decimals);
+                return true;
             }
             Some(None) => self.absurd += 1,
-            None => *self.strange.entry(code.unwrap_or_default()).or_default() += 1,
+            None => {
+                *self
+                    .strange
+                    .entry(code.unwrap_or_default().into_owned())
+                    .or_default() += 1
+            }
         }
+        false
     }
 
     /// `None`: the unit is not one of the series'. `Some(None)`: the number does not fit.
     fn in_unit(
-        &mut self,
+        &self,
         code: Option<&str>,
         value: Fixed,
         decimals: u32,
     ) -> Option<Option<(Fixed, u32)>> {
-        if self.unit.is_none() {
-            self.unit = code.map(str::to_owned);
+        let first = self.units.first().map(|(code, _)| *code);
+        match code {
+            None => self.bare.then_some(Some((value, decimals))),
+            Some(_) if code == first => Some(Some((value, decimals))),
+            Some(_) => {
+                let (_, factor) = self.units.iter().find(|(unit, _)| Some(*unit) == code)?;
+                Some(value.converted(decimals, (*factor)?))
+            }
         }
-        if code.is_none() && !self.bare {
-            return None;
+    }
+
+    /// Chooses the unit of an unknown code: its newest reading's. Values in others are left out.
+    fn settle(&mut self) {
+        let newest = |values: &[(Sample, u32)]| {
+            let newest = values
+                .iter()
+                .map(|(sample, _)| (sample.at, std::cmp::Reverse(sample.id)));
+            newest.max()
+        };
+        let open = std::mem::take(&mut self.open);
+        if let Some((unit, _)) = open.iter().max_by_key(|(_, values)| newest(values)) {
+            self.unit = Some(unit.clone());
         }
-        if code.is_none() || code == self.unit.as_deref() {
-            return Some(Some((value, decimals)));
+        for (unit, values) in open {
+            if Some(&unit) == self.unit.as_ref() {
+                values
+                    .into_iter()
+                    .for_each(|(sample, decimals)| self.series.push(sample, decimals));
+            } else {
+                self.strange.insert(unit, values.len());
+            }
         }
-        let unit = self
-            .units
-            .iter()
-            .find(|unit| Some(unit.code.as_str()) == code)?;
-        Some(value.converted(decimals, unit.convert.as_ref()?))
     }
 }
 
-impl<'a> Counted<'a> {
-    /// The lines of what was wanted, empty.
-    pub fn of(wanted: &'a Wanted) -> Counted<'a> {
+impl Counted {
+    /// The lines of what was wanted, empty; of the readings that count, `sources` are kept at most.
+    pub fn of(wanted: Wanted, sources: usize) -> Counted {
         let first = |(system, code): (&str, &str)| Coding {
             system: Some(system.to_owned()),
             code: code.to_owned(),
@@ -164,58 +269,23 @@ impl<'a> Counted<'a> {
             }
         }
         Counted {
-            wanted,
+            what: wanted.what,
             lines,
             invalid: 0,
             undated: 0,
+            sources: Sources {
+                most: sources,
+                kept: Vec::new(),
+            },
         }
-    }
-
-    /// Takes in one reading.
-    pub fn take(&mut self, stored: &Stored, zone: &Zone) -> Result<(), Problem> {
-        let json = Json::parse(stored.body.clone(), Limits::BUNDLE)
-            .map_err(|_| Problem::bug("a stored resource cannot be read"))?;
-        let root = json.root();
-        let set = codings(root);
-        if let What::Kind { kind, .. } = &self.wanted.what
-            && !belongs(kind, &set)
-        {
-            return Ok(());
-        }
-        if matches!(
-            root.text("status").as_deref(),
-            Some("entered-in-error" | "cancelled")
-        ) {
-            self.invalid += 1;
-            return Ok(());
-        }
-        let Some(at) = start(root, zone) else {
-            self.undated += 1;
-            return Ok(());
-        };
-        let id = stored.id.uuid().as_u128();
-        let own = match &self.wanted.what {
-            What::Kind { kind, .. } => Some(*kind),
-            What::Code(_) => None,
-        };
-        for line in &mut self.lines {
-            match (line.component, own) {
-                (Some(part), Some(kind)) => {
-                    let list = root.get("component").into_iter().flat_map(Node::items);
-                    for component in list.filter(|c| is_part(kind, part, *c)) {
-                        line.take(component, at, id);
-                    }
-                }
-                _ => line.take(root, at, id),
-            }
-        }
-        Ok(())
     }
 
     /// Orders the series, and lets go of parts that nobody asked for by name and no reading has.
-    pub fn finished(mut self) -> Counted<'a> {
-        let by_name =
-            matches!(&self.wanted.what, What::Kind { components, .. } if !components.is_empty());
+    pub fn finished(mut self) -> Counted {
+        let by_name = matches!(&self.what, What::Kind { components, .. } if !components.is_empty());
+        for line in &mut self.lines {
+            line.settle();
+        }
         self.lines.retain(|line| {
             by_name
                 || line.component.is_none_or(|part| part.required)
@@ -251,31 +321,76 @@ impl Line {
     }
 }
 
+impl Walker for Counted {
+    fn enters(&mut self, codes: &[Coding]) -> bool {
+        match &self.what {
+            What::Kind { kind, .. } => belongs(kind, codes),
+            What::Code(_) => true,
+        }
+    }
+
+    fn meets(&mut self, met: &Met<'_>) -> Result<(), StoreError> {
+        if INVALID.contains(&met.status) {
+            self.invalid += 1;
+            return Ok(());
+        }
+        let Some(at) = met.start.map(|start| start.0) else {
+            self.undated += 1;
+            return Ok(());
+        };
+        let id = met.id.uuid().as_u128();
+        let (mut value, mut components) = (None, None);
+        for (name, held) in met.body()?.members() {
+            match name.as_ref() {
+                "valueQuantity" => value = Some(held),
+                "component" => components = Some(held),
+                _ => {}
+            }
+        }
+        let mut counts = false;
+        for line in self
+            .lines
+            .iter_mut()
+            .filter(|line| line.component.is_none())
+        {
+            counts |= line.take(value, at, id);
+        }
+        if let (What::Kind { kind, .. }, Some(components)) = (&self.what, components) {
+            for component in components.items() {
+                let part = part(kind, component).map(|part| &part.id);
+                let mut lines = self.lines.iter_mut();
+                // A line without a component is the Observation's own value.
+                if let Some(line) =
+                    lines.find(|l| part.is_some() && l.component.map(|c| &c.id) == part)
+                {
+                    counts |= line.take(component.get("valueQuantity"), at, id);
+                }
+            }
+        }
+        if counts {
+            self.sources.keep(at, met)
+        } else {
+            Ok(())
+        }
+    }
+}
+
 /// Whether an Observation's codings name this kind, or one that shares its curve.
 fn belongs(kind: &Kind, set: &[Coding]) -> bool {
     let pairs = set
         .iter()
-        .filter_map(|coding| Some((coding.system.as_deref()?, coding.code.as_str())));
+        .filter_map(|c| Some((c.system.as_deref()?, c.code.as_str())));
     match measurement::identify(pairs) {
         Identified::Kind(found) => found.id == kind.id || found.curve() == kind.id,
         _ => false,
     }
 }
 
-fn is_part(kind: &Kind, part: &Component, node: Node<'_>) -> bool {
-    let set = codings(node);
-    let pairs = set
-        .iter()
-        .filter_map(|coding| Some((coding.system.as_deref()?, coding.code.as_str())));
-    kind.component(pairs)
-        .is_some_and(|found| found.id == part.id)
-}
-
-/// When a reading started.
-fn start(root: Node<'_>, zone: &Zone) -> Option<i64> {
-    let text = root
-        .text("effectiveDateTime")
-        .or_else(|| root.text("effectiveInstant"))
-        .or_else(|| root.get("effectivePeriod")?.text("start"))?;
-    parse_date(&text, zone).ok().map(|range| range.lo)
+/// Which part of a kind a component is.
+fn part<'k>(kind: &'k Kind, component: Glance<'_>) -> Option<&'k Component> {
+    let codings = component.get("code")?.get("coding")?;
+    codings.items().find_map(|coding| {
+        let (system, code) = (coding.get("system")?.str()?, coding.get("code")?.str()?);
+        kind.component(std::iter::once((system.as_ref(), code.as_ref())))
+    })
 }

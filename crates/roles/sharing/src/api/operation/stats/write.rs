@@ -1,5 +1,5 @@
-//! The answer of `$stats`: Parameters with one Observation for each series, its curve where one was asked for, and an
-//! OperationOutcome that says what was left out. Numbers are written as text, so that no digit is lost.
+//! The answer of `$stats`: Parameters with one Observation for each series, its curve where one was asked for, the readings
+//! behind them if they were asked for, and an OperationOutcome that says what was left out. Numbers are written as text, so that no digit is lost.
 
 use super::ask::{Asked, Row, system_of};
 use super::read::{Counted, Line};
@@ -10,6 +10,7 @@ use fhir::outcome::{Issue, IssueCode, OperationOutcome, Severity};
 use fhir::systems;
 use fhir::time::{Instant, Zone};
 use std::fmt::Write as _;
+use store::Stored;
 
 /// Writing to a String does not fail.
 macro_rules! put {
@@ -19,7 +20,8 @@ macro_rules! put {
 /// The Parameters resource.
 pub fn parameters(
     asked: &Asked,
-    counted: &[Counted<'_>],
+    counted: &[Counted],
+    sources: &[Stored],
     subject: Option<&str>,
     zone: &Zone,
 ) -> Vec<u8> {
@@ -43,6 +45,12 @@ pub fn parameters(
             }
         }
         said(&mut issues, one);
+    }
+    for source in sources {
+        comma(&mut out);
+        out.push_str(r#"{"name":"source","resource":"#);
+        out.push_str(&String::from_utf8_lossy(&source.body));
+        out.push('}');
     }
     if !issues.is_empty() {
         comma(&mut out);
@@ -213,7 +221,7 @@ fn curve(out: &mut String, asked: &Asked, line: &Line, zone: &Zone) {
 }
 
 /// What was left out.
-fn said(issues: &mut Vec<Issue>, counted: &Counted<'_>) {
+fn said(issues: &mut Vec<Issue>, counted: &Counted) {
     let mut say = |severity, count: usize, what: &str, words: &str| {
         if count > 0 {
             let text = format!("{what}: {count} {words}");
