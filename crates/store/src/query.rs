@@ -207,6 +207,9 @@ pub(crate) fn search(
     if !permit.opens(query.resource.information_service()) {
         return Ok(Page::empty());
     }
+    let mut query = query.clone();
+    query.approximate((reader.clock)());
+    let query = &query;
     let Some(whose) = whose(reader, permit, query.patient.as_ref())? else {
         return Ok(Page::empty());
     };
@@ -550,6 +553,10 @@ impl Filter {
             Prefix::Sa => *from = (*from).max(hi),
             Prefix::Gt => self.ends_after = self.ends_after.max(hi),
             Prefix::Ge => self.ends_after = self.ends_after.max(lo),
+            Prefix::Ap => {
+                *until = (*until).min(hi);
+                self.ends_after = self.ends_after.max(lo);
+            }
             Prefix::Ne => {}
         }
         const EQUAL: &str = "(-t >= {} AND -t + span <= {})";
@@ -566,6 +573,7 @@ impl Filter {
             Prefix::Le => self.and(&format!("{dated}(-t < {{}} OR {EQUAL})"), &[lo, lo, hi]),
             Prefix::Sa => self.and(&format!("{dated}-t >= {{}}"), &[hi]),
             Prefix::Eb => self.and(&format!("{dated}-t + span <= {{}}"), &[lo]),
+            Prefix::Ap => self.and(&format!("{dated}-t < {{}} AND -t + span > {{}}"), &[hi, lo]),
         }
     }
 

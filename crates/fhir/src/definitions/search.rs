@@ -94,7 +94,7 @@ pub struct Path {
 }
 
 /// One part of a composite.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Component {
     /// The parameter that it is.
     pub name: &'static str,
@@ -105,7 +105,7 @@ pub struct Component {
 }
 
 /// One search parameter of one type.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct SearchParameter {
     /// The name in a query.
     pub name: &'static str,

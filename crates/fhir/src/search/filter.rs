@@ -108,14 +108,26 @@ pub struct Whom {
 }
 
 impl Filter {
-    /// The patients that the filter's references name.
-    pub(super) fn people(&mut self) -> impl Iterator<Item = &mut Whom> {
-        let tests = match &mut self.condition {
+    /// The dates that the filter compares with.
+    pub(super) fn dates(&mut self) -> impl Iterator<Item = &mut DateParam> {
+        let mut found = Vec::new();
+        for test in self.tests() {
+            dates(test, &mut found);
+        }
+        found.into_iter()
+    }
+
+    fn tests(&mut self) -> &mut [Test] {
+        match &mut self.condition {
             Condition::Missing(_) => &mut [],
             Condition::Any(tests) | Condition::None(tests) => tests.as_mut_slice(),
-        };
+        }
+    }
+
+    /// The patients that the filter's references name.
+    pub(super) fn people(&mut self) -> impl Iterator<Item = &mut Whom> {
         let mut found = Vec::new();
-        for test in tests {
+        for test in self.tests() {
             people(test, &mut found);
         }
         found.into_iter()
@@ -126,6 +138,14 @@ fn people<'a>(test: &'a mut Test, found: &mut Vec<&'a mut Whom>) {
     match test {
         Test::Reference(Target { whom, .. }) | Test::Identifier(_, whom) => found.push(whom),
         Test::Composite(parts) => parts.iter_mut().for_each(|part| people(part, found)),
+        _ => {}
+    }
+}
+
+fn dates<'a>(test: &'a mut Test, found: &mut Vec<&'a mut DateParam>) {
+    match test {
+        Test::Date(date) => found.push(date),
+        Test::Composite(parts) => parts.iter_mut().for_each(|part| dates(part, found)),
         _ => {}
     }
 }

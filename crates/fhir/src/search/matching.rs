@@ -16,7 +16,7 @@ use crate::json::{self, Node};
 use crate::resource::ResourceType;
 use crate::time::Zone;
 
-/// Whether `resource` is what `query` asks for, paging and order apart. `person` is whom the resource is about where it
+/// Whether `resource` is what `query` asks for, paging, order and links to other resources apart. `person` is whom the resource is about where it
 /// names a Patient by local id.
 #[must_use]
 pub fn matches(resource: Node<'_>, query: &Query, person: Option<&PersonIdentifier>) -> bool {
@@ -58,7 +58,7 @@ fn about(index: &Index, asked: Option<&PatientParam>, person: Option<&PersonIden
     }
 }
 
-/// Whether all of a query's filters hold. What cannot be read (a date that is none) is no value.
+/// Whether all of a query's filters hold; of links it tells nothing. What cannot be read (a date that is none) is no value.
 #[must_use]
 pub fn filters_match(resource: Node<'_>, query: &Query) -> bool {
     query.filters.iter().all(|filter| {
@@ -214,7 +214,7 @@ fn logical(reference: Node<'_>, whom: &Whom) -> bool {
     whom.person.is_some() && reference.get("identifier").and_then(person_of) == whom.person
 }
 
-fn person_of(identifier: Node<'_>) -> Option<PersonIdentifier> {
+pub(super) fn person_of(identifier: Node<'_>) -> Option<PersonIdentifier> {
     let value = identifier.text("value")?;
     let system = identifier.text("system").unwrap_or_default();
     PersonIdentifier::parse(&system, &value, PersonNumbers::Lenient).ok()
@@ -236,7 +236,7 @@ fn codings(concept: Option<Node<'_>>) -> Vec<Coding> {
         .collect()
 }
 
-fn identifier_coding(identifier: Node<'_>) -> Option<Coding> {
+pub(super) fn identifier_coding(identifier: Node<'_>) -> Option<Coding> {
     Some(Coding {
         system: identifier.text("system").map(|system| system.into_owned()),
         code: identifier.text("value")?.into_owned(),
@@ -244,7 +244,7 @@ fn identifier_coding(identifier: Node<'_>) -> Option<Coding> {
 }
 
 /// The codes of a value, with their systems.
-fn tokens(value: &Value<'_>) -> Vec<Coding> {
+pub(super) fn tokens(value: &Value<'_>) -> Vec<Coding> {
     let node = value.node;
     let bare = |code: String| vec![Coding { system: None, code }];
     match node.kind() {
@@ -282,7 +282,7 @@ fn words(value: &Value<'_>) -> Vec<String> {
 }
 
 /// The texts of a value: a string, or the parts of a name or an address.
-fn strings(value: &Value<'_>) -> Vec<String> {
+pub(super) fn strings(value: &Value<'_>) -> Vec<String> {
     const PARTS: [&str; 12] = [
         "text",
         "family",

@@ -14,7 +14,7 @@ pub struct NumberParam {
     pub prefix: Prefix,
     /// The number.
     pub value: Decimal,
-    /// What its digits leave open: from this on, …
+    /// What its digits (with `ap`: a tenth of it) leave open: from this on, …
     pub from: Decimal,
     /// … below this.
     pub until: Decimal,
@@ -31,7 +31,7 @@ pub struct Unit {
     pub code: String,
 }
 
-const FORM: &str = "expected a number written out (5.40), with a prefix eq, ne, gt, lt, ge, le, sa or eb if wanted";
+const FORM: &str = "expected a number written out (5.40), with a prefix eq, ne, gt, lt, ge, le, sa, eb or ap if wanted";
 
 impl NumberParam {
     /// Reads `[prefix]number`, for quantities also `|system|code`.
@@ -50,7 +50,10 @@ impl NumberParam {
             _ => return Err(FORM.to_owned()),
         };
         let (prefix, digits) = Prefix::take(number)?;
-        let range = around(digits).ok_or(FORM)?;
+        let mut range = around(digits).ok_or(FORM)?;
+        if prefix == Prefix::Ap {
+            range = tenth(range.1).ok_or(FORM)?;
+        }
         Ok(Self {
             prefix,
             value: range.1,
@@ -126,6 +129,24 @@ fn around(digits: &str) -> Option<(Decimal, Decimal, Decimal)> {
     Some((value.plus(down)?, value, value.plus(up)?))
 }
 
+/// A number with a tenth of it on both sides.
+fn tenth(value: Decimal) -> Option<(Decimal, Decimal, Decimal)> {
+    let (up, down) = (Decimal::parse("1.1")?, Decimal::parse("0.9")?);
+    let (a, b) = (value.times(up)?, value.times(down)?);
+    Some((a.min(b), value, a.max(b)))
+}
+
+/// What a number or quantity is sorted by: its size in the base unit where UCUM knows it, else its number; of a range the low end.
+pub(super) fn canonical_size(node: Node<'_>) -> Option<Decimal> {
+    let node = node.get("low").or(node.get("high")).unwrap_or(node);
+    let number = node.number().or_else(|| node.get("value")?.number())?;
+    let number = Decimal::parse(number)?;
+    let known = (node.text("system").as_deref() == Some(systems::UCUM))
+        .then(|| canonical(&node.text("code")?))
+        .flatten();
+    known.map_or(Some(number), |(_, factor)| number.times(factor))
+}
+
 /// What a resource says a value is: one number, or from one to another (both included), or without end.
 struct Interval {
     low: Option<Decimal>,
@@ -188,6 +209,9 @@ impl Interval {
             Prefix::Le => below || self.low == Some(value),
             Prefix::Sa => self.low.is_some_and(|low| low > value),
             Prefix::Eb => self.high.is_some_and(|high| high < value),
+            Prefix::Ap => {
+                self.low.is_none_or(|low| low <= until) && self.high.is_none_or(|h| h >= from)
+            }
         }
     }
 }
@@ -293,6 +317,18 @@ mod tests {
             ("ne100", r#"{"value":100.4}"#, false),
             ("ne100", r#"{"value":100.5}"#, true),
             ("gt100", r#"{"value":100.1}"#, true),
+            ("ap100", r#"{"value":110.0}"#, true),
+            ("ap100", r#"{"value":110.1}"#, false),
+            ("ap100", r#"{"value":90}"#, true),
+            ("ap100", r#"{"value":89.9}"#, false),
+            ("ap-100", r#"{"value":-110}"#, true),
+            ("ap-100", r#"{"value":-111}"#, false),
+            ("ap100", r#"{"value":80,"comparator":">"}"#, true),
+            (
+                "ap100",
+                r#"{"low":{"value":105},"high":{"value":200}}"#,
+                true,
+            ),
             ("gt100", r#"{"value":100}"#, false),
             ("ge100", r#"{"value":100}"#, true),
             ("ge100", r#"{"value":99.9}"#, false),
@@ -355,8 +391,8 @@ mod tests {
     #[test]
     fn what_is_no_number_is_refused() {
         for bad in [
-            "", "x", "1e2", "5,4", "ap5", "xx5", "gt", "5|kg", "5|a|", "5|a|b|c", "--5", ".5",
-            "5.", "05", " 5",
+            "", "x", "1e2", "5,4", "ap", "xx5", "gt", "5|kg", "5|a|", "5|a|b|c", "--5", ".5", "5.",
+            "05", " 5",
         ] {
             assert!(NumberParam::parse(bad, true).is_err(), "{bad}");
         }

@@ -1,9 +1,17 @@
 //! From parameters to a query, every refusal with a reason and none with a value.
+//!
+//! One reader for both grammars ([`Grammar`]): what every party understands alike, and any parameter of the published
+//! definitions with chains and controls.
 
+use super::condition::condition;
+use super::control::{self, Control};
+use super::link;
+use super::served::{hot, known, served};
 use super::table::{self, Feeds, Parameter};
-use super::value::{DateParam, TokenParam, TokenSystem, split, unescape};
-use super::{PatientParam, Query, Sort, Via};
-use crate::ids::{LogicalId, PersonIdentifier, PersonNumbers};
+use super::value::split;
+use super::{Filter, Grammar, Query, Via};
+use crate::definitions::Types;
+use crate::ids::{PersonIdentifier, PersonNumbers, PersonSystem};
 use crate::outcome::{Issue, IssueCode};
 use crate::resource::ResourceType;
 use crate::time::Zone;
@@ -13,6 +21,8 @@ pub(super) struct Reader<'a> {
     pub(super) via: Via,
     pub(super) zone: &'a Zone,
     pub(super) numbers: PersonNumbers,
+    /// Which parameters are understood.
+    pub(super) grammar: Grammar<'a>,
 }
 
 /// A refusal: issue type and words.
@@ -25,49 +35,182 @@ pub(super) fn invalid(text: impl Into<String>) -> Refusal {
 pub(super) fn parse(
     resource: ResourceType,
     parameters: &[(String, String)],
-    via: Via,
-    zone: &Zone,
-    numbers: PersonNumbers,
+    reader: &Reader<'_>,
 ) -> Result<Query, Vec<Issue>> {
-    let Some(row) = table::supported(resource) else {
-        let types: Vec<_> = table::SUPPORTED
-            .iter()
-            .map(|row| row.resource.as_str())
-            .collect();
-        let text = format!(
-            "{resource} cannot be searched here; supported: {}",
-            types.join(", ")
-        );
+    let grammar = reader.grammar;
+    if grammar == Grammar::Shared && table::supported(resource).is_none() {
+        let text = unsearchable(resource);
         return Err(vec![Issue::error(IssueCode::NotSupported, "", text)]);
-    };
+    }
     if parameters.len() > Query::MAX_PARAMETERS {
         let text = format!("more than {} parameters", Query::MAX_PARAMETERS);
         return Err(vec![Issue::error(IssueCode::TooCostly, "", text)]);
     }
-    let reader = Reader { via, zone, numbers };
     let mut query = Query::all(resource);
-    query.zone = zone.clone();
+    query.zone = reader.zone.clone();
     let mut issues = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
     for (name, value) in parameters {
-        let outcome = match row
-            .parameters
-            .iter()
-            .find(|parameter| parameter.name == name)
-        {
-            None => Err(unknown(name, row.parameters)),
-            Some(parameter) => reader.read(parameter, value, &seen, &mut query),
-        };
+        let outcome = admissible(reader, name, value).and_then(|()| match grammar {
+            Grammar::Shared => shared(reader, &mut query, name, value, &seen),
+            Grammar::Whole(types) => whole(reader, types, &mut query, name, value, &seen),
+        });
         seen.push(name);
         if let Err((code, text)) = outcome {
             issues.push(Issue::error(code, shown(name), text));
         }
     }
     if issues.is_empty() {
+        issues.extend(control::contradictions(&query));
+    }
+    if issues.is_empty() {
         Ok(query)
     } else {
         Err(issues)
     }
+}
+
+fn unsearchable(resource: ResourceType) -> String {
+    let types: Vec<_> = table::SUPPORTED
+        .iter()
+        .map(|row| row.resource.as_str())
+        .collect();
+    format!(
+        "{resource} cannot be searched here; supported: {}",
+        types.join(", ")
+    )
+}
+
+/// What holds of every parameter: it has a value, and a person's number does not stand in a URL.
+fn admissible(reader: &Reader<'_>, name: &str, value: &str) -> Result<(), Refusal> {
+    if reader.via == Via::Get && (may_carry_a_person(name) || holds_a_person(value)) {
+        let text = "a person's number is not accepted in a URL: send this search by POST to _search, in the form body";
+        return Err((IssueCode::Security, text.to_owned()));
+    }
+    if value.is_empty() {
+        return Err(invalid(
+            "the value is empty; an empty value never means all",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a parameter's value may be a person's number: identifiers, also by chain and modifier.
+#[must_use]
+pub fn may_carry_a_person(name: &str) -> bool {
+    name.split(['.', ':']).any(|part| part == "identifier") || name.ends_with("identifier")
+}
+
+/// Whether a person's number stands in a value, whatever the parameter.
+fn holds_a_person(value: &str) -> bool {
+    value
+        .split(|c: char| !c.is_ascii_digit())
+        .any(|run| run.len() == 11 && PersonIdentifier::guess(run, PersonNumbers::Strict).is_ok())
+}
+
+fn shared(
+    reader: &Reader<'_>,
+    query: &mut Query,
+    name: &str,
+    value: &str,
+    seen: &[&str],
+) -> Result<(), Refusal> {
+    let parameters = table::supported(query.resource).map_or(&[][..], |row| row.parameters);
+    match parameters.iter().find(|one| one.name == name) {
+        Some(parameter) => reader.read(parameter, value, seen, query),
+        None => {
+            let names: Vec<_> = parameters.iter().map(|one| one.name).collect();
+            Err(unknown(name, &names))
+        }
+    }
+}
+
+fn whole(
+    reader: &Reader<'_>,
+    types: &Types,
+    query: &mut Query,
+    name: &str,
+    value: &str,
+    seen: &[&str],
+) -> Result<(), Refusal> {
+    match Control::of(name) {
+        Some(control) => control.read(query, types, (name, value), seen),
+        None => condition_on(reader, types, query, (name, value), seen, 0),
+    }
+}
+
+/// A parameter that narrows what is found; `depth` counts the links that led here.
+pub(super) fn condition_on(
+    reader: &Reader<'_>,
+    types: &Types,
+    query: &mut Query,
+    (name, value): (&str, &str),
+    seen: &[&str],
+    depth: usize,
+) -> Result<(), Refusal> {
+    let resource = query.resource;
+    if let Some(parameter) = hot(resource).find(|one| one.name == name)
+        && clustered(parameter, value, seen)
+    {
+        return reader.read(parameter, value, seen, query);
+    }
+    if let Some(rest) = name.strip_prefix("_has:") {
+        return link::having(reader, types, query, (rest, value), depth);
+    }
+    if let Some((reference, rest)) = name.split_once('.') {
+        return link::chain(reader, types, query, (reference, rest, value), depth);
+    }
+    let (base, modifier) = match name.split_once(':') {
+        Some((base, modifier)) => (base, Some(modifier)),
+        None => (name, None),
+    };
+    let Some(parameter) = known(resource).find(|one| one.name == base) else {
+        return Err(unlisted(resource, name));
+    };
+    let condition = condition(reader, resource, parameter, modifier, value)?;
+    query.filters.push(Filter {
+        name: parameter.name,
+        condition,
+    });
+    Ok(())
+}
+
+/// Whether the clustered table answers this value; what it does not (a repeat, alternatives of dates, an identifier that is no
+/// person's) is a filter.
+fn clustered(parameter: &Parameter, value: &str, seen: &[&str]) -> bool {
+    match parameter.feeds {
+        Feeds::Date => split(value, ',').len() == 1,
+        Feeds::Person if parameter.name == "identifier" => match split(value, '|').as_slice() {
+            [system, _] => system.is_empty() || PersonSystem::parse(system).is_some(),
+            _ => true,
+        },
+        Feeds::Patient | Feeds::Person => true,
+        Feeds::Count | Feeds::Sort => false,
+        Feeds::Code | Feeds::Category | Feeds::Status(_) | Feeds::Id => {
+            !seen.contains(&parameter.name)
+        }
+    }
+}
+
+/// The refusal of a parameter that a type does not have.
+pub(super) fn unlisted(resource: ResourceType, name: &str) -> Refusal {
+    let mut names: Vec<_> = served(resource).into_iter().map(|one| one.name).collect();
+    names.push("_has");
+    names.extend(Control::NAMES);
+    unknown(name, &names)
+}
+
+fn unknown(name: &str, supported: &[&str]) -> Refusal {
+    let base = name.split([':', '.']).next().unwrap_or_default();
+    let what = if base != name && supported.contains(&base) {
+        "this modifier or chain is not supported"
+    } else {
+        "this search parameter is not supported"
+    };
+    (
+        IssueCode::NotSupported,
+        format!("{what}; supported: {}", supported.join(", ")),
+    )
 }
 
 /// A parameter's name fit for an error: a client may have put anything there, also a person's number.
@@ -77,101 +220,6 @@ pub(super) fn shown(name: &str) -> String {
         .take(64)
         .map(|c| if fit(c) { c } else { '?' })
         .collect()
-}
-
-fn unknown(name: &str, parameters: &[Parameter]) -> Refusal {
-    let names: Vec<_> = parameters.iter().map(|parameter| parameter.name).collect();
-    let base = name.split([':', '.']).next().unwrap_or_default();
-    let what = if base != name && names.contains(&base) {
-        "this modifier or chain is not supported"
-    } else {
-        "this search parameter is not supported"
-    };
-    (
-        IssueCode::NotSupported,
-        format!("{what}; supported: {}", names.join(", ")),
-    )
-}
-
-impl Reader<'_> {
-    pub(super) fn read(
-        &self,
-        parameter: &Parameter,
-        value: &str,
-        seen: &[&str],
-        query: &mut Query,
-    ) -> Result<(), Refusal> {
-        let feeds = parameter.feeds;
-        if feeds == Feeds::Person && self.via == Via::Get {
-            let text = "a person's number is not accepted in a URL: send this search by POST to _search, in the form body";
-            return Err((IssueCode::Security, text.to_owned()));
-        }
-        if value.is_empty() {
-            return Err(invalid(
-                "the value is empty; an empty value never means all",
-            ));
-        }
-        if feeds != Feeds::Date && seen.contains(&parameter.name) {
-            return Err(invalid(
-                "the parameter is there twice; give alternatives in one comma list",
-            ));
-        }
-        match feeds {
-            Feeds::Patient | Feeds::Person => {
-                if query.patient.is_some() {
-                    return Err(invalid(
-                        "the patient is named twice; one patient per search",
-                    ));
-                }
-                query.patient = Some(if feeds == Feeds::Person {
-                    self.person(value)?
-                } else {
-                    local(value)?
-                });
-            }
-            Feeds::Code => query.codes = tokens(value)?,
-            Feeds::Category => query.categories = tokens(value)?,
-            Feeds::Date => query.dates.push(self.date(value)?),
-            Feeds::Status(system) => query.status = statuses(value, system)?,
-            Feeds::Id => query.ids = ids(value)?,
-            Feeds::Count => query.count = count(value)?,
-            Feeds::Sort => query.sort = sort(value)?,
-        }
-        Ok(())
-    }
-
-    fn person(&self, value: &str) -> Result<PatientParam, Refusal> {
-        if split(value, ',').len() > 1 {
-            return Err(invalid("one patient per search"));
-        }
-        let parts = split(value, '|');
-        let person = match parts.as_slice() {
-            [bare] => PersonIdentifier::guess(bare, self.numbers),
-            ["", _] => return Err(invalid("expected system|value or a bare value, not |value")),
-            [system, number] => PersonIdentifier::parse(&unescape(system), number, self.numbers),
-            _ => return Err(invalid("expected system|value or a bare value")),
-        };
-        person
-            .map(PatientParam::Identifier)
-            .map_err(|error| invalid(error.to_string()))
-    }
-
-    fn date(&self, value: &str) -> Result<DateParam, Refusal> {
-        if value.contains(',') {
-            return Err((
-                IssueCode::NotSupported,
-                "alternatives are not supported for dates; repeat the parameter for and".to_owned(),
-            ));
-        }
-        DateParam::parse(value, self.zone).map_err(invalid)
-    }
-}
-
-fn local(value: &str) -> Result<PatientParam, Refusal> {
-    let id = value.strip_prefix("Patient/").unwrap_or(value);
-    LogicalId::parse(id)
-        .map(PatientParam::Local)
-        .map_err(|_| invalid("expected Patient/{id} or {id}, one patient, the id a lower-case UUID; for a person's number use patient.identifier"))
 }
 
 pub(super) fn alternatives(value: &str) -> Result<Vec<&str>, Refusal> {
@@ -186,53 +234,4 @@ pub(super) fn alternatives(value: &str) -> Result<Vec<&str>, Refusal> {
         return Err(invalid("an alternative is empty"));
     }
     Ok(parts)
-}
-
-fn tokens(value: &str) -> Result<Vec<TokenParam>, Refusal> {
-    let read = |part| {
-        TokenParam::parse(part)
-            .ok_or_else(|| invalid("expected code, system|code, |code or system|"))
-    };
-    alternatives(value)?.into_iter().map(read).collect()
-}
-
-fn statuses(value: &str, system: &str) -> Result<Vec<String>, Refusal> {
-    let read = |token: TokenParam| match (token.system, token.code) {
-        (TokenSystem::Any, Some(code)) => Ok(code),
-        (TokenSystem::Is(named), Some(code)) if named == system => Ok(code),
-        _ => Err(invalid(format!(
-            "expected a status code, alone or as {system}|code"
-        ))),
-    };
-    tokens(value)?.into_iter().map(read).collect()
-}
-
-fn ids(value: &str) -> Result<Vec<LogicalId>, Refusal> {
-    let read =
-        |part: &str| LogicalId::parse(part).map_err(|_| invalid("expected lower-case UUIDs"));
-    alternatives(value)?.into_iter().map(read).collect()
-}
-
-fn count(value: &str) -> Result<u32, Refusal> {
-    let number = value
-        .bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| value.parse::<u32>().ok())
-        .flatten();
-    number
-        .filter(|n| (1..=Query::MAX_COUNT).contains(n))
-        .ok_or_else(|| {
-            invalid(format!(
-                "expected a whole number from 1 to {}",
-                Query::MAX_COUNT
-            ))
-        })
-}
-
-fn sort(value: &str) -> Result<Sort, Refusal> {
-    match value {
-        "-date" => Ok(Sort::DateDesc),
-        "date" => Ok(Sort::DateAsc),
-        _ => Err((IssueCode::NotSupported, "expected date or -date".to_owned())),
-    }
 }

@@ -25,6 +25,7 @@ fn search_as(
         via,
         &Zone::default(),
         PersonNumbers::Strict,
+        Grammar::Shared,
     )
 }
 

@@ -3,7 +3,7 @@
 //! Standard: FHIR R4 search, 3.1.1.4.7 (date), 3.1.1.4.10 (token), 3.1.1.5.4 (escaping with a backslash).
 
 use crate::index::Coding;
-use crate::time::{self, Range, Zone};
+use crate::time::{self, Instant, Range, Zone};
 
 /// The system part of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -60,7 +60,7 @@ impl TokenParam {
     }
 }
 
-/// FHIR search prefixes for dates. `ap` is refused: R4 leaves its meaning open.
+/// FHIR search prefixes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Prefix {
     /// The parameter's range contains the resource's.
@@ -79,6 +79,8 @@ pub enum Prefix {
     Sa,
     /// The resource's range ends before the parameter's starts.
     Eb,
+    /// The resource's range meets the parameter's, widened by a tenth: of a number, or of the time between now and a date.
+    Ap,
 }
 
 impl Prefix {
@@ -94,10 +96,11 @@ impl Prefix {
             Self::Le => "le",
             Self::Sa => "sa",
             Self::Eb => "eb",
+            Self::Ap => "ap",
         }
     }
 
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Eq,
         Self::Ne,
         Self::Gt,
@@ -106,19 +109,17 @@ impl Prefix {
         Self::Le,
         Self::Sa,
         Self::Eb,
+        Self::Ap,
     ];
 
     /// The prefix that `text` starts with (`eq` without one), and the rest.
     pub(super) fn take(text: &str) -> Result<(Self, &str), String> {
         match text.get(..2) {
             Some(letters) if letters.bytes().all(|b| b.is_ascii_alphabetic()) => {
-                let prefix = Self::ALL.into_iter().find(|prefix| prefix.code() == letters).ok_or({
-                    if letters == "ap" {
-                        "the prefix ap is not supported, since FHIR does not say how near is near; give a range with ge and le"
-                    } else {
-                        "unknown prefix; expected one of eq, ne, gt, lt, ge, le, sa, eb"
-                    }
-                });
+                let prefix = Self::ALL
+                    .into_iter()
+                    .find(|prefix| prefix.code() == letters)
+                    .ok_or("unknown prefix; expected one of eq, ne, gt, lt, ge, le, sa, eb, ap");
                 Ok((prefix?, &text[2..]))
             }
             _ => Ok((Self::Eq, text)),
@@ -126,7 +127,7 @@ impl Prefix {
     }
 }
 
-/// A date to compare with.
+/// A date to compare with. With `ap` it is compared as it is until [`super::Query::approximate`] has widened it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DateParam {
     /// How.
@@ -159,6 +160,16 @@ impl DateParam {
             Prefix::Le => below || equal,
             Prefix::Sa => when.lo >= self.range.hi,
             Prefix::Eb => when.hi <= self.range.lo,
+            Prefix::Ap => when.overlaps(&self.range),
+        }
+    }
+
+    /// Widens an `ap` by a tenth of the time between now and the date; others stay.
+    pub(super) fn approximate(&mut self, now: Instant) {
+        if self.prefix == Prefix::Ap {
+            let slack = (self.range.lo.saturating_sub(now.0) / 10).saturating_abs();
+            self.range.lo = self.range.lo.saturating_sub(slack);
+            self.range.hi = self.range.hi.saturating_add(slack);
         }
     }
 }

@@ -3,11 +3,14 @@
 //! An input is the parameter's value, a line end, and the value of a resource.
 
 use crate::spell::{RANDOM, spell};
+use fhir::definitions::Types;
 use fhir::ids::PersonNumbers;
 use fhir::json::{Json, Limits};
 use fhir::measurement::Decimal;
 use fhir::resource::ResourceType;
-use fhir::search::{Condition, NumberParam, Query, Test, Via, filters_match, parse_any};
+use fhir::search::{
+    Condition, Grammar, NumberParam, Prefix, Query, Test, Via, filters_match, parse,
+};
 use fhir::time::Zone;
 use std::cmp::Ordering;
 
@@ -82,12 +85,13 @@ fn quantity() {
 }
 
 fn parsed(asked: &str) -> Option<(Query, Vec<NumberParam>)> {
-    let query = parse_any(
+    let query = parse(
         ResourceType::OBSERVATION,
         &[("value-quantity".to_owned(), asked.to_owned())],
         Via::Post,
         &Zone::default(),
         PersonNumbers::Lenient,
+        Grammar::Whole(&Types::default()),
     )
     .ok()?;
     let Some(Condition::Any(tests)) = query.filters.first().map(|one| one.condition.clone()) else {
@@ -105,7 +109,10 @@ fn parsed(asked: &str) -> Option<(Query, Vec<NumberParam>)> {
 
 /// The range that the digits leave open holds the value, and both ends print and read back.
 fn around(number: &NumberParam) {
-    assert!(number.from < number.value && number.value < number.until);
+    // A tenth of nothing is nothing.
+    let room = number.prefix != Prefix::Ap || number.value != Decimal::ZERO;
+    assert_eq!(number.from < number.value, room);
+    assert_eq!(number.value < number.until, room);
     for one in [number.value, number.from, number.until] {
         if let Some(back) = Decimal::parse(&one.to_string()) {
             assert!(back == one, "printed and read");
@@ -187,6 +194,8 @@ fn compare(query: &Query, number: &NumberParam, asked: &str, stored: &str) {
     let (at, stored) = (asked * ours, stored * its);
     let inside = (asked - half) * ours <= stored && stored < (asked + half) * ours;
     assert_eq!((eq, ne), (inside, !inside), "{bare} and {value} {code}");
+    let near = (stored - at).abs() * 10 <= at.abs();
+    assert_eq!(with("ap"), near, "{bare} and {value} {code}");
     let order = stored.cmp(&at);
     assert_eq!(
         (gt, lt),

@@ -7,7 +7,7 @@ use fhir::ids::PersonNumbers;
 use fhir::json::{Json, Limits};
 use fhir::outcome::{Issue, OperationOutcome};
 use fhir::resource::ResourceType;
-use fhir::search::{Query, Via, matches, parse, parse_any};
+use fhir::search::{Grammar, Query, Via, matches};
 use fhir::time::Zone;
 use std::sync::LazyLock;
 
@@ -129,7 +129,6 @@ static RESOURCES: LazyLock<Vec<Json>> = LazyLock::new(|| {
 });
 
 type Pairs = Vec<(String, String)>;
-type Read = Result<Query, Vec<Issue>>;
 
 #[test]
 fn query() {
@@ -149,19 +148,20 @@ fn query() {
                 .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect();
-            check(resource, &pairs, parse);
-            check(resource, &pairs, parse_any);
+            check(resource, &pairs, Grammar::Shared);
+            check(
+                resource,
+                &pairs,
+                Grammar::Whole(&fhir::definitions::Types::default()),
+            );
         });
 }
 
-fn check(
-    resource: ResourceType,
-    pairs: &Pairs,
-    parse: fn(ResourceType, &[(String, String)], Via, &Zone, PersonNumbers) -> Read,
-) {
+fn check(resource: ResourceType, pairs: &Pairs, grammar: Grammar<'_>) {
     let zone = Zone::default();
-    let read =
-        |pairs: &[(String, String)], via| parse(resource, pairs, via, &zone, PersonNumbers::Strict);
+    let read = |pairs: &[(String, String)], via| {
+        fhir::search::parse(resource, pairs, via, &zone, PersonNumbers::Strict, grammar)
+    };
     let posted = read(pairs, Via::Post);
     match read(pairs, Via::Get) {
         Ok(query) => {

@@ -58,6 +58,7 @@ impl Question {
             Via::Post,
             &config.zone,
             config.person_numbers,
+            fhir::search::Grammar::Shared,
         ) {
             Ok(query) => Some(query),
             Err(found) => {

@@ -173,6 +173,7 @@ pub fn query(resource: ResourceType, parameters: &[(&str, &str)]) -> Query {
         Via::Post,
         &Zone::default(),
         PersonNumbers::Strict,
+        fhir::search::Grammar::Shared,
     )
     .unwrap_or_else(|issues| panic!("{issues:?}"))
 }
@@ -183,12 +184,13 @@ pub fn any(resource: ResourceType, parameters: &[(&str, &str)]) -> Query {
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_string()))
         .collect();
-    fhir::search::parse_any(
+    fhir::search::parse(
         resource,
         &parameters,
         Via::Post,
         &Zone::default(),
         PersonNumbers::Strict,
+        fhir::search::Grammar::Whole(&fhir::definitions::Types::default()),
     )
     .unwrap_or_else(|issues| panic!("{issues:?}"))
 }

@@ -60,6 +60,7 @@ fn answer(source: &[Given], place: Place, sort: Sort, page: usize) -> (Vec<Given
             Via::Post,
             &Zone::default(),
             PersonNumbers::Strict,
+            fhir::search::Grammar::Shared,
         )
         .unwrap();
     }
@@ -148,7 +149,7 @@ proptest! {
         for sort in [Sort::DateDesc, Sort::DateAsc] {
             let narrowing = Place::Dated { at: BASE + at, tie: [0; 16] }.narrowing(sort).unwrap();
             let form = [("date".to_owned(), narrowing)];
-            let query = fhir::search::parse(ResourceType::OBSERVATION, &form, Via::Post, &Zone::default(), PersonNumbers::Strict).unwrap();
+            let query = fhir::search::parse(ResourceType::OBSERVATION, &form, Via::Post, &Zone::default(), PersonNumbers::Strict, fhir::search::Grammar::Shared).unwrap();
             let lo = BASE + at + step;
             // A long period counts by its beginning, as the order does.
             for hi in [lo + 1, lo + 1_000_000_000] {

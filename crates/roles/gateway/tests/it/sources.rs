@@ -101,6 +101,7 @@ impl Source {
             Via::Post,
             &Zone::default(),
             PersonNumbers::Strict,
+            fhir::search::Grammar::Shared,
         )
         .unwrap();
         let mut sort = query.sort;

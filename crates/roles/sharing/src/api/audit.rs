@@ -83,6 +83,7 @@ pub(super) async fn answer(
         Via::Post,
         &state.config.zone,
         state.config.person_numbers,
+        fhir::search::Grammar::Shared,
     )
     .map_err(Problem::invalid_all)?;
     let named = Named::by(state, &query).await?;

@@ -9,7 +9,7 @@ use crate::State;
 use fhir::index::Subject;
 use fhir::outcome::IssueCode;
 use fhir::resource::ResourceType;
-use fhir::search::{PatientParam, Via};
+use fhir::search::{Grammar, PatientParam, Via};
 use http::HeaderMap;
 use store::Stored;
 use tokio::sync::MutexGuard;
@@ -105,12 +105,13 @@ async fn all(
 ) -> Result<Vec<Stored>, End> {
     const IDENTIFIER: &str = "identifier";
     let understood = |form: &Form| {
-        fhir::search::parse_any(
+        fhir::search::parse(
             resource,
             form,
             via,
             &state.config.zone,
             state.config.person_numbers,
+            Grammar::Whole(&state.config.types),
         )
         .map_err(Problem::invalid_all)
     };

@@ -12,7 +12,7 @@ use axum::response::Response;
 use fhir::bundle::SearchsetWriter;
 use fhir::ids::PersonIdentifier;
 use fhir::resource::ResourceType;
-use fhir::search::{PatientParam, Query, Via};
+use fhir::search::{Grammar, PatientParam, Query, Via};
 use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
@@ -160,17 +160,18 @@ fn in_url(
         None => sent,
     };
     // The trail has a short list of its own.
-    let read = if resource == ResourceType::AUDIT_EVENT {
-        fhir::search::parse
+    let grammar = if resource == ResourceType::AUDIT_EVENT {
+        Grammar::Shared
     } else {
-        fhir::search::parse_any
+        Grammar::Whole(&state.config.types)
     };
-    read(
+    fhir::search::parse(
         resource,
         &form,
         Via::Get,
         &state.config.zone,
         state.config.person_numbers,
+        grammar,
     )
     .map_err(Problem::invalid_all)?;
     visit.asked(&wire::form::write(
@@ -316,12 +317,13 @@ async fn answer(
 ) -> Result<Response, End> {
     let ask = Ask::of(Interaction::Search, resource);
     visit.permit(&ask)?;
-    let query = fhir::search::parse_any(
+    let query = fhir::search::parse(
         resource,
         &form,
         Via::Post,
         &state.config.zone,
         state.config.person_numbers,
+        Grammar::Whole(&state.config.types),
     )
     .map_err(Problem::invalid_all)?;
     let permit = Named::by(state, &query).await?.permit(visit, ask)?;

@@ -52,6 +52,7 @@ impl Question {
             Via::Post,
             &config.zone,
             config.person_numbers,
+            fhir::search::Grammar::Shared,
         )
         .map_err(Problem::invalid_all)?;
         let named = Named::by(state, &query).await?;

@@ -1,227 +1,24 @@
-//! Any search parameter of the published definitions: from a form to a query, every refusal with a reason and none with a value.
+//! One parameter of any published definition and what it asks: from a value to a [`Condition`], every refusal with a reason and
+//! none with a value.
 //!
-//! Standard: FHIR R4 search 3.1.1. What the store's clustered table answers (patient, code, date, …) becomes a field of the
-//! [`Query`] as in [`super::parse`]; everything else becomes a [`Filter`]. What a type has is told by [`served`], which the
-//! CapabilityStatement reads too.
+//! Standard: FHIR R4 search 3.1.1.4 (types of parameters, modifiers).
 
 use super::filter::{Condition, Filter, Target, Test, Text, Uri, Whom};
 use super::matching::{bare, bound};
 use super::number::NumberParam;
-use super::parse::{Reader, Refusal, alternatives, invalid, shown};
-use super::table::{self, Feeds, Parameter};
+use super::parse::{Reader, Refusal, alternatives, invalid};
+use super::served::{allowed, documentation};
 use super::text::fold;
 use super::value::{DateParam, TokenParam, TokenSystem, split, unescape};
-use super::{PatientParam, Query, Via};
+use super::{PatientParam, Query};
 use crate::definitions::Definitions;
 use crate::definitions::search::{Kind, SearchParameter};
 use crate::ids::{LogicalId, PersonIdentifier, PersonNumbers, PersonSystem};
-use crate::outcome::{Issue, IssueCode};
+use crate::outcome::IssueCode;
 use crate::resource::ResourceType;
-use crate::time::Zone;
 
-/// A parameter that is served, for a CapabilityStatement.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Served {
-    /// Name as the client writes it.
-    pub name: &'static str,
-    /// The FHIR type's code.
-    pub kind: &'static str,
-    /// The published SearchParameter; `None` for a chain that is served as a whole.
-    pub definition: Option<String>,
-    /// What it takes, in words.
-    pub documentation: &'static str,
-}
-
-/// What a type's search takes, by name, parameters that only steer the answer (`_count`) left out.
-#[must_use]
-pub fn served(resource: ResourceType) -> Vec<Served> {
-    let mut all: Vec<Served> = hot(resource)
-        .filter_map(|parameter| {
-            let base = parameter.name.split([':', '.']).next().unwrap_or_default();
-            Some(Served {
-                name: parameter.name,
-                kind: parameter.kind.code()?,
-                definition: (base == parameter.name)
-                    .then(|| Definitions::get().search_parameter(resource, base))
-                    .flatten()
-                    .map(SearchParameter::definition),
-                documentation: parameter.documentation,
-            })
-        })
-        .collect();
-    for parameter in known(resource) {
-        if !all.iter().any(|one| one.name == parameter.name) {
-            all.push(Served {
-                name: parameter.name,
-                kind: parameter.kind.code(),
-                definition: Some(parameter.definition()),
-                documentation: documentation(parameter.kind),
-            });
-        }
-    }
-    all
-}
-
-/// The published parameters that are answered: all that have a path and are of a kind with a rule here.
-fn known(resource: ResourceType) -> impl Iterator<Item = &'static SearchParameter> {
-    Definitions::get()
-        .search_parameters(resource)
-        .filter(|one| one.kind != Kind::Special)
-}
-
-const fn documentation(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Token => "code, system|code, |code or system|; :not :text :in :of-type :missing",
-        Kind::String => {
-            "the start of the text, without case and accents; :contains :exact :missing"
-        }
-        Kind::Date => "with eq ne gt lt ge le sa eb; :missing",
-        Kind::Reference => "id, Type/id or an address; :[type] :identifier :missing",
-        Kind::Quantity => {
-            "number, number|system|code or number||code with eq ne gt lt ge le sa eb; UCUM units are compared by size; :missing"
-        }
-        Kind::Number => "with eq ne gt lt ge le sa eb; :missing",
-        Kind::Uri => "the whole address; :below :above :missing",
-        Kind::Composite => "the parts in order, with $ between; :missing",
-        Kind::Special => "",
-    }
-}
-
-/// The parameters that the clustered table answers for a type.
-fn hot(resource: ResourceType) -> impl Iterator<Item = &'static Parameter> {
-    let own = table::supported(resource);
-    let has = move |name| {
-        Definitions::get()
-            .search_parameter(resource, name)
-            .is_some()
-    };
-    let shared = move |parameter: &&'static Parameter| {
-        own.is_none()
-            && match parameter.feeds {
-                Feeds::Patient => has("patient"),
-                Feeds::Person if parameter.name.starts_with("subject") => has("subject"),
-                Feeds::Person => has("patient"),
-                _ => true,
-            }
-    };
-    own.map_or(&[][..], |row| row.parameters)
-        .iter()
-        .chain(table::SHARED.iter().filter(shared))
-}
-
-pub(super) fn parse(
-    resource: ResourceType,
-    parameters: &[(String, String)],
-    via: Via,
-    zone: &Zone,
-    numbers: PersonNumbers,
-) -> Result<Query, Vec<Issue>> {
-    if parameters.len() > Query::MAX_PARAMETERS {
-        let text = format!("more than {} parameters", Query::MAX_PARAMETERS);
-        return Err(vec![Issue::error(IssueCode::TooCostly, "", text)]);
-    }
-    let reader = Reader { via, zone, numbers };
-    let mut query = Query::all(resource);
-    query.zone = zone.clone();
-    let mut issues = Vec::new();
-    let mut seen: Vec<&str> = Vec::new();
-    for (name, value) in parameters {
-        let outcome = if value.is_empty() {
-            Err(invalid(
-                "the value is empty; an empty value never means all",
-            ))
-        } else if via == Via::Get && (may_carry_a_person(name) || holds_a_person(value)) {
-            let text = "a person's number is not accepted in a URL: send this search by POST to _search, in the form body";
-            Err((IssueCode::Security, text.to_owned()))
-        } else {
-            one(&reader, &mut query, name, value, &seen)
-        };
-        seen.push(name);
-        if let Err((code, text)) = outcome {
-            issues.push(Issue::error(code, shown(name), text));
-        }
-    }
-    if issues.is_empty() {
-        Ok(query)
-    } else {
-        Err(issues)
-    }
-}
-
-/// Whether a parameter's value may be a person's number: identifiers, also by chain and modifier.
-#[must_use]
-pub fn may_carry_a_person(name: &str) -> bool {
-    name.split(['.', ':']).any(|part| part == "identifier") || name.ends_with("identifier")
-}
-
-/// Whether a person's number stands in a value, whatever the parameter.
-fn holds_a_person(value: &str) -> bool {
-    value
-        .split(|c: char| !c.is_ascii_digit())
-        .any(|run| run.len() == 11 && PersonIdentifier::guess(run, PersonNumbers::Strict).is_ok())
-}
-
-fn one(
-    reader: &Reader<'_>,
-    query: &mut Query,
-    name: &str,
-    value: &str,
-    seen: &[&str],
-) -> Result<(), Refusal> {
-    if let Some(parameter) = hot(query.resource).find(|one| one.name == name)
-        && clustered(parameter, value, seen)
-    {
-        return reader.read(parameter, value, seen, query);
-    }
-    let (base, modifier) = match name.split_once(':') {
-        Some((base, modifier)) => (base, Some(modifier)),
-        None => (name, None),
-    };
-    let Some(parameter) = known(query.resource).find(|one| one.name == base) else {
-        return Err(unknown(query.resource, name));
-    };
-    let condition = condition(reader, query.resource, parameter, modifier, value)?;
-    query.filters.push(Filter {
-        name: parameter.name,
-        condition,
-    });
-    Ok(())
-}
-
-/// Whether the clustered table answers this value; what it does not (a repeat, alternatives of dates, an identifier that is no
-/// person's) is a filter.
-fn clustered(parameter: &Parameter, value: &str, seen: &[&str]) -> bool {
-    match parameter.feeds {
-        Feeds::Date => split(value, ',').len() == 1,
-        Feeds::Person if parameter.name == "identifier" => match split(value, '|').as_slice() {
-            [system, _] => system.is_empty() || PersonSystem::parse(system).is_some(),
-            _ => true,
-        },
-        Feeds::Patient | Feeds::Person | Feeds::Count | Feeds::Sort => true,
-        Feeds::Code | Feeds::Category | Feeds::Status(_) | Feeds::Id => {
-            !seen.contains(&parameter.name)
-        }
-    }
-}
-
-fn unknown(resource: ResourceType, name: &str) -> Refusal {
-    let base = name.split([':', '.']).next().unwrap_or_default();
-    let what = if base != name && known(resource).any(|one| one.name == base) {
-        "this modifier or chain is not supported"
-    } else {
-        "this search parameter is not supported"
-    };
-    let mut names: Vec<_> = served(resource).into_iter().map(|one| one.name).collect();
-    names.extend(
-        hot(resource)
-            .filter(|one| one.kind.code().is_none())
-            .map(|one| one.name),
-    );
-    let text = format!("{what}; supported: {}", names.join(", "));
-    (IssueCode::NotSupported, text)
-}
-
-fn condition(
+/// What a parameter asks, with a modifier or without.
+pub(super) fn condition(
     reader: &Reader<'_>,
     resource: ResourceType,
     parameter: &SearchParameter,
@@ -405,10 +202,6 @@ fn person(token: &TokenParam, numbers: PersonNumbers) -> Result<Option<PersonIde
     PersonIdentifier::parse(system, value, numbers)
         .map(Some)
         .map_err(|error| invalid(error.to_string()))
-}
-
-fn allowed(parameter: &SearchParameter, target: &str) -> bool {
-    parameter.targets.is_empty() || parameter.targets.contains(&target)
 }
 
 fn reference(
