@@ -3,6 +3,7 @@
 mod everything;
 mod lastn;
 mod stats;
+mod stats_numbers;
 mod validate;
 
 use crate::house::Service;

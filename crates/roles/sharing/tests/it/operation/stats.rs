@@ -14,7 +14,7 @@ const SNOMED: &str = "http://snomed.info/sct";
 const UCUM: &str = "http://unitsofmeasure.org";
 
 /// A measurement of any kind.
-fn measured(
+pub(super) fn measured(
     of: &Patient,
     key: &str,
     when: &str,
@@ -42,7 +42,7 @@ fn pressure(key: &str, when: &str, high: u32, low: u32) -> Value {
     body
 }
 
-async fn with(list: &[Value]) -> Service {
+pub(super) async fn with(list: &[Value]) -> Service {
     let service = Service::fjellvik().await;
     for part in list.chunks(500) {
         let owner = service.record_system(FJELLVIK);
@@ -60,14 +60,14 @@ async fn with(list: &[Value]) -> Service {
     service
 }
 
-async fn asked(service: &Service, form: &[(&str, &str)]) -> Reply {
+pub(super) async fn asked(service: &Service, form: &[(&str, &str)]) -> Reply {
     let reply = call(service, &service.physician(ragnhild()), PATH, form).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
     assert_eq!(reply.json["resourceType"], "Parameters");
     reply
 }
 
-fn named<'a>(reply: &'a Reply, name: &str) -> Vec<&'a Value> {
+pub(super) fn named<'a>(reply: &'a Reply, name: &str) -> Vec<&'a Value> {
     let list = reply.json["parameter"].as_array().unwrap();
     list.iter().filter(|p| p["name"] == name).collect()
 }
@@ -103,7 +103,7 @@ fn series(reply: &Reply) -> Vec<String> {
 }
 
 /// What was said to be left out.
-fn said(reply: &Reply) -> Vec<String> {
+pub(super) fn said(reply: &Reply) -> Vec<String> {
     let issues = |p: &Value| p["resource"]["issue"].as_array().unwrap().clone();
     let outcomes = named(reply, "outcome");
     outcomes
@@ -451,4 +451,150 @@ async fn what_is_not_understood_is_refused_by_name() {
         service.get(&who, PATH).await.status,
         StatusCode::METHOD_NOT_ALLOWED
     );
+}
+
+#[tokio::test]
+async fn the_readings_behind_the_numbers_are_given_when_asked_and_on_record() {
+    let mut wrong = measured(ragnhild(), "w-4", &day(4), (LOINC, "29463-7"), "20", "kg");
+    wrong["status"] = "entered-in-error".into();
+    let weight = |n: u32, unit| {
+        measured(
+            ragnhild(),
+            &format!("w-{n}"),
+            &day(n),
+            (LOINC, "29463-7"),
+            "80",
+            unit,
+        )
+    };
+    let mut bound = weight(5, "kg");
+    bound["valueQuantity"]["comparator"] = ">".into();
+    let service = with(&[
+        weight(1, "kg"),
+        weight(2, "kg"),
+        weight(3, "kg"),
+        wrong,
+        bound,
+        pressure("b-1", &day(1), 120, 80),
+        measured(arne(), "a-1", &day(1), (LOINC, "29463-7"), "120", "kg"),
+    ])
+    .await;
+    let sources = |reply: &Reply| -> Vec<String> {
+        let key = |p: &&Value| {
+            p["resource"]["identifier"][0]["value"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
+        named(reply, "source").iter().map(key).collect()
+    };
+    let base = [
+        ("code", "29463-7,85354-9"),
+        ("statistic", "count"),
+        ("include", "true"),
+    ];
+    let reply = asked(&service, &base).await;
+    // What gave no value is no source; newest first, then by id.
+    let all = sources(&reply);
+    assert_eq!(all[..2], ["w-3", "w-2"]);
+    let mut last = all[2..].to_vec();
+    last.sort();
+    assert_eq!(last, ["b-1", "w-1"]);
+    // As a search gives them, byte for byte, and each of them on record beside the counts.
+    let one = &named(&reply, "source")[0]["resource"];
+    let searched = service
+        .search(
+            &service.record_system(FJELLVIK),
+            "Observation",
+            &[("_id", one["id"].as_str().unwrap())],
+        )
+        .await;
+    assert_eq!(one, searched.matches()[0]);
+    let trail = service.audit().await;
+    let record = &trail
+        .iter()
+        .find(|e| e.record.asked.contains("$stats"))
+        .unwrap()
+        .record;
+    assert_eq!(record.disclosed.len(), 4);
+    assert_eq!(
+        record.counted.iter().map(|c| c.count).collect::<Vec<_>>(),
+        [3, 1, 1]
+    );
+    let limited = [base.as_slice(), &[("limit", "1")]].concat();
+    assert_eq!(sources(&asked(&service, &limited).await), ["w-3"]);
+    assert_eq!(service.last_record().await.disclosed.len(), 1);
+    // A limit without include says nothing (R4).
+    let reply = asked(&service, &[base[0], base[1], ("limit", "1")]).await;
+    assert!(sources(&reply).is_empty());
+    assert_eq!(service.last_record().await.disclosed.len(), 0);
+}
+
+#[tokio::test]
+async fn what_would_be_too_much_is_refused_and_never_cut() {
+    let list: Vec<Value> = (0..1_001_i64)
+        .map(|n| {
+            pulse(
+                ragnhild(),
+                &format!("p-{n}"),
+                &fhir::time::Instant(NOW.0 - n * 1_000_000).to_string(),
+            )
+        })
+        .collect();
+    let service = with(&list).await;
+    let who = service.physician(ragnhild());
+    let form = [
+        ("code", "8867-4"),
+        ("statistic", "count"),
+        ("include", "true"),
+    ];
+    let reply = call(&service, &who, PATH, &form).await;
+    assert_eq!(
+        (reply.status, issues(&reply.json)),
+        (
+            StatusCode::BAD_REQUEST,
+            vec!["too-costly @ include".to_owned()]
+        )
+    );
+    let record = service.last_record().await;
+    assert!(record.disclosed.is_empty() && record.counted.is_empty());
+    let limited = [form.as_slice(), &[("limit", "1000")]].concat();
+    assert_eq!(
+        named(&asked(&service, &limited).await, "source").len(),
+        1_000
+    );
+}
+
+#[tokio::test]
+async fn only_what_is_published_is_counted_for_others() {
+    let share = store::Share {
+        kinds: vec![store::Published::parse("heart-rate").unwrap()],
+        status: vec!["final".into()],
+        ..store::Share::default()
+    };
+    let service = Service::with("fjellvik", FJELLVIK, &[], |config| {
+        config.publish.shares = vec![share]
+    })
+    .await;
+    let mut early = pulse(ragnhild(), "p-2", &day(2));
+    early["status"] = "preliminary".into();
+    for body in [
+        pulse(ragnhild(), "p-1", &day(1)),
+        early,
+        reading(ragnhild(), "s-1", &day(1), "95"),
+    ] {
+        service.created(&body).await;
+    }
+    let form = [
+        ("code", "8867-4,59408-5"),
+        ("statistic", "count"),
+        ("include", "true"),
+    ];
+    let reply = asked(&service, &form).await;
+    assert_eq!(series(&reply), ["8867-4: count=1", "2708-6: count=0"]);
+    assert_eq!(named(&reply, "source").len(), 1);
+    let whose = number(ragnhild());
+    let own = [form.as_slice(), &[("patient.identifier", &whose)]].concat();
+    let reply = call(&service, &service.record_system(FJELLVIK), PATH, &own).await;
+    assert_eq!(series(&reply), ["8867-4: count=2", "2708-6: count=1"]);
 }
