@@ -4,6 +4,8 @@
 //! element feeds which is a table (`SHAPES`), not code. CONTRACT section 5 (subject resolves through the
 //! index; dates are ranges).
 
+use crate::definitions::Definitions;
+use crate::definitions::search::{SearchParameter, Step};
 use crate::ids::{LogicalId, PersonIdentifier, PersonNumbers};
 use crate::json::{self, Kind, Node};
 use crate::outcome::{Issue, IssueCode};
@@ -333,6 +335,26 @@ fn subject(
     None
 }
 
+/// Whether this reference of a type says whom its resources are about, and nothing else does: what refers to a Patient by
+/// it is then what that patient's index holds of the type.
+#[must_use]
+pub fn is_about(resource_type: ResourceType, parameter: &SearchParameter) -> bool {
+    let name = resource_type.as_str();
+    let own = SHAPES.iter().find(|shape| shape.resource_type == name);
+    let (Some(shape), Some(table)) = (own.or(SHAPES.last()), Definitions::get().elements(name))
+    else {
+        return false;
+    };
+    let mut read = shape.subject.iter().filter_map(|path| table.find(path));
+    match (read.next(), read.next()) {
+        (Some((_, element, _)), None) => {
+            let is = |steps: &[Step]| matches!(steps, [step] if step.member == element.name);
+            !element.many && parameter.paths.iter().all(|path| is(&path.steps))
+        }
+        _ => false,
+    }
+}
+
 /// The id in `Patient/{id}`, also with a version; no other form points into a store of ours.
 pub(crate) fn local_patient(reference: &str) -> Option<LogicalId> {
     let id = reference.strip_prefix("Patient/")?;
@@ -590,6 +612,28 @@ mod tests {
             ]
         );
         assert!(!format!("{issues:?}").contains("14835"));
+    }
+
+    #[test]
+    fn which_references_say_whom_it_is_about() {
+        for (name, parameter, expected) in [
+            ("Observation", "subject", true),
+            ("Observation", "patient", true),
+            ("Observation", "performer", false),
+            ("Immunization", "patient", true),
+            ("Device", "patient", true),
+            ("Appointment", "patient", false),
+            ("Person", "patient", false),
+            ("Patient", "link", false),
+            ("Communication", "recipient", false),
+            ("Composition", "subject", true),
+        ] {
+            let resource = ResourceType::parse(name).unwrap();
+            let parameter = Definitions::get()
+                .search_parameter(resource, parameter)
+                .unwrap();
+            assert_eq!(is_about(resource, parameter), expected, "{name}");
+        }
     }
 
     #[test]
