@@ -6,9 +6,10 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use fhir::outcome::IssueCode;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Uri, header};
 use http_body_util::BodyExt;
 
+use crate::form::Form;
 use crate::outcome::Problem;
 
 /// A body must arrive within this time.
@@ -84,17 +85,51 @@ pub fn accepts_json(headers: &HeaderMap) -> bool {
         })
 }
 
-/// For a role's routes: 406 where the caller takes no JSON (threats-and-faults.md section 4).
+/// For a role's routes: 406 where the caller takes no JSON (threats-and-faults.md section 4). `_format` in a URL says more
+/// than `Accept` does (FHIR R4 http.html 3.1.0.1.7), and is read and taken away here.
 pub async fn negotiated(
-    request: axum::extract::Request,
+    mut request: axum::extract::Request,
     next: axum::middleware::Next,
 ) -> axum::response::Response {
     use axum::response::IntoResponse;
-    if accepts_json(request.headers()) {
+    let accepted = match format(request.uri()) {
+        Some((json, rest)) => {
+            *request.uri_mut() = rest;
+            json
+        }
+        None => accepts_json(request.headers()),
+    };
+    if accepted {
         next.run(request).await
     } else {
         Problem::not_acceptable().into_response()
     }
+}
+
+/// Whether the `_format` of a URL is JSON, and the URL without it; `None` where it names none.
+fn format(uri: &Uri) -> Option<(bool, Uri)> {
+    let (named, rest): (Vec<&str>, Vec<&str>) = uri
+        .query()?
+        .split('&')
+        .partition(|pair| pair.split('=').next() == Some("_format"));
+    if named.is_empty() {
+        return None;
+    }
+    let json = named.iter().all(|pair| {
+        let form = Form::parse(pair.as_bytes()).unwrap_or_default();
+        // A plus sign that was not escaped reads as a space.
+        let named = form.get("_format").unwrap_or_default().replace(' ', "+");
+        let types = ["json", "text/json"].iter().chain(&FHIR_TYPES);
+        types.into_iter().any(|one| *one == named)
+    });
+    let mut place = uri.path().to_owned();
+    if !rest.is_empty() {
+        place.push('?');
+        place.push_str(&rest.join("&"));
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = place.parse().ok();
+    Uri::from_parts(parts).ok().map(|uri| (json, uri))
 }
 
 /// Reads at most `limit` bytes within [`BODY_TIME`].
@@ -247,6 +282,29 @@ mod tests {
             assert!(!accepts_json(&accept(bad)), "{bad}");
         }
         assert!(accepts_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_format_in_the_url_is_read_and_taken_away() {
+        for (url, json, rest) in [
+            ("/a?_format=json", true, "/a"),
+            (
+                "http://h/a?x=1&_format=application/fhir+json&y=%20",
+                true,
+                "http://h/a?x=1&y=%20",
+            ),
+            ("/a?_format=application%2Ffhir%2Bjson", true, "/a"),
+            ("/a?_format=xml&x", false, "/a?x"),
+            ("/a?_format=json&_format=xml", false, "/a"),
+            ("/a?_format", false, "/a"),
+            ("/a?_format=%zz", false, "/a"),
+        ] {
+            let read = format(&url.parse().unwrap());
+            assert_eq!(read, Some((json, rest.parse().unwrap())), "{url}");
+        }
+        for none in ["/a", "/a?x=_format", "/a?_formats=xml"] {
+            assert_eq!(format(&none.parse().unwrap()), None, "{none}");
+        }
     }
 
     #[tokio::test]

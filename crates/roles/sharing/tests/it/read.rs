@@ -152,3 +152,25 @@ async fn what_is_not_offered_is_said() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_format_named_in_the_url_is_json_or_not_acceptable() {
+    let service = Service::fjellvik().await;
+    let id = service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    let who = service.physician(ragnhild());
+    for path in [format!("/Observation/{id}"), "/Observation".to_owned()] {
+        for format in ["json", "application/fhir+json", "application%2Ffhir%2Bjson"] {
+            let reply = service.get(&who, &format!("{path}?_format={format}")).await;
+            assert_eq!(
+                reply.status,
+                StatusCode::OK,
+                "{path} {format}: {}",
+                reply.json
+            );
+        }
+        let reply = service.get(&who, &format!("{path}?_format=xml")).await;
+        assert_eq!(reply.status, StatusCode::NOT_ACCEPTABLE, "{path}");
+    }
+}
