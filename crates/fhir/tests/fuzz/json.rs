@@ -1,6 +1,6 @@
 //! JSON and the check of a resource: compared with serde_json, and every finding must say where.
 
-use crate::spell::{RANDOM, digit_runs};
+use crate::spell::RANDOM;
 use fhir::check::{Rules, UnknownCodes, check};
 use fhir::ids::LogicalId;
 use fhir::json::{Json, Kind, Limits, Node, ServerMeta};
@@ -175,7 +175,7 @@ fn rules(json: &Json) {
         }
     };
     assert_eq!(checked.body().as_ref(), json.root().raw().as_bytes());
-    assert!(digit_runs(&format!("{checked:?}"), 11).next().is_none());
+    tells_nothing(&format!("{checked:?}"));
     let id = LogicalId::parse("7f0c2f7e-6f43-4d0e-9a51-0d2b6b1c8a11")
         .unwrap()
         .to_string();

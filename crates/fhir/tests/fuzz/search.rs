@@ -2,7 +2,7 @@
 //!
 //! An input is a type, a question mark, and `name=value` pairs with `&` between.
 
-use crate::spell::{RANDOM, digit_runs, spell};
+use crate::spell::{RANDOM, spell};
 use fhir::ids::PersonNumbers;
 use fhir::json::{Json, Limits};
 use fhir::outcome::{Issue, OperationOutcome};
@@ -221,4 +221,10 @@ fn silent(issues: &[Issue], pairs: &Pairs) {
             "a refusal repeats a value: {told}"
         );
     }
+}
+
+/// Runs of at least `least` digits.
+fn digit_runs(text: &str, least: usize) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_digit())
+        .filter(move |run| run.len() >= least)
 }

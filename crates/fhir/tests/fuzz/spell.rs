@@ -15,9 +15,3 @@ pub fn spell(input: &[u8], words: &[&str]) -> String {
     }
     text
 }
-
-/// Runs of at least `least` digits.
-pub fn digit_runs(text: &str, least: usize) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_ascii_digit())
-        .filter(move |run| run.len() >= least)
-}
