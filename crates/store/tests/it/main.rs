@@ -10,6 +10,7 @@ mod outbox;
 mod patients;
 mod publish;
 mod purge;
+mod purge_killed;
 mod reconcile;
 mod search;
 mod series;

@@ -12,7 +12,7 @@ use crate::world::*;
 
 const OBSERVATION: ResourceType = ResourceType::OBSERVATION;
 
-fn order(world: &World, purge: Purge) -> Change {
+pub fn order(world: &World, purge: Purge) -> Change {
     let mut audit = record("erase", None, world.now());
     audit.erasure = Some(Erasure {
         ground: "deletion-decision".to_owned(),

@@ -155,6 +155,10 @@ impl Writer {
 
     /// Serves until every sender is gone; what waits then is still written.
     pub(crate) fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+        if self.unscrubbed {
+            // The power went between an erasure and the rewriting of the files: that comes first.
+            self.group(Vec::new());
+        }
         while let Some(first) = inbox.blocking_recv() {
             let mut size = first.size();
             let mut group = vec![first];
