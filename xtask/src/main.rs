@@ -8,6 +8,7 @@
 
 mod check;
 mod demo;
+mod fuzz;
 mod prepare;
 mod publish;
 mod setup;
@@ -48,6 +49,10 @@ const COMMANDS: &[(&str, &str)] = &[
         "the stories told to the real binary, or those whose name holds NAME",
     ),
     (
+        "fuzz [TARGET…]",
+        "the fuzz targets under libFuzzer, one minute each or `--minutes N`; an input that fails joins the corpus",
+    ),
+    (
         "package",
         "the FHIR package for measurements (IT17), into target/package/it17",
     ),
@@ -70,6 +75,7 @@ fn main() -> ExitCode {
         "test" => stages::test(&rest),
         "check" => check::run(),
         "story" => stages::story(&rest),
+        "fuzz" => fuzz::fuzz(&rest),
         "package" => publish::package(),
         "conformance" => publish::conformance(),
         "picture" => stages::picture(),

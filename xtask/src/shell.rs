@@ -149,8 +149,8 @@ fn forward(
     })
 }
 
-/// The log is a convenience: a full disk must not turn a passing stage into a failing one.
-fn keep_log(what: &str, lines: &[String]) {
+/// Writes `target/xtask/WHAT.log`. The log is a convenience: a full disk must not turn a passing stage into a failing one.
+pub fn keep_log(what: &str, lines: &[String]) {
     let folder = target().join("xtask");
     let name: String = what
         .chars()
