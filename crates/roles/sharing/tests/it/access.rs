@@ -54,6 +54,15 @@ fn ask<'a>(
             )
             .to_string(),
         ),
+        ("POST", "/$reconcile") => door.post(
+            "/$reconcile",
+            crate::reconcile::question(&[serde_json::json!({"name": "ending", "valueString": "0000"})])
+                .to_string(),
+        ),
+        ("GET", "/$copy-state") => door.get("/$copy-state"),
+        ("POST", "/$copy-state") => {
+            call(door, "/$copy-state", &[("as_of", "2026-11-20T08:00:00Z")])
+        }
         ("POST", "/$purge") => call(
             door,
             "/$purge",

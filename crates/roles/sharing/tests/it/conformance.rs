@@ -107,6 +107,28 @@ const SHOWN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "$replace-series",
+        &["replace.rs::afterwards_the_store_equals_the_source"],
+    ),
+    (
+        "$reconcile",
+        &[
+            "reconcile.rs::one_lost_reading_is_found_from_the_municipality_down",
+            "reconcile.rs::each_way_to_differ_has_its_word",
+        ],
+    ),
+    (
+        "$copy-state",
+        &[
+            "copy.rs::what_a_feed_says_is_on_every_answer_and_survives_a_restart",
+            "copy.rs::every_kind_of_write_is_a_sign_of_life",
+        ],
+    ),
+    (
+        "$purge",
+        &["purge.rs::the_controllers_record_system_erases_one_reading_with_all_its_versions"],
+    ),
+    (
         "conditionalRead: full-support",
         &["past.rs::who_holds_the_version_is_not_sent_it_again"],
     ),
@@ -244,6 +266,10 @@ fn page(statement: &Value) -> String {
     for interaction in all(&rest["interaction"]) {
         let code = text(&interaction["code"]);
         writeln!(table, "| `{code}` | the service | {} |", shown(code)).unwrap();
+    }
+    for operation in all(&rest["operation"]) {
+        let name = format!("${}", text(&operation["name"]));
+        writeln!(table, "| `{name}` | the service | {} |", shown(&name)).unwrap();
     }
     for service in all(&rest["security"]["service"]) {
         let code = text(&service["coding"][0]["code"]);

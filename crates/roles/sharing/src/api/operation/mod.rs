@@ -32,6 +32,18 @@ const OFFERED: &[Offered] = &[
     },
     Offered {
         resource: "",
+        name: "reconcile",
+        definition: "https://delt.example/fhir/OperationDefinition/reconcile",
+        documentation: "POST Parameters: type (code), code (Coding, may be left out), and one of: series (patient, count, digest) with or without ending (1 to 4 digits: complete for the patients whose number ends so); patient (Identifier) and bucket (month, count, digest); patient, month (yyyy-mm or undated, may be left out) and entry (digest, identifier). By the organisation's own record system: what does not agree, each with its state (differs, missing, withdrawn, extra). Nothing is changed. At most 5000 rows.",
+    },
+    Offered {
+        resource: "",
+        name: "copy-state",
+        definition: "https://delt.example/fhir/OperationDefinition/copy-state",
+        documentation: "GET by the organisation's own record system: how old the shared copy is, feed by feed. POST Parameters with as_of (instant) by a feed: up to then everything of its source is here. Answers that give data say as much in the headers delt-copy-as-of and delt-copy-state.",
+    },
+    Offered {
+        resource: "",
         name: "purge",
         definition: "https://delt.example/fhir/OperationDefinition/purge",
         documentation: "POST Parameters: ground (deletion-decision, copy-withdrawn, end-of-processing), order, decision, scope (resource, patient, store) and with it resource (Reference) or patient (Identifier). By the controller's own record system alone. Erases every version; leaves an audit record.",

@@ -1,0 +1,241 @@
+//! How old the copy is: told by each write, by what a feed says, on each answer and once to the log.
+
+use crate::house::*;
+use http::StatusCode;
+use serde_json::{Value, json};
+use sharing::Promise;
+use testkit::clients::Reply;
+use trust::ClientUse;
+use wire::contract::sharing::{COPY_AS_OF_HEADER, COPY_STATE_HEADER, CopyAge};
+
+const WHEN: &str = "2026-11-20T08:00:00+01:00";
+/// As `NOW`, ten minutes before, and ten minutes and a second before.
+const NOW_TEXT: &str = "2026-11-21T09:00:00Z";
+const BEFORE: &str = "2026-11-21T08:50:00Z";
+const TOO_OLD: &str = "2026-11-21T08:49:59Z";
+
+async fn ten_minutes() -> Service {
+    Service::with("fjellvik", FJELLVIK, &[], |config| {
+        config.copy = Promise {
+            max_lag_seconds: Some(600),
+            feeds: Vec::new(),
+        };
+    })
+    .await
+}
+
+async fn say(service: &Service, who: &testkit::door::Held, as_of: &str) -> Reply {
+    let body = json!({"resourceType": "Parameters", "parameter": [{"name": "as_of", "valueInstant": as_of}]});
+    service.post(who, "/$copy-state", &body).await
+}
+
+fn value<'a>(parameters: &'a Value, name: &str) -> Option<&'a Value> {
+    let all = parameters.as_array().unwrap();
+    let one = all.iter().find(|one| one["name"] == name)?;
+    one.as_object()
+        .unwrap()
+        .iter()
+        .find(|(key, _)| key.starts_with("value"))
+        .map(|(_, v)| v)
+}
+
+/// State, as-of and lag.
+fn told(reply: &Reply) -> (Value, Value, Value) {
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    let of = |name| {
+        value(&reply.json["parameter"], name)
+            .cloned()
+            .unwrap_or_default()
+    };
+    (of("state"), of("as_of"), of("lag_seconds"))
+}
+
+fn headers(reply: &Reply) -> (Option<&str>, Option<&str>) {
+    let of = |name| reply.headers.get(name).map(|value| value.to_str().unwrap());
+    (of(COPY_AS_OF_HEADER), of(COPY_STATE_HEADER))
+}
+
+#[tokio::test]
+async fn what_a_feed_says_is_on_every_answer_and_survives_a_restart() {
+    let service = ten_minutes().await;
+    let owner = service.record_system(FJELLVIK);
+    let physician = service.physician(ragnhild());
+    let look = async |service: &Service| service.search(&physician, "Observation", &[]).await;
+    assert_eq!(
+        headers(&look(&service).await),
+        (None, Some("late")),
+        "nobody was ever heard"
+    );
+    service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    let reply = look(&service).await;
+    assert_eq!(headers(&reply), (Some(NOW_TEXT), Some("ok")));
+    assert_eq!(
+        told(&say(&service, &owner, BEFORE).await),
+        (json!("ok"), json!(BEFORE), json!(600))
+    );
+    assert_eq!(headers(&look(&service).await), (Some(BEFORE), Some("ok")));
+    // A statement counts before a write; a source that found a loss says so.
+    service
+        .created(&reading(ragnhild(), "r-2", "2026-11-20T09:00:00Z", "91"))
+        .await;
+    assert_eq!(
+        told(&say(&service, &owner, TOO_OLD).await),
+        (json!("late"), json!(TOO_OLD), json!(601))
+    );
+    assert_eq!(
+        headers(&look(&service).await),
+        (Some(TOO_OLD), Some("late"))
+    );
+
+    let Service {
+        folder,
+        clock,
+        issuer,
+        state,
+        door,
+        ..
+    } = service;
+    drop((state, door));
+    let mut config = config(folder.path(), &issuer, "fjellvik", FJELLVIK, &[]);
+    config.copy.max_lag_seconds = Some(600);
+    let service = Service::open(folder, clock, issuer, config).await;
+    let reply = service.get(&owner, "/$copy-state").await;
+    assert_eq!(told(&reply), (json!("late"), json!(TOO_OLD), json!(601)));
+    let feeds = reply.json["parameter"].as_array().unwrap().iter();
+    let [feed] = &feeds
+        .filter(|one| one["name"] == "feed")
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("{}", reply.json)
+    };
+    let of = |name| value(&feed["part"], name).cloned().unwrap_or_default();
+    assert_eq!(of("client"), format!("RecordSystem-{FJELLVIK}"));
+    assert_eq!(
+        (of("kind"), of("state")),
+        (json!("record-system"), json!("late"))
+    );
+    assert_eq!(
+        (of("last_write"), of("as_of")),
+        (json!(NOW_TEXT), json!(TOO_OLD))
+    );
+}
+
+#[tokio::test]
+async fn every_kind_of_write_is_a_sign_of_life() {
+    let service = ten_minutes().await;
+    let owner = service.record_system(FJELLVIK);
+    let id = service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    let place = format!("/Observation/{id}");
+    let last = async || told(&service.get(&owner, "/$copy-state").await).1;
+    let mut expected = NOW;
+    assert_eq!(last().await, expected.to_string());
+    let mut corrected = reading(ragnhild(), "r-1", WHEN, "92");
+    corrected["id"] = id.clone().into();
+    let batch = bundle("batch", &[reading(ragnhild(), "r-2", WHEN, "93")]);
+    let series = crate::replace::series(arne(), &[]);
+    for step in 0..4 {
+        service.clock.advance(1_000_000);
+        let reply = match step {
+            0 => service.put(&owner, &place, Some("\"1\""), &corrected).await,
+            1 => service.post(&owner, "/", &batch).await,
+            2 => service.post(&owner, "/$replace-series", &series).await,
+            _ => service.delete(&owner, &place, None).await,
+        };
+        assert!(reply.status.is_success(), "{step}: {}", reply.json);
+        expected = expected.plus_seconds(1);
+        assert_eq!(last().await, expected.to_string(), "{step}");
+    }
+    // Neither reading nor being refused is one.
+    service.clock.advance(1_000_000);
+    service.get(&owner, &place).await;
+    service
+        .put(&owner, "/Observation/none", None, &corrected)
+        .await;
+    assert_eq!(last().await, expected.to_string());
+}
+
+#[tokio::test]
+async fn the_alarm_tells_each_turn_once() {
+    let service = ten_minutes().await;
+    let turned = || service.state.copy_turned().map(|copy| copy.state);
+    assert_eq!(turned(), Some(CopyAge::Late));
+    assert_eq!(turned(), None);
+    service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    assert_eq!((turned(), turned()), (Some(CopyAge::Ok), None));
+    service.clock.advance(600_000_000);
+    assert_eq!(turned(), None);
+    service.clock.advance(1_000_000);
+    assert_eq!((turned(), turned()), (Some(CopyAge::Late), None));
+}
+
+#[tokio::test]
+async fn the_hub_counts_once_it_makes_statements_and_who_feeds_nothing_says_nothing() {
+    let service = ten_minutes().await;
+    let owner = service.record_system(FJELLVIK);
+    let hub = service.hub(FJELLVIK);
+    let reply = service
+        .post(
+            &hub,
+            "/Observation",
+            &reading(ragnhild(), "r-1", WHEN, "91"),
+        )
+        .await;
+    assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
+    assert_eq!(
+        told(&service.get(&owner, "/$copy-state").await).0,
+        "late",
+        "its silence tells nothing"
+    );
+    assert_eq!(
+        told(&say(&service, &hub, BEFORE).await),
+        (json!("ok"), json!(BEFORE), json!(600))
+    );
+    for who in [
+        service.record_system(PROVEHEIM),
+        service.hub(PROVEHEIM),
+        service.physician(ragnhild()),
+        service.citizen(ragnhild()),
+        service.system(ClientUse::RecordSystem, FJELLVIK, "system/*.rs"),
+    ] {
+        assert_eq!(
+            say(&service, &who, BEFORE).await.status,
+            StatusCode::FORBIDDEN
+        );
+    }
+    for (who, status) in [
+        (
+            service.system(ClientUse::RecordSystem, FJELLVIK, "system/CarePlan.rs"),
+            StatusCode::OK,
+        ),
+        (hub, StatusCode::FORBIDDEN),
+        (service.physician(ragnhild()), StatusCode::FORBIDDEN),
+    ] {
+        assert_eq!(service.get(&who, "/$copy-state").await.status, status);
+    }
+    for bad in ["2026-11-21", "2026-11-21T09:01:01Z", "soon"] {
+        let reply = say(&service, &owner, bad).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{bad}");
+        assert_eq!(issues(&reply.json), ["value @ as_of"], "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_promise_the_age_is_told_and_nothing_judged() {
+    let service = Service::fjellvik().await;
+    let metadata = service.door.get("/metadata").send().await;
+    assert_eq!(headers(&metadata), (None, None));
+    let owner = service.record_system(FJELLVIK);
+    service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    let reply = service.get(&owner, "/$copy-state").await;
+    assert_eq!(told(&reply).0, "unjudged");
+    assert_eq!(headers(&reply), (Some(NOW_TEXT), None));
+    assert_eq!(service.state.copy_turned(), None);
+}
