@@ -104,6 +104,9 @@ pub struct Anchor {
     /// Demo mode: `POST /test-token` exists. Never in operation.
     #[serde(default)]
     pub test_tokens: bool,
+    /// Proofs at the token endpoint must carry the anchor's own nonce (RFC 9449 section 8).
+    #[serde(default)]
+    pub dpop_nonce: bool,
 }
 
 /// The locator, which has a legal basis only within a written collaboration of named members.
@@ -393,6 +396,12 @@ pub struct Client {
     pub scopes: Vec<String>,
     /// Audiences it may ask for.
     pub audiences: Vec<String>,
+    /// Ways to a token, by their OAuth names; none: those of its use.
+    #[serde(default)]
+    pub grants: Vec<String>,
+    /// Where codes may be sent when people sign in through it, each exactly as it is asked for.
+    #[serde(default)]
+    pub redirect_uris: Vec<String>,
 }
 
 /// One organisation lets another's clients act for it.

@@ -125,9 +125,10 @@ fn structured_content_travels_in_the_assertion() {
     let keys = KeySet::of(vec![key.public().clone()]).unwrap();
     let now = Instant::from_seconds(NOW);
     let one = json!({"type": "nhn:tillitsrammeverk:parameters"});
-    let jwt = make_with_details("client", ISSUER, &key, NOW, "j", &[one.clone()]).unwrap();
+    let jwt =
+        make_with_details("client", ISSUER, &key, NOW, "j", std::slice::from_ref(&one)).unwrap();
     let (_, details) = verify_with_details(&jwt, "client", &keys, ISSUER, now).unwrap();
-    assert_eq!(details, [one.clone()]);
+    assert_eq!(details, std::slice::from_ref(&one));
     let with = |details: Value| {
         let claims = json!({"iss": "client", "sub": "client", "aud": ISSUER, "iat": NOW, "exp": NOW + 60, "jti": "j",
             "assertion_details": details});

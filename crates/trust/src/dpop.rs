@@ -135,14 +135,17 @@ pub fn verify_with_nonce(
     })
 }
 
-/// All checks; `fresh` looks at `iat` and the claims, and says until when (Unix seconds) the proof could be sent again.
+/// Looks at `iat` and the claims; says until when (Unix seconds) the proof could be sent again.
+type Fresh<'a> = &'a dyn Fn(i64, &Map<String, Value>) -> Result<i64, DpopError>;
+
+/// All checks.
 fn check(
     proof: &str,
     method: &str,
     url: &str,
     ath: Option<&str>,
     expected_jkt: Option<&str>,
-    fresh: &dyn Fn(i64, &Map<String, Value>) -> Result<i64, DpopError>,
+    fresh: Fresh<'_>,
 ) -> Result<Proof, DpopError> {
     let compact = jws::parse(proof, Embedded::Required)?;
     compact.require_typ(TYP)?;

@@ -1,16 +1,31 @@
-//! Who asks for a token: client assertion and DPoP proof, each accepted once.
+//! Who asks: client assertion and DPoP proof, each accepted once.
 //!
 //! A client that does not exist is refused with the same words, and by the same steps, as one whose assertion is wrong.
 
 use crate::State;
 use crate::config::Client;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use serde_json::Value;
 use trust::{Replay, assertion, dpop};
 use wire::contract::anchor::{CLIENT_ASSERTION_TYPE, TOKEN};
 use wire::form::Form;
 use wire::oauth_error::{OAuthCode, OAuthError};
 
-/// A client that proved itself.
+/// How long a nonce of ours stands, in seconds.
+const NONCE_SECONDS: i64 = 300;
+/// What a sealed nonce holds besides its time.
+const NONCE: &[u8] = b"dpop-nonce";
+
+/// A client whose assertion stands.
+pub(crate) struct Known<'a> {
+    pub(crate) client: &'a Client,
+    /// The assertion's single use.
+    pub(crate) assertion: Replay,
+    /// The assertion's `assertion_details`.
+    pub(crate) details: Vec<Value>,
+}
+
+/// A client that proved itself at the token endpoint.
 pub(crate) struct Authenticated<'a> {
     pub(crate) client: &'a Client,
     /// Thumbprint of the key that tokens are bound to.
@@ -19,6 +34,8 @@ pub(crate) struct Authenticated<'a> {
     pub(crate) assertion: Replay,
     /// The proof's single use.
     pub(crate) proof: Replay,
+    /// The assertion's `assertion_details`.
+    pub(crate) details: Vec<Value>,
 }
 
 fn invalid_client() -> OAuthError {
@@ -35,27 +52,33 @@ fn invalid_request(words: &str) -> OAuthError {
 /// A refusal, with the assertion that was good until then: it is used up all the same.
 pub(crate) type Refused<'a> = (OAuthError, Option<(&'a Client, Replay)>);
 
-/// Checks the assertion, then the proof.
+/// Checks the assertion, then the proof, as the token endpoint needs both.
 pub(crate) fn authenticate<'a>(
     state: &'a State,
     headers: &HeaderMap,
     form: &Form,
 ) -> Result<Authenticated<'a>, Refused<'a>> {
-    let (client, assertion) = client(state, headers, form).map_err(|error| (error, None))?;
-    let proof = proof(state, headers).map_err(|error| (error, Some((client, assertion))))?;
+    let Known {
+        client,
+        assertion,
+        details,
+    } = client(state, headers, form).map_err(|error| (error, None))?;
+    let proof = proof(state, headers, TOKEN).map_err(|error| (error, Some((client, assertion))))?;
     Ok(Authenticated {
         client,
         jkt: proof.jkt,
         assertion,
         proof: proof.replay,
+        details,
     })
 }
 
-fn client<'a>(
+/// Checks the assertion alone.
+pub(crate) fn client<'a>(
     state: &'a State,
     headers: &HeaderMap,
     form: &Form,
-) -> Result<(&'a Client, Replay), OAuthError> {
+) -> Result<Known<'a>, OAuthError> {
     if headers.contains_key(header::AUTHORIZATION) || form.get("client_secret").is_some() {
         return Err(invalid_request(
             "clients authenticate by private_key_jwt alone",
@@ -76,16 +99,25 @@ fn client<'a>(
     let found = state.registry.client(&claimed);
     let keys = found.map_or(&state.decoy, |client| &client.keys);
     let now = (state.house.clock)();
-    let replay =
-        assertion::verify(jwt, &claimed, keys, &state.config.issuer, now).map_err(|error| {
-            // Which client it claimed to be is not logged: an unproved name is anybody's text.
-            tracing::info!(%error, "a client assertion was refused");
-            invalid_client()
-        })?;
-    Ok((found.ok_or_else(invalid_client)?, replay))
+    let verified = assertion::verify_with_details(jwt, &claimed, keys, &state.config.issuer, now);
+    let (assertion, details) = verified.map_err(|error| {
+        // Which client it claimed to be is not logged: an unproved name is anybody's text.
+        tracing::info!(%error, "a client assertion was refused");
+        invalid_client()
+    })?;
+    Ok(Known {
+        client: found.ok_or_else(invalid_client)?,
+        assertion,
+        details,
+    })
 }
 
-fn proof(state: &State, headers: &HeaderMap) -> Result<dpop::Proof, OAuthError> {
+/// Checks the proof of a request to one of our endpoints, with a nonce of ours where the configuration asks for one.
+pub(crate) fn proof(
+    state: &State,
+    headers: &HeaderMap,
+    endpoint: &str,
+) -> Result<dpop::Proof, OAuthError> {
     let refused = |words: String| OAuthError::new(OAuthCode::InvalidDpopProof, words);
     let mut sent = headers.get_all("dpop").iter();
     let (Some(proof), None) = (sent.next(), sent.next()) else {
@@ -94,7 +126,38 @@ fn proof(state: &State, headers: &HeaderMap) -> Result<dpop::Proof, OAuthError> 
     let proof = proof
         .to_str()
         .map_err(|_| refused("the DPoP proof is not text".to_owned()))?;
-    let now = (state.house.clock)();
-    dpop::verify(proof, "POST", &state.url(TOKEN), None, None, now)
-        .map_err(|error| refused(error.to_string()))
+    let (url, now) = (state.url(endpoint), (state.house.clock)());
+    let verified = if state.config.dpop_nonce {
+        dpop::verify_with_nonce(proof, "POST", &url, &|nonce| nonce_until(state, nonce))
+    } else {
+        dpop::verify(proof, "POST", &url, None, None, now)
+    };
+    verified.map_err(|error| match error {
+        dpop::DpopError::Nonce => OAuthError::new(OAuthCode::UseDpopNonce, error.to_string()),
+        error => refused(error.to_string()),
+    })
+}
+
+/// The header with a fresh nonce, where the configuration asks for nonces. It is sealed time: nothing is kept for it.
+pub(crate) fn nonce_header(state: &State) -> Option<(HeaderName, HeaderValue)> {
+    if !state.config.dpop_nonce {
+        return None;
+    }
+    let now = (state.house.clock)().seconds();
+    let nonce = state
+        .store
+        .seal(&[NONCE, &now.to_be_bytes()].concat())
+        .ok()?;
+    let value = HeaderValue::from_str(&nonce).ok()?;
+    Some((HeaderName::from_static("dpop-nonce"), value))
+}
+
+/// Until when a nonce stands, if it is ours and still does.
+fn nonce_until(state: &State, nonce: &str) -> Option<i64> {
+    let plain = state.store.unseal(nonce)?;
+    let made = plain.strip_prefix(NONCE)?;
+    let made = i64::from_be_bytes(made.try_into().ok()?);
+    let now = (state.house.clock)().seconds();
+    let until = made.checked_add(NONCE_SECONDS)?;
+    (made <= now && now <= until).then_some(until)
 }

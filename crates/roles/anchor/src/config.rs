@@ -1,6 +1,7 @@
 //! What the anchor is told at start: who takes part, what they agreed, who acts for whom, which clients there are. All
 //! values are parsed before they come here; days are checked when the anchor is opened.
 
+use bytes::Bytes;
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
 use fhir::resource::InformationService;
 use fhir::time::Zone;
@@ -8,6 +9,9 @@ use trust::ClientUse;
 use trust::keys::KeySet;
 use trust::scope::Scopes;
 pub use wire::contract::anchor::AgreementKind;
+use wire::contract::anchor::{
+    AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE,
+};
 
 /// The anchor's configuration.
 #[derive(Clone, Debug)]
@@ -28,7 +32,11 @@ pub struct Config {
     pub clients: Vec<Client>,
     /// Everything a token can be for.
     pub audiences: Vec<Audience>,
-    /// Demo mode: test tokens for synthetic people. `None`: the route does not exist.
+    /// Must proofs at the token endpoint carry a nonce of ours (RFC 9449 section 8)?
+    pub dpop_nonce: bool,
+    /// Styles of the sign-in page; without them it is plain.
+    pub stylesheet: Option<Bytes>,
+    /// Demo mode: test tokens for synthetic people, and sign-in by choosing one. `None`: neither exists.
     pub demo: Option<Demo>,
 }
 
@@ -135,11 +143,66 @@ pub struct Client {
     pub keys: KeySet,
     /// Scopes it may ask for.
     pub scopes: Scopes,
+    /// What it may learn of who signs in, of [`IDENTITY_SCOPES`].
+    pub identity: Vec<String>,
+    /// How it may come by tokens.
+    pub grants: Vec<Grant>,
+    /// Where codes may be sent, each exactly as it is asked for.
+    pub redirect_uris: Vec<String>,
     /// Audiences it may ask for.
     pub audiences: Vec<String>,
     /// The audience that is the client itself (a gateway's base): subject tokens of an exchange must be for it.
     pub own_audience: Option<String>,
 }
+
+/// Ways to a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// For itself (RFC 6749 section 4.4).
+    ClientCredentials,
+    /// For somebody who signs in (RFC 6749 section 4.1, with RFC 9126 and RFC 7636).
+    AuthorizationCode,
+    /// Again for somebody who signed in, with scope `offline_access` (RFC 6749 section 6).
+    RefreshToken,
+    /// For the user of another's token (RFC 8693); gateways only.
+    TokenExchange,
+}
+
+impl Grant {
+    /// All of them.
+    pub const ALL: [Grant; 4] = [
+        Grant::ClientCredentials,
+        Grant::AuthorizationCode,
+        Grant::RefreshToken,
+        Grant::TokenExchange,
+    ];
+
+    /// As a request and the discovery document name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Grant::ClientCredentials => CLIENT_CREDENTIALS,
+            Grant::AuthorizationCode => AUTHORIZATION_CODE,
+            Grant::RefreshToken => REFRESH_TOKEN,
+            Grant::TokenExchange => TOKEN_EXCHANGE,
+        }
+    }
+
+    /// Reads the name exactly.
+    pub fn parse(name: &str) -> Option<Grant> {
+        Grant::ALL.into_iter().find(|one| one.name() == name)
+    }
+}
+
+/// Scopes that say what a client may learn of who signs in (OpenID Connect Core section 5.4; HelseID's names).
+pub const IDENTITY_SCOPES: [&str; 7] = [
+    "openid",
+    "profile",
+    "offline_access",
+    "helseid://scopes/identity/pid",
+    "helseid://scopes/identity/security_level",
+    "helseid://scopes/identity/assurance_level",
+    "helseid://scopes/hpr/hpr_number",
+];
 
 /// What kind of party an audience is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

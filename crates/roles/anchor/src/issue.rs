@@ -5,8 +5,10 @@ use crate::State;
 use crate::authenticate::Authenticated;
 use crate::config::Client;
 use fhir::time::Instant;
-use store::{Change, StoreError};
+use serde_json::Value;
+use store::{Change, LedgerWrite, StoreError};
 use trust::audit::{Outcome, Record};
+use trust::keys::KeyError;
 use trust::token::{Claims, Confirmation, Kind};
 use trust::{Interaction, Replay};
 use wire::oauth_error::{OAuthCode, OAuthError};
@@ -68,30 +70,40 @@ pub(crate) fn record(state: &State, ids: &RequestIds, client: &Client, asked: &s
     record
 }
 
-/// Makes the record and the two single uses durable. A second use is refused in the words of what was used twice.
+/// Why a token request did not become durable.
+pub(crate) enum Unspent {
+    /// What the client is told.
+    Error(OAuthError),
+    /// A code or refresh token was used by somebody else in the meantime. Nothing was written.
+    Taken,
+}
+
+/// Makes the record, the two single uses and what else the request changes durable. A second use is refused in the words of
+/// what was used twice.
 pub(crate) async fn spend(
     state: &State,
     who: &Authenticated<'_>,
     record: Record,
-) -> Result<(), OAuthError> {
+    ledger: Vec<LedgerWrite>,
+) -> Result<(), Unspent> {
     let change = Change {
         audit: Some(record.clone()),
         replays: vec![who.assertion, who.proof],
+        ledger,
         ..Change::default()
     };
     match state.store.commit(change).await {
         Ok(_) => Ok(()),
-        Err(StoreError::Replayed) => Err(used_twice(state, who, record).await),
-        Err(error) => Err(unavailable(&error)),
+        Err(StoreError::LedgerMismatch { .. }) => Err(Unspent::Taken),
+        Err(StoreError::Replayed) => Err(Unspent::Error(used_twice(state, who, record).await)),
+        Err(error) => Err(Unspent::Error(unavailable(&error))),
     }
 }
 
 /// One of the two was used before; the assertion alone tells which. If it was fresh, it is used up now.
 async fn used_twice(state: &State, who: &Authenticated<'_>, mut record: Record) -> OAuthError {
-    record.outcome = Outcome::Unauthenticated {
-        code: OAuthCode::InvalidDpopProof.as_str().to_owned(),
-    };
-    match spend_assertion(state, who.assertion, record).await {
+    record.outcome = unauthenticated(OAuthCode::InvalidDpopProof);
+    match spend_once(state, vec![who.assertion], record, Vec::new()).await {
         Ok(()) => OAuthError::new(
             OAuthCode::InvalidDpopProof,
             "the DPoP proof was used before",
@@ -100,15 +112,33 @@ async fn used_twice(state: &State, who: &Authenticated<'_>, mut record: Record) 
     }
 }
 
-/// Uses up an assertion whose request is refused for another reason.
-pub(crate) async fn spend_assertion(
+/// The outcome of a request whose sender did not prove itself.
+pub(crate) fn unauthenticated(code: OAuthCode) -> Outcome {
+    Outcome::Unauthenticated {
+        code: code.as_str().to_owned(),
+    }
+}
+
+/// The outcome of a request that was refused, by the endpoint that refused it.
+pub(crate) fn refused(endpoint: &str, code: OAuthCode) -> Outcome {
+    Outcome::Refused {
+        rule: endpoint.to_owned(),
+        code: code.as_str().to_owned(),
+    }
+}
+
+/// Makes a record and single uses durable, of which the first is the assertion: a second use of any is told as
+/// `invalid_client`.
+pub(crate) async fn spend_once(
     state: &State,
-    assertion: Replay,
+    replays: Vec<Replay>,
     record: Record,
+    ledger: Vec<LedgerWrite>,
 ) -> Result<(), OAuthError> {
     let change = Change {
         audit: Some(record),
-        replays: vec![assertion],
+        replays,
+        ledger,
         ..Change::default()
     };
     match state.store.commit(change).await {
@@ -129,8 +159,15 @@ pub(crate) fn unavailable(error: &StoreError) -> OAuthError {
 
 /// A token is signed by our own key; that fails only when the system gives no randomness.
 pub(crate) fn sign(state: &State, claims: &Claims) -> Result<String, OAuthError> {
-    trust::token::issue(claims, &state.key).map_err(|error| {
-        tracing::error!(%error, "signing failed");
-        OAuthError::new(OAuthCode::TemporarilyUnavailable, "try again in a moment")
-    })
+    trust::token::issue(claims, &state.key).map_err(|error| unsigned(&error))
+}
+
+/// An ID token of these claims; its `typ` keeps it from being taken for an access token.
+pub(crate) fn sign_id_token(state: &State, claims: &Value) -> Result<String, OAuthError> {
+    trust::jws::sign("JWT", claims, &state.key).map_err(|error| unsigned(&error))
+}
+
+fn unsigned(error: &KeyError) -> OAuthError {
+    tracing::error!(%error, "signing failed");
+    OAuthError::new(OAuthCode::TemporarilyUnavailable, "try again in a moment")
 }

@@ -2,19 +2,26 @@
 //! professional need (tjenstlig behov).
 //!
 //! Profile: FAPI 2.0 Security Profile in the shape HelseID uses, `private_key_jwt` and DPoP only; grants client
-//! credentials (RFC 6749) and, for gateways, token exchange (RFC 8693). It never sees clinical data, and it issues no
-//! token that opens patients' data to another organisation without an agreement in force.
+//! credentials, authorization code with PAR and PKCE, refresh, and, for gateways, token exchange (RFC 8693). It never sees
+//! clinical data, and it issues no token that opens patients' data to another organisation without an agreement in force.
 //!
-//! A token request's way: `api/token.rs` → `authenticate` (assertion, proof) → `api/client_credentials.rs` or
-//! `api/token_exchange.rs` (what may be issued) → `issue.rs` (audit record and replay memory durable, then signed).
+//! A token request's way: `api/token.rs` → `authenticate` (assertion, proof) → the grant's file in `api/` (what may be
+//! issued) → `issue.rs` (audit record, replay memory and what is used up durable, then signed). A sign-in's way:
+//! `api/par.rs` → `request` (read strictly) → `kept` (sealed, single-use) → `api/authorize.rs` → `api/sign_in.rs` →
+//! `api/authorization_code.rs` → `user_token`.
 
 mod api;
 mod authenticate;
 pub mod config;
 mod documents;
 mod issue;
+mod kept;
+mod login;
 mod registry;
+mod request;
+mod sign_in;
 mod signing_key;
+mod user_token;
 
 pub use config::Config;
 pub use registry::RegistryError;
@@ -25,7 +32,10 @@ use registry::Registry;
 use std::sync::Arc;
 use store::Store;
 use trust::keys::{KeyError, KeySet, SigningKey};
-use wire::contract::anchor::{AGREEMENTS, DISCOVERY, JWKS, PARTICIPANTS, SignedDocuments, TOKEN};
+use wire::contract::anchor::{
+    AGREEMENTS, AUTHORIZE, DISCOVERY, JWKS, PAR, PARTICIPANTS, REVOKE, SIGN_IN, SIGN_IN_STYLE,
+    SIGN_OUT, SignedDocuments, TOKEN,
+};
 use wire::contract::{OPENAPI, demo::TEST_TOKEN};
 use wire::request_id::Join;
 use wire::route::{Access, RouteRow, Routes};
@@ -46,6 +56,9 @@ pub enum OpenError {
     /// Signing failed.
     #[error("signing the documents: {0}")]
     Sign(#[from] KeyError),
+    /// The issuer is no URL.
+    #[error("the issuer is not an absolute URL")]
+    Issuer,
 }
 
 /// An opened anchor.
@@ -60,6 +73,11 @@ pub struct State {
     decoy: KeySet,
     participants: SignedDocuments,
     agreements: SignedDocuments,
+    sessions: sign_in::session::Sessions,
+    /// The issuer's origin, and its path, in front of our addresses on pages.
+    origin: String,
+    path: String,
+    https: bool,
 }
 
 impl State {
@@ -70,6 +88,28 @@ impl State {
 
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.config.issuer)
+    }
+
+    /// Can people sign in here?
+    fn signs_in(&self) -> bool {
+        self.config.demo.is_some()
+    }
+
+    /// Is this grant there at all?
+    fn offers(&self, grant: config::Grant) -> bool {
+        use config::Grant::{AuthorizationCode, RefreshToken};
+        self.signs_in() || !matches!(grant, AuthorizationCode | RefreshToken)
+    }
+
+    /// Forgets pushed requests, codes, grants and sessions that are past their time. Gives how many entries of the store
+    /// that were.
+    ///
+    /// # Errors
+    /// Input/output.
+    pub async fn sweep(&self) -> Result<usize, store::StoreError> {
+        let now = (self.house.clock)();
+        self.sessions.sweep(now.seconds());
+        kept::sweep(self, now).await
     }
 }
 
@@ -107,6 +147,41 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
+        path: PAR,
+        access: Access::SignIn,
+    },
+    RouteRow {
+        method: "GET",
+        path: AUTHORIZE,
+        access: Access::SignIn,
+    },
+    RouteRow {
+        method: "POST",
+        path: REVOKE,
+        access: Access::SignIn,
+    },
+    RouteRow {
+        method: "GET",
+        path: SIGN_IN,
+        access: Access::SignIn,
+    },
+    RouteRow {
+        method: "POST",
+        path: SIGN_IN,
+        access: Access::SignIn,
+    },
+    RouteRow {
+        method: "POST",
+        path: SIGN_OUT,
+        access: Access::SignIn,
+    },
+    RouteRow {
+        method: "GET",
+        path: SIGN_IN_STYLE,
+        access: Access::SignIn,
+    },
+    RouteRow {
+        method: "POST",
         path: TEST_TOKEN,
         access: Access::Demo,
     },
@@ -115,6 +190,7 @@ pub const ROUTES: &[RouteRow] = &[
 /// Opens the store, reads or makes the signing key, checks the register and signs its documents.
 pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError> {
     let registry = Registry::new(&config)?;
+    let issuer = url::Url::parse(&config.issuer).map_err(|_| OpenError::Issuer)?;
     let store = Store::open(&house.data, "anchor", house.surroundings())?;
     let key = signing_key::load(&house.data)?;
     let keys = KeySet::of(vec![key.public().clone()])?;
@@ -132,6 +208,10 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         decoy,
         participants,
         agreements,
+        sessions: sign_in::session::Sessions::default(),
+        origin: issuer.origin().ascii_serialization(),
+        path: issuer.path().trim_end_matches('/').to_owned(),
+        https: issuer.scheme() == "https",
     }))
 }
 
@@ -145,13 +225,36 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("GET", PARTICIPANTS, api::documents::participants)
         .on("GET", AGREEMENTS, api::documents::agreements)
         .on("GET", OPENAPI, api::discovery::openapi);
+    if state.signs_in() {
+        routes = routes
+            .on("POST", PAR, api::par::par)
+            .on("GET", AUTHORIZE, api::authorize::authorize)
+            .on("POST", REVOKE, api::revoke::revoke)
+            .on("GET", SIGN_IN, api::sign_in::show)
+            .on("POST", SIGN_IN, api::sign_in::choose)
+            .on("POST", SIGN_OUT, api::sign_in::sign_out)
+            .on("GET", SIGN_IN_STYLE, api::sign_in::style);
+    }
     if state.config.demo.is_some() {
         routes = routes.on("POST", TEST_TOKEN, api::test_token::test_token);
     }
     routes.build(state, Join::Behind, ids)
 }
 
-/// The anchor has no background work yet.
-pub fn workers(_: Arc<State>) -> Vec<Worker> {
-    Vec::new()
+/// Forgets what is past its time, once a minute.
+pub fn workers(state: Arc<State>) -> Vec<Worker> {
+    let pause = wire::stop::real_pause();
+    vec![Worker::new("anchor sweep", async move {
+        let stop = state.house.stop.clone();
+        loop {
+            tokio::select! {
+                () = stop.stopped() => return,
+                () = pause(std::time::Duration::from_secs(60)) => {
+                    if let Err(error) = state.sweep().await {
+                        tracing::warn!(%error, "what is past its time could not be forgotten");
+                    }
+                }
+            }
+        }
+    })]
 }

@@ -1,7 +1,9 @@
 //! The register in the form the token routes ask it: which client, which audience, which agreement or delegation is in
 //! force at this moment.
 
-use crate::config::{Agreement, Audience, AudienceKind, Client, Config, Consumer, Delegation};
+use crate::config::{
+    Agreement, Audience, AudienceKind, Client, Config, Consumer, Delegation, Grant, IDENTITY_SCOPES,
+};
 use fhir::ids::OrganisationNumber;
 use fhir::time::{Instant, LATEST, Range, Zone, parse_date};
 use std::collections::HashMap;
@@ -23,6 +25,19 @@ pub enum RegistryError {
     /// A gateway without the audience that subject tokens must have.
     #[error("client {0}: a gateway needs its own audience")]
     NoOwnAudience(String),
+    /// A client for people who sign in, without a usable place to send codes to.
+    #[error(
+        "client {0}: redirect_uris must be absolute https URLs (http on loopback only) without user or fragment, one at least with the grant authorization_code"
+    )]
+    Redirect(String),
+    /// A grant that this client cannot have.
+    #[error(
+        "client {0}: token exchange is for gateways, refresh tokens come with authorization_code"
+    )]
+    Grant(String),
+    /// A scope that is neither SMART's nor one of [`crate::config::IDENTITY_SCOPES`].
+    #[error("client {0}: an identity scope is unknown")]
+    Identity(String),
 }
 
 /// The register.
@@ -50,6 +65,22 @@ fn days(entry: &str, from: &str, to: Option<&str>, zone: &Zone) -> Result<Range,
     } else {
         Err(wrong())
     }
+}
+
+/// Whether a code may ever be sent to this address (RFC 8252 section 7.3 and RFC 9700 section 2.1).
+fn is_redirect(uri: &str) -> bool {
+    let Ok(url) = url::Url::parse(uri) else {
+        return false;
+    };
+    let loopback = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        _ => false,
+    };
+    (url.scheme() == "https" || url.scheme() == "http" && loopback)
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
 }
 
 fn in_force(range: &Range, now: Instant) -> bool {
@@ -81,6 +112,21 @@ impl Registry {
             known(&entry, client.orgnr)?;
             if client.use_ == trust::ClientUse::Gateway && client.own_audience.is_none() {
                 return Err(RegistryError::NoOwnAudience(client.client_id.clone()));
+            }
+            let granted = |one| client.grants.contains(&one);
+            if granted(Grant::TokenExchange) && client.use_ != trust::ClientUse::Gateway
+                || granted(Grant::RefreshToken) && !granted(Grant::AuthorizationCode)
+            {
+                return Err(RegistryError::Grant(client.client_id.clone()));
+            }
+            if granted(Grant::AuthorizationCode) && client.redirect_uris.is_empty()
+                || !client.redirect_uris.iter().all(|uri| is_redirect(uri))
+            {
+                return Err(RegistryError::Redirect(client.client_id.clone()));
+            }
+            let known = |scope: &String| IDENTITY_SCOPES.contains(&scope.as_str());
+            if !client.identity.iter().all(known) {
+                return Err(RegistryError::Identity(client.client_id.clone()));
             }
             if clients
                 .insert(client.client_id.clone(), client.clone())
@@ -295,6 +341,8 @@ mod tests {
             }],
             clients: vec![],
             audiences: vec![audience(B, &[])],
+            dpop_nonce: false,
+            stylesheet: None,
             demo: None,
         }
     }
@@ -364,6 +412,25 @@ mod tests {
                 .delegation(&org(C), &audience(B, &[]), at("2027-01-01T12:00:00Z"))
                 .is_none()
         );
+    }
+
+    #[test]
+    fn codes_are_sent_to_safe_places_only() {
+        for (uri, safe) in [
+            ("https://epj.example/callback", true),
+            ("https://epj.example/callback?tenant=1", true),
+            ("http://127.0.0.1:8400/callback", true),
+            ("http://[::1]/callback", true),
+            ("http://localhost/callback", false),
+            ("http://epj.example/callback", false),
+            ("https://epj.example/#fragment", false),
+            ("https://user@epj.example/", false),
+            ("epj:/callback", false),
+            ("/callback", false),
+            ("javascript:alert(1)", false),
+        ] {
+            assert_eq!(is_redirect(uri), safe, "{uri}");
+        }
     }
 
     #[test]

@@ -50,6 +50,8 @@ mod tests {
             jwk: "{}".into(),
             scopes: Vec::new(),
             audiences: Vec::new(),
+            grants: Vec::new(),
+            redirect_uris: Vec::new(),
         }];
         let mut found = Vec::new();
         age_can_be_kept(&config, "2026-11-22", &mut found);

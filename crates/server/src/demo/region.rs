@@ -79,13 +79,16 @@ pub fn make(
     for plan in plans(at, directory) {
         let path = keys.join(format!("{}.json", plan.client_id));
         let file = ensure(&path, &plan, &issuer)?;
+        let sign_in = sign_in(&plan, at, directory);
         client.push(Client {
             client_id: plan.client_id.clone(),
             orgnr: plan.orgnr.clone(),
             use_: plan.registered_use.to_owned(),
             jwk: public_part(&file)?,
-            scopes: file.scopes,
-            audiences: file.audiences,
+            scopes: [file.scopes, sign_in.scopes].concat(),
+            audiences: [file.audiences, sign_in.audiences].concat(),
+            grants: sign_in.grants,
+            redirect_uris: sign_in.redirect_uris,
         });
         if plan.use_ != ClientUse::Service {
             clients.push(DemoClient {
@@ -119,6 +122,7 @@ pub fn make(
         anchor: Anchor {
             base: at.at("/anchor")?,
             test_tokens: true,
+            dpop_nonce: false,
         },
         catalogue: Some(Party {
             base: at.at("/catalogue")?,
@@ -154,6 +158,46 @@ pub fn make(
         agreement: agreements(directory),
     };
     Ok(Made { config, clients })
+}
+
+/// What a client is registered for when people sign in through it, besides what its file says.
+#[derive(Default)]
+struct SignIn {
+    scopes: Vec<String>,
+    audiences: Vec<String>,
+    grants: Vec<String>,
+    redirect_uris: Vec<String>,
+}
+
+/// Where the demo's clients take codes: a program of the visitor's own, on this machine.
+const CALLBACK: &str = "http://127.0.0.1:8400/callback";
+
+/// Health personnel sign in through their record system, citizens through the portal's client.
+fn sign_in(plan: &Plan, at: &Addresses, directory: &Directory) -> SignIn {
+    let scopes: &[&str] = match (plan.registered_use, plan.client_id.as_str()) {
+        ("record-system", _) => &["user/*.rs", "openid", "profile", "offline_access"],
+        (_, "delt-portal") => &["patient/*.rs", "openid", "profile"],
+        _ => return SignIn::default(),
+    };
+    let grants: &[&str] = if scopes.contains(&"offline_access") {
+        &["client_credentials", "authorization_code", "refresh_token"]
+    } else {
+        &["client_credentials", "authorization_code"]
+    };
+    let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let identity = "helseid://scopes/identity/";
+    let hpr = "helseid://scopes/hpr/hpr_number".to_owned();
+    let more = ["pid", "security_level", "assurance_level"].map(|one| format!("{identity}{one}"));
+    let services = directory.services.iter().map(|s| at.service(&s.id));
+    SignIn {
+        scopes: [text(scopes), more.to_vec(), vec![hpr]].concat(),
+        audiences: services
+            .chain([format!("{}/gateway/fhir", at.origin)])
+            .filter(|one| !plan.audiences.contains(one))
+            .collect(),
+        grants: text(grants),
+        redirect_uris: vec![CALLBACK.to_owned()],
+    }
 }
 
 /// The clients: the story's municipality's home system first.

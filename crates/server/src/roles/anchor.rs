@@ -3,9 +3,13 @@
 use super::{Mounted, Setting, held, organisation, organisations, path_of, plain, services};
 use crate::config::{self, Config};
 use crate::surroundings;
+use ::anchor::config::{Grant, IDENTITY_SCOPES};
 use anyhow::{Context, anyhow};
 use trust::ClientUse;
 use url::Url;
+
+/// The bundle's styles, which the sign-in page shares with the portal.
+const STYLESHEET: &str = "portal.css";
 
 /// Opens the trust anchor.
 pub async fn open(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
@@ -66,14 +70,22 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
         let use_: ClientUse = serde_json::from_value(c.use_.clone().into())
             .with_context(|| format!("client {}: use `{}`", c.client_id, c.use_))?;
         let jwks = format!("{{\"keys\":[{}]}}", c.jwk);
+        let (identity, smart): (Vec<String>, Vec<String>) = c
+            .scopes
+            .iter()
+            .cloned()
+            .partition(|scope| IDENTITY_SCOPES.contains(&scope.as_str()));
         Ok(::anchor::config::Client {
             client_id: c.client_id.clone(),
             orgnr: organisation(&c.orgnr)?,
             use_,
             keys: trust::keys::KeySet::parse(jwks.as_bytes())
                 .map_err(|e| anyhow!("client {}: jwk: {e}", c.client_id))?,
-            scopes: trust::scope::Scopes::parse(&c.scopes.join(" "))
+            scopes: trust::scope::Scopes::parse(&smart.join(" "))
                 .map_err(|e| anyhow!("client {}: scopes: {e}", c.client_id))?,
+            identity,
+            grants: grants(c, use_)?,
+            redirect_uris: c.redirect_uris.clone(),
             audiences: c.audiences.clone(),
             own_audience: own_audience.clone().filter(|_| use_ == ClientUse::Gateway),
         })
@@ -87,6 +99,8 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
         delegations: delegations.collect::<anyhow::Result<_>>()?,
         clients: clients.collect::<anyhow::Result<_>>()?,
         audiences: audiences(config)?,
+        dpop_nonce: config.anchor.dpop_nonce,
+        stylesheet: crate::assets::lookup()(STYLESHEET).map(|asset| asset.bytes),
         demo: setting
             .demo
             .people
@@ -94,6 +108,21 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
             .filter(|_| config.anchor.test_tokens)
             .map(|p| p.anchor()),
     })
+}
+
+/// The ways to a token that a client is registered for; where none is named, those of its use.
+fn grants(client: &config::Client, use_: ClientUse) -> anyhow::Result<Vec<Grant>> {
+    if client.grants.is_empty() {
+        return Ok(match use_ {
+            ClientUse::Gateway => vec![Grant::ClientCredentials, Grant::TokenExchange],
+            _ => vec![Grant::ClientCredentials],
+        });
+    }
+    let read = |name: &String| {
+        Grant::parse(name)
+            .ok_or_else(|| anyhow!("client {}: grant `{name}` is unknown", client.client_id))
+    };
+    client.grants.iter().map(read).collect()
 }
 
 /// The § 9 collaborations and data processing agreements that the anchor publishes.

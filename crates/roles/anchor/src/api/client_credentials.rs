@@ -3,13 +3,14 @@
 
 use super::token::{Grant, Refusal, asked};
 use crate::authenticate::Authenticated;
-use crate::config::Audience;
+use crate::config::{self, Audience, AudienceKind};
 use crate::{State, issue};
 use fhir::time::Instant;
 use trust::audit::Record;
 use trust::scope::Context;
 use trust::token::LIFETIME_SECONDS;
 use trust::{ClientUse, Delegation};
+use wire::contract::anchor::TokenAnswer;
 use wire::form::Form;
 use wire::oauth_error::{OAuthCode, OAuthError};
 
@@ -19,7 +20,7 @@ pub(crate) fn grant(
     form: &Form,
     record: Record,
 ) -> Result<Grant, Refusal> {
-    let refused = |error| (error, Box::new(record.clone()));
+    let refused = |error| Refusal::new(error, record.clone());
     let asked = asked(state, who, form).map_err(refused)?;
     if asked
         .scopes
@@ -47,7 +48,9 @@ pub(crate) fn grant(
     Ok(Grant {
         claims,
         record,
-        issued_token_type: None,
+        answer: TokenAnswer::default(),
+        ledger: Vec::new(),
+        behind: None,
     })
 }
 
@@ -59,15 +62,23 @@ fn delegation(
     audience: &Audience,
     now: Instant,
 ) -> Result<Option<Delegation>, OAuthError> {
-    if !audience.holds_patients() {
-        return Ok(None);
-    }
     let refused = || {
         OAuthError::new(
             OAuthCode::InvalidTarget,
             "no delegation from the audience's organisation is in force",
         )
     };
+    // Registered for those who sign in through the client: a gateway is asked for somebody, never by a system for itself.
+    let for_people = who
+        .client
+        .grants
+        .contains(&config::Grant::AuthorizationCode);
+    if for_people && audience.kind == AudienceKind::Gateway {
+        return Err(refused());
+    }
+    if !audience.holds_patients() {
+        return Ok(None);
+    }
     match who.client.use_ {
         ClientUse::RecordSystem if state.registry.is_own(&who.client.orgnr, audience) => Ok(None),
         ClientUse::Hub | ClientUse::Service => state

@@ -1,6 +1,7 @@
 //! `GET /.well-known/openid-configuration` (RFC 8414), `GET /jwks` (RFC 7517) and `GET /openapi.json`: what is offered,
 //! and nothing that is not.
 
+use crate::config::{Client, Grant};
 use crate::{ROUTES, State};
 use axum::extract;
 use axum::response::{IntoResponse, Response};
@@ -8,28 +9,20 @@ use http::{HeaderValue, StatusCode, header};
 use std::sync::Arc;
 use trust::keys::Algorithm;
 use wire::contract::anchor::{
-    AGREEMENTS, CLIENT_CREDENTIALS, Discovery, JWKS, PARTICIPANTS, TOKEN, TOKEN_EXCHANGE,
+    AGREEMENTS, AUTHORIZE, Discovery, JWKS, PAR, PARTICIPANTS, REVOKE, SignInDiscovery, TOKEN,
 };
-use wire::contract::demo::TEST_TOKEN;
+use wire::route::{Access, RouteRow};
 
 /// Members of this anchor's discovery document.
 pub(crate) async fn discovery(extract::State(state): extract::State<Arc<State>>) -> Response {
-    let algorithms = || {
-        Algorithm::ALL
-            .iter()
-            .map(|one| one.name().to_owned())
-            .collect::<Vec<_>>()
-    };
     let mut scopes: Vec<String> = Vec::new();
-    for scope in state
-        .config
-        .clients
-        .iter()
-        .flat_map(|client| client.scopes.iter())
-    {
-        let text = scope.to_string();
-        if !scopes.contains(&text) {
-            scopes.push(text);
+    let smart = |client: &Client| client.scopes.iter().map(ToString::to_string).collect();
+    for client in &state.config.clients {
+        let smart: Vec<String> = smart(client);
+        for text in smart.iter().chain(&client.identity) {
+            if !scopes.contains(text) {
+                scopes.push(text.clone());
+            }
         }
     }
     scopes.sort();
@@ -39,16 +32,51 @@ pub(crate) async fn discovery(extract::State(state): extract::State<Arc<State>>)
             issuer: state.config.issuer.clone(),
             jwks_uri: state.url(JWKS),
             token_endpoint: state.url(TOKEN),
-            grant_types_supported: vec![CLIENT_CREDENTIALS.to_owned(), TOKEN_EXCHANGE.to_owned()],
+            grant_types_supported: Grant::ALL
+                .into_iter()
+                .filter(|grant| state.offers(*grant))
+                .map(|grant| grant.name().to_owned())
+                .collect(),
             token_endpoint_auth_methods_supported: vec!["private_key_jwt".to_owned()],
             token_endpoint_auth_signing_alg_values_supported: algorithms(),
             dpop_signing_alg_values_supported: algorithms(),
             scopes_supported: scopes,
-            sign_in: None,
+            sign_in: state.signs_in().then(|| sign_in(&state)),
             participants_endpoint: Some(state.url(PARTICIPANTS)),
             agreements_endpoint: Some(state.url(AGREEMENTS)),
         },
     )
+}
+
+fn algorithms() -> Vec<String> {
+    let all = Algorithm::ALL.iter();
+    all.map(|one| one.name().to_owned()).collect()
+}
+
+/// What is there because people can sign in.
+fn sign_in(state: &State) -> SignInDiscovery {
+    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    SignInDiscovery {
+        authorization_endpoint: state.url(AUTHORIZE),
+        pushed_authorization_request_endpoint: state.url(PAR),
+        require_pushed_authorization_requests: true,
+        revocation_endpoint: Some(state.url(REVOKE)),
+        revocation_endpoint_auth_methods_supported: list(&["private_key_jwt"]),
+        revocation_endpoint_auth_signing_alg_values_supported: algorithms(),
+        response_types_supported: list(&["code"]),
+        response_modes_supported: list(&["query"]),
+        code_challenge_methods_supported: list(&["S256"]),
+        authorization_response_iss_parameter_supported: true,
+        authorization_details_types_supported: list(&[trust::attest::CLAIM]),
+        prompt_values_supported: list(&["none", "login", "select_account"]),
+        subject_types_supported: list(&["public"]),
+        id_token_signing_alg_values_supported: vec![
+            state.key.public().algorithm().name().to_owned(),
+        ],
+        claims_supported: list(&crate::login::CLAIMS),
+        claims_parameter_supported: false,
+        request_parameter_supported: false,
+    }
 }
 
 /// The public signing keys.
@@ -66,12 +94,12 @@ pub(crate) async fn jwks(extract::State(state): extract::State<Arc<State>>) -> R
 
 /// The routes of this anchor; the test-token route only where it exists.
 pub(crate) async fn openapi(extract::State(state): extract::State<Arc<State>>) -> Response {
-    let demo = state.config.demo.is_some();
-    let rows: Vec<_> = ROUTES
-        .iter()
-        .filter(|row| demo || row.path != TEST_TOKEN)
-        .copied()
-        .collect();
+    let there = |row: &&RouteRow| match row.access {
+        Access::Demo => state.config.demo.is_some(),
+        Access::SignIn => state.signs_in(),
+        _ => true,
+    };
+    let rows: Vec<_> = ROUTES.iter().filter(there).copied().collect();
     let title = "Delt trust anchor (tillitsanker)";
     wire::outcome::json_response(
         StatusCode::OK,
@@ -87,8 +115,21 @@ const SUMMARIES: &[(&str, &str)] = &[
     ("GET /jwks", "Public signing keys (RFC 7517)"),
     (
         "POST /token",
-        "Client credentials, or token exchange for gateways; private_key_jwt and DPoP",
+        "Client credentials, code, refresh, or token exchange for gateways; private_key_jwt and DPoP",
     ),
+    ("POST /par", "Pushed authorization request (RFC 9126)"),
+    (
+        "GET /authorize",
+        "Sign-in of a pushed request; answers at the redirect URI",
+    ),
+    (
+        "POST /revoke",
+        "Ends what a sign-in gave a client (RFC 7009)",
+    ),
+    ("GET /sign-in", "Who is signed in at this browser"),
+    ("POST /sign-in", "The sign-in page's form"),
+    ("POST /sign-out", "Ends the session at this browser"),
+    ("GET /sign-in.css", "Styles of the pages"),
     ("GET /participants", "Signed participant documents (JWS)"),
     ("GET /agreements", "Signed agreement documents (JWS)"),
     ("GET /openapi.json", "This description"),

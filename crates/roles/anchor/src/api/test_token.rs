@@ -3,6 +3,7 @@
 
 use super::token::invalid;
 use crate::config::{Audience, Demo, DemoPerson};
+use crate::login::AUTHORISATION;
 use crate::{State, issue};
 use axum::body::Body;
 use axum::extract;
@@ -36,7 +37,6 @@ const LONGEST: usize = 16 * 1024;
 const LONGEST_TEXT: usize = 256;
 
 /// Code systems that test attests use.
-const AUTHORISATION: &str = "urn:oid:2.16.578.1.12.4.1.1.9060";
 const HEALTHCARE_SERVICE: &str = "urn:oid:2.16.578.1.12.4.1.1.8655";
 const DECISION_TEMPLATE: &str = "https://terminology.dips.com/decisiontemplate";
 /// Details of the purpose when the request gives neither these nor a health service: the one who treats (behandler).
@@ -261,11 +261,7 @@ impl<'a> Order<'a> {
             iss: self.or_wrong(Defect::WrongIssuer, &state.config.issuer),
             aud: self.or_wrong(Defect::WrongAudience, &self.audience.url),
             // The same person is the same subject, and the subject tells nobody who.
-            sub: trust::encoding::base64url(
-                &state
-                    .store
-                    .keyed("subject", self.person.value().expose().as_bytes()),
-            ),
+            sub: crate::login::subject(state, &self.person),
             client_id: TEST_CLIENT.to_owned(),
             iat: begins,
             nbf: begins,

@@ -1,18 +1,21 @@
 //! `POST /token` (RFC 6749 section 3.2): strict form, client assertion, DPoP proof, then the grant.
 
-use super::{client_credentials, token_exchange};
-use crate::authenticate::{Authenticated, authenticate};
-use crate::config::Audience;
-use crate::{State, issue};
+use super::{authorization_code, client_credentials, refresh_token, token_exchange};
+use crate::State;
+use crate::authenticate::{Authenticated, authenticate, nonce_header};
+use crate::config::{self, Audience};
+use crate::issue::{self, Unspent};
+use crate::kept::{self, Place};
 use axum::body::Body;
 use axum::extract;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
-use trust::audit::{Outcome, Record};
+use store::{Expect, LedgerWrite};
+use trust::audit::Record;
 use trust::scope::Scopes;
 use trust::token::Claims;
-use wire::contract::anchor::{CLIENT_CREDENTIALS, TOKEN_EXCHANGE, TokenAnswer};
+use wire::contract::anchor::TokenAnswer;
 use wire::form::{self, Form};
 use wire::oauth_error::{OAuthCode, OAuthError};
 use wire::request_id::RequestIds;
@@ -21,13 +24,37 @@ use wire::request_id::RequestIds;
 pub(crate) struct Grant {
     pub(crate) claims: Claims,
     pub(crate) record: Record,
-    pub(crate) issued_token_type: Option<&'static str>,
+    /// What the answer holds besides the token.
+    pub(crate) answer: TokenAnswer,
+    /// What is used up or renewed with it.
+    pub(crate) ledger: Vec<LedgerWrite>,
+    /// The grant behind it, which ends when the code or refresh token turns out to be used already.
+    pub(crate) behind: Option<Place>,
 }
 
-/// A grant's refusal: what the client is told, and the record of it.
-pub(crate) type Refusal = (OAuthError, Box<Record>);
+/// A grant's refusal: what the client is told, the record of it, and what is used up all the same.
+pub(crate) struct Refusal {
+    error: OAuthError,
+    record: Box<Record>,
+    ledger: Vec<LedgerWrite>,
+}
 
-/// What both grants ask for.
+impl Refusal {
+    pub(crate) fn new(error: OAuthError, record: Record) -> Refusal {
+        Refusal {
+            error,
+            record: Box::new(record),
+            ledger: Vec::new(),
+        }
+    }
+
+    pub(crate) fn using_up(mut self, ledger: Vec<LedgerWrite>) -> Refusal {
+        self.ledger = ledger;
+        self
+    }
+}
+
+/// What both grants of a client's own ask for.
 pub(crate) struct Asked<'a> {
     pub(crate) audience: &'a Audience,
     pub(crate) scopes: Scopes,
@@ -40,10 +67,12 @@ pub(crate) async fn token(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    match answer(&state, &ids, &headers, body).await {
+    let mut response = match answer(&state, &ids, &headers, body).await {
         Ok(answer) => wire::outcome::json_response(StatusCode::OK, &answer),
         Err(error) => error.into_response(),
-    }
+    };
+    response.headers_mut().extend(nonce_header(&state));
+    response
 }
 
 async fn answer(
@@ -56,31 +85,61 @@ async fn answer(
     let grant_type = form
         .get("grant_type")
         .ok_or_else(|| invalid("grant_type is missing"))?;
-    if grant_type != CLIENT_CREDENTIALS && grant_type != TOKEN_EXCHANGE {
-        return Err(OAuthError::new(
-            OAuthCode::UnsupportedGrantType,
-            "the grant is not offered",
-        ));
-    }
+    let grant = config::Grant::parse(grant_type)
+        .filter(|grant| state.offers(*grant))
+        .ok_or_else(|| {
+            OAuthError::new(OAuthCode::UnsupportedGrantType, "the grant is not offered")
+        })?;
     let who = match authenticate(state, headers, &form) {
         Ok(who) => who,
         Err((error, None)) => return Err(error),
         Err((error, Some((client, assertion)))) => {
             let mut record = issue::record(state, ids, client, grant_type);
-            record.outcome = Outcome::Unauthenticated {
-                code: error.code.as_str().to_owned(),
-            };
-            issue::spend_assertion(state, assertion, record).await?;
+            record.outcome = issue::unauthenticated(error.code);
+            issue::spend_once(state, vec![assertion], record, Vec::new()).await?;
             return Err(error);
         }
     };
     let record = issue::record(state, ids, who.client, &asked_words(grant_type, &form));
-    let granted = if grant_type == TOKEN_EXCHANGE {
-        token_exchange::grant(state, &who, &form, record)
-    } else {
-        client_credentials::grant(state, &who, &form, record)
+    let granted = match grant {
+        _ if !who.client.grants.contains(&grant) => Err(Refusal::new(
+            OAuthError::new(
+                OAuthCode::UnauthorizedClient,
+                "the client is not registered for this grant",
+            ),
+            record,
+        )),
+        _ if form.get("authorization_details").is_some() => Err(Refusal::new(
+            OAuthError::new(
+                OAuthCode::InvalidAuthorizationDetails,
+                "details come with the pushed request, or in the client assertion",
+            ),
+            record,
+        )),
+        config::Grant::ClientCredentials => without_details(&who, record)
+            .and_then(|r| client_credentials::grant(state, &who, &form, r)),
+        config::Grant::TokenExchange => match without_details(&who, record) {
+            Ok(record) => token_exchange::grant(state, &who, &form, record).await,
+            Err(refusal) => Err(refusal),
+        },
+        config::Grant::AuthorizationCode => {
+            authorization_code::grant(state, &who, &form, record).await
+        }
+        config::Grant::RefreshToken => refresh_token::grant(state, &who, &form, record).await,
     };
     finish(state, &who, granted).await
+}
+
+/// A grant that no person's sign-in stands behind takes no attest.
+fn without_details(who: &Authenticated<'_>, record: Record) -> Result<Record, Refusal> {
+    if who.details.is_empty() {
+        return Ok(record);
+    }
+    let error = OAuthError::new(
+        OAuthCode::InvalidAuthorizationDetails,
+        "assertion_details come with a code or a refresh token",
+    );
+    Err(Refusal::new(error, record))
 }
 
 async fn finish(
@@ -90,25 +149,43 @@ async fn finish(
 ) -> Result<TokenAnswer, OAuthError> {
     let grant = match granted {
         Ok(grant) => grant,
-        Err((error, mut record)) => {
-            record.outcome = Outcome::Refused {
-                rule: "token".to_owned(),
-                code: error.code.as_str().to_owned(),
-            };
-            issue::spend(state, who, *record).await?;
-            return Err(error);
-        }
+        Err(refusal) => return Err(refuse(state, who, refusal).await),
     };
     let token = issue::sign(state, &grant.claims)?;
-    issue::spend(state, who, grant.record).await?;
+    match issue::spend(state, who, grant.record.clone(), grant.ledger).await {
+        Ok(()) => {}
+        Err(Unspent::Error(error)) => return Err(error),
+        Err(Unspent::Taken) => {
+            let ledger = grant.behind.iter().map(|one| kept::end(one, Expect::Any));
+            let refusal = Refusal::new(invalid_grant(), grant.record).using_up(ledger.collect());
+            return Err(refuse(state, who, refusal).await);
+        }
+    }
     Ok(TokenAnswer {
         access_token: token.into(),
         token_type: "DPoP".to_owned(),
         expires_in: u32::try_from(grant.claims.exp - grant.claims.iat).unwrap_or_default(),
-        scope: Some(grant.claims.scope),
-        issued_token_type: grant.issued_token_type.map(str::to_owned),
-        ..TokenAnswer::default()
+        scope: grant.answer.scope.or(Some(grant.claims.scope)),
+        ..grant.answer
     })
+}
+
+async fn refuse(state: &State, who: &Authenticated<'_>, refusal: Refusal) -> OAuthError {
+    let Refusal {
+        error,
+        mut record,
+        ledger,
+    } = refusal;
+    record.outcome = issue::refused("token", error.code);
+    let spent = match issue::spend(state, who, (*record).clone(), ledger).await {
+        // What was to be used up is used up already.
+        Err(Unspent::Taken) => issue::spend(state, who, *record, Vec::new()).await,
+        spent => spent,
+    };
+    match spent {
+        Err(Unspent::Error(error)) => error,
+        Ok(()) | Err(Unspent::Taken) => error,
+    }
 }
 
 /// What was asked, for the audit trail: grant, audience and scope as sent; nothing else of the form.
@@ -168,4 +245,12 @@ pub(crate) fn asked<'a>(
 
 pub(crate) fn invalid(words: &str) -> OAuthError {
     OAuthError::new(OAuthCode::InvalidRequest, words)
+}
+
+/// One answer for every code and refresh token that does not stand, whatever the reason.
+pub(crate) fn invalid_grant() -> OAuthError {
+    OAuthError::new(
+        OAuthCode::InvalidGrant,
+        "the code or refresh token does not stand",
+    )
 }

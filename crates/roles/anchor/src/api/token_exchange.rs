@@ -5,20 +5,20 @@
 use super::token::{Grant, Refusal, asked, invalid};
 use crate::authenticate::Authenticated;
 use crate::config::{Audience, AudienceKind};
-use crate::{State, issue};
+use crate::{State, issue, kept, user_token};
 use fhir::time::Instant;
 use trust::audit::Record;
 use trust::scope::{Access, Context, Scope, Scopes};
 use trust::token::{Actor, Claims, Kind, LIFETIME_SECONDS};
-use trust::{Agreement, Caller, ClientUse, Facts, Party, Person};
-use wire::contract::anchor::ACCESS_TOKEN_TYPE;
+use trust::{Caller, ClientUse, Facts, Party, Person};
+use wire::contract::anchor::{ACCESS_TOKEN_TYPE, TokenAnswer};
 use wire::form::Form;
 use wire::oauth_error::{OAuthCode, OAuthError};
 
 /// The scope by which a locator is asked.
 const LOCATE: &str = "user/Pointer.r";
 
-pub(crate) fn grant(
+pub(crate) async fn grant(
     state: &State,
     who: &Authenticated<'_>,
     form: &Form,
@@ -26,14 +26,22 @@ pub(crate) fn grant(
 ) -> Result<Grant, Refusal> {
     let now = (state.house.clock)();
     let mut record = record;
-    let granted = exchange(state, who, form, now, &mut record);
+    let granted = match exchange(state, who, form, now, &mut record) {
+        Ok(claims) => standing(state, claims).await,
+        Err(error) => Err(error),
+    };
     match granted {
         Ok(claims) => Ok(Grant {
             claims,
             record,
-            issued_token_type: Some(ACCESS_TOKEN_TYPE),
+            answer: TokenAnswer {
+                issued_token_type: Some(ACCESS_TOKEN_TYPE.to_owned()),
+                ..TokenAnswer::default()
+            },
+            ledger: Vec::new(),
+            behind: None,
         }),
-        Err(error) => Err((error, Box::new(record))),
+        Err(error) => Err(Refusal::new(error, record)),
     }
 }
 
@@ -78,7 +86,7 @@ fn exchange(
             "the subject token does not have this scope",
         ));
     }
-    let agreement = agreement(state, &subject, asked.audience, now)?;
+    let agreement = user_token::agreement(state, &subject, asked.audience, now)?;
     record.agreement = agreement.as_ref().map(|one| (one.id.clone(), one.version));
     let seconds = LIFETIME_SECONDS.min(subject.exp - now.seconds());
     if seconds <= 0 {
@@ -111,6 +119,18 @@ fn exchange(
         // Person, organisation, attest and patient stay what they were; the time of attestation is never renewed.
         ..subject
     })
+}
+
+/// A token whose grant was revoked is exchanged for nothing.
+async fn standing(state: &State, claims: Claims) -> Result<Claims, OAuthError> {
+    let Some(grant) = claims.grant.as_deref().and_then(kept::grant_named) else {
+        return Ok(claims);
+    };
+    match kept::get::<super::refresh_token::Granted>(state, &grant).await {
+        Ok(Some(_)) => Ok(claims),
+        Ok(None) => Err(invalid("the subject token was revoked")),
+        Err(error) => Err(issue::unavailable(&error)),
+    }
 }
 
 /// The user's token: ours, for this gateway, of a person, and not itself exchanged.
@@ -178,33 +198,4 @@ fn narrow(asked: &Scopes, caller: &Caller, audience: &Audience) -> Scopes {
         return asked.narrow(&Scopes::from(locate));
     }
     asked.narrow(&subject)
-}
-
-/// A practitioner reads another organisation's data by an agreement in force, or gets no token for it.
-fn agreement(
-    state: &State,
-    subject: &Claims,
-    audience: &Audience,
-    now: Instant,
-) -> Result<Option<Agreement>, OAuthError> {
-    if subject.kind != Kind::Practitioner || !audience.holds_patients() {
-        return Ok(None);
-    }
-    let consumer = subject
-        .orgnr_parent
-        .ok_or_else(|| invalid("the subject token names no organisation"))?;
-    if state.registry.is_own(&consumer, audience) {
-        return Ok(None);
-    }
-    let refused = || {
-        OAuthError::new(
-            OAuthCode::InvalidTarget,
-            "no agreement with the audience's organisation is in force",
-        )
-    };
-    state
-        .registry
-        .agreement(&consumer, audience, now)
-        .map(Some)
-        .ok_or_else(refused)
 }

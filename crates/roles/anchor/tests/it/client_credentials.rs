@@ -1,6 +1,8 @@
 //! Client credentials, and everything that is wrong with a request to the token endpoint.
 
-use crate::region::{Ask, FJELLVIK, HUB, ISSUER, KYST, Keys, NOW, PROVEHEIM, Region};
+use crate::region::{
+    Ask, FJELLVIK, GATEWAY, HUB, ISSUER, JOURNAL, KYST, Keys, NOW, OTHER_JOURNAL, PROVEHEIM, Region,
+};
 use std::sync::atomic::Ordering;
 use trust::audit::Outcome;
 use trust::keys::SigningKey;
@@ -346,4 +348,32 @@ async fn a_record_system_writes_at_its_own_or_its_shared_register() {
         ))
         .await;
     assert_eq!(other.error(), (400, "invalid_target"));
+}
+
+#[tokio::test]
+async fn a_client_for_people_asks_no_gateway_for_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let region = Region::open(folder.path()).await;
+    let ask = |resource| region.ask(JOURNAL, &region.hospital, resource, "system/*.cruds");
+    assert_eq!(
+        region.token(ask(GATEWAY)).await.error(),
+        (400, "invalid_target")
+    );
+    // Another organisation's service is open to the people who sign in, by their attests, not to their system.
+    assert_eq!(
+        region.token(ask(FJELLVIK)).await.error(),
+        (400, "invalid_target")
+    );
+    assert_eq!(region.token(ask(PROVEHEIM)).await.status, 200);
+    // Nor is a client without the grant for itself given anything.
+    let ask = region.ask(
+        OTHER_JOURNAL,
+        &region.epj,
+        FJELLVIK,
+        "system/Observation.rs",
+    );
+    assert_eq!(
+        region.token(ask).await.error(),
+        (400, "unauthorized_client")
+    );
 }

@@ -1,8 +1,11 @@
 //! The anchor as a stranger sees it: its router in process, a real store on disk, an injected clock.
 #![allow(clippy::unwrap_used, missing_docs)] // a failing unwrap is a failing test
 
+mod authorization_code;
 mod client_credentials;
+mod journey;
 mod published;
+mod pushed_request;
 mod region;
 mod test_token;
 mod token_exchange;

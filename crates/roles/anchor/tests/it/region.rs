@@ -2,7 +2,7 @@
 
 use anchor::config::{
     Agreement, Audience, AudienceKind, Client, Config, Consumer, Delegation, Demo, DemoPerson,
-    Participant, Unit,
+    Grant, IDENTITY_SCOPES, Participant, Unit,
 };
 use axum::Router;
 use axum::body::Body;
@@ -28,6 +28,12 @@ pub const KYST: &str = "http://127.0.0.1:7070/kystregionen/fhir";
 pub const GATEWAY: &str = "http://127.0.0.1:7070/gateway/fhir";
 pub const LOCATOR: &str = "http://127.0.0.1:7070/locator";
 pub const HUB: &str = "http://127.0.0.1:7070/hub/fhir";
+/// The hospital's record system, through which its people sign in.
+pub const JOURNAL: &str = "epj-proveheim";
+/// The municipality's; it may neither renew nor learn more than who it is.
+pub const OTHER_JOURNAL: &str = "epj-fjellvik";
+pub const CALLBACK: &str = "https://epj.example/callback";
+pub const OTHER_CALLBACK: &str = "http://127.0.0.1:8400/callback?tenant=1";
 pub const NOW: i64 = 1_800_000_000;
 pub const PATIENT: &str = "14835210260";
 
@@ -84,6 +90,7 @@ pub struct Region {
     pub gateway: SigningKey,
     pub hub: SigningKey,
     pub user: SigningKey,
+    pub hospital: SigningKey,
 }
 
 /// Keys that survive a restart of the anchor.
@@ -94,6 +101,7 @@ pub struct Keys {
     pub gateway: SigningKey,
     pub hub: SigningKey,
     pub user: SigningKey,
+    pub hospital: SigningKey,
 }
 
 impl Keys {
@@ -105,6 +113,7 @@ impl Keys {
             gateway: key(),
             hub: key(),
             user: key(),
+            hospital: key(),
         }
     }
 }
@@ -130,6 +139,12 @@ fn config(keys: &Keys) -> Config {
             use_,
             keys: KeySet::of(vec![key.public().clone()]).unwrap(),
             scopes: Scopes::parse(scopes).unwrap(),
+            identity: vec![],
+            grants: match use_ {
+                ClientUse::Gateway => vec![Grant::ClientCredentials, Grant::TokenExchange],
+                _ => vec![Grant::ClientCredentials],
+            },
+            redirect_uris: vec![],
             audiences: audiences.iter().map(|one| (*one).to_owned()).collect(),
             own_audience: (use_ == ClientUse::Gateway).then(|| GATEWAY.to_owned()),
         };
@@ -201,6 +216,36 @@ fn config(keys: &Keys) -> Config {
                 "user/*.rs user/Pointer.r system/Organization.rs",
                 &[FJELLVIK, PROVEHEIM, PROVEBAKKEN, LOCATOR],
             ),
+            Client {
+                identity: IDENTITY_SCOPES.map(str::to_owned).to_vec(),
+                grants: vec![
+                    Grant::ClientCredentials,
+                    Grant::AuthorizationCode,
+                    Grant::RefreshToken,
+                ],
+                redirect_uris: vec![CALLBACK.into(), OTHER_CALLBACK.into()],
+                ..client(
+                    JOURNAL,
+                    "310001074",
+                    ClientUse::RecordSystem,
+                    &keys.hospital,
+                    "system/*.cruds user/*.rs patient/*.rs",
+                    &[PROVEHEIM, FJELLVIK, PROVEBAKKEN, GATEWAY],
+                )
+            },
+            Client {
+                identity: vec!["openid".into()],
+                grants: vec![Grant::AuthorizationCode],
+                redirect_uris: vec![CALLBACK.into()],
+                ..client(
+                    OTHER_JOURNAL,
+                    "310001007",
+                    ClientUse::RecordSystem,
+                    &keys.epj,
+                    "user/Observation.rs",
+                    &[FJELLVIK],
+                )
+            },
         ],
         audiences: vec![
             audience(FJELLVIK, Some("310001007"), &[], AudienceKind::Service),
@@ -216,6 +261,8 @@ fn config(keys: &Keys) -> Config {
             audience(LOCATOR, None, &[], AudienceKind::Locator),
             audience(HUB, None, &[], AudienceKind::Hub),
         ],
+        dpop_nonce: false,
+        stylesheet: None,
         demo: Some(Demo {
             people: vec![
                 DemoPerson {
@@ -246,6 +293,7 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: http::HeaderMap,
     pub body: Value,
+    pub text: String,
 }
 
 impl Answer {
@@ -285,11 +333,14 @@ impl Region {
 
     pub async fn open_as(folder: &Path, keys: Keys, change: impl FnOnce(&mut Config)) -> Region {
         let clock = Arc::new(AtomicI64::new(NOW));
-        let (reader, count) = (clock.clone(), AtomicU64::new(0));
+        let reader = clock.clone();
+        // A region that is opened anew makes other ids than before.
+        let opened_before = std::fs::read_dir(folder).unwrap().next().is_some();
+        let count = AtomicU64::new(if opened_before { 1 << 32 } else { 1 });
         let now: store::Clock =
             Arc::new(move || Instant::from_seconds(reader.load(Ordering::SeqCst)));
         let ids: store::Ids = Arc::new(move || {
-            uuid::Uuid::from_u128(u128::from(count.fetch_add(1, Ordering::SeqCst)) + 1)
+            uuid::Uuid::from_u128(u128::from(count.fetch_add(1, Ordering::SeqCst)))
         });
         let house = wire::House {
             clock: now.clone(),
@@ -307,6 +358,7 @@ impl Region {
             gateway,
             hub,
             user,
+            hospital,
         } = keys;
         Region {
             router: anchor::routes(state.clone()),
@@ -318,6 +370,7 @@ impl Region {
             gateway,
             hub,
             user,
+            hospital,
         }
     }
 
@@ -341,6 +394,7 @@ impl Region {
             status: parts.status,
             headers: parts.headers,
             body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            text: String::from_utf8_lossy(&bytes).into_owned(),
         }
     }
 
@@ -380,10 +434,14 @@ impl Region {
     }
 
     pub fn proof(&self, key: &SigningKey) -> String {
+        self.proof_for(key, "/token")
+    }
+
+    pub fn proof_for(&self, key: &SigningKey, path: &str) -> String {
         dpop::prove(
             key,
             "POST",
-            &format!("{ISSUER}/token"),
+            &format!("{ISSUER}{path}"),
             None,
             self.now(),
             &self.jti(),
@@ -392,8 +450,12 @@ impl Region {
     }
 
     pub async fn token(&self, ask: Ask) -> Answer {
+        self.post("/token", ask).await
+    }
+
+    pub async fn post(&self, path: &str, ask: Ask) -> Answer {
         let mut request =
-            Request::post("/token").header("content-type", "application/x-www-form-urlencoded");
+            Request::post(path).header("content-type", "application/x-www-form-urlencoded");
         for proof in &ask.proofs {
             request = request.header("dpop", proof);
         }

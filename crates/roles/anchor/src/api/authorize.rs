@@ -1,0 +1,349 @@
+//! `GET /authorize` (RFC 6749 section 4.1.1, RFC 9126 section 4): the browser comes with a pushed request. Somebody who is
+//! signed in gets a code at once; everybody else gets the sign-in page, or with `prompt=none` an error. Nothing in the
+//! address counts but `client_id` and `request_uri`, and only the registered redirect URI of a pushed request is ever
+//! redirected to; every response there carries `iss` (RFC 9207).
+
+use super::authorization_code::{Code, KEPT_SECONDS, LIFETIME_SECONDS};
+use super::refresh_token;
+use crate::config::Client;
+use crate::kept::{self, Ledger, Place};
+use crate::login::Login;
+use crate::request::Pushed;
+use crate::sign_in::page::{self, Choice, Choose, Message};
+use crate::sign_in::{PAGE_SECONDS, browser};
+use crate::{State, issue};
+use axum::extract::{self, RawQuery};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use store::{Change, Expect, StoreError};
+use trust::encoding::sha256_base64url;
+use trust::token::Kind;
+use url::Url;
+use wire::contract::anchor::REQUEST_URI;
+use wire::form::Form;
+use wire::oauth_error::OAuthCode;
+use wire::request_id::RequestIds;
+
+/// A pushed request that stands, where it stands, and whose it is.
+pub(crate) struct Standing<'a> {
+    pub(crate) request: Pushed,
+    pub(crate) place: Place,
+    pub(crate) version: u64,
+    pub(crate) client: &'a Client,
+}
+
+/// What the sign-in page's form brings back, sealed: which request it is for, at which browser, until when.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Ticket {
+    /// The secret of the request.
+    pub(crate) request: String,
+    /// Hash of the browser's cookie.
+    pub(crate) browser: String,
+    /// Unix seconds.
+    pub(crate) until: i64,
+}
+
+/// Why a browser gets a page of ours and no redirect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Halt {
+    /// The address or form is not one of ours.
+    Malformed,
+    /// The request is unknown, another client's, too late, or answered already.
+    Gone,
+    /// From another site, or another browser.
+    Foreign,
+    /// The store does not write now.
+    Unavailable,
+}
+
+impl Halt {
+    pub(crate) fn answer(self, state: &State) -> Response {
+        let (status, title, said) = match self {
+            Halt::Malformed => (
+                StatusCode::BAD_REQUEST,
+                "Adressen er ikke fullstendig",
+                "Innlogging begynner i systemet du vil bruke. Gå tilbake dit og prøv igjen.",
+            ),
+            Halt::Gone => (
+                StatusCode::BAD_REQUEST,
+                "Innloggingen er brukt eller utløpt",
+                "En innlogging gjelder i kort tid og bare én gang. Gå tilbake til systemet du kom fra og prøv igjen.",
+            ),
+            Halt::Foreign => (
+                StatusCode::FORBIDDEN,
+                "Skjemaet kom ikke herfra",
+                "Det ble ikke sendt fra vår side i denne nettleseren. Gå tilbake til systemet du kom fra og prøv igjen.",
+            ),
+            Halt::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Innlogging er ikke tilgjengelig nå",
+                "Prøv igjen om litt.",
+            ),
+        };
+        let path = &state.path;
+        page::answer(state, status, &Message { path, title, said }, None)
+    }
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Halt {
+        tracing::error!(%error, "a sign-in could not be read or recorded");
+        Halt::Unavailable
+    }
+}
+
+/// The authorization endpoint.
+pub(crate) async fn authorize(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    match answer(&state, &ids, query.as_deref().unwrap_or_default(), &headers).await {
+        Ok(response) => response,
+        Err(halt) => halt.answer(&state),
+    }
+}
+
+async fn answer(
+    state: &State,
+    ids: &RequestIds,
+    query: &str,
+    headers: &HeaderMap,
+) -> Result<Response, Halt> {
+    let form = Form::parse(query.as_bytes())
+        .and_then(Form::once)
+        .map_err(|_| Halt::Malformed)?;
+    let client_id = form.get("client_id").ok_or(Halt::Malformed)?;
+    let secret = form
+        .get("request_uri")
+        .and_then(|uri| uri.strip_prefix(REQUEST_URI))
+        .ok_or(Halt::Malformed)?;
+    let standing = standing(state, secret).await?;
+    let now = (state.house.clock)().seconds();
+    if standing.request.client_id != client_id || now > standing.request.until {
+        return Err(Halt::Gone);
+    }
+    let request = &standing.request;
+    let cookie = browser::secret(state, headers);
+    let session = cookie.and_then(|secret| state.sessions.visitor(secret, now));
+    let session = session.filter(|login| {
+        !request.login
+            && request.is_for(login.kind)
+            && request
+                .max_age
+                .is_none_or(|oldest| now - login.at <= oldest)
+    });
+    if let Some(login) = session {
+        return complete(state, ids, standing, login).await;
+    }
+    if request.silent {
+        return refuse(
+            state,
+            ids,
+            standing,
+            None,
+            OAuthCode::LoginRequired,
+            "nobody is signed in",
+        )
+        .await;
+    }
+    let fresh = cookie.is_none().then(|| browser::new_secret(state));
+    let browser = cookie.or(fresh.as_deref()).unwrap_or_default();
+    let ticket = Ticket {
+        request: secret.to_owned(),
+        browser: sha256_base64url(browser.as_bytes()),
+        until: now + PAGE_SECONDS,
+    };
+    let mut response = choose(state, &standing, &ticket)?;
+    if let Some(fresh) = fresh {
+        browser::set_secret(state, &mut response, Some(&fresh));
+    }
+    Ok(response)
+}
+
+/// The pushed request behind a secret.
+pub(crate) async fn standing<'a>(state: &'a State, secret: &str) -> Result<Standing<'a>, Halt> {
+    let place = kept::place_of(Ledger::Pushed, secret).ok_or(Halt::Gone)?;
+    let (request, version) = kept::get::<Pushed>(state, &place)
+        .await?
+        .ok_or(Halt::Gone)?;
+    // A client that is registered no longer gets no answer either.
+    let client = state
+        .registry
+        .client(&request.client_id)
+        .filter(|client| client.redirect_uris.contains(&request.redirect_uri))
+        .ok_or(Halt::Gone)?;
+    Ok(Standing {
+        request,
+        place,
+        version,
+        client,
+    })
+}
+
+/// The page to choose a person on.
+fn choose(state: &State, standing: &Standing<'_>, ticket: &Ticket) -> Result<Response, Halt> {
+    let demo = state.config.demo.as_ref().ok_or(Halt::Unavailable)?;
+    let plain = serde_json::to_vec(ticket).map_err(|_| Halt::Unavailable)?;
+    let name_of = |number: &fhir::ids::PersonIdentifier| {
+        demo.people
+            .iter()
+            .find(|person| person.number == *number)
+            .map_or("en annen", |person| person.name.as_str())
+    };
+    let (mut practitioners, mut citizens) = (Vec::new(), Vec::new());
+    for (index, person) in demo.people.iter().enumerate() {
+        let login = Login::of(state, person, None);
+        if !standing.request.is_for(login.kind) {
+            continue;
+        }
+        if login.kind == Kind::Practitioner {
+            practitioners.push(Choice {
+                value: index.to_string(),
+                name: person.name.clone(),
+                under: person
+                    .authorization
+                    .as_ref()
+                    .map_or_else(String::new, |(_, words)| words.clone()),
+            });
+            continue;
+        }
+        citizens.push(Choice {
+            value: index.to_string(),
+            name: person.name.clone(),
+            under: "På egne vegne".to_owned(),
+        });
+        for (at, (_, other)) in demo
+            .represents
+            .iter()
+            .enumerate()
+            .filter(|(_, (citizen, _))| *citizen == person.number)
+        {
+            citizens.push(Choice {
+                value: format!("{index}.{at}"),
+                name: person.name.clone(),
+                under: format!("På vegne av {}", name_of(other)),
+            });
+        }
+    }
+    let register = &state.registry.organisations;
+    let page = Choose {
+        path: &state.path,
+        organisation: register
+            .name(&standing.client.orgnr)
+            .unwrap_or(&standing.client.client_id),
+        ticket: state.store.seal(&plain)?,
+        practitioners,
+        citizens,
+    };
+    let origin = Url::parse(&standing.request.redirect_uri)
+        .map(|url| url.origin().ascii_serialization())
+        .map_err(|_| Halt::Gone)?;
+    Ok(page::answer(state, StatusCode::OK, &page, Some(&origin)))
+}
+
+/// Answers the request with a code, once.
+pub(crate) async fn complete(
+    state: &State,
+    ids: &RequestIds,
+    standing: Standing<'_>,
+    login: Login,
+) -> Result<Response, Halt> {
+    let statement = standing.request.statement.clone();
+    if let Some(Err(words)) = statement.map(|one| login.attest(state, standing.client, one)) {
+        return refuse(
+            state,
+            ids,
+            standing,
+            Some(login),
+            OAuthCode::AccessDenied,
+            &words,
+        )
+        .await;
+    }
+    let Standing {
+        request,
+        place,
+        version,
+        client,
+    } = standing;
+    let now = (state.house.clock)().seconds();
+    let grant = kept::new_grant(state, refresh_token::until(&login));
+    let (secret, at) = kept::secret(state, Ledger::Code, now + KEPT_SECONDS);
+    let mut record = issue::record(state, ids, client, "authorize");
+    record.person = Some(login.asker());
+    let to = response_uri(state, &request, &[("code", &secret)])?;
+    let code = Code {
+        request,
+        login,
+        until: now + LIFETIME_SECONDS,
+        grant: kept::grant_name(&grant),
+        used: false,
+    };
+    let made = kept::put(state, &at, &code, Expect::Absent).map_err(|_| Halt::Unavailable)?;
+    let change = Change {
+        audit: Some(record),
+        ledger: vec![kept::end(&place, Expect::Version(version)), made],
+        ..Change::default()
+    };
+    redirect(state, change, &to).await
+}
+
+/// Answers the request with an error, once.
+pub(crate) async fn refuse(
+    state: &State,
+    ids: &RequestIds,
+    standing: Standing<'_>,
+    login: Option<Login>,
+    code: OAuthCode,
+    words: &str,
+) -> Result<Response, Halt> {
+    let mut record = issue::record(state, ids, standing.client, "authorize");
+    record.person = login.map(|login| login.asker());
+    record.outcome = issue::refused("authorize", code);
+    let parameters = [("error", code.as_str()), ("error_description", words)];
+    let to = response_uri(state, &standing.request, &parameters)?;
+    let change = Change {
+        audit: Some(record),
+        ledger: vec![kept::end(
+            &standing.place,
+            Expect::Version(standing.version),
+        )],
+        ..Change::default()
+    };
+    redirect(state, change, &to).await
+}
+
+fn response_uri(
+    state: &State,
+    request: &Pushed,
+    parameters: &[(&str, &str)],
+) -> Result<String, Halt> {
+    let mut url = Url::parse(&request.redirect_uri).map_err(|_| Halt::Gone)?;
+    {
+        let mut pairs = url.query_pairs_mut();
+        pairs.extend_pairs(parameters);
+        if let Some(sent) = &request.state {
+            pairs.append_pair("state", sent);
+        }
+        pairs.append_pair("iss", &state.config.issuer);
+    }
+    Ok(url.into())
+}
+
+/// Durable first, then to the client. Of two at once, one wins.
+async fn redirect(state: &State, change: Change, to: &str) -> Result<Response, Halt> {
+    match state.store.commit(change).await {
+        Ok(_) => {}
+        Err(StoreError::LedgerMismatch { .. }) => return Err(Halt::Gone),
+        Err(error) => return Err(error.into()),
+    }
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    let to = HeaderValue::from_str(to).map_err(|_| Halt::Malformed)?;
+    response.headers_mut().insert(header::LOCATION, to);
+    browser::seal(state, &mut response, None);
+    Ok(response)
+}

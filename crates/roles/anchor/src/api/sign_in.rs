@@ -1,0 +1,172 @@
+//! `POST /sign-in`: the choice of a synthetic person, in demo mode; `GET /sign-in`: who is signed in at this browser;
+//! `POST /sign-out`: ends the session on the server; and the pages' styles.
+
+use super::authorize::{self, Halt, Standing, Ticket};
+use crate::State;
+use crate::login::Login;
+use crate::sign_in::{PAGE_SECONDS, browser, page};
+use axum::body::Body;
+use axum::extract;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use std::sync::Arc;
+use trust::encoding::sha256_base64url;
+use wire::form::{self, Form};
+use wire::oauth_error::OAuthCode;
+use wire::request_id::RequestIds;
+
+/// The choice of a person.
+pub(crate) async fn choose(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    match chosen(&state, &ids, &headers, body).await {
+        Ok(response) => response,
+        Err(halt) => halt.answer(&state),
+    }
+}
+
+async fn chosen(
+    state: &State,
+    ids: &RequestIds,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Halt> {
+    let form = form(state, headers, body).await?;
+    let (ticket, cookie) = ticket(state, headers, &form)?;
+    let standing = authorize::standing(state, &ticket.request).await?;
+    if form.get("person") == Some("none") {
+        let words = "the user broke off";
+        return authorize::refuse(state, ids, standing, None, OAuthCode::AccessDenied, words).await;
+    }
+    let login =
+        person(state, &standing, form.get("person").unwrap_or_default()).ok_or(Halt::Malformed)?;
+    let mut response = authorize::complete(state, ids, standing, login.clone()).await?;
+    // A new session under a new secret, whoever sat here before.
+    let secret = browser::new_secret(state);
+    state.sessions.end(cookie);
+    state
+        .sessions
+        .begin(&secret, login, (state.house.clock)().seconds());
+    browser::set_secret(state, &mut response, Some(&secret));
+    Ok(response)
+}
+
+/// A form that nothing says came from another site.
+async fn form(state: &State, headers: &HeaderMap, body: Body) -> Result<Form, Halt> {
+    if !browser::from_our_pages(state, headers) {
+        return Err(Halt::Foreign);
+    }
+    form::read(headers, body)
+        .await
+        .and_then(Form::once)
+        .map_err(|_| Halt::Malformed)
+}
+
+/// The form's own value, made by us for this browser; and the browser's cookie.
+fn ticket<'a>(
+    state: &State,
+    headers: &'a HeaderMap,
+    form: &Form,
+) -> Result<(Ticket, &'a str), Halt> {
+    let sealed = form.get("ticket").ok_or(Halt::Malformed)?;
+    let ticket: Option<Ticket> = state
+        .store
+        .unseal(sealed)
+        .and_then(|plain| serde_json::from_slice(&plain).ok());
+    let ticket = ticket.ok_or(Halt::Malformed)?;
+    let cookie = browser::secret(state, headers).ok_or(Halt::Foreign)?;
+    if ticket.browser != sha256_base64url(cookie.as_bytes()) {
+        return Err(Halt::Foreign);
+    }
+    if (state.house.clock)().seconds() > ticket.until {
+        return Err(Halt::Gone);
+    }
+    Ok((ticket, cookie))
+}
+
+/// The person that a choice names (`3`, or `3.0` for the first of the representations), if the request is for such a one.
+fn person(state: &State, standing: &Standing<'_>, choice: &str) -> Option<Login> {
+    let demo = state.config.demo.as_ref()?;
+    let (index, at) = match choice.split_once('.') {
+        Some((index, at)) => (index, Some(at)),
+        None => (choice, None),
+    };
+    let person = demo.people.get(index.parse::<usize>().ok()?)?;
+    let represented = match at {
+        None => None,
+        Some(at) => {
+            let (citizen, patient) = demo.represents.get(at.parse::<usize>().ok()?)?;
+            (*citizen == person.number).then_some(())?;
+            Some(patient)
+        }
+    };
+    let login = Login::of(state, person, represented);
+    standing.request.is_for(login.kind).then_some(login)
+}
+
+/// Who is signed in.
+pub(crate) async fn show(
+    extract::State(state): extract::State<Arc<State>>,
+    headers: HeaderMap,
+) -> Response {
+    let now = (state.house.clock)().seconds();
+    let cookie = browser::secret(&state, &headers);
+    let login = cookie.and_then(|secret| state.sessions.visitor(secret, now));
+    let ticket = Ticket {
+        request: String::new(),
+        browser: sha256_base64url(cookie.unwrap_or_default().as_bytes()),
+        until: now + PAGE_SECONDS,
+    };
+    let sealed = serde_json::to_vec(&ticket)
+        .ok()
+        .and_then(|plain| state.store.seal(&plain).ok());
+    let Some(ticket) = sealed else {
+        return Halt::Unavailable.answer(&state);
+    };
+    let page = page::SignedIn {
+        path: &state.path,
+        name: login.as_ref().map(|login| login.name.as_str()),
+        role: login.as_ref().map_or("", page::role),
+        ticket,
+    };
+    page::answer(&state, StatusCode::OK, &page, None)
+}
+
+/// Ends the session.
+pub(crate) async fn sign_out(
+    extract::State(state): extract::State<Arc<State>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let ended = async {
+        let form = form(&state, &headers, body).await?;
+        let (_, cookie) = ticket(&state, &headers, &form)?;
+        state.sessions.end(cookie);
+        let mut response = StatusCode::SEE_OTHER.into_response();
+        let to = format!("{}{}", state.path, wire::contract::anchor::SIGN_IN);
+        let to = HeaderValue::from_str(&to).map_err(|_| Halt::Malformed)?;
+        response.headers_mut().insert(header::LOCATION, to);
+        browser::set_secret(&state, &mut response, None);
+        browser::seal(&state, &mut response, None);
+        Ok::<Response, Halt>(response)
+    };
+    match ended.await {
+        Ok(response) => response,
+        Err(halt) => halt.answer(&state),
+    }
+}
+
+/// The styles of the pages; empty where the program was built without its bundle.
+pub(crate) async fn style(extract::State(state): extract::State<Arc<State>>) -> Response {
+    let bytes = state.config.stylesheet.clone().unwrap_or_default();
+    let mut response = bytes.into_response();
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/css; charset=utf-8"),
+    );
+    browser::seal(&state, &mut response, None);
+    response
+}

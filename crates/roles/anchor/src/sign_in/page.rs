@@ -1,0 +1,94 @@
+//! The anchor's pages, in Norwegian bokmål, as askama templates (`templates/`): choosing a synthetic person, who is signed
+//! in, and what went wrong. Everything is escaped; nothing runs in the browser.
+
+use crate::State;
+use crate::login::Login;
+use crate::sign_in::browser;
+use askama::Template;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use trust::token::Kind;
+
+/// Somebody to sign in as.
+pub(crate) struct Choice {
+    /// What the form sends.
+    pub(crate) value: String,
+    pub(crate) name: String,
+    /// What stands under the name.
+    pub(crate) under: String,
+}
+
+impl Choice {
+    /// Up to two first letters.
+    fn initials(&self) -> String {
+        let mut words = self
+            .name
+            .split_whitespace()
+            .filter_map(|word| word.chars().next());
+        let first = words.next();
+        first.into_iter().chain(words.next_back()).collect()
+    }
+}
+
+/// Choosing a person.
+#[derive(Template)]
+#[template(path = "choose.html")]
+pub(crate) struct Choose<'a> {
+    /// The issuer's path, in front of our addresses.
+    pub(crate) path: &'a str,
+    /// Whom it is for: the client's organisation.
+    pub(crate) organisation: &'a str,
+    /// The form's own value.
+    pub(crate) ticket: String,
+    pub(crate) practitioners: Vec<Choice>,
+    pub(crate) citizens: Vec<Choice>,
+}
+
+/// Who is signed in.
+#[derive(Template)]
+#[template(path = "signed_in.html")]
+pub(crate) struct SignedIn<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) role: &'static str,
+    pub(crate) ticket: String,
+}
+
+/// What went wrong.
+#[derive(Template)]
+#[template(path = "message.html")]
+pub(crate) struct Message<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) title: &'static str,
+    pub(crate) said: &'static str,
+}
+
+/// What kind of person, in a word.
+pub(crate) fn role(login: &Login) -> &'static str {
+    match login.kind {
+        Kind::Practitioner => "Helsepersonell",
+        _ => "Innbygger",
+    }
+}
+
+/// A template as an answer. `client` as for [`browser::seal`].
+pub(crate) fn answer(
+    state: &State,
+    status: StatusCode,
+    page: &impl Template,
+    client: Option<&str>,
+) -> Response {
+    let mut response = match page.render() {
+        Ok(html) => (status, html).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page could not be made");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    };
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    browser::seal(state, &mut response, client);
+    response
+}

@@ -1,0 +1,156 @@
+//! What a grant of a person's sign-in gives: one access token for one audience, complete or not at all, and who signed in
+//! for the client. A token that opens patients' data carries the need-to-know statement; without one the answer says who
+//! signed in and opens nothing.
+
+use crate::config::Client;
+use crate::login::Login;
+use crate::request::Wanted;
+use crate::{State, issue};
+use fhir::time::Instant;
+use trust::attest::Statement;
+use trust::audit::Record;
+use trust::scope::Scopes;
+use trust::token::{Claims, Kind, LIFETIME_SECONDS};
+use trust::{Agreement, Facts, Party};
+use wire::oauth_error::{OAuthCode, OAuthError};
+
+use crate::config::Audience;
+
+/// Whose token, through whom, bound to which key.
+pub(crate) struct Holder<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) login: &'a Login,
+    pub(crate) jkt: &'a str,
+    /// Name of the grant behind it.
+    pub(crate) grant: String,
+}
+
+/// Makes the claims of a token for `resource` (one of those granted; needed only where several were) with `scopes` of
+/// those granted, and completes the record.
+pub(crate) fn claims(
+    state: &State,
+    holder: &Holder<'_>,
+    wanted: &Wanted,
+    scopes: &Scopes,
+    resource: Option<&str>,
+    statement: Option<Statement>,
+    record: &mut Record,
+) -> Result<Claims, OAuthError> {
+    let Holder { client, login, .. } = holder;
+    record.person = Some(login.asker());
+    let url = match (resource, wanted.resources.as_slice()) {
+        (Some(url), granted) if granted.iter().any(|one| one == url) => Some(url),
+        (None, [only]) => Some(only.as_str()),
+        (None, []) => None,
+        (None, _) => {
+            return Err(target("resource must name one of the granted audiences"));
+        }
+        (Some(_), _) => return Err(target("the audience was not granted")),
+    };
+    let attested = login.kind != Kind::Practitioner || statement.is_some();
+    let opens = url.filter(|_| attested && !scopes.is_empty());
+    if opens.is_none() && !scopes.is_empty() && !wanted.has("offline_access") {
+        return Err(details(
+            "attestation_missing: health personnel need an attest of professional need",
+        ));
+    }
+    let now = (state.house.clock)();
+    let audience = opens.and_then(|url| state.registry.audience(url));
+    let mut claims = issue::claims(
+        state,
+        now,
+        client,
+        audience.map_or(&state.config.issuer, |audience| &audience.url),
+        holder.jkt,
+        LIFETIME_SECONDS,
+    );
+    claims.sub = login.subject(state);
+    claims.grant = Some(holder.grant.clone());
+    claims.kind = login.kind;
+    claims.name = Some(login.name.clone());
+    claims.pid = Some(login.number.value().expose().to_owned());
+    claims.security_level = Some(crate::login::HIGH.to_owned());
+    match login.kind {
+        Kind::Practitioner => claims.hpr_number.clone_from(&login.hpr),
+        _ => {
+            claims.orgnr_parent = None;
+            claims.patient.clone_from(&login.patient);
+            claims.represents = login.represents();
+        }
+    }
+    let Some(audience) = audience else {
+        return Ok(claims);
+    };
+    claims.scope = scopes.to_string();
+    if let Some(statement) = statement {
+        let attest = login
+            .attest(state, client, statement)
+            .map_err(|words| details(&words))?;
+        claims.patient = attest.only_patient();
+        claims.attest = Some(attest);
+        claims.agreement = agreement(state, &claims, audience, now)?;
+    }
+    complete(state, client, &claims, now, record)?;
+    Ok(claims)
+}
+
+/// The rules that every provider asks of the need, asked here first.
+fn complete(
+    state: &State,
+    client: &Client,
+    claims: &Claims,
+    now: Instant,
+    record: &mut Record,
+) -> Result<(), OAuthError> {
+    let caller = claims.caller("").map_err(|error| {
+        tracing::error!(%error, "claims of our own make no caller");
+        OAuthError::new(OAuthCode::ServerError, "the token could not be made")
+    })?;
+    // The token's hash is not known yet; which token it was is told by the record that follows its use.
+    *record = record.clone().by(&caller);
+    record.token_hash = None;
+    let facts = Facts {
+        party: Party::Gateway,
+        owner: client.orgnr,
+        members: [].into(),
+        audience: claims.aud.as_str().into(),
+        register: state.registry.organisations.clone(),
+        now,
+    };
+    trust::need(&caller, &facts)
+        .map_err(|refusal| details(&format!("{}: {}", refusal.code, refusal.message)))
+}
+
+/// A practitioner reads another organisation's data by an agreement in force, or gets no token for it.
+pub(crate) fn agreement(
+    state: &State,
+    claims: &Claims,
+    audience: &Audience,
+    now: Instant,
+) -> Result<Option<Agreement>, OAuthError> {
+    if claims.kind != Kind::Practitioner || !audience.holds_patients() {
+        return Ok(None);
+    }
+    let consumer = claims.orgnr_parent.ok_or_else(|| {
+        OAuthError::new(
+            OAuthCode::InvalidRequest,
+            "the subject token names no organisation",
+        )
+    })?;
+    if state.registry.is_own(&consumer, audience) {
+        return Ok(None);
+    }
+    state
+        .registry
+        .agreement(&consumer, audience, now)
+        .map(Some)
+        .ok_or_else(|| target("no agreement with the audience's organisation is in force"))
+}
+
+fn target(words: &str) -> OAuthError {
+    OAuthError::new(OAuthCode::InvalidTarget, words)
+}
+
+fn details(words: &str) -> OAuthError {
+    OAuthError::new(OAuthCode::InvalidAuthorizationDetails, words)
+}
