@@ -33,6 +33,10 @@ pub struct Change {
     /// Completes the record before it is chained: adds the puts' types, ids and versions to `disclosed`, and, if it
     /// names no patient, the patient that the first put is about.
     pub audit_fill: bool,
+    /// This change is such an entry of a bundle: changes of one [`Store::commit_all`](crate::Store::commit_all) whose records
+    /// say the same but for what they wrote (one patient's, that is) share one record, which tells their numbers after
+    /// `asked` (`Bundle.entry[0-57,60]`).
+    pub audit_entry: Option<u32>,
     /// Proofs and assertions that this interaction used; a second use fails the whole change.
     pub replays: Vec<Replay>,
 }

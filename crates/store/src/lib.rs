@@ -15,6 +15,7 @@ mod dictionary;
 mod errors;
 mod history;
 mod identified;
+mod joint;
 mod keys;
 mod ledger;
 mod outbox;

@@ -4,6 +4,7 @@
 mod audit;
 mod commit;
 mod history;
+mod joint;
 mod ledger;
 mod open;
 mod outbox;

@@ -16,6 +16,7 @@ use crate::body::Packer;
 use crate::commit::{Committed, OutboxEntry, Receipt};
 use crate::dictionary::{self, Trainer};
 use crate::errors::StoreError;
+use crate::joint::Joint;
 use crate::keys::Keys;
 use crate::outbox::{self, Report};
 use crate::prepare::Ready;
@@ -226,17 +227,23 @@ impl Writer {
                     room,
                 } => {
                     let mut results = Vec::with_capacity(changes.len());
-                    for change in changes {
+                    let mut joint = Joint::default();
+                    for (n, change) in changes.into_iter().enumerate() {
                         let result = match failed {
                             Some(_) => Err(StoreError::Io),
                             None => self
-                                .guarded(|writer| writer.apply(change, now, posted))
+                                .guarded(|writer| {
+                                    writer.apply(change, now, posted, (&mut joint, n))
+                                })
                                 .unwrap_or_else(|fatal| {
                                     failed = Some(fatal.clone());
                                     Err(fatal)
                                 }),
                         };
                         results.push(result);
+                    }
+                    if failed.is_none() {
+                        failed = self.audit_joint(joint, now, &mut results).err();
                     }
                     done.push(Done::Commit(results, answer, room));
                 }
@@ -328,6 +335,7 @@ impl Writer {
         change: Ready,
         now: i64,
         posted: &mut bool,
+        (joint, member): (&mut Joint, usize),
     ) -> Result<Committed, StoreError> {
         let Ready {
             puts,
@@ -408,7 +416,10 @@ impl Writer {
                     record.patient = record::person_by_id(&self.connection, first.id)?;
                 }
             }
-            committed.receipt = Some(self.audit(&record, now)?);
+            match rest.audit_entry {
+                Some(entry) => joint.add(record, entry, member)?,
+                None => committed.receipt = Some(self.audit(&record, now)?),
+            }
         }
         Ok(committed)
     }
@@ -444,7 +455,7 @@ impl Writer {
         Ok(next)
     }
 
-    fn audit(&mut self, record: &trust::audit::Record, now: i64) -> Result<Receipt, StoreError> {
+    pub(crate) fn audit(&mut self, record: &trust::audit::Record, now: i64) -> Result<Receipt, StoreError> {
         let link = audit::link(
             &self.set.owner,
             self.counters.audited + 1,
