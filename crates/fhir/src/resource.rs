@@ -33,6 +33,8 @@ impl ResourceType {
     pub const BUNDLE: Self = Self("Bundle");
     /// AuditEvent.
     pub const AUDIT_EVENT: Self = Self("AuditEvent");
+    /// Consent: here, what a patient has closed.
+    pub const CONSENT: Self = Self("Consent");
     /// OperationOutcome.
     pub const OPERATION_OUTCOME: Self = Self("OperationOutcome");
     /// CapabilityStatement.

@@ -31,6 +31,7 @@ mod series;
 mod store;
 
 mod together;
+mod wish;
 mod writers;
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ pub use query::{Cursor, Met, Page, Walker};
 pub use reconcile::{ContentDigest, Holding, Named, Patients, Tally};
 pub use store::{Options, Store};
 pub use trust::Category;
+pub use wish::MOST_WISHES;
 
 /// What time it is. Injected, so that tests do not sleep and a simulation can be seeded.
 pub type Clock = Arc<dyn Fn() -> fhir::time::Instant + Send + Sync>;

@@ -4,6 +4,7 @@
 
 use crate::dice::Dice;
 use fhir::ids::{HprNumber, NationalIdentityNumber, OrganisationNumber, PersonNumbers};
+use fhir::resource::InformationService;
 use serde::Deserialize;
 use std::sync::OnceLock;
 use wire::contract::demo::{Concept, DemoPatient, DemoPractitioner, DemoService};
@@ -141,6 +142,19 @@ pub struct Relative {
     pub of: String,
     /// What the power covers.
     pub scope: Vec<String>,
+}
+
+impl Relative {
+    /// The information services that the scope's words stand for; a word that stands for none covers nothing.
+    pub fn services(&self) -> Vec<InformationService> {
+        let service = |word: &String| match word.as_str() {
+            "plan" => Some(InformationService::PLANS),
+            "curves" => Some(InformationService::MEASUREMENTS),
+            "medicines" => Some(InformationService::MEDICATION),
+            _ => None,
+        };
+        self.scope.iter().filter_map(service).collect()
+    }
 }
 
 /// Debug of a person says the short id alone.

@@ -52,6 +52,19 @@ pub struct Delegation {
     pub from: OrganisationNumber,
 }
 
+/// A representation that the anchor knows: a parent's, a guardian's, a power of attorney (fullmakt).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Representation {
+    /// Its id at the anchor.
+    pub id: String,
+    /// The information services it covers, as the patient chose.
+    pub services: Vec<InformationService>,
+    /// Whether it covers the log of who looked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub log: bool,
+}
+
 /// Whose need it is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Person {
@@ -65,6 +78,8 @@ pub enum Person {
         name: Option<String>,
         /// HPR number, if there is one.
         hpr: Option<HprNumber>,
+        /// The issuer's pseudonym for the person, the same at every party: what a patient blocks somebody by.
+        pseudonym: Option<String>,
         /// Level of the login, 1 to 4; 4 is high (ATT-9).
         security_level: u8,
         /// The attest; its absence is a refusal in the rules.
@@ -76,8 +91,8 @@ pub enum Person {
         identifier: PersonIdentifier,
         /// Name.
         name: Option<String>,
-        /// Does the citizen act for the patient by a representation that the anchor knows?
-        represents: bool,
+        /// The representation by which the citizen acts for the patient, as the anchor knows it.
+        represents: Option<Representation>,
     },
 }
 

@@ -8,6 +8,7 @@ use crate::category::Category;
 use crate::interaction::Interaction;
 use crate::organisation::Register;
 use crate::rules::{self, Answer, Parts, Question};
+use crate::wish::Wish;
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
 use fhir::resource::{InformationService, ResourceType};
 use fhir::time::{Instant, Range};
@@ -64,6 +65,8 @@ pub struct Facts {
     pub audience: Arc<str>,
     /// Sub-units and their controllers.
     pub register: Arc<Register>,
+    /// What the patient of the request at hand has closed here; empty between requests.
+    pub wishes: Arc<[Wish]>,
     /// Now.
     pub now: Instant,
 }
@@ -75,6 +78,17 @@ impl Facts {
             now,
             ..self.clone()
         }
+    }
+
+    /// The same party with what the patient of a request has closed here.
+    #[must_use]
+    pub fn with(self, wishes: Arc<[Wish]>) -> Facts {
+        Facts { wishes, ..self }
+    }
+
+    /// The wishes that hold now.
+    pub fn wishes(&self) -> impl Iterator<Item = &Wish> {
+        self.wishes.iter().filter(|wish| wish.holds(self.now))
     }
 
     /// Is this organisation, or the controller of this sub-unit, the owner or a member?
@@ -148,6 +162,7 @@ pub struct Permit {
     services: Vec<InformationService>,
     period: Option<Range>,
     own: bool,
+    broken: Vec<&'static str>,
     rules: Vec<(&'static str, u32)>,
 }
 
@@ -178,6 +193,11 @@ impl Permit {
         self.own
     }
 
+    /// The rules that break the glass overrode; each use of such a permit is shown to the patient and reviewed.
+    pub fn broken(&self) -> &[&'static str] {
+        &self.broken
+    }
+
     /// The rules that were asked, with their versions, so that the decision can be explained later.
     pub fn rules(&self) -> &[(&'static str, u32)] {
         &self.rules
@@ -202,9 +222,16 @@ pub fn decide(ask: &Ask, caller: &Caller, facts: &Facts) -> Decision {
     let question = Question { ask, caller, facts };
     let mut nothing = None;
     let mut parts = Parts::default();
+    let breaks = question.breaks_the_glass();
+    let mut broken = Vec::new();
     for rule in rules::LIST {
         match (rule.check)(&question) {
             Answer::Deny(refusal) => return Decision::Refuse(refusal),
+            Answer::DenyUnlessBroken(_) | Answer::AllowMoreIfBroken(_) if breaks => {
+                broken.push(rule.name);
+            }
+            Answer::DenyUnlessBroken(refusal) => return Decision::Refuse(refusal),
+            Answer::AllowMoreIfBroken(allowed) => parts = parts.and(allowed),
             Answer::Nothing(refusal) => nothing = nothing.or(Some(refusal)),
             Answer::Allow(allowed) => parts = parts.and(allowed),
             Answer::NotMine => {}
@@ -222,6 +249,7 @@ pub fn decide(ask: &Ask, caller: &Caller, facts: &Facts) -> Decision {
             .is_some_and(|organisation| facts.is_own(&organisation));
     Decision::Permit(Permit {
         own: works_here || scope == PermitScope::OwnStore,
+        broken,
         scope,
         interaction: ask.interaction,
         services: parts.services.unwrap_or_default(),

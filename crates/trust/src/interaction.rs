@@ -38,6 +38,12 @@ pub enum Interaction {
     Directory,
     /// Delivery state, dead letters and quarantine asked of the hub by the sender.
     Deliveries,
+    /// A block or reservation made by the patient.
+    WishMade,
+    /// The patient's own blocks and reservations, listed.
+    WishesRead,
+    /// A block or reservation taken back by the patient.
+    WishEnded,
     /// A token asked of the anchor.
     Token,
 }
@@ -83,6 +89,14 @@ const TABLE: &[Row] = &[
         "R",
         Some(Access::Create),
     ),
+    Row(Interaction::WishMade, "create", "C", Some(Access::Create)),
+    Row(
+        Interaction::WishesRead,
+        "search-type",
+        "R",
+        Some(Access::Search),
+    ),
+    Row(Interaction::WishEnded, "delete", "D", Some(Access::Delete)),
     Row(Interaction::Token, "operation", "E", None),
 ];
 
@@ -141,6 +155,9 @@ mod tests {
             Locate,
             Directory,
             Deliveries,
+            WishMade,
+            WishesRead,
+            WishEnded,
             Token,
         ] {
             assert_eq!(

@@ -24,8 +24,9 @@ pub mod replay;
 pub mod rules;
 pub mod scope;
 pub mod token;
+pub mod wish;
 
-pub use caller::{Agreement, Caller, ClientUse, Delegation, Person};
+pub use caller::{Agreement, Caller, ClientUse, Delegation, Person, Representation};
 pub use category::Category;
 pub use decide::{Ask, Decision, Facts, Party, Permit, PermitScope, Refusal, decide, need};
 pub use interaction::Interaction;

@@ -3,7 +3,7 @@
 
 use crate::LEEWAY_SECONDS;
 use crate::attest::{self, Attestation};
-use crate::caller::{Agreement, Caller, ClientUse, Delegation, Person};
+use crate::caller::{Agreement, Caller, ClientUse, Delegation, Person, Representation};
 use crate::category::Category;
 use crate::encoding::{is_sha256_base64url, sha256};
 use crate::jws::{self, Embedded, JwsError};
@@ -86,6 +86,13 @@ pub struct Claims {
         skip_serializing_if = "Option::is_none"
     )]
     pub pid: Option<String>,
+    /// The issuer's pseudonym for the person.
+    #[serde(
+        rename = "helseid://claims/identity/pid_pseudonym",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub pseudonym: Option<String>,
     /// Level of the login, `"1"` to `"4"`.
     #[serde(
         rename = "helseid://claims/identity/security_level",
@@ -151,13 +158,13 @@ pub struct Claims {
         skip_serializing_if = "Option::is_none"
     )]
     pub grant: Option<String>,
-    /// Does a citizen act by a representation?
+    /// The representation by which a citizen acts for the patient.
     #[serde(
         rename = "https://delt.example/claims/represents",
         default,
-        skip_serializing_if = "std::ops::Not::not"
+        skip_serializing_if = "Option::is_none"
     )]
-    pub represents: bool,
+    pub represents: Option<Representation>,
 }
 
 impl fmt::Debug for Claims {
@@ -285,13 +292,14 @@ impl Claims {
                     .map(HprNumber::parse)
                     .transpose()
                     .map_err(|_| TokenError::Claims)?,
+                pseudonym: self.pseudonym.clone(),
                 security_level: self.level()?,
                 attestation: attestation.clone().map(Box::new),
             },
             Kind::Citizen => Person::Citizen {
                 identifier: self.person()?,
                 name: self.name.clone(),
-                represents: self.represents,
+                represents: self.represents.clone(),
             },
         };
         let patient = self

@@ -113,7 +113,7 @@ mod tests {
             person: Person::Citizen {
                 identifier: person("14835210260"),
                 name: None,
-                represents: false,
+                represents: None,
             },
             patient: Some(person("14835210260")),
             gateway: None,
@@ -182,7 +182,11 @@ mod tests {
         let someone = Person::Citizen {
             identifier: person("13717404089"),
             name: None,
-            represents: true,
+            represents: Some(trust::Representation {
+                id: "r-1".into(),
+                services: Vec::new(),
+                log: false,
+            }),
         };
         assert!(
             open(

@@ -9,7 +9,8 @@ use http::request::Parts;
 use std::sync::Arc;
 use store::{Change, Clock, Committed, Receipt, Store, StoreError};
 use trust::audit::Record;
-use trust::{Ask, Caller, Category, Decision, Facts, Interaction, Permit, Refusal};
+use trust::wish::Wish;
+use trust::{Ask, Caller, Category, Decision, Facts, Interaction, Party, Permit, Person, Refusal};
 
 use crate::outcome::Problem;
 use crate::protect::{Guard, Verified};
@@ -38,6 +39,8 @@ pub struct Visit<'a> {
     part: bool,
     interaction: Interaction,
     asked: String,
+    /// What the patient has closed here, as it stood when the request came.
+    wishes: Arc<[Wish]>,
 }
 
 /// A way out of a handler that gives nothing.
@@ -92,7 +95,7 @@ impl Desk {
     ) -> Result<Visit<'_>, Problem> {
         let asked = format!("{} {}", parts.method, parts.uri.path());
         let verified = self.guard.admit(parts, &ids, interaction, &asked).await?;
-        Ok(Visit {
+        let visit = Visit {
             desk: self,
             verified: Arc::new(verified),
             part: false,
@@ -100,7 +103,29 @@ impl Desk {
             ids,
             interaction,
             asked,
-        })
+            wishes: [].into(),
+        };
+        match self.wishes(visit.caller()).await {
+            Ok(wishes) => Ok(Visit { wishes, ..visit }),
+            // Not knowing what the patient has closed, nothing is opened.
+            Err(error) => {
+                let problem = Problem::from(error);
+                let record = visit.record().failed(category_of(&problem));
+                visit.close(record).await?;
+                Err(problem)
+            }
+        }
+    }
+
+    /// What the patient whom the caller asks about has closed here; asked for where the rules ask: at a sharing service, of
+    /// health personnel.
+    async fn wishes(&self, caller: &Caller) -> Result<Arc<[Wish]>, StoreError> {
+        match (&caller.person, &caller.patient) {
+            (Person::Practitioner { .. }, Some(patient)) if self.facts.party == Party::Sharing => {
+                self.store.wishes(patient).await
+            }
+            _ => Ok([].into()),
+        }
     }
 }
 
@@ -117,6 +142,7 @@ impl Visit<'_> {
             part,
             interaction,
             asked,
+            wishes,
         } = self;
         Visit {
             desk,
@@ -126,6 +152,7 @@ impl Visit<'_> {
             part,
             interaction,
             asked,
+            wishes,
         }
     }
 
@@ -141,6 +168,7 @@ impl Visit<'_> {
             part: true,
             interaction,
             asked,
+            wishes: self.wishes.clone(),
         }
     }
 
@@ -170,12 +198,16 @@ impl Visit<'_> {
         self.asked.push_str(more);
     }
 
+    fn facts(&self) -> Facts {
+        self.desk.facts.at(self.now).with(self.wishes.clone())
+    }
+
     /// Asks the rules.
     ///
     /// # Errors
     /// The refusal, as the way out it asks for.
     pub fn permit(&self, ask: &Ask) -> Result<Permit, End> {
-        match trust::decide(ask, self.caller(), &self.desk.facts.at(self.now)) {
+        match trust::decide(ask, self.caller(), &self.facts()) {
             Decision::Permit(permit) => Ok(permit),
             Decision::Nothing(refusal) => Err(End::Nothing(refusal)),
             Decision::Refuse(refusal) => Err(End::Refused(refusal)),

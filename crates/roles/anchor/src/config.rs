@@ -239,8 +239,19 @@ pub struct Audience {
 pub struct Demo {
     /// Known people.
     pub people: Vec<DemoPerson>,
-    /// Who may act for whom: (citizen, patient).
-    pub represents: Vec<(PersonIdentifier, PersonIdentifier)>,
+    /// Who may act for whom.
+    pub represents: Vec<Represents>,
+}
+
+/// A citizen who acts for a patient.
+#[derive(Clone)]
+pub struct Represents {
+    /// Who acts.
+    pub citizen: PersonIdentifier,
+    /// For whom.
+    pub patient: PersonIdentifier,
+    /// By which representation, and what it covers.
+    pub representation: trust::Representation,
 }
 
 impl std::fmt::Debug for Demo {

@@ -56,8 +56,15 @@ pub(crate) fn claims(
         delegation: None,
         use_: client.use_,
         kind: Kind::System,
-        represents: false,
+        represents: None,
+        pseudonym: None,
     }
+}
+
+/// The person's pseudonym: the same in every token of this issuer, and nobody's number (HelseID's `pid_pseudonym`).
+pub(crate) fn pseudonym(state: &State, person: &fhir::ids::PersonIdentifier) -> String {
+    let number = person.value().expose();
+    trust::encoding::base64url(&state.store.keyed("pseudonym", number.as_bytes()))
 }
 
 /// The record of a token request; `asked` is made by us and names no person.

@@ -201,6 +201,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         owner: first,
         members: [].into(),
         audience: audience.into(),
+        wishes: [].into(),
         register: Arc::new(register),
         now: (house.clock)(),
     };

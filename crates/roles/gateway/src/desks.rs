@@ -46,6 +46,7 @@ impl Desks {
             owner,
             members: Arc::new([]),
             audience: guard.audience.as_str().into(),
+            wishes: [].into(),
             register,
             now: Instant::default(),
         };

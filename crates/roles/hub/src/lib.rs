@@ -183,6 +183,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         owner: config.operator,
         members: Vec::new().into(),
         audience: audience.into(),
+        wishes: [].into(),
         register: Arc::new(config.register.clone()),
         now: (house.clock)(),
     };

@@ -153,6 +153,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         owner: config.members[0],
         members: [].into(),
         audience: base.as_str().into(),
+        wishes: [].into(),
         register: Arc::new(config.register),
         now: (house.clock)(),
     };

@@ -67,8 +67,8 @@ pub struct DemoPeople {
     pub patients: Vec<wire::contract::demo::DemoPatient>,
     /// Everyone the anchor knows by name.
     known: Vec<::anchor::config::DemoPerson>,
-    /// Who has a power of attorney (fullmakt) for whom: (representative, patient).
-    represents: Vec<(fhir::ids::PersonIdentifier, fhir::ids::PersonIdentifier)>,
+    /// Who has a power of attorney (fullmakt) for whom, and for what.
+    represents: Vec<::anchor::config::Represents>,
 }
 
 impl DemoPeople {
@@ -109,10 +109,15 @@ impl DemoPeople {
                 .relatives
                 .iter()
                 .filter_map(|r| {
-                    Some((
-                        number(&r.number)?,
-                        number(&directory.patient(&r.of)?.number)?,
-                    ))
+                    Some(::anchor::config::Represents {
+                        citizen: number(&r.number)?,
+                        patient: number(&directory.patient(&r.of)?.number)?,
+                        representation: trust::Representation {
+                            id: format!("fullmakt-{}", r.id),
+                            services: r.services(),
+                            log: false,
+                        },
+                    })
                 })
                 .collect(),
         }

@@ -229,6 +229,7 @@ pub fn facts() -> Facts {
         members: [].into(),
         audience: AUDIENCE.into(),
         register: Arc::new(register),
+        wishes: [].into(),
         now: Instant::from_seconds(START),
     }
 }
@@ -245,7 +246,7 @@ pub fn own(number: &str) -> Permit {
     let citizen = Person::Citizen {
         identifier: person(number),
         name: None,
-        represents: false,
+        represents: None,
     };
     permit(
         &caller(citizen, ClientUse::Portal, "patient/*.rs user/*.rs"),
@@ -310,6 +311,7 @@ pub fn coordinator() -> Permit {
         identifier: person(nurse),
         name: Some("Syntetisk Sykepleier".to_owned()),
         hpr: fhir::ids::HprNumber::parse("9144900").ok(),
+        pseudonym: None,
         security_level: 4,
         attestation: Some(Box::new(attestation)),
     };

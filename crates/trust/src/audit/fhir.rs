@@ -9,6 +9,7 @@
 use super::{Outcome, Record};
 use crate::attest::{Code, Id, Purpose};
 use crate::organisation::Register;
+use crate::wish::PSEUDONYM;
 use ::fhir::ids::{OrganisationNumber, PersonIdentifier};
 use ::fhir::resource::ResourceType;
 use ::fhir::systems;
@@ -254,6 +255,8 @@ impl Draft<'_> {
                 list.push(json!({"system": systems::HPR, "value": hpr.as_str()}));
             }
             practitioner["identifier"] = identifiers;
+        } else if let Some(pseudonym) = &person.pseudonym {
+            practitioner["identifier"] = json!([{"system": PSEUDONYM, "value": pseudonym}]);
         }
         if let Some(name) = &person.name {
             practitioner["name"] = json!([{"text": name}]);

@@ -139,6 +139,9 @@ pub struct Asker {
     /// Authorisation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorization: Option<Code>,
+    /// The issuer's pseudonym for the person: what the patient may block somebody by without a staff number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pseudonym: Option<String>,
     /// A citizen who acts for the patient.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub represents: bool,
@@ -220,6 +223,9 @@ pub struct Record {
     /// The agreement that opened the data: id and version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<(String, u32)>,
+    /// The rules that break the glass overrode.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broken: Vec<String>,
     /// The rules that were asked: name and version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<(String, u32)>,
@@ -285,6 +291,7 @@ impl Record {
             erasure: None,
             peers: Vec::new(),
             agreement: None,
+            broken: Vec::new(),
             rules: Vec::new(),
             token_hash: None,
         }
@@ -314,6 +321,7 @@ impl Record {
                 identifier,
                 name,
                 hpr,
+                pseudonym,
                 attestation,
                 ..
             } => Some(Asker {
@@ -324,6 +332,7 @@ impl Record {
                 authorization: attestation
                     .as_ref()
                     .and_then(|one| one.practitioner.authorization.clone()),
+                pseudonym: pseudonym.clone(),
                 represents: false,
             }),
             Person::Citizen {
@@ -336,7 +345,8 @@ impl Record {
                 name: name.clone(),
                 hpr: None,
                 authorization: None,
-                represents: *represents,
+                pseudonym: None,
+                represents: represents.is_some(),
             }),
         };
         if let Some(attest) = caller.person.attestation() {
@@ -363,6 +373,7 @@ impl Record {
     /// Allowed by this permit.
     pub fn permitted(mut self, permit: &Permit) -> Record {
         self.outcome = Outcome::Allowed;
+        self.broken = permit.broken().iter().map(|&one| one.into()).collect();
         self.rules = permit
             .rules()
             .iter()

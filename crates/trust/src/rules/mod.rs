@@ -1,16 +1,20 @@
 //! The rules, one file each, and the order they are asked in.
 //!
-//! A rule answers *deny*, *nothing* (as if it were not there), *allow these parts*, or *not mine*. Deny wins; no answer
-//! means no. A new rule is a new file and one line in [`LIST`].
+//! A rule answers *deny*, *deny unless the glass is broken*, *nothing* (as if it were not there), *allow these parts*, or *not
+//! mine*. Deny wins; no answer means no. A new rule is a new file and one line in [`LIST`].
 
 mod agreement;
 mod attestation;
 mod audience;
+mod authorisation;
+mod block;
 mod decision_ref;
 mod identity;
 mod minimisation;
 mod patient;
 mod purpose;
+mod representation;
+mod reservation;
 mod role;
 mod scope;
 
@@ -19,7 +23,7 @@ mod matrix;
 #[cfg(test)]
 pub(crate) mod people;
 
-use crate::attest::Attestation;
+use crate::attest::{Attestation, Purpose};
 use crate::caller::{Caller, Person};
 use crate::category::Category;
 use crate::decide::{Ask, Facts, PermitScope, Refusal};
@@ -49,12 +53,25 @@ impl Question<'_> {
             _ => None,
         }
     }
+
+    /// Does a practitioner break the glass, with a written reason?
+    pub(crate) fn breaks_the_glass(&self) -> bool {
+        self.caller.person.attestation().is_some_and(|attest| {
+            let reason = attest.care_relationship.reason.as_deref();
+            attest.purpose() == Some(Purpose::BreakTheGlass)
+                && reason.is_some_and(|reason| !reason.trim().is_empty())
+        })
+    }
 }
 
 /// A rule's answer.
 pub enum Answer {
     /// No.
     Deny(Refusal),
+    /// No, unless the glass is broken with a written reason.
+    DenyUnlessBroken(Refusal),
+    /// Yes, within these parts; without that limit if the glass is broken with a written reason.
+    AllowMoreIfBroken(Parts),
     /// As if nothing were there.
     Nothing(Refusal),
     /// Yes, within these parts.
@@ -127,10 +144,14 @@ pub const LIST: &[Rule] = &[
     scope::RULE,
     attestation::RULE,
     identity::RULE,
+    authorisation::RULE,
     purpose::RULE,
     decision_ref::RULE,
     patient::RULE,
+    representation::RULE,
     agreement::RULE,
+    reservation::RULE,
+    block::RULE,
     minimisation::RULE,
 ];
 

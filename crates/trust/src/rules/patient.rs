@@ -33,7 +33,7 @@ fn check(question: &Question<'_>) -> Answer {
         ..
     } = &caller.person
         && identifier != bound
-        && !represents
+        && represents.is_none()
     {
         return deny(
             "patient",
@@ -110,7 +110,11 @@ mod tests {
         case.caller.patient = Some(person(PHYSICIAN));
         assert_eq!(refused_by(&case), Some(("patient", "not_own_data")));
         if let Person::Citizen { represents, .. } = &mut case.caller.person {
-            *represents = true;
+            *represents = Some(crate::caller::Representation {
+                id: "r-1".into(),
+                services: vec![crate::rules::people::service("IT17")],
+                log: false,
+            });
         }
         assert_eq!(refused_by(&case), None);
     }

@@ -9,6 +9,7 @@ use crate::decide::{Ask, Decision, Facts, Party, Permit, decide};
 use crate::interaction::Interaction;
 use crate::organisation::Register;
 use crate::scope::Scopes;
+use crate::wish::{Closed, Wish};
 use fhir::ids::{OrganisationNumber, PersonIdentifier, PersonNumbers};
 use fhir::resource::{InformationService, ResourceType};
 use fhir::systems;
@@ -98,6 +99,7 @@ impl Case {
                 members: [].into(),
                 audience: audience.into(),
                 register: Arc::new(register),
+                wishes: [].into(),
                 now: Instant::from_seconds(NOW),
             },
         }
@@ -138,6 +140,7 @@ impl Case {
             identifier: person(PHYSICIAN),
             name: Some("Lege Syntetisk".into()),
             hpr: fhir::ids::HprNumber::parse("9144900").ok(),
+            pseudonym: None,
             security_level: 4,
             attestation: Some(Box::new(attestation)),
         };
@@ -150,7 +153,7 @@ impl Case {
         let person_ = Person::Citizen {
             identifier: person(PATIENT),
             name: Some("Ragnhild Testmo".into()),
-            represents: false,
+            represents: None,
         };
         Case::of(person_, ClientUse::Portal, None, "patient/*.rs")
     }
@@ -176,6 +179,46 @@ impl Case {
             version: 1,
             services,
         });
+    }
+
+    /// The practitioner works at this organisation.
+    pub(crate) fn from(&mut self, number: &str) {
+        self.caller.organisation = Some(org(number));
+        self.attest(|attest| {
+            if let Some(entity) = &mut attest.practitioner.legal_entity {
+                entity.id = number.into();
+            }
+        });
+    }
+
+    pub(crate) fn purpose(&mut self, code: &str, reason: Option<&str>) {
+        self.attest(|attest| {
+            let relation = &mut attest.care_relationship;
+            if let Some(purpose) = &mut relation.purpose_of_use {
+                purpose.code = code.into();
+            }
+            relation.reason = reason.map(str::to_owned);
+        });
+    }
+
+    /// The patient wished this an hour ago.
+    pub(crate) fn wish(&mut self, closed: Closed) {
+        self.facts.wishes = [Wish {
+            id: "w-1".into(),
+            closed,
+            since: self.facts.now.plus_seconds(-3600),
+            until: None,
+        }]
+        .into();
+    }
+
+    /// The wishes end then.
+    pub(crate) fn until(&mut self, end: Instant) {
+        let ended = self.facts.wishes.iter().map(|wish| Wish {
+            until: Some(end),
+            ..wish.clone()
+        });
+        self.facts.wishes = ended.collect();
     }
 
     pub(crate) fn delegate(&mut self, from: &str) {

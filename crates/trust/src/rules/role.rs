@@ -36,7 +36,15 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
     (
         Party::Sharing,
         Who::Citizen,
-        &[Read, Search, Validate, AuditSearch],
+        &[
+            Read,
+            Search,
+            Validate,
+            AuditSearch,
+            WishMade,
+            WishesRead,
+            WishEnded,
+        ],
     ),
     (
         Party::Sharing,

@@ -88,7 +88,8 @@ impl Anchor {
             delegation: None,
             use_: ClientUse::HomeSystem,
             kind: Kind::System,
-            represents: false,
+            represents: None,
+            pseudonym: None,
         }
     }
 

@@ -120,7 +120,7 @@ struct Order<'a> {
     other: PersonIdentifier,
     hpr: Option<HprNumber>,
     patient: PersonIdentifier,
-    represents: bool,
+    represents: Option<&'a trust::Representation>,
     organisation: Option<OrganisationNumber>,
     point_of_care: Option<OrganisationNumber>,
     audience: &'a Audience,
@@ -179,13 +179,17 @@ impl<'a> Order<'a> {
             (None, known) => known.and_then(|number| HprNumber::parse(number).ok()),
         };
         let represents = match request.as_ {
-            As::Practitioner => false,
-            As::Citizen if who == patient => false,
-            As::Citizen if demo.represents.contains(&(who.clone(), patient.clone())) => true,
+            As::Practitioner => None,
+            As::Citizen if who == patient => None,
             As::Citizen => {
-                return Err(invalid(
-                    "patient is neither the citizen nor a person the citizen represents",
-                ));
+                let known = demo.represents.iter();
+                let one = known
+                    .filter(|one| one.citizen == who && one.patient == patient)
+                    .map(|one| &one.representation)
+                    .next();
+                Some(one.ok_or_else(|| {
+                    invalid("patient is neither the citizen nor a person the citizen represents")
+                })?)
             }
         };
         let (organisation, point_of_care) = organisations(state, request)?;
@@ -294,7 +298,9 @@ impl<'a> Order<'a> {
             } else {
                 Kind::Citizen
             },
-            represents: self.represents,
+            represents: self.represents.cloned(),
+            // Under the issuer's own key: the same at every party, and nobody's number.
+            pseudonym: practitioner.then(|| issue::pseudonym(state, &self.person)),
         }
     }
 

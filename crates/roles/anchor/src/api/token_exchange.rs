@@ -168,6 +168,7 @@ fn need(
         owner: who.client.orgnr,
         members: [].into(),
         audience: own.into(),
+        wishes: [].into(),
         register: state.registry.organisations.clone(),
         now,
     };

@@ -284,7 +284,18 @@ fn config(keys: &Keys) -> Config {
                     authorization: None,
                 },
             ],
-            represents: vec![(person(&husband()), person(PATIENT))],
+            represents: vec![anchor::config::Represents {
+                citizen: person(&husband()),
+                patient: person(PATIENT),
+                representation: trust::Representation {
+                    id: "fullmakt-1".into(),
+                    services: vec![
+                        fhir::resource::InformationService::PLANS,
+                        fhir::resource::InformationService::MEASUREMENTS,
+                    ],
+                    log: false,
+                },
+            }],
         }),
     }
 }

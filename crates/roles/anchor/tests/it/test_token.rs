@@ -27,6 +27,7 @@ async fn at_service(
         owner: OrganisationNumber::parse(owner).unwrap(),
         members: [].into(),
         audience: audience.into(),
+        wishes: [].into(),
         register: Arc::default(),
         now,
     };

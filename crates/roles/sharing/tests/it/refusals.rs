@@ -192,7 +192,11 @@ async fn without_agreement_scope_or_right_nothing_is_shown() {
     refused(&service, &not_own, "patient", "not_own_data").await;
     let represents = service.held(|jkt| {
         citizen_of_other.cnf = Some(trust::token::Confirmation { jkt: jkt.into() });
-        citizen_of_other.represents = true;
+        citizen_of_other.represents = Some(trust::Representation {
+            id: "r-1".into(),
+            services: vec![fhir::resource::InformationService::MEASUREMENTS],
+            log: false,
+        });
         citizen_of_other.clone()
     });
     assert_eq!(found(&look(&service, &represents).await.0).len(), 1);

@@ -1,0 +1,205 @@
+//! Block: what the patient has closed stays closed, and yields, if at all, to break the glass with a written reason.
+//!
+//! Source: pasientjournalloven § 17; pasient- og brukerrettighetsloven § 5-3; threats-and-faults section 4. A block of a
+//! named practitioner never yields. A block of everything or of an organisation, and of a kind, yields to BTG with a reason;
+//! ETREAT overrides none. A closed kind is left out in silence; the others are refused aloud, for whoever must break the
+//! glass has to know that it is there. Example: Ragnhild blocks a nurse at Prøveheim, a neighbour: refused, BTG too.
+
+use super::{Answer, Parts, Question, Rule, deny, refusal};
+use crate::caller::Person;
+use crate::decide::Party;
+use crate::wish::Closed;
+use fhir::resource::InformationService;
+
+pub(super) const RULE: Rule = Rule {
+    name: "block",
+    version: 1,
+    source: "pasientjournalloven § 17; pasient- og brukerrettighetsloven § 5-3",
+    check,
+};
+
+fn check(question: &Question<'_>) -> Answer {
+    let (caller, facts) = (question.caller, question.facts);
+    if facts.party != Party::Sharing || !matches!(caller.person, Person::Practitioner { .. }) {
+        return Answer::NotMine;
+    }
+    if facts
+        .wishes()
+        .any(|wish| matches!(&wish.closed, Closed::Practitioner { who } if who.is(caller)))
+    {
+        return deny(
+            "block",
+            "practitioner_blocked",
+            "the patient has closed the record to this practitioner",
+        );
+    }
+    let from = caller
+        .organisation
+        .map(|one| facts.register.controller(&one).unwrap_or(one));
+    let whole = facts.wishes().any(|wish| match &wish.closed {
+        Closed::Everything => true,
+        Closed::Organisation { organisation } => {
+            let blocked = facts.register.controller(organisation);
+            from == Some(blocked.unwrap_or(*organisation))
+        }
+        _ => false,
+    });
+    if whole {
+        return Answer::DenyUnlessBroken(refusal(
+            "block",
+            "blocked",
+            "the patient has closed the record; break the glass with a written reason opens it, and is shown to the patient",
+        ));
+    }
+    let closed: Vec<InformationService> = facts
+        .wishes()
+        .filter_map(|wish| match &wish.closed {
+            Closed::Services { services } => Some(services),
+            _ => None,
+        })
+        .flatten()
+        .copied()
+        .collect();
+    if closed.is_empty() {
+        return Answer::NotMine;
+    }
+    let open = InformationService::ALL.into_iter();
+    Answer::AllowMoreIfBroken(Parts {
+        services: Some(open.filter(|one| !closed.contains(one)).collect()),
+        ..Parts::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failing unwrap is a failing test
+    use crate::caller::{ClientUse, Person};
+    use crate::rules::people::{
+        Case, FJELLVIK, OTHER, PROVEHEIM, org, permit, refused_by, service,
+    };
+    use crate::wish::{Closed, Named};
+
+    const BLOCKED: Option<(&str, &str)> = Some(("block", "blocked"));
+    const PERSONALLY: Option<(&str, &str)> = Some(("block", "practitioner_blocked"));
+
+    fn nurse() -> Closed {
+        Closed::Practitioner {
+            who: Named {
+                pseudonym: Some("p-1".into()),
+                hpr: None,
+            },
+        }
+    }
+
+    #[test]
+    fn a_named_practitioner_is_refused_by_break_the_glass_too() {
+        for purpose in ["TREAT", "ETREAT", "COC", "BTG"] {
+            let mut case = Case::practitioner();
+            case.purpose(purpose, Some("unconscious"));
+            case.wish(nurse());
+            assert_eq!(refused_by(&case), None, "somebody else, {purpose}");
+            if let Person::Practitioner { pseudonym, .. } = &mut case.caller.person {
+                *pseudonym = Some("p-1".into());
+            }
+            assert_eq!(refused_by(&case), PERSONALLY, "{purpose}");
+        }
+        let mut case = Case::practitioner();
+        let hpr = fhir::ids::HprNumber::parse("9144900").unwrap();
+        case.wish(Closed::Practitioner {
+            who: Named {
+                pseudonym: None,
+                hpr: Some(hpr),
+            },
+        });
+        assert_eq!(refused_by(&case), PERSONALLY);
+    }
+
+    #[test]
+    fn a_block_without_a_name_names_nobody() {
+        let mut case = Case::practitioner();
+        if let Person::Practitioner { hpr, pseudonym, .. } = &mut case.caller.person {
+            (*hpr, *pseudonym) = (None, None);
+        }
+        case.wish(Closed::Practitioner {
+            who: Named::default(),
+        });
+        assert_eq!(refused_by(&case), None);
+    }
+
+    #[test]
+    fn everything_and_an_organisation_yield_to_a_reasoned_break_alone() {
+        for closed in [
+            Closed::Everything,
+            Closed::Organisation {
+                organisation: org(PROVEHEIM),
+            },
+        ] {
+            for (purpose, reason, expected) in [
+                ("TREAT", Some("unconscious"), BLOCKED),
+                ("ETREAT", Some("unconscious"), BLOCKED),
+                ("COC", None, BLOCKED),
+                ("BTG", None, BLOCKED),
+                ("BTG", Some("  "), BLOCKED),
+                ("BTG", Some("unconscious"), None),
+            ] {
+                let mut case = Case::practitioner();
+                case.wish(closed.clone());
+                case.purpose(purpose, reason);
+                assert_eq!(refused_by(&case), expected, "{purpose} {reason:?}");
+                if expected.is_none() {
+                    assert_eq!(permit(&case).broken(), ["block"]);
+                }
+            }
+        }
+        let mut case = Case::practitioner();
+        case.wish(Closed::Organisation {
+            organisation: org(OTHER),
+        });
+        assert_eq!(refused_by(&case), None, "another organisation is blocked");
+        assert!(permit(&case).broken().is_empty());
+    }
+
+    #[test]
+    fn the_owners_own_personnel_is_blocked_as_well() {
+        let mut case = Case::practitioner();
+        case.from(FJELLVIK);
+        case.wish(Closed::Everything);
+        assert_eq!(refused_by(&case), BLOCKED);
+    }
+
+    #[test]
+    fn a_closed_kind_is_left_out_in_silence() {
+        let mut case = Case::practitioner();
+        case.agreement(&["IT03", "IT08", "IT17"]);
+        case.wish(Closed::Services {
+            services: vec![service("IT03"), service("IT08")],
+        });
+        assert_eq!(permit(&case).services(), [service("IT17")]);
+        assert!(permit(&case).broken().is_empty());
+        case.purpose("ETREAT", Some("unconscious"));
+        assert_eq!(permit(&case).services(), [service("IT17")]);
+        case.purpose("BTG", Some("unconscious"));
+        assert_eq!(
+            permit(&case).services(),
+            [service("IT03"), service("IT08"), service("IT17")]
+        );
+        assert_eq!(permit(&case).broken(), ["block"]);
+    }
+
+    #[test]
+    fn wishes_end_and_bind_neither_the_patient_nor_the_records_own_system() {
+        let mut case = Case::practitioner();
+        case.wish(Closed::Everything);
+        case.until(case.facts.now.plus_seconds(1));
+        assert_eq!(refused_by(&case), BLOCKED);
+        case.until(case.facts.now);
+        assert_eq!(refused_by(&case), None);
+        for mut case in [
+            Case::citizen(),
+            Case::system(ClientUse::RecordSystem, FJELLVIK),
+        ] {
+            case.wish(Closed::Everything);
+            assert_eq!(refused_by(&case), None);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What a patient has said about who may see: blocks (sperring) and reservation (reservasjon).
+//!
+//! Source: pasient- og brukerrettighetsloven § 5-3 and pasientjournalloven § 17 (a patient may oppose that data is given);
+//! threats-and-faults section 4 (which of them yields to break the glass). A wish is kept by the organisation that holds the
+//! data, and asked of by the rules `reservation` and `block` at each request.
+
+use crate::caller::{Caller, Person};
+use fhir::ids::{HprNumber, OrganisationNumber};
+use fhir::resource::InformationService;
+use fhir::time::Instant;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// System of a practitioner's pseudonym where it stands as an identifier: beside the name in the patient's view of the log.
+pub const PSEUDONYM: &str = "https://delt.example/fhir/NamingSystem/practitioner-pseudonym";
+
+/// What is closed, and to whom.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "closes", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Closed {
+    /// Sharing with all other organisations. Nothing overrides it: to them it is as if the data were not shared at all.
+    Sharing,
+    /// Everything, to all health personnel.
+    Everything,
+    /// These kinds of information, to all health personnel.
+    Services {
+        /// The kinds.
+        services: Vec<InformationService>,
+    },
+    /// Everything, to one organisation.
+    Organisation {
+        /// Its number, or a sub-unit's.
+        organisation: OrganisationNumber,
+    },
+    /// Everything, to one named practitioner, always.
+    Practitioner {
+        /// Who.
+        who: Named,
+    },
+}
+
+/// A practitioner as a patient can name one. At least one of the two is there.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// The issuer's pseudonym for the person (`pid_pseudonym`), as it stands beside the name in the patient's view of the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pseudonym: Option<String>,
+    /// HPR number, which the public register gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hpr: Option<HprNumber>,
+}
+
+impl Named {
+    /// Is it this caller?
+    pub fn is(&self, caller: &Caller) -> bool {
+        let Person::Practitioner { hpr, pseudonym, .. } = &caller.person else {
+            return false;
+        };
+        let same =
+            |ours: &Option<String>, theirs: &Option<String>| ours.is_some() && ours == theirs;
+        same(&self.pseudonym, pseudonym) || self.hpr.is_some() && self.hpr == *hpr
+    }
+}
+
+/// One wish of one patient. Debug shows its id alone.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wish {
+    /// Its id at the holder.
+    pub id: String,
+    /// What it closes.
+    pub closed: Closed,
+    /// When it was made.
+    pub since: Instant,
+    /// When it ends; `None`: when it is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Instant>,
+}
+
+impl Wish {
+    /// Does it hold now?
+    pub fn holds(&self, now: Instant) -> bool {
+        self.since <= now && self.until.is_none_or(|until| now < until)
+    }
+}
+
+impl fmt::Debug for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wish({})", self.id)
+    }
+}
