@@ -8,6 +8,7 @@
 
 mod announce;
 mod api;
+mod consent;
 mod copy;
 mod disclose;
 mod feed;
@@ -178,6 +179,27 @@ pub const ROUTES: &[RouteRow] = &[
         path: "/$purge",
         access: Access::Token {
             scope: "system/*.d",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/Consent",
+        access: Access::Token {
+            scope: "patient/Consent.c; the patient herself",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/Consent/_search",
+        access: Access::Token {
+            scope: "patient/Consent.s; the patient herself",
+        },
+    },
+    RouteRow {
+        method: "DELETE",
+        path: "/Consent/{id}",
+        access: Access::Token {
+            scope: "patient/Consent.d; the patient herself",
         },
     },
     RouteRow {
@@ -374,6 +396,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         owner: config.owner,
         members: config.members.clone().into(),
         audience: base.as_str().into(),
+        wishes: [].into(),
         register: Arc::new(config.register.clone()),
         now: (house.clock)(),
     };
@@ -407,6 +430,9 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("GET", COPY_STATE, api::copy_state::read)
         .on("POST", COPY_STATE, api::copy_state::write)
         .on("POST", "/$purge", api::operation::purge::purge)
+        .on("POST", "/Consent", api::wishes::make)
+        .on("POST", "/Consent/_search", api::wishes::list)
+        .on("DELETE", "/Consent/{id}", api::wishes::end)
         .on("POST", "/{type}", api::create::create)
         .on("GET", "/{type}", api::search::by_get)
         .on("POST", "/{type}/_search", api::search::search)

@@ -18,6 +18,7 @@ pub mod smart;
 mod transaction;
 pub mod update;
 pub mod version;
+pub mod wishes;
 pub mod withdraw;
 mod written;
 

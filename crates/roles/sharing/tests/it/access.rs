@@ -63,6 +63,14 @@ fn ask<'a>(
         ("POST", "/$copy-state") => {
             call(door, "/$copy-state", &[("as_of", "2026-11-20T08:00:00Z")])
         }
+        ("POST", "/Consent") => door.post(
+            "/Consent",
+            crate::wishes::consent(serde_json::json!({})).to_string(),
+        ),
+        ("POST", "/Consent/_search") => door.search("Consent", &[]),
+        ("DELETE", "/Consent/{id}") => {
+            door.knock(http::Method::DELETE, &format!("/Consent/{id}"))
+        }
         ("POST", "/$purge") => call(
             door,
             "/$purge",
@@ -170,6 +178,7 @@ fn callers(service: &Service) -> Vec<(&'static str, Option<Held>)> {
         ("physician, other patient", Some(service.physician(arne()))),
         ("citizen, other", Some(service.citizen(arne()))),
         ("citizen", Some(service.citizen(ragnhild()))),
+        ("citizen, about wishes", Some(crate::wishes::patient(service))),
         ("physician", Some(service.physician(ragnhild()))),
         ("hub, delegated", Some(service.hub(FJELLVIK))),
         ("record system", Some(service.record_system(FJELLVIK))),

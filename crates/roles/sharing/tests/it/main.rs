@@ -29,4 +29,5 @@ mod smart;
 mod trail;
 mod transaction;
 mod types;
+mod wishes;
 mod write;

@@ -1,0 +1,184 @@
+//! The citizen's own wishes about who may see (blocks and reservation), as Consent: made, listed and taken back by the patient
+//! alone (FHIR R4 consent.html; pasient- og brukerrettighetsloven § 5-3). In force from the next request.
+
+use crate::State;
+use crate::consent;
+use axum::body::Body;
+use axum::extract::{self, Path, Request};
+use axum::response::Response;
+use fhir::bundle::{SearchMode, SearchsetWriter};
+use fhir::check;
+use fhir::ids::PersonIdentifier;
+use fhir::json::{Json, Limits};
+use fhir::outcome::{Issue, IssueCode};
+use fhir::resource::ResourceType;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode, header};
+use std::sync::Arc;
+use store::MOST_WISHES;
+use trust::wish::Wish;
+use trust::{Ask, Category, Interaction, Permit, PermitScope, Refusal};
+use wire::outcome::{Problem, fhir_response};
+use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
+
+/// Wishes of somebody else than the token's patient are not there.
+const OTHER: Refusal = Refusal {
+    rule: "patient",
+    category: Category::NotFound,
+    code: "other_patient",
+    message: "the search names another patient than the token's",
+};
+
+/// `POST {base}/Consent`: 201 with the wish as it holds.
+pub async fn make(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| made(&state, visit, &parts, body).await;
+    let desk = &state.desk;
+    desk.serve(&parts, ids, Interaction::WishMade, nothing, work)
+        .await
+}
+
+/// `POST {base}/Consent/_search`: all wishes of the token's patient that hold; takes no parameters but `patient`, which the
+/// token has answered already.
+pub async fn list(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let nothing = || Ok(super::search::empty());
+    let work = async |visit: &mut Visit<'_>| listed(&state, visit, &parts, body).await;
+    let desk = &state.desk;
+    desk.serve(&parts, ids, Interaction::WishesRead, nothing, work)
+        .await
+}
+
+/// `DELETE {base}/Consent/{id}`: 204, also when it was taken back before.
+pub async fn end(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(id): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| {
+        let (permit, patient) = own(visit, Interaction::WishEnded)?;
+        let id = super::id_of(&id)?;
+        let mut change = visit.change(visit.record().permitted(&permit));
+        change
+            .ledger
+            .push(visit.store().wish_ended(&patient, &id.to_string()));
+        visit.commit(change).await?;
+        Ok(fhir_response(StatusCode::NO_CONTENT, ""))
+    };
+    let desk = &state.desk;
+    desk.serve(&parts, ids, Interaction::WishEnded, nothing, work)
+        .await
+}
+
+/// The permit, and whose wishes it opens.
+fn own(visit: &Visit<'_>, interaction: Interaction) -> Result<(Permit, PersonIdentifier), End> {
+    let permit = visit.permit(&Ask::of(interaction, ResourceType::CONSENT))?;
+    let PermitScope::Patient(patient) = permit.patient() else {
+        return Err(Problem::bug("a wish without a patient").into());
+    };
+    let patient = patient.clone();
+    Ok((permit, patient))
+}
+
+async fn made(
+    state: &State,
+    visit: &Visit<'_>,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, End> {
+    let (permit, patient) = own(visit, Interaction::WishMade)?;
+    let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
+    let json = Json::parse(bytes, Limits::RESOURCE)?;
+    let root = json.root();
+    if root.text("resourceType").as_deref() != Some(ResourceType::CONSENT.as_str()) {
+        let words = "expected a Consent";
+        return Err(Problem::invalid(IssueCode::Invalid, "resourceType", words).into());
+    }
+    check::check(&json, root, &state.rules()).map_err(Problem::unprocessable)?;
+    let sent = consent::read(root, &state.config.zone, state.config.person_numbers)
+        .map_err(Problem::unprocessable)?;
+    let meant = match (sent.patient, sent.local) {
+        (Some(person), _) => Some(person),
+        (None, Some(id)) => visit.store().patient_of(id).await?,
+        (None, None) => None,
+    };
+    if meant.as_ref() != Some(&patient) {
+        let words = "a wish is about the token's own patient";
+        return Err(Problem::unprocessable(vec![Issue::error(
+            IssueCode::Value,
+            "Consent.patient",
+            words,
+        )])
+        .into());
+    }
+    if visit.store().wishes(&patient).await?.len() >= MOST_WISHES {
+        let words = format!("at most {MOST_WISHES} wishes; take back what no longer matters");
+        return Err(Problem::invalid(IssueCode::TooCostly, "", words).into());
+    }
+    let wish = Wish {
+        id: (state.house.ids)().to_string(),
+        closed: sent.closed,
+        since: visit.now,
+        until: sent.until,
+    };
+    let mut change = visit.change(visit.record().permitted(&permit));
+    change
+        .ledger
+        .push(visit.store().wish_made(&patient, &wish)?);
+    visit.commit(change).await?;
+    let told = consent::render(&wish, &patient);
+    let mut response = fhir_response(StatusCode::CREATED, told.to_string());
+    let place = format!("{}/Consent/{}", state.base, wish.id);
+    if let Ok(place) = HeaderValue::from_str(&place) {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    Ok(response)
+}
+
+async fn listed(
+    state: &State,
+    visit: &mut Visit<'_>,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, End> {
+    let form = wire::form::read(&parts.headers, body)
+        .await
+        .map_err(Problem::from)?
+        .0;
+    let (permit, patient) = own(visit, Interaction::WishesRead)?;
+    if let Some((name, _)) = form.iter().find(|(name, _)| name != "patient") {
+        let words = "this search parameter is not supported; supported: patient";
+        return Err(Problem::invalid(IssueCode::NotSupported, name, words).into());
+    }
+    for (_, value) in &form {
+        let id = value.strip_prefix("Patient/").unwrap_or(value);
+        let named = visit.store().patient_of(super::id_of(id)?).await?;
+        if named.as_ref() != Some(&patient) {
+            return Err(End::Nothing(OTHER));
+        }
+    }
+    let wishes = visit.store().wishes(&patient).await?;
+    visit.write(visit.record().permitted(&permit)).await?;
+    let held: Vec<_> = wishes.iter().filter(|one| one.holds(visit.now)).collect();
+    let own = wire::paging::self_link(&state.base, "Consent", &[]);
+    let mut answer = SearchsetWriter::new(Some(held.len() as u64), &[("self", own.as_str())]);
+    for wish in held {
+        let place = format!("{}/Consent/{}", state.base, wish.id);
+        let told = consent::render(wish, &patient).to_string();
+        answer.entry(Some(place.as_str()), told.as_bytes(), SearchMode::Match);
+    }
+    Ok(fhir_response(StatusCode::OK, answer.finish()))
+}
