@@ -17,12 +17,12 @@ pub struct Change {
     pub puts: Vec<Put>,
     /// A whole series to put in the place of what is there, after the puts; its outcomes follow theirs.
     pub replace: Option<Replace>,
-    /// What to erase for good, after the puts. Its counts are added to the audit record's `erasure`.
     /// Tries every put although another fails, and tells of all that failed: [`StoreError::Puts`](crate::StoreError::Puts).
     pub every_fault: bool,
     /// The version that a put (by its place) must come out as, since another of the change refers to it; else
     /// [`StoreError::Versions`](crate::StoreError::Versions), and nothing is written.
     pub versions: Vec<(usize, u64)>,
+    /// What to erase for good, after the puts. Its counts are added to the audit record's `erasure`.
     pub purge: Option<Purge>,
     /// Ledger entries to write or remove.
     pub ledger: Vec<LedgerWrite>,

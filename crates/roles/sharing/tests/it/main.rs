@@ -9,6 +9,7 @@ mod by_get;
 mod conditional;
 mod conformance;
 mod copy;
+mod error;
 mod house;
 mod members;
 mod metadata;

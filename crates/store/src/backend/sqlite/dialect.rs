@@ -25,9 +25,10 @@ pub(crate) const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous =
     PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA busy_timeout = 5000;
     PRAGMA secure_delete = FAST;";
 
-/// Settings of a connection that reads.
+/// Settings of a connection that reads. Not by memory mapping: a page that cannot be read is then an error of one question and
+/// not the end of the process (docs/decisions/0022).
 pub(crate) const READER: &str =
-    "PRAGMA query_only = ON; PRAGMA cache_size = -4096; PRAGMA mmap_size = 268435456;
+    "PRAGMA query_only = ON; PRAGMA cache_size = -4096; PRAGMA mmap_size = 0;
     PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA busy_timeout = 5000;";
 
 /// Tables of format 1.
