@@ -24,6 +24,8 @@ use wire::receipt::{Receipt, SourceReport, SourceState};
 
 /// Day 3 of the story, 09:30 in Oslo.
 pub const NOW: &str = "2026-03-05T08:30:00Z";
+/// When the copy of an old source was whole.
+const OLD: &str = "2026-03-01T06:15:00Z";
 const ORGNR: &str = "urn:oid:2.16.578.1.12.4.1.4.101";
 
 /// A search: resource type and form.
@@ -48,6 +50,8 @@ pub struct Fake {
 pub enum Mood {
     /// Answers; Fjordregionen, when chosen, is late.
     Well,
+    /// Answers; Fjellvik's copy is older than it promises.
+    Old,
     /// 504: no source answered.
     NoSource,
     /// 403.
@@ -224,8 +228,11 @@ impl Fake {
                 })
                 .count();
             let late = number == Directory::demo().orgnr("fjordregionen");
+            let old = *self.mood.lock().unwrap() == Mood::Old
+                && number == Directory::demo().orgnr("fjellvik");
             let state = match (late, count) {
                 (true, _) => SourceState::Late,
+                _ if old => SourceState::Stale,
                 (false, 0) => SourceState::Empty,
                 (false, _) => SourceState::Complete,
             };
@@ -240,7 +247,7 @@ impl Fake {
                 state,
                 count: count as u64,
                 milliseconds: Some(if late { 3000 } else { 14 }),
-                as_of: (!late).then(|| NOW.to_owned()),
+                as_of: (!late).then(|| if old { OLD.to_owned() } else { NOW.to_owned() }),
                 reason: None,
             }
         });
@@ -326,7 +333,7 @@ async fn search(
         Mood::NoSource => return StatusCode::GATEWAY_TIMEOUT.into_response(),
         Mood::Refusing => return StatusCode::FORBIDDEN.into_response(),
         Mood::Babbling => return "<html>".into_response(),
-        Mood::Well | Mood::Astray | Mood::Hostile => {}
+        Mood::Well | Mood::Old | Mood::Astray | Mood::Hostile => {}
     }
     let chosen: Vec<String> = form
         .get("organization")

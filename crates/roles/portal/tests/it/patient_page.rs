@@ -152,6 +152,28 @@ async fn what_the_catalogue_offers_can_be_chosen_and_a_late_source_is_said_aloud
 }
 
 #[tokio::test]
+async fn a_source_with_an_old_copy_is_said_to_be_so_and_its_readings_are_shown() {
+    let mut portal = Portal::start().await;
+    portal.sign_in("0").await;
+    *portal.fake.mood.lock().unwrap() = Mood::Old;
+    let view = portal.open_first(&[]).await;
+    let page = portal.get(&view).await;
+    let services = Directory::demo().demo_services(|_| String::new());
+    let fjellvik = Directory::demo().orgnr("fjellvik");
+    let name = &services.iter().find(|s| s.orgnr == fjellvik).unwrap().name;
+    let said = format!("{name}: svarte, men kan mangle nyere data");
+    assert!(page.body.contains(&said), "{}", page.body);
+    assert!(page.body.contains("3 av 3 kilder svarte"));
+    assert!(page.body.contains("bildet er ikke fullstendig"));
+    // To when it is whole, by the reader's clock.
+    assert!(
+        page.body.contains("07.15") || page.body.contains("07:15"),
+        "{}",
+        page.body
+    );
+}
+
+#[tokio::test]
 async fn one_view_is_one_decision_and_each_session_has_its_own_key() {
     let mut portal = Portal::start().await;
     portal.sign_in("0").await;
