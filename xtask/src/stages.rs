@@ -342,6 +342,9 @@ fn interop() -> Outcome {
         client.arg(&region.file).env("PYTHONDONTWRITEBYTECODE", "1");
         run(&format!("interop python {day}"), Show::All, client)?;
     }
+    let mut copy = command(&python.to_string_lossy(), &["interop/python/reconcile.py"]);
+    copy.arg(&region.file).env("PYTHONDONTWRITEBYTECODE", "1");
+    run("interop python reconcile", Show::All, copy)?;
     region.stop()
 }
 

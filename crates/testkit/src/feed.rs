@@ -1,6 +1,8 @@
 //! A record system's feed to its own organisation's sharing service: create, correct, withdraw (issue 2, item 4;
 //! CONTRACT section 6). Corrections name the version that they correct (`If-Match`), so nothing is overwritten unseen.
 
+pub mod reconcile;
+
 use crate::bundle::{self, BundleKind, CHUNK, EntryAnswer};
 use crate::event::{Action, Event, Route};
 use crate::home_system::{Report, SendError, patiently, post_bundle, refused};
