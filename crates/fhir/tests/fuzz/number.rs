@@ -13,6 +13,10 @@ use fhir::search::{
 };
 use fhir::time::Zone;
 use std::cmp::Ordering;
+use std::sync::LazyLock;
+
+/// The types served unless a deployment says otherwise.
+static TYPES: LazyLock<Types> = LazyLock::new(Types::default);
 
 const UCUM: &str = "http://unitsofmeasure.org";
 
@@ -91,7 +95,7 @@ fn parsed(asked: &str) -> Option<(Query, Vec<NumberParam>)> {
         Via::Post,
         &Zone::default(),
         PersonNumbers::Lenient,
-        Grammar::Whole(&Types::default()),
+        Grammar::Whole(&TYPES),
     )
     .ok()?;
     let Some(Condition::Any(tests)) = query.filters.first().map(|one| one.condition.clone()) else {
