@@ -5,10 +5,12 @@ import hashlib
 import json
 import time
 import uuid
+from collections import Counter
 
 import httpx
 import requests
 from joserfc import jwt
+from fhir.resources.R4B import get_fhir_model_class
 from joserfc.jwk import ECKey
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -36,13 +38,23 @@ class Dpop:
 
 
 class Signed(requests.auth.AuthBase):
-    """Token and proof on every request of a library that asks by `requests`: its own hook, nothing of the library is changed."""
+    """Token and proof on every request of a library that asks by `requests`: its own hooks, nothing of the library is changed.
+    Every answer is parsed by `fhir.resources` before the library sees it; `parsed` counts them by type."""
 
     def __init__(self, dpop: Dpop, token: str):
         self.dpop = dpop
         self.token = token
+        self.parsed = Counter()
+
+    def parse(self, answer: requests.Response, **_) -> None:
+        if answer.headers.get("content-type", "").startswith("application/fhir+json") and answer.content:
+            kind = answer.json()["resourceType"]
+            model = get_fhir_model_class(kind).model_validate_json(answer.content)
+            within = [entry.resource for entry in getattr(model, "entry", None) or [] if entry.resource]
+            self.parsed.update([kind, *(each.get_resource_type() for each in within)])
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.register_hook("response", self.parse)
         request.headers["Authorization"] = f"DPoP {self.token}"
         request.headers["DPoP"] = self.dpop.proof(request.method, request.url.split("?")[0], self.token)
         return request

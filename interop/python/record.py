@@ -224,4 +224,5 @@ with refused(ResourceNotFound):
     fhir.get("Observation", made.id)
 holds("fhirpy: what is withdrawn is gone")
 
-print(f"python record system: {held} promises held")
+parsed = ", ".join(f"{count} {kind}" for kind, count in signed.parsed.items())
+print(f"python record system: {held} promises held; fhir.resources parsed {parsed}")
