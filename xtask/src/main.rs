@@ -49,6 +49,10 @@ const COMMANDS: &[(&str, &str)] = &[
         "the stories told to the real binary, or those whose name holds NAME",
     ),
     (
+        "interop",
+        "third-party clients in Node and Python against a demo of their own; `--quick`: the first of each alone",
+    ),
+    (
         "fuzz [TARGET…]",
         "the fuzz targets under libFuzzer, one minute each or `--minutes N`; an input that fails joins the corpus",
     ),
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
         "test" => stages::test(&rest),
         "check" => check::run(),
         "story" => stages::story(&rest),
+        "interop" => stages::interop_by_name(&rest),
         "fuzz" => fuzz::fuzz(&rest),
         "package" => publish::package(),
         "conformance" => publish::conformance(),
