@@ -70,6 +70,16 @@ impl Login {
         self.patient.as_ref().is_some_and(|one| *one != self.number)
     }
 
+    /// The representation in force for whom the citizen acts for; `None` for own data, and for a representation that has ended.
+    pub(crate) fn representation(&self, state: &State) -> Option<trust::Representation> {
+        let patient = self.patient.as_ref().filter(|_| self.represents())?;
+        let known = state.config.demo.as_ref()?.represents.iter();
+        known
+            .filter(|one| one.citizen == self.number && one.patient == *patient)
+            .map(|one| one.representation.clone())
+            .next()
+    }
+
     /// For the audit trail.
     pub(crate) fn asker(&self) -> Asker {
         Asker {
@@ -81,6 +91,7 @@ impl Login {
                 .as_deref()
                 .and_then(|number| HprNumber::parse(number).ok()),
             authorization: self.authorization(),
+            pseudonym: None,
             represents: self.represents(),
         }
     }

@@ -71,11 +71,14 @@ pub(crate) fn claims(
     claims.pid = Some(login.number.value().expose().to_owned());
     claims.security_level = Some(crate::login::HIGH.to_owned());
     match login.kind {
-        Kind::Practitioner => claims.hpr_number.clone_from(&login.hpr),
+        Kind::Practitioner => {
+            claims.hpr_number.clone_from(&login.hpr);
+            claims.pseudonym = Some(issue::pseudonym(state, &login.number));
+        }
         _ => {
             claims.orgnr_parent = None;
             claims.patient.clone_from(&login.patient);
-            claims.represents = login.represents();
+            claims.represents = login.representation(state);
         }
     }
     let Some(audience) = audience else {
@@ -114,6 +117,7 @@ fn complete(
         owner: client.orgnr,
         members: [].into(),
         audience: claims.aud.as_str().into(),
+        wishes: [].into(),
         register: state.registry.organisations.clone(),
         now,
     };

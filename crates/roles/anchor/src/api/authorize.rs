@@ -216,16 +216,16 @@ fn choose(state: &State, standing: &Standing<'_>, ticket: &Ticket) -> Result<Res
             name: person.name.clone(),
             under: "På egne vegne".to_owned(),
         });
-        for (at, (_, other)) in demo
+        for (at, one) in demo
             .represents
             .iter()
             .enumerate()
-            .filter(|(_, (citizen, _))| *citizen == person.number)
+            .filter(|(_, one)| one.citizen == person.number)
         {
             citizens.push(Choice {
                 value: format!("{index}.{at}"),
                 name: person.name.clone(),
-                under: format!("På vegne av {}", name_of(other)),
+                under: format!("På vegne av {}", name_of(&one.patient)),
             });
         }
     }

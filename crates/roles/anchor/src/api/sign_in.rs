@@ -98,9 +98,9 @@ fn person(state: &State, standing: &Standing<'_>, choice: &str) -> Option<Login>
     let represented = match at {
         None => None,
         Some(at) => {
-            let (citizen, patient) = demo.represents.get(at.parse::<usize>().ok()?)?;
-            (*citizen == person.number).then_some(())?;
-            Some(patient)
+            let one = demo.represents.get(at.parse::<usize>().ok()?)?;
+            (one.citizen == person.number).then_some(())?;
+            Some(&one.patient)
         }
     };
     let login = Login::of(state, person, represented);
