@@ -61,6 +61,7 @@ async fn a_physicians_token_carries_the_whole_need() {
     let mut shown = serde_json::to_value(&claims).unwrap();
     shown["cnf"]["jkt"] = json!("thumbprint");
     shown["sub"] = json!("subject");
+    shown["helseid://claims/identity/pid_pseudonym"] = json!("pseudonym");
     insta::assert_json_snapshot!(shown);
     assert!(!claims.sub.contains(&physician()));
     let permit = at_service(&region, &jwt, FJELLVIK, "310001007")
