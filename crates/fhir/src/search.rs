@@ -27,6 +27,7 @@ use crate::resource::ResourceType;
 use crate::subset::Summary;
 use crate::time::{Instant, Zone};
 
+pub use control::steers;
 pub use filter::{Condition, Filter, Target, Test, Text, Uri, Whom};
 pub use matching::{filters_match, matches};
 pub use number::{NumberParam, Unit};

@@ -15,6 +15,7 @@ mod dictionary;
 mod errors;
 mod history;
 mod identified;
+mod include;
 mod joint;
 mod keys;
 mod ledger;
@@ -42,6 +43,7 @@ pub use commit::{
 };
 pub use errors::{Conflict, StoreError};
 pub use history::{HistoryCursor, HistoryPage, Past, Version};
+pub use include::{Excess, Gathered};
 pub use ledger::LedgerEntry;
 pub use outbox::{Delivery, DeliveryId, DeliveryState, Due, ReceiverState};
 pub use publish::{Published, Publishing, Share};

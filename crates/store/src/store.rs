@@ -23,6 +23,7 @@ use crate::dictionary::Trainer;
 use crate::errors::StoreError;
 use crate::history::{self, HistoryCursor, HistoryPage, Past};
 use crate::identified;
+use crate::include::{self, Gathered};
 use crate::keys::Keys;
 use crate::ledger::{self, LedgerEntry};
 use crate::outbox::{self, Delivery, DeliveryId, Due, ReceiverState, Report};
@@ -383,6 +384,25 @@ impl Store {
         self.0
             .readers
             .ask(move |reader| query::search(reader, &permit, &query, after))
+            .await
+    }
+
+    /// As [`Store::search`], with what comes with the page's matches, from the same snapshot. `others` holds the permits of
+    /// the types that may take part; what a type's own permit does not open takes none.
+    ///
+    /// # Errors
+    /// As [`Store::search`].
+    pub async fn gather(
+        &self,
+        permit: &Permit,
+        others: Vec<(ResourceType, Permit)>,
+        query: &Query,
+        after: Option<Cursor>,
+    ) -> Result<Gathered, StoreError> {
+        let (permit, query) = (permit.clone(), query.clone());
+        self.0
+            .readers
+            .ask(move |reader| include::search(reader, &permit, &others, &query, after))
             .await
     }
 

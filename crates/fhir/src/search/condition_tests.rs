@@ -302,7 +302,7 @@ fn what_is_refused_and_how() {
         (
             "Condition",
             "_include",
-            "Condition:encounter",
+            "Condition:code",
             IssueCode::NotSupported,
         ),
         ("Condition", "code", "", IssueCode::Value),

@@ -26,14 +26,13 @@ pub(super) enum Control {
 }
 
 /// Understood, but not answered yet: refused until it is.
-const UNANSWERED: &[Control] = &[
-    Control::Sort,
-    Control::Total,
-    Control::Summary,
-    Control::Elements,
-    Control::Include,
-    Control::RevInclude,
-];
+const UNANSWERED: &[Control] = &[Control::Sort, Control::Total];
+
+/// Whether a parameter steers the answer and narrows nothing (`_count`, `_include:iterate`).
+#[must_use]
+pub fn steers(name: &str) -> bool {
+    Control::of(name).is_some()
+}
 
 impl Control {
     const ALL: [(&'static str, Self); 7] = [
@@ -47,7 +46,14 @@ impl Control {
     ];
 
     /// What a refusal says is supported.
-    pub(super) const NAMES: [&'static str; 2] = ["_count", "_sort"];
+    pub(super) const NAMES: [&'static str; 6] = [
+        "_count",
+        "_sort",
+        "_summary",
+        "_elements",
+        "_include",
+        "_revinclude",
+    ];
 
     /// The control that a name is, with modifier or not.
     pub(super) fn of(name: &str) -> Option<Self> {
@@ -77,7 +83,8 @@ impl Control {
         }
         let plain = self == Self::Sort && clustered(query.resource, value).is_some();
         let none = self == Self::Count && value == "0";
-        if (UNANSWERED.contains(&self) && !plain) || (none && UNANSWERED.contains(&Self::Summary)) {
+        let counted = none || (self == Self::Summary && value == "count");
+        if (UNANSWERED.contains(&self) && !plain) || (counted && UNANSWERED.contains(&Self::Total)) {
             return Err(unsupported("this is not supported yet"));
         }
         match self {

@@ -14,6 +14,8 @@ use wire::visit::{End, Visit};
 /// Resources whose disclosure is on record. Nothing else can be answered with.
 pub struct Disclosed {
     resources: Vec<Stored>,
+    /// How many of them are matches; the others come with them.
+    matches: usize,
     _receipt: Receipt,
 }
 
@@ -32,6 +34,7 @@ pub async fn disclose(
         )
         .await?;
     Ok(Disclosed {
+        matches: resources.len(),
         resources,
         _receipt: receipt,
     })
@@ -45,6 +48,22 @@ pub fn listed(resources: &[Stored]) -> Vec<Entry> {
         version: one.version,
     };
     resources.iter().map(entry).collect()
+}
+
+/// As [`disclose`], with what comes along with the matches.
+pub async fn disclose_with(
+    visit: &Visit<'_>,
+    permit: &Permit,
+    matches: Vec<Stored>,
+    included: Vec<Stored>,
+) -> Result<Disclosed, End> {
+    let (count, mut resources) = (matches.len(), matches);
+    resources.extend(included);
+    let disclosed = disclose(visit, permit, resources).await?;
+    Ok(Disclosed {
+        matches: count,
+        ..disclosed
+    })
 }
 
 /// Versions whose disclosure is on record.
@@ -110,14 +129,19 @@ impl Disclosed {
         let size = |one: &Stored| one.body.len() + base.len() + 160;
         writer.reserve(self.resources.iter().map(size).sum());
         let mut url = String::with_capacity(base.len() + 64);
-        for resource in &self.resources {
+        for (at, resource) in self.resources.iter().enumerate() {
             url.clear();
             url.push_str(base);
             url.push('/');
             url.push_str(resource.resource_type.as_str());
             url.push('/');
             url.push_str(&resource.id.to_string());
-            writer.entry(Some(&url), &resource.body, SearchMode::Match);
+            let mode = if at < self.matches {
+                SearchMode::Match
+            } else {
+                SearchMode::Include
+            };
+            writer.entry(Some(&url), &resource.body, mode);
         }
         fhir_response(StatusCode::OK, writer.finish())
     }

@@ -12,6 +12,7 @@ mod consent;
 mod copy;
 mod disclose;
 mod feed;
+mod part;
 mod publish;
 mod statistics;
 

@@ -108,7 +108,17 @@ pub(super) async fn answer(
     let count = query.count as usize;
     let more = entries.len() > count;
     entries.truncate(count);
-    let own = own_link(state, ResourceType::AUDIT_EVENT, &query, &form).await?;
+    let known = match &named {
+        Named::Person(person) => state.desk.store.patient_id(person).await?,
+        Named::Anyone | Named::Nobody => None,
+    };
+    let own = own_link(
+        &state.base,
+        ResourceType::AUDIT_EVENT,
+        known,
+        &query,
+        &form,
+    );
     let next = match entries.last().filter(|_| more) {
         Some(last) => Some(next_link(
             state,

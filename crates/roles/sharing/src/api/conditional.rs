@@ -56,15 +56,23 @@ pub fn parse(text: &str, place: &str) -> Result<Form, Problem> {
     Ok(form)
 }
 
-/// A condition that says nothing would mean everything.
+/// A condition that says nothing would mean everything, and one that shapes an answer (`_summary=count`) would hide what
+/// meets it.
 ///
 /// # Errors
 /// 400.
 pub fn require(form: &Form, place: &str) -> Result<(), Problem> {
+    let steers = |(name, _): &&(String, String)| fhir::search::steers(name);
+    let harmless = ["_count", "_sort"];
     if form
         .iter()
-        .any(|(name, _)| !name.starts_with("_count") && !name.starts_with("_sort"))
+        .filter(steers)
+        .any(|(name, _)| !harmless.contains(&name.as_str()))
     {
+        let words = "a condition takes no parameter that shapes an answer";
+        return Err(Problem::not_supported(place, words));
+    }
+    if form.iter().any(|one| !steers(&one)) {
         return Ok(());
     }
     Err(Problem::invalid(

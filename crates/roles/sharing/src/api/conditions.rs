@@ -1,6 +1,7 @@
 //! Conditional read (FHIR R4 http.html#cread; RFC 9110 section 13): who holds the version already is not sent it again.
 
 use crate::disclose::{disclose, tag};
+use crate::part::Part;
 use axum::response::Response;
 use fhir::outcome::IssueCode;
 use http::{HeaderMap, StatusCode, header};
@@ -91,7 +92,7 @@ impl Conditions {
         }
     }
 
-    /// The resource, or 304 without it. Either way its disclosure is on record: 304 says that it is unchanged.
+    /// The `part` of the resource that was asked for, or 304 without it. Either way its disclosure is on record: 304 says that it is unchanged.
     ///
     /// # Errors
     /// When the record cannot be written.
@@ -99,10 +100,12 @@ impl Conditions {
         &self,
         visit: &Visit<'_>,
         permit: &Permit,
-        stored: Stored,
+        mut stored: Stored,
+        part: &Part,
     ) -> Result<Response, End> {
         let (version, last_updated) = (stored.version, stored.last_updated);
         let unchanged = self.met(&stored);
+        part.cut([&mut stored])?;
         let disclosed = disclose(visit, permit, vec![stored]).await?;
         if unchanged {
             let mut response = fhir_response(StatusCode::NOT_MODIFIED, "");

@@ -6,6 +6,7 @@
 use super::{id_of, search, type_of};
 use crate::State;
 use crate::disclose::disclose_versions;
+use crate::part::Part;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use fhir::ids::LogicalId;
@@ -131,8 +132,10 @@ async fn answer(
         Interaction::Search
     };
     let permit = visit.permit(&Ask::of(interaction, resource_type))?;
-    let past = past(resource_type, id, &form)?;
-    let page = state.desk.store.history(&permit, past, after).await?;
+    let mut others = form.clone();
+    let part = Part::taken(state, resource_type, &mut others)?;
+    let past = past(resource_type, id, &others)?;
+    let mut page = state.desk.store.history(&permit, past, after).await?;
     if id.is_some() && after.is_none() && past.since.is_none() && page.versions.is_empty() {
         return Err(Problem::not_found().into());
     }
@@ -176,6 +179,7 @@ async fn answer(
     };
     let mut links = vec![("self", own.as_str())];
     links.extend(next.as_deref().map(|url| ("next", url)));
+    part.cut(page.versions.iter_mut().filter_map(|v| v.stored.as_mut()))?;
     let disclosed = disclose_versions(visit, &permit, about, resource_type, page.versions).await?;
     Ok(disclosed.history(&state.base, page.total, &links))
 }
@@ -215,7 +219,7 @@ fn past(
                 )),
             },
             _ => {
-                let words = "a history takes _since and _count";
+                let words = "a history takes _since, _count, _summary and _elements";
                 issues.push(Issue::error(IssueCode::NotSupported, "", words));
                 None
             }

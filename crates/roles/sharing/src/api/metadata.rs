@@ -3,8 +3,9 @@
 use crate::State;
 use axum::extract;
 use axum::response::Response;
+use fhir::definitions::Types;
 use fhir::resource::ResourceType;
-use fhir::search::{Served, served, supported};
+use fhir::search::{Served, references, served, supported};
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -24,7 +25,11 @@ fn statement(state: &State) -> Value {
         .config
         .types
         .iter()
-        .map(|t| resource(t, served(t)))
+        .map(|t| {
+            let mut row = resource(t, served(t));
+            along(&state.config.types, t, &mut row);
+            row
+        })
         .collect();
     resources.push(resource(ResourceType::AUDIT_EVENT, trail()));
     json!({
@@ -49,6 +54,32 @@ fn statement(state: &State) -> Value {
             "operation": super::operation::offered("", false),
         }],
     })
+}
+
+/// What comes along with a type's matches (`searchInclude`), and what may refer to them (`searchRevInclude`): references
+/// between types that are served.
+fn along(types: &Types, resource: ResourceType, row: &mut Value) {
+    let of = |source: ResourceType| {
+        references(source, types)
+            .into_iter()
+            .map(|(parameter, targets)| (parameter.name, targets))
+    };
+    let mut forwards: Vec<String> = of(resource)
+        .map(|(name, _)| format!("{resource}:{name}"))
+        .collect();
+    if !forwards.is_empty() {
+        forwards.insert(0, "*".to_owned());
+        row["searchInclude"] = forwards.into();
+    }
+    let backwards: Vec<String> = types
+        .iter()
+        .flat_map(|source| of(source).map(move |(name, targets)| (source, name, targets)))
+        .filter(|(_, _, targets)| targets.contains(&resource))
+        .map(|(source, name, _)| format!("{source}:{name}"))
+        .collect();
+    if !backwards.is_empty() {
+        row["searchRevInclude"] = backwards.into();
+    }
 }
 
 /// What the trail is searched by: its own short list.

@@ -1,8 +1,9 @@
 //! Read (FHIR R4 http.html#read): one resource by its id, if the permit opens it; else it is not there.
 //! A caller that holds its newest version gets 304 (`If-None-Match`, `If-Modified-Since`).
 
-use super::{conditions, id_of, type_of};
+use super::{conditions, id_of, search, type_of};
 use crate::State;
+use crate::part::Part;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use http::request::Parts;
@@ -37,9 +38,10 @@ async fn found(
     let resource_type = type_of(state, type_name)?;
     let id = id_of(id)?;
     let conditions = conditions::read(&parts.headers)?;
+    let part = Part::of_read(state, resource_type, search::of_url(parts)?)?;
     let permit = visit.permit(&Ask::of(Interaction::Read, resource_type))?;
     let Some(stored) = state.desk.store.read(&permit, resource_type, id).await? else {
         return Err(Problem::not_found().into());
     };
-    conditions.answer(visit, &permit, stored).await
+    conditions.answer(visit, &permit, stored, &part).await
 }

@@ -3,36 +3,31 @@
 //! A person's number travels in the body only (CONTRACT section 1). The next link is sealed by the store's own key for the
 //! same client and patient; it holds the question, so a page answers what the first page was asked.
 
+mod answer;
+
+pub(super) use answer::{Named, next_link, own_link, sealed_link};
+
 use super::type_of;
 use crate::State;
-use crate::disclose::disclose;
+use answer::answer;
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use fhir::bundle::SearchsetWriter;
-use fhir::ids::PersonIdentifier;
 use fhir::resource::ResourceType;
-use fhir::search::{Grammar, PatientParam, Query, Via};
+use fhir::search::{Grammar, Via};
 use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
 use store::Cursor;
-use trust::{Ask, Category, Interaction, Permit, PermitScope, Refusal};
+use trust::Interaction;
 use wire::outcome::{Problem, fhir_response};
-use wire::paging::{self, Ticket};
+use wire::paging::Ticket;
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
 
 /// A form's parameters, in order.
 pub(super) type Form = Vec<(String, String)>;
-
-/// An id that no patient here has: the answer is as empty as for a patient of somebody else.
-const NOBODY: Refusal = Refusal {
-    rule: "patient",
-    category: Category::NotFound,
-    code: "other_patient",
-    message: "the search names another patient than the token's",
-};
 
 /// `POST {base}/{type}/_search`.
 pub async fn search(
@@ -271,139 +266,3 @@ fn opened(
     Ok((of, form, after))
 }
 
-/// Whom a search names.
-pub(super) enum Named {
-    /// Nobody in particular.
-    Anyone,
-    /// This person.
-    Person(PersonIdentifier),
-    /// A local id that no patient here has.
-    Nobody,
-}
-
-impl Named {
-    /// Finds whom the query names.
-    pub(super) async fn by(state: &State, query: &Query) -> Result<Named, End> {
-        Ok(match &query.patient {
-            Some(PatientParam::Identifier(person)) => Named::Person(person.clone()),
-            Some(PatientParam::Local(id)) => match state.desk.store.patient_of(*id).await? {
-                Some(person) => Named::Person(person),
-                None => Named::Nobody,
-            },
-            None => Named::Anyone,
-        })
-    }
-
-    /// Asks the rules. An id that is nobody's is to a person's token like another patient; to the store's own system it
-    /// is a patient without data.
-    pub(super) fn permit(&self, visit: &Visit<'_>, mut ask: Ask) -> Result<Permit, End> {
-        if let Named::Person(person) = self {
-            ask.patient = Some(person.clone());
-        }
-        let permit = visit.permit(&ask)?;
-        match (self, permit.patient()) {
-            (Named::Nobody, PermitScope::Patient(_)) => Err(End::Nothing(NOBODY)),
-            _ => Ok(permit),
-        }
-    }
-}
-
-async fn answer(
-    state: &State,
-    visit: &Visit<'_>,
-    resource: ResourceType,
-    form: Form,
-    after: Option<Cursor>,
-) -> Result<Response, End> {
-    let ask = Ask::of(Interaction::Search, resource);
-    visit.permit(&ask)?;
-    let query = fhir::search::parse(
-        resource,
-        &form,
-        Via::Post,
-        &state.config.zone,
-        state.config.person_numbers,
-        Grammar::Whole(&state.config.types),
-    )
-    .map_err(Problem::invalid_all)?;
-    let permit = Named::by(state, &query).await?.permit(visit, ask)?;
-    let found = state.desk.store.search(&permit, &query, after).await?;
-    let own = own_link(state, resource, &query, &form).await?;
-    let next = match found.next {
-        Some(after) => Some(next_link(
-            state,
-            visit,
-            resource,
-            form,
-            after.to_bytes().to_vec(),
-        )?),
-        None => None,
-    };
-    let disclosed = disclose(visit, &permit, found.matches).await?;
-    let mut links = vec![("self", own.as_str())];
-    links.extend(next.as_deref().map(|url| ("next", url)));
-    Ok(disclosed.searchset(&state.base, found.total, &links))
-}
-
-/// The `self` link: what was understood, with the patient by local id and never by number.
-pub(super) async fn own_link(
-    state: &State,
-    resource: ResourceType,
-    query: &Query,
-    form: &[(String, String)],
-) -> Result<String, End> {
-    let patient = match &query.patient {
-        Some(PatientParam::Identifier(person)) => state.desk.store.patient_id(person).await?,
-        Some(PatientParam::Local(id)) => Some(*id),
-        None => None,
-    };
-    let kept = form
-        .iter()
-        .filter(|(name, value)| !names_person(name, value))
-        .cloned();
-    // A Patient is named by its own id; `_id` that was asked for already stays as it was.
-    let named = patient.and_then(|id| match resource {
-        ResourceType::PATIENT if query.ids.is_empty() => Some(("_id".to_owned(), id.to_string())),
-        ResourceType::PATIENT => None,
-        _ => Some(("patient".to_owned(), format!("Patient/{id}"))),
-    });
-    let pairs: Form = named.into_iter().chain(kept).collect();
-    Ok(paging::self_link(&state.base, resource.as_str(), &pairs))
-}
-
-/// Whether a parameter names the patient, or may hold a person's number, which stands in no link.
-fn names_person(name: &str, value: &str) -> bool {
-    let patient = ["patient", "patient.identifier", "subject:identifier"];
-    let digits = || {
-        value
-            .split(|c: char| !c.is_ascii_digit())
-            .any(|run| run.len() == 11)
-    };
-    patient.contains(&name) || fhir::search::may_carry_a_person(name) && digits()
-}
-
-/// The next page, for this caller only: the question and how far it came, sealed.
-pub(super) fn next_link(
-    state: &State,
-    visit: &Visit<'_>,
-    resource: ResourceType,
-    form: Form,
-    after: Vec<u8>,
-) -> Result<String, End> {
-    sealed_link(state, visit, resource.as_str().to_owned(), form, after)
-}
-
-/// As [`next_link`], for any question that [`page`] knows by the name `of`.
-pub(super) fn sealed_link(
-    state: &State,
-    visit: &Visit<'_>,
-    of: String,
-    form: Form,
-    after: Vec<u8>,
-) -> Result<String, End> {
-    let ticket = Ticket::new(visit.caller(), form, (of, after), visit.now);
-    Ok(paging::next_link(
-        &state.base,
-        &state.desk.store.seal(&ticket.to_bytes()?)?,
-    ))
-}

@@ -1,8 +1,9 @@
 //! Vread (FHIR R4 http.html#vread): one version of a resource. A withdrawn one is gone (410) to whoever might have seen it;
 //! its earlier versions stay open to the organisation's own record system alone.
 
-use super::{conditions, id_of, type_of};
+use super::{conditions, id_of, search, type_of};
 use crate::State;
+use crate::part::Part;
 
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
@@ -41,6 +42,7 @@ async fn found(
     let id = id_of(id)?;
     let version = version_of(version)?;
     let conditions = conditions::read(&parts.headers)?;
+    let part = Part::of_read(state, resource_type, search::of_url(parts)?)?;
     let permit = visit.permit(&Ask::of(Interaction::Read, resource_type))?;
     let stored = state
         .desk
@@ -48,7 +50,7 @@ async fn found(
         .read_version(&permit, resource_type, id, version)
         .await?
         .ok_or_else(Problem::not_found)?;
-    conditions.answer(visit, &permit, stored).await
+    conditions.answer(visit, &permit, stored, &part).await
 }
 
 /// The version of a path, as we write it: `1`, `2`, …; anything else names nothing.

@@ -119,6 +119,11 @@ async fn a_condition_that_is_not_understood_or_not_allowed_does_nothing() {
     for (condition, issue) in [
         ("", "required @ If-None-Exist"),
         ("_count=1", "required @ If-None-Exist"),
+        (
+            "_summary=count&identifier=urn:x|a",
+            "not-supported @ If-None-Exist",
+        ),
+        ("_elements=id", "not-supported @ If-None-Exist"),
         ("identifier=x", "value @ identifier"),
         ("identifier=urn:x|", "value @ identifier"),
         ("identifier=urn:x|a,urn:x|b", "value @ identifier"),
@@ -152,6 +157,9 @@ async fn a_condition_that_is_not_understood_or_not_allowed_does_nothing() {
     for query in [
         "",
         "?_count=1",
+        "?_summary=true",
+        "?_summary=count&code=59408-5",
+        "?_include=Observation:subject&code=59408-5",
         &format!("?patient.identifier={number}"),
         "?codes=x",
     ] {

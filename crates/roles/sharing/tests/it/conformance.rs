@@ -160,6 +160,19 @@ const SHOWN: &[(&str, &[&str])] = &[
         &["write.rs::an_update_names_the_version_it_was_made_from"],
     ),
     (
+        "searchInclude",
+        &[
+            "include.rs::a_patient_named_by_number_or_by_id_comes_along_once_and_is_on_record",
+            "include.rs::what_could_not_be_read_alone_does_not_come_along",
+            "include.rs::two_steps_are_followed_and_a_third_is_refused",
+            "include.rs::an_answer_of_more_than_a_thousand_is_refused_and_never_cut_short",
+        ],
+    ),
+    (
+        "searchRevInclude",
+        &["include.rs::what_refers_to_a_match_comes_along"],
+    ),
+    (
         "SMART-on-FHIR",
         &[
             "smart.rs::it_names_where_tokens_come_from_and_no_endpoint_that_is_not_there",
@@ -182,6 +195,9 @@ const MEMBERS: &[&str] = &[
     "conditionalUpdate",
     "conditionalDelete",
 ];
+
+/// A row's members that list what comes along with its matches.
+const ALONG: [&str; 2] = ["searchInclude", "searchRevInclude"];
 
 /// Members of a row that claim nothing by themselves.
 const TOLD_ELSEWHERE: &[&str] = &[
@@ -223,7 +239,7 @@ fn page(statement: &Value) -> String {
     let rest = &statement["rest"][0];
     // Claim, and the types that it is made for.
     let mut claims: BTreeMap<(u8, String), Vec<&str>> = BTreeMap::new();
-    let mut parameters = String::new();
+    let (mut parameters, mut along) = (String::new(), String::new());
     for row in all(&rest["resource"]) {
         let name = text(&row["type"]);
         let mut claim = |rank, of: String| claims.entry((rank, of)).or_default().push(name);
@@ -234,7 +250,9 @@ fn page(statement: &Value) -> String {
             claim(1, format!("${}", text(&operation["name"])));
         }
         for (member, value) in row.as_object().unwrap() {
-            if MEMBERS.contains(&member.as_str()) {
+            if ALONG.contains(&member.as_str()) {
+                claim(2, member.clone());
+            } else if MEMBERS.contains(&member.as_str()) {
                 let value = value
                     .as_str()
                     .map_or_else(|| value.to_string(), str::to_owned);
@@ -250,6 +268,16 @@ fn page(statement: &Value) -> String {
             .map(|p| format!("`{}`", text(&p["name"])))
             .collect();
         writeln!(parameters, "| {name} | {} |", names.join(", ")).unwrap();
+        let listed = |member: &str| -> String {
+            let names: Vec<String> = all(&row[member])
+                .map(|one| format!("`{}`", text(one)))
+                .collect();
+            names.join(", ")
+        };
+        let [forwards, backwards] = ALONG.map(listed);
+        if !(forwards.is_empty() && backwards.is_empty()) {
+            writeln!(along, "| {name} | {forwards} | {backwards} |").unwrap();
+        }
     }
     let types = all(&rest["resource"]).count();
     let mut table = String::new();
@@ -275,8 +303,13 @@ fn page(statement: &Value) -> String {
         let code = text(&service["coding"][0]["code"]);
         writeln!(table, "| `{code}` | the service | {} |", shown(code)).unwrap();
     }
-    let (walk, number) = (
+    let (walk, parts, number) = (
         tests(&[WALK]),
+        tests(&[
+            "part.rs::the_part_that_is_asked_for_is_given_and_says_so",
+            "part.rs::a_summary_is_of_what_comes_along_too_and_elements_are_of_the_matches",
+            "part.rs::what_is_not_understood_is_refused",
+        ]),
         tests(&["search.rs::a_number_in_a_url_points_to_post_and_reaches_no_record"]),
     );
     format!(
@@ -296,6 +329,16 @@ are taken by POST alone ({number}).
 | Type | Parameters |
 | --- | --- |
 {parameters}
+## What comes along
+
+Includes with `:iterate` go two steps from a match; an answer holds at most 1,000 resources, and more is refused. Each is asked
+for each type, and each that a type does not list is refused, by {walk}.
+
+| Type | `_include` | `_revinclude` |
+| --- | --- | --- |
+{along}
+`_summary` (`true`, `text`, `data`, `false`) and `_elements` are taken by searches, reads, vreads and histories: {parts}.
+
 ## Shown from outside
 
 `cargo xtask test interop` lets strangers' libraries (Python `fhirclient`, `fhirpy`, `fhir.resources`; Node `fhir-kit-client`,
