@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 
 /// The tables, by name.
-const TABLES: [&str; 4] = [
+const TABLES: [&str; 5] = [
     "elements.txt",
     "values.txt",
     "search.txt",
     "compartments.txt",
+    "invariants.txt",
 ];
 
 /// How each of them begins; another beginning means that they were made by another version of xtask.

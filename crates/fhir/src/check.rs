@@ -4,6 +4,9 @@
 //! `spec/measurements`. All findings are given at once, each with the element's FHIRPath. A finding either refuses or,
 //! where a well-formed reading is in doubt, quarantines: [`fate`] tells which.
 
+#[cfg(test)]
+mod fault_tables;
+pub(crate) mod fhirpath;
 mod findings;
 mod invariants;
 mod observation;

@@ -6,6 +6,7 @@
 pub mod compartments;
 pub mod elements;
 pub mod extract;
+pub mod invariants;
 pub mod search;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ pub mod values;
 use crate::resource::{InformationService, ResourceType};
 use compartments::{Compartment, Compartments};
 use elements::{Table, Tables};
+use invariants::Invariants;
 use search::{Parameters, SearchParameter};
 use std::sync::{Arc, LazyLock};
 use values::{ValueSet, ValueSets};
@@ -22,12 +24,15 @@ const ELEMENTS: &str = include_str!(concat!(env!("OUT_DIR"), "/elements.txt"));
 const VALUES: &str = include_str!(concat!(env!("OUT_DIR"), "/values.txt"));
 const SEARCH: &str = include_str!(concat!(env!("OUT_DIR"), "/search.txt"));
 const COMPARTMENTS: &str = include_str!(concat!(env!("OUT_DIR"), "/compartments.txt"));
+const INVARIANTS: &str = include_str!(concat!(env!("OUT_DIR"), "/invariants.txt"));
 const ENABLED: &str = include_str!("../../../spec/enabled-types.txt");
 
 static VALUE_SETS: LazyLock<ValueSets> = LazyLock::new(|| proved("values", values::read(VALUES)));
+static RULES: LazyLock<Invariants> =
+    LazyLock::new(|| proved("invariants", invariants::read(INVARIANTS)));
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let sets: &'static ValueSets = &VALUE_SETS;
-    proved("elements", elements::read(ELEMENTS, sets))
+    let (sets, rules): (&'static ValueSets, &'static Invariants) = (&VALUE_SETS, &RULES);
+    proved("elements", elements::read(ELEMENTS, sets, rules))
 });
 static PARAMETERS: LazyLock<Parameters> = LazyLock::new(|| proved("search", search::read(SEARCH)));
 static ALL_COMPARTMENTS: LazyLock<Compartments> =

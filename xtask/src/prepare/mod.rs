@@ -8,6 +8,7 @@
 mod compartments;
 mod expression;
 mod fetch;
+mod invariants;
 mod model;
 mod reduce;
 mod search;
@@ -55,20 +56,24 @@ pub fn run() -> Outcome {
 }
 
 /// The tables that `crates/fhir` embeds.
-const TABLES: [&str; 4] = [
+const TABLES: [&str; 5] = [
     "elements.txt",
     "values.txt",
     "search.txt",
     "compartments.txt",
+    "invariants.txt",
 ];
 
 /// Writes all tables and the report, whose text it gives.
 fn make(package: &Path, folder: &Path) -> Result<String, String> {
     let r4 = package.join("dist").join("fhir").join("r4");
-    let types = Types::read(&[
-        &fetch::entries(&r4.join("profiles-types.json"))?,
-        &fetch::entries(&r4.join("profiles-resources.json"))?,
-    ])?;
+    let definitions = [
+        fetch::entries(&r4.join("profiles-types.json"))?,
+        fetch::entries(&r4.join("profiles-resources.json"))?,
+    ];
+    let definitions = definitions.each_ref().map(Vec::as_slice);
+    let types = Types::read(&definitions)?;
+    let (invariants, rules) = invariants::table(&definitions, &types)?;
     let search = search::read(&fetch::entries(&r4.join("search-parameters.json"))?, &types)?;
     let compartments = compartments::table(
         &fetch::entries(&r4.join("profiles-resources.json"))?,
@@ -94,10 +99,11 @@ fn make(package: &Path, folder: &Path) -> Result<String, String> {
         head("Value sets of required bindings") + &values.table(),
         head("Search parameters") + &search.table(),
         head("Compartments") + &compartments,
+        head("Invariants") + &invariants,
     ];
     fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let mut report = format!(
-        "{} resource types, {} other types; {} elements\n{} search parameters, {} over all types ({} paths)\n{} value sets of required bindings\n",
+        "{} resource types, {} other types; {} elements\n{} search parameters, {} over all types ({} paths)\n{} value sets of required bindings\n{rules} invariants\n",
         types.resources(),
         types.others(),
         types.elements(),

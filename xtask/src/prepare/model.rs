@@ -109,6 +109,21 @@ impl Types {
         })
     }
 
+    /// Whether the rules of what stands at this path (`Observation.component`) stand inside the type.
+    pub fn has_children(&self, path: &str) -> bool {
+        let mut steps = path.split('.');
+        let mut place = steps.next().and_then(|name| self.root(name));
+        let mut last = None;
+        for step in steps {
+            last = place.as_ref().and_then(|place| self.find(place, step));
+            place = match (&place, last) {
+                (Some(at), Some(element)) => self.below(at, element, ""),
+                _ => None,
+            };
+        }
+        last.is_some_and(|element| !element.children.is_empty())
+    }
+
     /// The type that a type is derived from.
     pub fn base(&self, name: &str) -> Option<&str> {
         self.all.get(name)?.base.as_deref()

@@ -6,12 +6,12 @@ use crate::json::Limits;
 use crate::outcome::Severity;
 use serde_json::{Value, json};
 
-fn run(value: &Value, rules: &Rules) -> Result<Checked, Vec<Issue>> {
+pub(super) fn run(value: &Value, rules: &Rules) -> Result<Checked, Vec<Issue>> {
     let json = Json::parse(value.to_string(), Limits::RESOURCE).unwrap();
     check(&json, json.root(), rules)
 }
 
-fn pulse() -> Value {
+pub(super) fn pulse() -> Value {
     json!({
         "resourceType": "Observation",
         "meta": {"profile": ["http://hl7.no/fhir/vkpobservation/StructureDefinition/vkp-Observation-Heartrate"]},
@@ -26,7 +26,7 @@ fn pulse() -> Value {
     })
 }
 
-fn pressure() -> Value {
+pub(super) fn pressure() -> Value {
     let part = |code: &str, value: u32| {
         json!({"code": {"coding": [{"system": "http://loinc.org", "code": code}]},
             "valueQuantity": {"value": value, "unit": "mmHg", "system": "http://unitsofmeasure.org", "code": "mm[Hg]"}})
@@ -54,13 +54,13 @@ fn pressure() -> Value {
 }
 
 /// Those that refuse.
-fn errors(issues: &[Issue]) -> Vec<&Issue> {
+pub(super) fn errors(issues: &[Issue]) -> Vec<&Issue> {
     let refuses = |issue: &&Issue| issue.severity == Severity::Error;
     issues.iter().filter(refuses).collect()
 }
 
 /// Sets the member or item at a JSON pointer; `-` as the last step appends.
-fn set(value: &mut Value, pointer: &str, new: Value) {
+pub(super) fn set(value: &mut Value, pointer: &str, new: Value) {
     let (parent, last) = pointer.rsplit_once('/').unwrap();
     match value.pointer_mut(parent).unwrap() {
         Value::Object(object) => {
@@ -72,7 +72,7 @@ fn set(value: &mut Value, pointer: &str, new: Value) {
     }
 }
 
-fn remove(value: &mut Value, pointer: &str) {
+pub(super) fn remove(value: &mut Value, pointer: &str) {
     let (parent, last) = pointer.rsplit_once('/').unwrap();
     value
         .pointer_mut(parent)
@@ -193,7 +193,7 @@ const BROKEN_PRESSURE: &[Case] = &[
     ("/method", "{\"text\":\"oscillometrisk\"}", "Observation.method", "code-invalid", R),
 ];
 
-fn rules() -> Rules {
+pub(super) fn rules() -> Rules {
     let now = crate::time::parse_instant("2026-03-09T12:00:00Z").unwrap();
     Rules {
         now: Some(now),
@@ -384,6 +384,9 @@ fn a_hundred_contained_resources_and_no_more() {
         let mut value = pulse();
         let many: Vec<Value> = (0..count).map(device).collect();
         set(&mut value, "/contained", json!(many));
+        // Each is referred to.
+        let link = |n: usize| json!({"url": "http://x", "valueReference": {"reference": format!("#d{n}")}});
+        set(&mut value, "/extension", (0..count).map(link).collect());
         assert_eq!(run(&value, &rules()).is_ok(), taken, "{count}");
     }
 }
@@ -602,7 +605,7 @@ fn types_that_only_the_published_definitions_know() {
     let other = json!({"coding": [{"system": "urn:x", "code": "active"}]});
     let misspelt = json!({"coding": [{"system": system, "code": "actve"}]});
     let appointment = |status: &str| {
-        json!({"resourceType": "Appointment", "status": status,
+        json!({"resourceType": "Appointment", "status": status, "start": "2026-03-02T08:00:00Z", "end": "2026-03-02T09:00:00Z",
             "participant": [{"status": "accepted", "actor": {"reference": "Practitioner/1"}}]})
     };
     assert!(run(&appointment("booked"), &Rules::default()).is_ok());

@@ -24,6 +24,8 @@ pub(super) struct Walk<'a, 'r> {
     rules: &'r Rules,
     /// The innermost resource that is not contained in another: where `#id` is looked up.
     container: Node<'a>,
+    /// The resource that is walked, contained or not.
+    resource: Option<(Node<'a>, &'static Table)>,
 }
 
 impl<'a, 'r> Walk<'a, 'r> {
@@ -32,6 +34,7 @@ impl<'a, 'r> Walk<'a, 'r> {
             findings: Findings::of(base),
             rules,
             container: base,
+            resource: None,
         }
     }
 
@@ -86,9 +89,14 @@ impl<'a, 'r> Walk<'a, 'r> {
         }
         // A test proves that every type has rules.
         if let Some(table) = Definitions::get().elements(resource_type.as_str()) {
+            let outer = self.resource.replace((node, table));
             self.object(node, table);
+            self.resource = outer;
         }
         self.container = outer;
+        if !contained {
+            invariants::stray(&mut self.findings, node);
+        }
     }
 
     /// An object whose type has a table.
@@ -159,7 +167,8 @@ impl<'a, 'r> Walk<'a, 'r> {
                     .below(node, element.name, IssueCode::Structure, words);
             }
         }
-        invariants::check(&mut self.findings, node, table.name);
+        let resource = self.resource.unwrap_or((node, table));
+        invariants::check(&mut self.findings, node, table, resource);
     }
 
     /// A member's value: alone or in an array, as the element asks.

@@ -3,6 +3,7 @@
 //! Standard: FHIR R4 (4.0.1), ElementDefinition. A type inherits the elements of its base; a choice has one JSON name for
 //! each of its types.
 
+use super::invariants::{Invariant, Invariants};
 use super::values::{ValueSet, ValueSets};
 use crate::check::primitive::Primitive;
 use std::collections::HashMap;
@@ -69,6 +70,8 @@ pub struct Table {
     pub resource: bool,
     /// Its elements, then those of its bases.
     pub elements: Box<[&'static Element]>,
+    /// What must hold between them, its bases' rules too.
+    pub invariants: Box<[&'static Invariant]>,
     is_abstract: bool,
     /// JSON names, sorted.
     keys: Box<[Key]>,
@@ -150,7 +153,11 @@ struct Draft {
 ///
 /// # Errors
 /// The words name the type and the line.
-pub fn read(text: &'static str, sets: &'static ValueSets) -> Result<Tables, String> {
+pub fn read(
+    text: &'static str,
+    sets: &'static ValueSets,
+    rules: &'static Invariants,
+) -> Result<Tables, String> {
     let drafts = drafts(text)?;
     let mut by_name = HashMap::with_capacity(drafts.len());
     for (at, draft) in drafts.iter().enumerate() {
@@ -174,7 +181,7 @@ pub fn read(text: &'static str, sets: &'static ValueSets) -> Result<Tables, Stri
     let all = drafts
         .iter()
         .enumerate()
-        .map(|(at, draft)| table(at, draft, &drafts, &own, &by_name))
+        .map(|(at, draft)| table(at, draft, &drafts, &own, &by_name, rules))
         .collect::<Result<_, _>>()?;
     Ok(Tables { all, by_name })
 }
@@ -365,12 +372,15 @@ fn table(
     drafts: &[Draft],
     own: &[&'static [Element]],
     by_name: &HashMap<&'static str, Place>,
+    rules: &'static Invariants,
 ) -> Result<Table, String> {
     let mut elements: Vec<&'static Element> = Vec::new();
+    let mut invariants: Vec<&'static Invariant> = Vec::new();
     let mut next = Some(at);
     let mut depth = 0;
     while let Some(at) = next {
         elements.extend(own[at]);
+        invariants.extend(rules.of(drafts[at].name));
         next = match drafts[at].base {
             None => None,
             Some(base) => match by_name.get(base) {
@@ -405,6 +415,7 @@ fn table(
         resource: draft.resource,
         is_abstract: draft.is_abstract,
         elements: elements.into(),
+        invariants: invariants.into(),
         keys: keys.into(),
     })
 }
@@ -425,11 +436,11 @@ fn json_name(stem: &str, used: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use crate::definitions::{Definitions, ELEMENTS, VALUE_SETS};
+    use crate::definitions::{Definitions, ELEMENTS, RULES, VALUE_SETS};
     use crate::resource::ResourceType;
 
     fn whole() -> Tables {
-        read(ELEMENTS, &VALUE_SETS).unwrap_or_else(|e| panic!("{e}"))
+        read(ELEMENTS, &VALUE_SETS, &RULES).unwrap_or_else(|e| panic!("{e}"))
     }
 
     #[test]
@@ -518,7 +529,7 @@ mod tests {
 
     #[test]
     fn a_broken_table_says_where() {
-        let broken = |text| read(text, &VALUE_SETS).unwrap_err();
+        let broken = |text| read(text, &VALUE_SETS, &RULES).unwrap_err();
         for (text, word) in [
             ("", "no type"),
             ("a 0..1 string", "cannot read"),

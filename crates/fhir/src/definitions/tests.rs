@@ -1,11 +1,14 @@
 //! The tables as a whole: they parse, name each other rightly, and hold what the standard has.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use super::invariants::{BY_HAND, NOT_LOOKED_AT};
 use super::search::Kind;
 use super::{
-    COMPARTMENTS, Definitions, ELEMENTS, KNOWN_TYPES, SEARCH, Types, UnknownType, VALUES, known,
+    COMPARTMENTS, Definitions, ELEMENTS, INVARIANTS, KNOWN_TYPES, SEARCH, Types, UnknownType,
+    VALUES, known, lines,
 };
 use crate::resource::ResourceType;
+use std::collections::BTreeSet;
 
 const ALL: Definitions = Definitions::get();
 
@@ -226,6 +229,46 @@ fn a_deployment_names_its_types() {
 
 #[test]
 fn the_tables_are_small() {
-    let bytes = ELEMENTS.len() + VALUES.len() + SEARCH.len() + COMPARTMENTS.len();
+    let bytes =
+        ELEMENTS.len() + VALUES.len() + SEARCH.len() + COMPARTMENTS.len() + INVARIANTS.len();
     assert!(bytes < 400 * 1024, "{bytes}");
+}
+
+/// Each published rule of every type is looked at by its expression, by our own code, or is named with the reason.
+#[test]
+fn no_rule_is_left_out_in_silence() {
+    let text = INVARIANTS;
+    let keys: Vec<&str> = lines(text)
+        .map(|line| line.split(" | ").nth(1).unwrap())
+        .collect();
+    assert!(keys.len() >= 200, "{}", keys.len());
+    // The tables load only if every other expression was understood.
+    let rules = |name: &str| &ALL.elements(name).unwrap().invariants;
+    let loaded = rules("Observation").iter().map(|rule| rule.key);
+    let loaded: Vec<_> = loaded.collect();
+    for key in ["obs-6", "obs-7", "dom-4", "dom-5"] {
+        assert!(loaded.contains(&key), "{key}: {loaded:?}");
+    }
+    for key in BY_HAND
+        .iter()
+        .chain(NOT_LOOKED_AT.iter().map(|(key, _)| key))
+    {
+        assert!(keys.contains(key), "{key} is no rule of the standard");
+        assert!(!loaded.contains(key));
+    }
+    let named: BTreeSet<_> = NOT_LOOKED_AT.iter().map(|(key, _)| *key).collect();
+    assert_eq!(named.len(), NOT_LOOKED_AT.len(), "twice");
+    for one in ALL.enabled() {
+        let name = one.resource.as_str();
+        let of_enabled = |line: &&str| {
+            line.starts_with(&format!("{name} ")) || line.starts_with(&format!("{name}."))
+        };
+        for line in lines(text).filter(of_enabled) {
+            let key = line.split(" | ").nth(1).unwrap();
+            assert!(
+                !named.contains(key),
+                "{key} of {name}, which is on by default, is not looked at"
+            );
+        }
+    }
 }
