@@ -8,6 +8,7 @@ mod attestation;
 mod audience;
 mod authorisation;
 mod block;
+mod care_relationship;
 mod decision_ref;
 mod identity;
 mod minimisation;
@@ -146,6 +147,7 @@ pub const LIST: &[Rule] = &[
     identity::RULE,
     authorisation::RULE,
     purpose::RULE,
+    care_relationship::RULE,
     decision_ref::RULE,
     patient::RULE,
     representation::RULE,
@@ -160,6 +162,7 @@ pub const NEED: &[Rule] = &[
     attestation::RULE,
     identity::RULE,
     purpose::RULE,
+    care_relationship::RULE,
     decision_ref::RULE,
     patient::RULE,
 ];

@@ -1,7 +1,6 @@
 //! Purpose: the attest states one of TREAT, ETREAT, COC, BTG.
 //!
-//! Source: Tillitsrammeverk data model v1.1 (`purpose_of_use`, required); HL7 PurposeOfUse. Also required: health service
-//! or details of the purpose, at least one. Example: `HMARKT`, or no purpose at all, is refused.
+//! Source: Tillitsrammeverk data model v1.1 (`purpose_of_use`, required); HL7 PurposeOfUse. Example: `HMARKT`, or no purpose at all, is refused.
 
 use super::{Answer, Question, Rule, deny};
 
@@ -21,14 +20,6 @@ fn check(question: &Question<'_>) -> Answer {
             "purpose",
             "purpose_missing",
             "the attest states no purpose of use that opens data",
-        );
-    }
-    let relation = &attest.care_relationship;
-    if relation.healthcare_service.is_none() && relation.purpose_of_use_details.is_none() {
-        return deny(
-            "purpose",
-            "purpose_incomplete",
-            "the attest states neither health service nor details of the purpose",
         );
     }
     Answer::NotMine
@@ -60,8 +51,5 @@ mod tests {
         let mut case = Case::practitioner();
         case.attest(|attest| attest.care_relationship.purpose_of_use = None);
         assert_eq!(refused_by(&case), Some(("purpose", "purpose_missing")));
-        let mut case = Case::practitioner();
-        case.attest(|attest| attest.care_relationship.purpose_of_use_details = None);
-        assert_eq!(refused_by(&case), Some(("purpose", "purpose_incomplete")));
     }
 }

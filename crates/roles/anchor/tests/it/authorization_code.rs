@@ -405,7 +405,7 @@ async fn an_incomplete_attest_brings_no_token() {
         ("/practitioner/point_of_care", "attestation_incomplete"),
         (
             "/care_relationship/purpose_of_use_details",
-            "purpose_incomplete",
+            "care_relationship_missing",
         ),
         ("/care_relationship/decision_ref", "decision_ref_missing"),
         ("/patients", "patient_binding_missing"),
