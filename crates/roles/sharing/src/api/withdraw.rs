@@ -96,7 +96,7 @@ async fn take_back(
 pub(super) fn taken_back(parts: &Parts) -> Response {
     match Return::named(&parts.headers) {
         Some(Return::Outcome) => {
-            fhir_response(StatusCode::OK, written::told("withdrawn").to_json())
+            fhir_response(StatusCode::OK, written::told(written::WITHDRAWN).to_json())
         }
         _ => fhir_response(StatusCode::NO_CONTENT, ""),
     }

@@ -49,13 +49,16 @@ impl Return {
     }
 }
 
+/// What a delete is here.
+pub const WITHDRAWN: &str = "the shared copy is withdrawn; the record that it came from is not touched, and nothing is erased";
+
 /// What happened, as an OperationOutcome.
 pub fn outcome(put: &PutOutcome) -> OperationOutcome {
     let words = match put.fate {
         Fate::Created => "created",
         Fate::Updated => "a new version was made",
         Fate::Existing => "it was there already; nothing was changed",
-        Fate::Withdrawn => "withdrawn",
+        Fate::Withdrawn => WITHDRAWN,
     };
     told(words)
 }
