@@ -20,7 +20,13 @@ pub fn table(definitions: &[&[Value]], types: &Types) -> Result<(String, usize),
         }
         let elements = definition["differential"]["element"].as_array();
         for element in elements.ok_or_else(|| format!("{id} has no differential"))? {
+            // A profile that stands as a type (SimpleQuantity) writes its base's name.
             let path = text(element, "path");
+            let below = path.split_once('.').map_or("", |(_, below)| below);
+            let path = match below {
+                "" => id.to_owned(),
+                below => format!("{id}.{below}"),
+            };
             for rule in element["constraint"].as_array().into_iter().flatten() {
                 if rule["severity"] != "error" {
                     continue;
@@ -34,7 +40,7 @@ pub fn table(definitions: &[&[Value]], types: &Types) -> Result<(String, usize),
                 if human.contains(" | ") {
                     return Err(format!("{path}: the words of {key} hold a |"));
                 }
-                let place = place(types, path);
+                let place = place(types, &path);
                 lines.insert(format!(
                     "{place} | {key} | {} | {}\n",
                     words(human),

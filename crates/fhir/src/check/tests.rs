@@ -272,6 +272,10 @@ fn what_vkp_and_pmd_send_is_taken() {
             "just within 24 hours ahead",
             with("/effectiveDateTime", json!("2026-03-10T11:59:59Z")),
         ),
+        (
+            "a comparator, which only a SimpleQuantity has not",
+            with("/valueQuantity/comparator", json!("<")),
+        ),
         ("a border value", with("/valueQuantity/value", json!(400))),
         (
             "an alternate name of the number's system",

@@ -115,7 +115,7 @@ async fn what_was_not_understood_is_refused() {
             "structure @ Parameters.parameter[1].valueString",
         ),
         (
-            json!({"name": "profile", "valueUri": "http://hl7.org/fhir/StructureDefinition/bodyweight"}),
+            json!({"name": "profile", "valueUri": "https://other.example/StructureDefinition/x"}),
             "not-supported @ Parameters.parameter[1]",
         ),
         (
