@@ -300,6 +300,30 @@ async fn an_answer_of_more_than_a_thousand_is_refused_and_never_cut_short() {
 }
 
 #[tokio::test]
+async fn nor_is_a_larger_answer_than_others_take() {
+    let service = Service::fjellvik().await;
+    let document = |n: usize| {
+        json!({
+            "resourceType": "DocumentReference",
+            "identifier": [{ "system": "urn:d", "value": n.to_string() }],
+            "status": "current",
+            "subject": subject(ragnhild()),
+            "content": [{ "attachment": { "contentType": "text/plain", "data": "A".repeat(1_960_000) } }],
+        })
+    };
+    for n in 0..4 {
+        service.created(&document(n)).await;
+    }
+    let who = service.physician(ragnhild());
+    let form = [("_revinclude", "DocumentReference:subject")];
+    assert_eq!(asked(&service, &who, "Patient", &form).await.len(), 4);
+    service.created(&document(4)).await;
+    let reply = service.search(&who, "Patient", &form).await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+    assert_eq!(issues(&reply.json), ["too-costly @ _include"]);
+}
+
+#[tokio::test]
 async fn an_include_that_means_nothing_is_refused() {
     let service = Service::fjellvik().await;
     let who = service.physician(ragnhild());
