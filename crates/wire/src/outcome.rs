@@ -323,15 +323,17 @@ impl Problem {
         OperationOutcome::new(self.issues.clone()).to_json()
     }
 
+    /// The same problem with each issue as `change` makes it.
+    #[must_use]
+    pub fn each(mut self, change: impl FnMut(Issue) -> Issue) -> Self {
+        self.issues = self.issues.into_iter().map(change).collect();
+        self
+    }
+
     /// The same problem with each `expression` moved into an entry of a Bundle (`Bundle.entry[3].resource`).
     #[must_use]
-    pub fn within(mut self, prefix: &str) -> Self {
-        self.issues = self
-            .issues
-            .into_iter()
-            .map(|issue| issue.within(prefix))
-            .collect();
-        self
+    pub fn within(self, prefix: &str) -> Self {
+        self.each(|issue| issue.within(prefix))
     }
 }
 

@@ -7,7 +7,7 @@ use axum::response::Response;
 use fhir::time::Instant;
 use http::request::Parts;
 use std::sync::Arc;
-use store::{Change, Clock, Committed, Receipt, Store, StoreError};
+use store::{Change, Clock, Committed, Conflict, Receipt, Store, StoreError};
 use trust::audit::Record;
 use trust::wish::Wish;
 use trust::{Ask, Caller, Category, Decision, Facts, Interaction, Party, Permit, Person, Refusal};
@@ -42,6 +42,14 @@ pub struct Visit<'a> {
     /// What the patient has closed here, as it stood when the request came.
     wishes: Arc<[Wish]>,
 }
+
+/// In a shared register one member changes nothing that another wrote (threats-and-faults.md section 4).
+pub const OTHER_MEMBER: Refusal = Refusal {
+    rule: "member",
+    category: Category::Forbidden,
+    code: "other_member",
+    message: "another member of the register wrote this; only that member changes it",
+};
 
 /// A way out of a handler that gives nothing.
 pub enum End {
@@ -246,22 +254,39 @@ impl Visit<'_> {
     pub async fn commit(&self, change: Change) -> Result<Committed, End> {
         match self.desk.store.commit(change).await {
             Ok(committed) => Ok(committed),
-            Err(StoreError::Replayed) => {
-                let error = StoreError::Replayed;
-                Err(End::Audited(
-                    self.desk
-                        .guard
-                        .commit_failed(
-                            error,
-                            &self.verified,
-                            &self.ids,
-                            self.interaction,
-                            &self.asked,
-                        )
-                        .await,
-                ))
-            }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.ended(error).await),
+        }
+    }
+
+    /// As [`Visit::commit`] for a change of several puts: what is wrong with them ([`StoreError::Puts`],
+    /// [`StoreError::Versions`]) is for the caller to tell.
+    ///
+    /// # Errors
+    /// As [`Visit::commit`], all else.
+    pub async fn attempt(&self, change: Change) -> Result<Result<Committed, StoreError>, End> {
+        match self.desk.store.commit(change).await {
+            Ok(committed) => Ok(Ok(committed)),
+            Err(error @ (StoreError::Puts(_) | StoreError::Versions(_))) => Ok(Err(error)),
+            Err(error) => Err(self.ended(error).await),
+        }
+    }
+
+    async fn ended(&self, error: StoreError) -> End {
+        match error {
+            StoreError::Replayed => End::Audited(
+                self.desk
+                    .guard
+                    .commit_failed(
+                        error,
+                        &self.verified,
+                        &self.ids,
+                        self.interaction,
+                        &self.asked,
+                    )
+                    .await,
+            ),
+            StoreError::Conflict(Conflict::Writer { .. }) => End::Refused(OTHER_MEMBER),
+            error => error.into(),
         }
     }
 

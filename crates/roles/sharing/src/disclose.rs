@@ -146,6 +146,11 @@ impl Disclosed {
         fhir_response(StatusCode::OK, writer.finish())
     }
 
+    /// The one resource, as it rests.
+    pub fn body(&self) -> Option<bytes::Bytes> {
+        self.resources.first().map(|one| one.body.clone())
+    }
+
     /// The one resource of a read; `None` when there is none.
     pub fn resource(&self) -> Option<Response> {
         let resource = self.resources.first()?;

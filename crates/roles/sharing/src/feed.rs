@@ -9,17 +9,41 @@ use fhir::resource::{Checked, ResourceType};
 use fhir::systems;
 use std::borrow::Cow;
 use store::PutOutcome;
-use trust::{Ask, Category, Interaction, Permit, Refusal};
+use trust::{Ask, Interaction, Permit};
 use wire::outcome::Problem;
-use wire::visit::{End, Visit};
+use wire::visit::{End, OTHER_MEMBER, Visit};
 
-/// In a shared register one member changes nothing that another wrote (threats-and-faults.md section 4).
-const OTHER_MEMBER: Refusal = Refusal {
-    rule: "member",
-    category: Category::Forbidden,
-    code: "other_member",
-    message: "another member of the register wrote this; only that member changes it",
-};
+/// A resource as it was sent.
+#[derive(Clone, Copy)]
+pub struct Sent<'a> {
+    /// What it stands in.
+    pub json: &'a Json,
+    /// The resource.
+    pub node: Node<'a>,
+    /// The Bundle it came in.
+    pub bundle: Option<Node<'a>>,
+}
+
+impl<'a> Sent<'a> {
+    /// A resource that was sent alone.
+    pub fn alone(json: &'a Json) -> Self {
+        Self {
+            json,
+            node: json.root(),
+            bundle: None,
+        }
+    }
+
+    /// Checks it and asks whether this caller may write it, see [`take`].
+    pub fn take(
+        &self,
+        state: &State,
+        visit: &Visit<'_>,
+        interaction: Interaction,
+    ) -> Result<Taken, End> {
+        take(state, visit, interaction, self.json, self.node, self.bundle)
+    }
+}
 
 /// A resource that may be written.
 pub struct Taken {

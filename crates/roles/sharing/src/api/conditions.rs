@@ -71,7 +71,7 @@ fn malformed() -> Problem {
 }
 
 /// Seconds since 1970 of an HTTP date in its one preferred form.
-fn seconds(text: &str) -> Option<i64> {
+pub(super) fn seconds(text: &str) -> Option<i64> {
     let parsed = jiff::fmt::strtime::parse("%a, %d %b %Y %H:%M:%S GMT", text).ok()?;
     let zoned = parsed
         .to_datetime()

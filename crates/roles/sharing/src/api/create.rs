@@ -1,21 +1,24 @@
 //! Create (FHIR R4 http.html#create). The same reading sent again gets the first answer again (CONTRACT section 5).
 
-use super::written::{self, Return};
+use super::search::Form;
+use super::written::{self, Return, Written};
 use super::{conditional, writable};
 use crate::State;
-use crate::disclose::{disclose, tag};
-use crate::feed::{self, Taken};
+use crate::disclose::disclose;
+use crate::feed::{self, Sent, Taken};
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
+use bytes::Bytes;
 use fhir::json::{Json, Limits};
+use fhir::resource::ResourceType;
 use fhir::search::Via;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
 use store::{Fate, Put, PutOutcome, Stored};
 use trust::{Ask, Interaction, Permit};
-use wire::outcome::{Problem, fhir_response};
+use wire::outcome::Problem;
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
 
@@ -47,28 +50,50 @@ async fn take(
     let condition = conditional::if_none_exist(&parts.headers)?;
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
     let json = Json::parse(bytes, Limits::RESOURCE)?;
-    let taken = feed::take(state, visit, Interaction::Create, &json, json.root(), None)?;
+    let condition = condition.as_ref().map(|form| (form, Via::Get));
+    let sent_alone = Sent::alone(&json);
+    let written = sent(
+        state,
+        visit,
+        &parts.headers,
+        expected,
+        condition,
+        &sent_alone,
+    )
+    .await?;
+    Ok(written.response(state))
+}
+
+/// Creates what was sent, unless something meets the condition.
+pub(super) async fn sent(
+    state: &State,
+    visit: &Visit<'_>,
+    headers: &HeaderMap,
+    expected: ResourceType,
+    condition: Option<(&Form, Via)>,
+    sent: &Sent<'_>,
+) -> Result<Written, End> {
+    let taken = sent.take(state, visit, Interaction::Create)?;
     feed::same_type(expected, &taken.checked)?;
     let _alone;
-    if let Some(condition) = condition {
+    if let Some((condition, via)) = condition {
         _alone = conditional::alone(state).await;
         let about = taken.checked.index().subject.as_ref();
-        let met = conditional::one(state, visit, expected, &condition, about, Via::Get).await?;
+        let met = conditional::one(state, visit, expected, condition, about, via).await?;
         if let Some((stored, permit)) = met {
-            return there(state, visit, &permit, stored, &parts.headers).await;
+            return there(visit, &permit, stored, headers).await;
         }
     }
-    write(state, visit, taken, &parts.headers).await
+    write(state, visit, taken, headers).await
 }
 
 /// What met the condition of a create: 200, and nothing is written.
 async fn there(
-    state: &State,
     visit: &Visit<'_>,
     permit: &Permit,
     stored: Stored,
     headers: &HeaderMap,
-) -> Result<Response, End> {
+) -> Result<Written, End> {
     let put = PutOutcome {
         id: stored.id,
         version: stored.version,
@@ -77,14 +102,17 @@ async fn there(
         fate: Fate::Existing,
     };
     let disclosed = disclose(visit, permit, vec![stored]).await?;
-    let mut response = match Return::of(headers) {
-        Return::Representation => disclosed.resource().ok_or_else(Problem::not_found)?,
-        Return::Minimal => fhir_response(StatusCode::OK, ""),
-        Return::Outcome => fhir_response(StatusCode::OK, written::outcome(&put).to_json()),
+    let body = match Return::of(headers) {
+        Return::Representation => disclosed.body().ok_or_else(Problem::not_found)?,
+        Return::Minimal => Bytes::new(),
+        Return::Outcome => written::outcome(&put).to_json().into(),
     };
-    tag(&mut response, put.version, put.last_updated);
-    written::locate(state, &mut response, &put);
-    Ok(response)
+    Ok(Written {
+        put,
+        status: StatusCode::OK,
+        body,
+        created: true,
+    })
 }
 
 /// Writes what was taken as a new resource: 201, or 200 where it was there already.
@@ -93,7 +121,7 @@ pub(super) async fn write(
     visit: &Visit<'_>,
     taken: Taken,
     headers: &HeaderMap,
-) -> Result<Response, End> {
+) -> Result<Written, End> {
     let record = visit
         .record()
         .permitted(&taken.permit)
@@ -112,11 +140,11 @@ pub(super) async fn write(
         .puts
         .first()
         .ok_or_else(|| Problem::bug("a create gave no outcome"))?;
-    let mut response = written::answer(state, &taken.permit, headers, put, &sent).await?;
+    let mut written = written::answer(state, &taken.permit, headers, put, &sent).await?;
+    written.created = true;
     // A correction that came as a create is a new version, and told as made.
     if put.fate != Fate::Existing {
-        *response.status_mut() = StatusCode::CREATED;
+        written.status = StatusCode::CREATED;
     }
-    written::locate(state, &mut response, put);
-    Ok(response)
+    Ok(written)
 }

@@ -69,6 +69,22 @@ async fn serve(
         .await
 }
 
+/// A history asked for by an entry of a bundle.
+pub(super) async fn told(
+    state: &State,
+    visit: &mut Visit<'_>,
+    resource: ResourceType,
+    id: Option<LogicalId>,
+    form: search::Form,
+) -> Result<Response, End> {
+    let resource = kept(state, resource.as_str())?;
+    past(resource, id, &form)?;
+    visit.asked(&wire::form::write(
+        form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
+    ));
+    answer(state, visit, resource, id, form, None).await
+}
+
 fn asked(
     state: &State,
     visit: &mut Visit<'_>,
@@ -185,7 +201,7 @@ async fn answer(
 }
 
 /// Reads `_since` and `_count`; anything else is refused.
-fn past(
+pub(super) fn past(
     resource_type: ResourceType,
     id: Option<LogicalId>,
     form: &[(String, String)],

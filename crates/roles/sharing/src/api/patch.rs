@@ -1,15 +1,24 @@
 //! Patch (FHIR R4 http.html#patch) by JSON Patch (RFC 6902): a new version made from a known one by naming what changes.
 //! Needs `If-Match`; the result is checked as an update is. What the patch does not name keeps every digit.
 
-use super::{id_of, if_match, update, writable};
+use super::bundle::asked::fault;
+use super::search::Form;
+use super::written::Written;
+use super::{conditional, id_of, if_match, update, writable};
 use crate::State;
-use crate::feed;
+use crate::feed::{self, Sent};
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
-use fhir::json::{Json, Limits, PatchFault};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use fhir::bundle::Entry;
+use fhir::ids::LogicalId;
+use fhir::json::{Json, Limits, Node, PatchFault};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::ResourceType;
+use fhir::search::Via;
+use http::HeaderMap;
 use http::request::Parts;
 use std::sync::Arc;
 use trust::{Ask, Interaction};
@@ -43,12 +52,49 @@ async fn change(
     body: Body,
 ) -> Result<Response, End> {
     let resource = writable(state, type_name)?;
-    let permit = visit.permit(&Ask::of(Interaction::Update, resource))?;
+    visit.permit(&Ask::of(Interaction::Update, resource))?;
     let id = id_of(id)?;
-    let version = update::expected_version(state, visit, if_match(&parts.headers)?)?;
+    update::expected_version(state, visit, if_match(&parts.headers)?)?;
     let bytes =
         wire::body::typed(&parts.headers, body, Limits::RESOURCE.bytes, &[MEDIA_TYPE]).await?;
-    let sent = Json::parse(bytes, Limits::RESOURCE)?;
+    let operations = Json::parse(bytes, Limits::RESOURCE)?;
+    let what = (resource, id);
+    let written = sent(state, visit, &parts.headers, what, &operations, None).await?;
+    Ok(written.response(state))
+}
+
+/// Makes the new version that `operations` make of the current one.
+pub(super) async fn sent(
+    state: &State,
+    visit: &Visit<'_>,
+    headers: &HeaderMap,
+    (resource, id): (ResourceType, LogicalId),
+    operations: &Json,
+    bundle: Option<Node<'_>>,
+) -> Result<Written, End> {
+    let version = update::expected_version(state, visit, if_match(headers)?)?;
+    let (after, version) = applied(state, visit, (resource, id), version, operations).await?;
+    let sent = Sent {
+        json: &after,
+        node: after.root(),
+        bundle,
+    };
+    let taken = sent.take(state, visit, Interaction::Update)?;
+    feed::same_type(resource, &taken.checked)?;
+    update::same_id(after.root(), resource, id)?;
+    let what = (resource, id);
+    update::correct(state, visit, headers, what, Some(version), taken).await
+}
+
+/// What `operations` make of the current version, which must be `version` if that is given; and which version that is.
+pub(super) async fn applied(
+    state: &State,
+    visit: &Visit<'_>,
+    (resource, id): (ResourceType, LogicalId),
+    version: Option<u64>,
+    operations: &Json,
+) -> Result<(Json, u64), End> {
+    let permit = visit.permit(&Ask::of(Interaction::Update, resource))?;
     let stored = state
         .desk
         .store
@@ -70,19 +116,50 @@ async fn change(
     };
     let before = Json::parse(stored.body, room)?;
     let after =
-        fhir::json::patch(&before, &sent, room).map_err(|fault| problem(resource, fault))?;
-    let taken = feed::take(
-        state,
-        visit,
-        Interaction::Update,
-        &after,
-        after.root(),
-        None,
-    )?;
-    feed::same_type(resource, &taken.checked)?;
-    update::same_id(&after, resource, id)?;
-    let what = (resource, id);
-    update::correct(state, visit, &parts.headers, what, Some(version), taken).await
+        fhir::json::patch(&before, operations, room).map_err(|fault| problem(resource, fault))?;
+    Ok((after, version))
+}
+
+/// The one resource that meets the condition of a patch.
+pub(super) async fn one_of(
+    state: &State,
+    visit: &Visit<'_>,
+    resource: ResourceType,
+    condition: &Form,
+) -> Result<LogicalId, End> {
+    visit.permit(&Ask::of(Interaction::Update, resource))?;
+    let met = conditional::one(state, visit, resource, condition, None, Via::Get).await?;
+    let (stored, _) = met.ok_or_else(Problem::not_found)?;
+    Ok(stored.id)
+}
+
+/// The patch of a bundle's entry: a Binary of the patch's media type (FHIR R4 http.html#patch, "PATCH in transactions").
+pub(super) fn in_binary(entry: &Entry<'_>) -> Result<Json, Problem> {
+    let fault = |code, member: &str, words: &str| fault(entry, code, member, words);
+    let binary = entry
+        .resource
+        .filter(|node| node.text("resourceType").as_deref() == Some("Binary"))
+        .ok_or_else(|| {
+            let words = "a patch was expected, as a Binary resource with contentType and data";
+            fault(IssueCode::Required, "resource", words)
+        })?;
+    if binary.text("contentType").as_deref() != Some(MEDIA_TYPE) {
+        let words = format!("the patch format {MEDIA_TYPE} was expected");
+        return Err(fault(
+            IssueCode::NotSupported,
+            "resource.contentType",
+            &words,
+        ));
+    }
+    let strange = || {
+        let words = "a JSON Patch in base64 was expected";
+        fault(IssueCode::Value, "resource.data", words)
+    };
+    let data = binary.text("data").ok_or_else(strange)?;
+    let bytes = STANDARD
+        .decode(data.split_ascii_whitespace().collect::<String>())
+        .map_err(|_| strange())?;
+    Json::parse(bytes, Limits::RESOURCE).map_err(|_| strange())
 }
 
 /// 400 for a patch that is malformed, 422 for one that does not fit; the path is the place.

@@ -9,6 +9,15 @@ use fhir::resource::ResourceType;
 const REQUEST: &str =
     "http://hl7.no/fhir/vkpobservation/StructureDefinition/pmd-Bundle-Observation";
 
+/// The profile of the answer to it.
+const RESPONSE: &str = "http://hl7.no/fhir/vkpobservation/StructureDefinition/pmd-Bundle-Response";
+
+/// The profile that the answer to `bundle` follows, if the bundle follows PMD's: then each answer repeats a `fullUrl`.
+pub(super) fn answered(bundle: Node<'_>, entries: &[Entry<'_>]) -> Option<&'static str> {
+    let named = entries.iter().all(|entry| entry.full_url().is_some());
+    (named && says_so(bundle)).then_some(RESPONSE)
+}
+
 /// Whether the Bundle says that it is one of these.
 fn says_so(bundle: Node<'_>) -> bool {
     bundle

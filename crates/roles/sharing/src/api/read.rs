@@ -6,6 +6,9 @@ use crate::State;
 use crate::part::Part;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
+use fhir::ids::LogicalId;
+use fhir::resource::ResourceType;
+use http::HeaderMap;
 use http::request::Parts;
 use std::sync::Arc;
 use trust::{Ask, Interaction};
@@ -22,23 +25,33 @@ pub async fn read(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let nothing = || Err(Problem::not_found());
-    let work = async |visit: &mut Visit<'_>| found(&state, visit, &type_name, &id, &parts).await;
+    let work = async |visit: &mut Visit<'_>| asked(&state, visit, &type_name, &id, &parts).await;
     let desk = &state.desk;
     desk.serve(&parts, ids, Interaction::Read, nothing, work)
         .await
 }
 
-async fn found(
+async fn asked(
     state: &State,
     visit: &Visit<'_>,
     type_name: &str,
     id: &str,
     parts: &Parts,
 ) -> Result<Response, End> {
-    let resource_type = type_of(state, type_name)?;
-    let id = id_of(id)?;
-    let conditions = conditions::read(&parts.headers)?;
-    let part = Part::of_read(state, resource_type, search::of_url(parts)?)?;
+    let what = (type_of(state, type_name)?, id_of(id)?);
+    found(state, visit, &parts.headers, what, search::of_url(parts)?).await
+}
+
+/// The resource; `headers` may say which version the caller holds.
+pub(super) async fn found(
+    state: &State,
+    visit: &Visit<'_>,
+    headers: &HeaderMap,
+    (resource_type, id): (ResourceType, LogicalId),
+    form: search::Form,
+) -> Result<Response, End> {
+    let conditions = conditions::read(headers)?;
+    let part = Part::of_read(state, resource_type, form)?;
     let permit = visit.permit(&Ask::of(Interaction::Read, resource_type))?;
     let Some(stored) = state.desk.store.read(&permit, resource_type, id).await? else {
         return Err(Problem::not_found().into());

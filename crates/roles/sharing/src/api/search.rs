@@ -148,12 +148,51 @@ fn in_url(
     compartment: Option<(&str, &str)>,
     parts: &Parts,
 ) -> Result<(ResourceType, Form), End> {
-    let resource = type_of(state, type_name)?;
     let sent = of_url(parts)?;
+    read(state, visit, type_name, compartment, sent)
+}
+
+/// Carries out a search that an entry of a bundle asks for by GET.
+pub(super) async fn by_form(
+    state: &State,
+    visit: &mut Visit<'_>,
+    type_name: &str,
+    compartment: Option<(&str, &str)>,
+    sent: Form,
+) -> Result<Response, End> {
+    let (resource, form) = read(state, visit, type_name, compartment, sent)?;
+    first(state, visit, resource, form).await
+}
+
+/// Reads a search whose parameters stand in a URL.
+fn read(
+    state: &State,
+    visit: &mut Visit<'_>,
+    type_name: &str,
+    compartment: Option<(&str, &str)>,
+    sent: Form,
+) -> Result<(ResourceType, Form), End> {
+    let resource = type_of(state, type_name)?;
     let form = match compartment {
         Some(compartment) => within(resource, compartment, sent)?,
         None => sent,
     };
+    understood(state, resource, &form)?;
+    visit.asked(&wire::form::write(
+        form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
+    ));
+    Ok((resource, form))
+}
+
+/// That the parameters of a search in a URL are understood, and name nobody by number.
+///
+/// # Errors
+/// 400 with every fault.
+pub(super) fn understood(
+    state: &State,
+    resource: ResourceType,
+    form: &Form,
+) -> Result<(), Problem> {
     // The trail has a short list of its own.
     let grammar = if resource == ResourceType::AUDIT_EVENT {
         Grammar::Shared
@@ -162,17 +201,14 @@ fn in_url(
     };
     fhir::search::parse(
         resource,
-        &form,
+        form,
         Via::Get,
         &state.config.zone,
         state.config.person_numbers,
         grammar,
     )
-    .map_err(Problem::invalid_all)?;
-    visit.asked(&wire::form::write(
-        form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
-    ));
-    Ok((resource, form))
+    .map(|_| ())
+    .map_err(Problem::invalid_all)
 }
 
 /// The search of a type in a compartment as a search of the type. Only patients have compartments here, and only types
@@ -237,8 +273,15 @@ async fn asked(
 /// # Errors
 /// 400 for a query that cannot be read or is longer than 8 KiB.
 pub(super) fn of_url(parts: &Parts) -> Result<Form, Problem> {
+    of_query(parts.uri.query().unwrap_or_default())
+}
+
+/// The parameters of a query, the part of a URL after `?`.
+///
+/// # Errors
+/// As [`of_url`].
+pub(super) fn of_query(query: &str) -> Result<Form, Problem> {
     const LONGEST: usize = 8 * 1024;
-    let query = parts.uri.query().unwrap_or_default();
     if query.len() > LONGEST {
         return Err(Problem::invalid(
             fhir::outcome::IssueCode::TooLong,

@@ -1,14 +1,16 @@
 //! Update (FHIR R4 http.html#update): a new version made from a known one. Needs `If-Match`
 //! unless the client is registered otherwise (threats-and-faults.md section 4).
 
-use super::{conditional, create, id_of, if_match, search, writable, written};
+use super::search::{self, Form};
+use super::written::{self, Written};
+use super::{conditional, create, id_of, if_match, writable};
 use crate::State;
-use crate::feed::{self, Taken};
+use crate::feed::{self, Sent, Taken};
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use fhir::ids::LogicalId;
-use fhir::json::{Json, Limits};
+use fhir::json::{Json, Limits, Node};
 use fhir::outcome::IssueCode;
 use fhir::resource::ResourceType;
 use fhir::search::Via;
@@ -48,26 +50,37 @@ async fn take(
     let expected = writable(state, type_name)?;
     visit.permit(&Ask::of(Interaction::Update, expected))?;
     let id = id_of(id)?;
-    let expect_version = expected_version(state, visit, if_match(&parts.headers)?)?;
+    expected_version(state, visit, if_match(&parts.headers)?)?;
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
     let json = Json::parse(bytes, Limits::RESOURCE)?;
-    let taken = feed::take(state, visit, Interaction::Update, &json, json.root(), None)?;
+    let what = (expected, id);
+    let written = sent(state, visit, &parts.headers, what, &Sent::alone(&json)).await?;
+    Ok(written.response(state))
+}
+
+/// Makes what was sent the new version of a resource.
+pub(super) async fn sent(
+    state: &State,
+    visit: &Visit<'_>,
+    headers: &HeaderMap,
+    (expected, id): (ResourceType, LogicalId),
+    sent: &Sent<'_>,
+) -> Result<Written, End> {
+    visit.permit(&Ask::of(Interaction::Update, expected))?;
+    let expect_version = expected_version(state, visit, if_match(headers)?)?;
+    let taken = sent.take(state, visit, Interaction::Update)?;
     feed::same_type(expected, &taken.checked)?;
-    same_id(&json, expected, id)?;
-    correct(
-        state,
-        visit,
-        &parts.headers,
-        (expected, id),
-        expect_version,
-        taken,
-    )
-    .await
+    same_id(sent.node, expected, id)?;
+    correct(state, visit, headers, (expected, id), expect_version, taken).await
 }
 
 /// The body's id must be the address's.
-pub(super) fn same_id(json: &Json, expected: ResourceType, id: LogicalId) -> Result<(), Problem> {
-    let inside = json.root().text("id");
+pub(super) fn same_id(
+    body: Node<'_>,
+    expected: ResourceType,
+    id: LogicalId,
+) -> Result<(), Problem> {
+    let inside = body.text("id");
     if inside.is_some_and(|inside| inside == id.to_string()) {
         return Ok(());
     }
@@ -108,16 +121,30 @@ async fn take_by_condition(
     visit.permit(&Ask::of(Interaction::Update, expected))?;
     let condition = search::of_url(parts)?;
     conditional::require(&condition, "")?;
-    let version = if_match(&parts.headers)?;
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
     let json = Json::parse(bytes, Limits::RESOURCE)?;
-    let taken = feed::take(state, visit, Interaction::Update, &json, json.root(), None)?;
+    let what = (expected, &condition);
+    let written =
+        sent_by_condition(state, visit, &parts.headers, what, &Sent::alone(&json)).await?;
+    Ok(written.response(state))
+}
+
+/// Makes what was sent the new version of what meets the condition, or a new resource.
+pub(super) async fn sent_by_condition(
+    state: &State,
+    visit: &Visit<'_>,
+    headers: &HeaderMap,
+    (expected, condition): (ResourceType, &Form),
+    sent: &Sent<'_>,
+) -> Result<Written, End> {
+    let version = if_match(headers)?;
+    let taken = sent.take(state, visit, Interaction::Update)?;
     feed::same_type(expected, &taken.checked)?;
     let _alone = conditional::alone(state).await;
     let about = taken.checked.index().subject.as_ref();
-    let met = conditional::one(state, visit, expected, &condition, about, Via::Get).await?;
+    let met = conditional::one(state, visit, expected, condition, about, Via::Get).await?;
     let Some((stored, _)) = met else {
-        if json.root().get("id").is_some() {
+        if sent.node.get("id").is_some() {
             let words =
                 "nothing meets the condition, and a new resource gets its id here: leave it out";
             return Err(
@@ -127,11 +154,11 @@ async fn take_by_condition(
         if version.is_some() {
             return Err(Problem::precondition_failed("nothing meets the condition").into());
         }
-        let taken = feed::take(state, visit, Interaction::Create, &json, json.root(), None)?;
-        return create::write(state, visit, taken, &parts.headers).await;
+        let taken = sent.take(state, visit, Interaction::Create)?;
+        return create::write(state, visit, taken, headers).await;
     };
-    if json.root().get("id").is_some() {
-        same_id(&json, expected, stored.id)?;
+    if sent.node.get("id").is_some() {
+        same_id(sent.node, expected, stored.id)?;
     }
     let room = Limits {
         bytes: usize::MAX,
@@ -143,7 +170,7 @@ async fn take_by_condition(
         version => expected_version(state, visit, version)?.unwrap_or(stored.version),
     };
     let what = (expected, stored.id);
-    correct(state, visit, &parts.headers, what, Some(version), taken).await
+    correct(state, visit, headers, what, Some(version), taken).await
 }
 
 /// The version that a change was made from. Only a client that is registered so may leave it out; then it is the current.
@@ -170,7 +197,7 @@ pub(super) async fn correct(
     (expected, id): (ResourceType, LogicalId),
     expect_version: Option<u64>,
     taken: Taken,
-) -> Result<Response, End> {
+) -> Result<Written, End> {
     let Taken {
         checked,
         permit,

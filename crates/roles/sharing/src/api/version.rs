@@ -7,6 +7,9 @@ use crate::part::Part;
 
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
+use fhir::ids::LogicalId;
+use fhir::resource::ResourceType;
+use http::HeaderMap;
 use http::request::Parts;
 use std::sync::Arc;
 use trust::{Ask, Interaction};
@@ -24,7 +27,7 @@ pub async fn vread(
     let (parts, _) = request.into_parts();
     let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| {
-        found(&state, visit, (&type_name, &id, &version), &parts).await
+        asked(&state, visit, (&type_name, &id, &version), &parts).await
     };
     state
         .desk
@@ -32,17 +35,27 @@ pub async fn vread(
         .await
 }
 
-async fn found(
+async fn asked(
     state: &State,
     visit: &Visit<'_>,
     (type_name, id, version): (&str, &str, &str),
     parts: &Parts,
 ) -> Result<Response, End> {
-    let resource_type = type_of(state, type_name)?;
-    let id = id_of(id)?;
+    let what = (type_of(state, type_name)?, id_of(id)?, version);
+    found(state, visit, &parts.headers, what, search::of_url(parts)?).await
+}
+
+/// The version; `headers` may say which one the caller holds.
+pub(super) async fn found(
+    state: &State,
+    visit: &Visit<'_>,
+    headers: &HeaderMap,
+    (resource_type, id, version): (ResourceType, LogicalId, &str),
+    form: search::Form,
+) -> Result<Response, End> {
     let version = version_of(version)?;
-    let conditions = conditions::read(&parts.headers)?;
-    let part = Part::of_read(state, resource_type, search::of_url(parts)?)?;
+    let conditions = conditions::read(headers)?;
+    let part = Part::of_read(state, resource_type, form)?;
     let permit = visit.permit(&Ask::of(Interaction::Read, resource_type))?;
     let stored = state
         .desk
@@ -54,7 +67,7 @@ async fn found(
 }
 
 /// The version of a path, as we write it: `1`, `2`, …; anything else names nothing.
-fn version_of(text: &str) -> Result<u64, Problem> {
+pub(super) fn version_of(text: &str) -> Result<u64, Problem> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
     text.parse()
         .ok()

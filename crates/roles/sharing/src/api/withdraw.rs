@@ -1,8 +1,9 @@
 //! Withdraw (FHIR R4 http.html#delete): the record system takes a resource back from sharing. Its versions and the audit
 //! trail stay; a withdrawn copy is not deletion from the record.
 
+use super::search::{self, Form};
 use super::written::{self, Return};
-use super::{conditional, id_of, if_match, search, writable};
+use super::{conditional, id_of, if_match, writable};
 use crate::State;
 use crate::feed;
 use axum::extract::{self, Path, Request};
@@ -10,8 +11,8 @@ use axum::response::Response;
 use fhir::ids::LogicalId;
 use fhir::resource::ResourceType;
 use fhir::search::Via;
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
 use store::Put;
 use trust::{Ask, Interaction, Permit};
@@ -28,8 +29,7 @@ pub async fn withdraw(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let nothing = || Err(Problem::not_found());
-    let work =
-        async |visit: &mut Visit<'_>| take_back(&state, visit, &type_name, &id, &parts).await;
+    let work = async |visit: &mut Visit<'_>| by_id(&state, visit, &type_name, &id, &parts).await;
     state
         .desk
         .serve(&parts, ids, Interaction::Withdraw, nothing, work)
@@ -45,33 +45,26 @@ pub async fn by_condition(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let nothing = || Err(Problem::not_found());
-    let work = async |visit: &mut Visit<'_>| take_back_one(&state, visit, &type_name, &parts).await;
+    let work = async |visit: &mut Visit<'_>| what_meets(&state, visit, &type_name, &parts).await;
     state
         .desk
         .serve(&parts, ids, Interaction::Withdraw, nothing, work)
         .await
 }
 
-async fn take_back_one(
+async fn what_meets(
     state: &State,
     visit: &Visit<'_>,
     type_name: &str,
     parts: &Parts,
 ) -> Result<Response, End> {
     let resource_type = writable(state, type_name)?;
-    let permit = visit.permit(&Ask::of(Interaction::Withdraw, resource_type))?;
     let condition = search::of_url(parts)?;
-    conditional::require(&condition, "")?;
-    let version = if_match(&parts.headers)?;
-    let _alone = conditional::alone(state).await;
-    let met = conditional::one(state, visit, resource_type, &condition, None, Via::Get).await?;
-    let (stored, _) = met.ok_or_else(Problem::not_found)?;
-    let version = Some(version.unwrap_or(stored.version));
-    retire(state, visit, &permit, resource_type, stored.id, version).await?;
+    take_back_one(state, visit, &parts.headers, (resource_type, &condition)).await?;
     Ok(taken_back(parts))
 }
 
-async fn take_back(
+async fn by_id(
     state: &State,
     visit: &Visit<'_>,
     type_name: &str,
@@ -79,17 +72,46 @@ async fn take_back(
     parts: &Parts,
 ) -> Result<Response, End> {
     let resource_type = writable(state, type_name)?;
+    visit.permit(&Ask::of(Interaction::Withdraw, resource_type))?;
+    let what = (resource_type, id_of(id)?);
+    take_back(state, visit, &parts.headers, what).await?;
+    Ok(taken_back(parts))
+}
+
+/// Withdraws the one resource that meets the condition.
+pub(super) async fn take_back_one(
+    state: &State,
+    visit: &Visit<'_>,
+    headers: &HeaderMap,
+    (resource_type, condition): (ResourceType, &Form),
+) -> Result<(), End> {
     let permit = visit.permit(&Ask::of(Interaction::Withdraw, resource_type))?;
-    let id = id_of(id)?;
-    let expect_version = if_match(&parts.headers)?;
+    conditional::require(condition, "")?;
+    let version = if_match(headers)?;
+    let _alone = conditional::alone(state).await;
+    let met = conditional::one(state, visit, resource_type, condition, None, Via::Get).await?;
+    let (stored, _) = met.ok_or_else(Problem::not_found)?;
+    let version = Some(version.unwrap_or(stored.version));
+    retire(state, visit, &permit, resource_type, stored.id, version).await
+}
+
+/// Withdraws a resource. One that was withdrawn before is as good as withdrawn now: its sender did not hear the first
+/// answer.
+pub(super) async fn take_back(
+    state: &State,
+    visit: &Visit<'_>,
+    headers: &HeaderMap,
+    (resource_type, id): (ResourceType, LogicalId),
+) -> Result<(), End> {
+    let permit = visit.permit(&Ask::of(Interaction::Withdraw, resource_type))?;
+    let expect_version = if_match(headers)?;
     match retire(state, visit, &permit, resource_type, id, expect_version).await {
-        // Withdrawn before: the sender did not hear the first answer and gets it again.
         Err(End::Problem(problem)) if problem.status() == StatusCode::GONE => {
             visit.write(visit.record().permitted(&permit)).await?;
+            Ok(())
         }
-        other => other?,
+        other => other,
     }
-    Ok(taken_back(parts))
 }
 
 /// 204, or 200 with an OperationOutcome where the caller prefers that.

@@ -82,6 +82,33 @@ pub fn status(put: &PutOutcome) -> StatusCode {
     }
 }
 
+/// A write that was done, and what its sender is told.
+pub struct Written {
+    /// What became of it.
+    pub put: PutOutcome,
+    /// The status.
+    pub status: StatusCode,
+    /// What the sender wants back.
+    pub body: Bytes,
+    /// Whether it came as a create: then `Location` names the version.
+    pub created: bool,
+}
+
+impl Written {
+    /// As the answer to a request of its own.
+    pub fn response(self, state: &State) -> Response {
+        let mut response = fhir_response(self.status, self.body);
+        tag(&mut response, self.put.version, self.put.last_updated);
+        if self.created {
+            let location = format!("{}/{}", state.base, feed::location(&self.put));
+            if let Ok(value) = HeaderValue::try_from(location) {
+                response.headers_mut().insert(header::LOCATION, value);
+            }
+        }
+        response
+    }
+}
+
 /// The answer to a create or an update of `sent`.
 ///
 /// # Errors
@@ -92,7 +119,7 @@ pub async fn answer(
     headers: &HeaderMap,
     put: &PutOutcome,
     sent: &Checked,
-) -> Result<Response, End> {
+) -> Result<Written, End> {
     let body = match Return::of(headers) {
         Return::Minimal => Bytes::new(),
         Return::Outcome => {
@@ -102,21 +129,17 @@ pub async fn answer(
         }
         Return::Representation => as_stored(state, permit, put, sent).await?,
     };
-    let mut response = fhir_response(status(put), body);
-    tag(&mut response, put.version, put.last_updated);
-    Ok(response)
-}
-
-/// `Location`: the version that was written.
-pub fn locate(state: &State, response: &mut Response, put: &PutOutcome) {
-    if let Ok(value) = HeaderValue::try_from(format!("{}/{}", state.base, feed::location(put))) {
-        response.headers_mut().insert(header::LOCATION, value);
-    }
+    Ok(Written {
+        put: *put,
+        status: status(put),
+        body,
+        created: false,
+    })
 }
 
 /// The version that was written, as it rests. Where another has come since, or it was withdrawn: what was sent, which has
 /// the same content.
-async fn as_stored(
+pub async fn as_stored(
     state: &State,
     permit: &Permit,
     put: &PutOutcome,

@@ -10,6 +10,7 @@ mod conditional;
 mod conformance;
 mod copy;
 mod error;
+mod entries;
 mod house;
 mod include;
 mod members;

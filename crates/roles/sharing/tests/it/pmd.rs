@@ -10,6 +10,8 @@ const WHEN: &str = "2026-11-20T08:00:00+01:00";
 const REQUEST: &str =
     "http://hl7.no/fhir/vkpobservation/StructureDefinition/pmd-Bundle-Observation";
 
+const RESPONSE: &str = "http://hl7.no/fhir/vkpobservation/StructureDefinition/pmd-Bundle-Response";
+
 /// An Observation with everything that PMD's example carries: status registered, author and organisation as performers, a
 /// device named by identifier, an instant, a reference range with a type.
 fn sent(key: &str, effective: (&str, &str)) -> Value {
@@ -149,15 +151,45 @@ async fn a_batch_with_the_pmd_profile_is_answered_entry_by_entry_by_post_and_by_
         "PUT",
         "Observation/00000000-0000-4000-8000-000000000001",
     );
-    for request in [batch(&[plan], "PUT", "test.url"), update] {
+    for (request, status) in [
+        (
+            batch(&[plan], "PUT", "test.url"),
+            "422 Unprocessable Entity",
+        ),
+        (update, "428 Precondition Required"),
+    ] {
         let reply = service.post(&owner, "/", &request).await;
-        assert_eq!(statuses(&request, &reply), ["422 Unprocessable Entity"]);
+        assert_eq!(statuses(&request, &reply), [status]);
     }
     // Without the profile a PUT means what FHIR says.
     let mut plain = batch(&[sent("x", ("effectiveDateTime", WHEN))], "PUT", "test.url");
     plain.as_object_mut().unwrap().remove("meta");
     let reply = service.post(&owner, "/", &plain).await;
     assert_eq!(statuses(&plain, &reply), ["422 Unprocessable Entity"]);
+    assert_eq!(reply.json.get("meta"), None);
+}
+
+#[tokio::test]
+async fn the_answer_names_the_profile_that_it_follows() {
+    let service = Service::fjellvik().await;
+    let owner = service.record_system(FJELLVIK);
+    let request = batch(
+        &[sent("a", ("effectiveDateTime", WHEN))],
+        "POST",
+        "Observation",
+    );
+    let reply = service.post(&owner, "/", &request).await;
+    assert_eq!(statuses(&request, &reply), ["201 Created"]);
+    assert_eq!(reply.json["meta"], json!({ "profile": [RESPONSE] }));
+    // Without a fullUrl there is none to repeat, and the answer says nothing of a profile.
+    let mut nameless = request;
+    nameless["entry"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("fullUrl");
+    let reply = service.post(&owner, "/", &nameless).await;
+    assert_eq!(reply.json["entry"][0]["response"]["status"], "200 OK");
+    assert_eq!(reply.json.get("meta"), None);
 }
 
 #[tokio::test]

@@ -182,7 +182,7 @@ async fn one_fault_leaves_everything_as_it_was_and_all_faults_are_told() {
         (
             vec![
                 good("g"),
-                entry("GET", "Observation", None, None),
+                entry("HEAD", "Observation", None, None),
                 entry("POST", "Practitioner", None, None),
             ],
             422,
@@ -204,7 +204,7 @@ async fn one_fault_leaves_everything_as_it_was_and_all_faults_are_told() {
         (
             vec![good("g"), with(put(), "ifMatch", "W/\"7\"")],
             412,
-            vec!["conflict @ -"],
+            vec!["conflict @ Bundle.entry[1].request.ifMatch"],
         ),
         (
             vec![
@@ -243,7 +243,7 @@ async fn one_fault_leaves_everything_as_it_was_and_all_faults_are_told() {
                 ),
             ],
             404,
-            vec!["not-found @ -"],
+            vec!["not-found @ Bundle.entry[1].request.url"],
         ),
     ] {
         let sent = transaction(&entries);

@@ -1,0 +1,120 @@
+//! The answer to one entry of a bundle (FHIR R4 http.html#transaction-response).
+
+use crate::api::conditions::seconds;
+use crate::api::written::{self, Return, Written};
+use crate::feed;
+use axum::body::to_bytes;
+use axum::response::Response;
+use bytes::Bytes;
+use fhir::bundle::{BatchResponseWriter, Entry, EntryResponse};
+use fhir::outcome::OperationOutcome;
+use fhir::time::Instant;
+use http::{HeaderMap, StatusCode, header};
+use store::{Fate, PutOutcome};
+use wire::outcome::Problem;
+
+/// What one entry is answered with.
+pub struct Answer {
+    /// As if the entry had been sent alone.
+    pub status: StatusCode,
+    location: Option<String>,
+    etag: Option<String>,
+    last_modified: Option<Instant>,
+    resource: Option<Bytes>,
+    outcome: Option<OperationOutcome>,
+}
+
+/// What the sender of a bundle wants back for each write; nothing, when nothing is said: it has what it sent.
+pub fn preferred(headers: &HeaderMap) -> Return {
+    Return::named(headers).unwrap_or(Return::Minimal)
+}
+
+impl Answer {
+    fn bare(status: StatusCode) -> Self {
+        Self {
+            status,
+            location: None,
+            etag: None,
+            last_modified: None,
+            resource: None,
+            outcome: None,
+        }
+    }
+
+    /// To a write that was done. `resource` is the version as it rests, where it is wanted.
+    pub fn written(
+        put: &PutOutcome,
+        status: StatusCode,
+        prefer: Return,
+        resource: Option<Bytes>,
+    ) -> Self {
+        Self {
+            location: (put.fate != Fate::Withdrawn).then(|| feed::location(put)),
+            etag: Some(format!("W/\"{}\"", put.version)),
+            last_modified: Some(put.last_updated),
+            resource,
+            outcome: (prefer == Return::Outcome).then(|| written::outcome(put)),
+            ..Self::bare(status)
+        }
+    }
+
+    /// To a write that was carried out alone.
+    pub fn alone(done: Written, prefer: Return) -> Self {
+        let resource = (prefer == Return::Representation).then_some(done.body);
+        Self::written(&done.put, done.status, prefer, resource)
+    }
+
+    /// To a withdrawal.
+    pub fn withdrawn(prefer: Return) -> Self {
+        Self {
+            outcome: (prefer == Return::Outcome).then(|| written::told("withdrawn")),
+            ..Self::bare(StatusCode::NO_CONTENT)
+        }
+    }
+
+    /// To an entry that was refused.
+    pub fn refused(problem: &Problem) -> Self {
+        Self {
+            outcome: Some(OperationOutcome::new(problem.issues().to_vec())),
+            ..Self::bare(problem.status())
+        }
+    }
+
+    /// To a read: its body is the entry's resource.
+    ///
+    /// # Errors
+    /// A bug of ours: the body of an answer in memory cannot be read.
+    pub async fn given(response: Response) -> Result<Self, Problem> {
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX)
+            .await
+            .map_err(|_| Problem::bug("an answer in memory cannot be read"))?;
+        let text = |name| {
+            parts
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
+        Ok(Self {
+            etag: text(header::ETAG).map(str::to_owned),
+            last_modified: text(header::LAST_MODIFIED)
+                .and_then(seconds)
+                .map(|seconds| Instant(seconds * 1_000_000)),
+            resource: (!bytes.is_empty()).then_some(bytes),
+            ..Self::bare(parts.status)
+        })
+    }
+
+    /// Writes it as the answer to `entry`.
+    pub fn write(&self, writer: &mut BatchResponseWriter, entry: &Entry<'_>) {
+        writer.entry(&EntryResponse {
+            full_url: entry.full_url().as_deref(),
+            status: &self.status.to_string(),
+            location: self.location.as_deref(),
+            etag: self.etag.as_deref(),
+            last_modified: self.last_modified,
+            resource: self.resource.as_deref(),
+            outcome: self.outcome.as_ref(),
+        });
+    }
+}
