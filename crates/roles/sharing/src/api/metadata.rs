@@ -41,10 +41,10 @@ fn statement(state: &State) -> Value {
         "software": {"name": "Delt", "version": env!("CARGO_PKG_VERSION")},
         "implementation": {"description": format!("Data-sharing service of {}. {}", state.config.name, crate::publish::in_words(&state.config.publish)), "url": state.base},
         "fhirVersion": "4.0.1",
-        "format": ["application/fhir+json"],
+        "format": ["application/fhir+json", "json"],
         "rest": [{
             "mode": "server",
-            "documentation": "Search is by POST [type]/_search, by GET and in a Patient's compartment; a person's number never stands in a URL, so what is searched by it goes by POST. Bundles of type collection and batch are posted to the base, each entry taken alone; a transaction's entries (POST, PUT, DELETE) are taken all or none. A delete withdraws the shared copy; it touches no record and erases nothing. Not offered yet: GET and PATCH in a bundle, conditions in a batch, XML.",
+            "documentation": "Search is by POST [type]/_search, by GET and in a Patient's compartment; a person's number never stands in a URL, so what is searched by it goes by POST. Searches, reads and histories take _summary and _elements. _include and _revinclude, with :iterate, go two steps; an answer holds at most 1,000 resources, and more is refused. Bundles of type collection and batch are posted to the base, each entry taken alone; a transaction's entries (POST, PUT, DELETE) are taken all or none. A delete withdraws the shared copy; it touches no record and erases nothing. Not offered yet: GET and PATCH in a bundle, conditions in a batch, XML.",
             "security": {
                 "service": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}]}],
                 "description": format!("DPoP-bound access tokens (RFC 9449, RFC 9068) from {} with this base as audience; patient data needs the attest of the Norwegian trust framework (tillitsrammeverket).", state.config.issuer),
