@@ -73,11 +73,10 @@ impl Login {
     /// The representation in force for whom the citizen acts for; `None` for own data, and for a representation that has ended.
     pub(crate) fn representation(&self, state: &State) -> Option<trust::Representation> {
         let patient = self.patient.as_ref().filter(|_| self.represents())?;
-        let known = state.config.demo.as_ref()?.represents.iter();
+        let mut known = state.config.demo.as_ref()?.represents.iter();
         known
-            .filter(|one| one.citizen == self.number && one.patient == *patient)
+            .find(|one| one.citizen == self.number && one.patient == *patient)
             .map(|one| one.representation.clone())
-            .next()
     }
 
     /// For the audit trail.

@@ -4,8 +4,11 @@
 mod authorization_code;
 mod client_credentials;
 mod journey;
+mod nonce;
 mod published;
 mod pushed_request;
+mod refresh_token;
 mod region;
+mod sign_in;
 mod test_token;
 mod token_exchange;
