@@ -30,10 +30,10 @@ mod replace;
 mod seal;
 mod series;
 mod store;
-
 mod together;
 mod wish;
 mod writers;
+
 use std::sync::Arc;
 
 pub use audit::{AuditEntry, AuditFault, AuditFaultKind, AuditFilter, AuditHead, AuditReport};

@@ -16,5 +16,5 @@ mod reconcile;
 mod search;
 mod series;
 mod sift;
-mod world;
 mod together;
+mod world;
