@@ -178,13 +178,37 @@ await holds("a transaction whose entries name each other, create by condition an
   assert.deepEqual(byDevice.map((r) => r.id), [stored.id]);
 });
 
-const declares = (name) => listed.Observation.searchInclude?.length > 0 && name;
-if (declares("_include")) {
-  await holds("what was declared as include comes with the matches, and is marked so", async () => {
-    const bundle = await search("Observation", { ...then, _include: "Observation:subject" });
-    const included = bundle.entry.filter((e) => e.search.mode === "include").map((e) => e.resource.id);
-    assert.deepEqual(included, [patient.id]);
-  });
-}
+await holds("what matches refer to and what refers to them comes along, marked so, and only as far as asked", async () => {
+  assert.ok(listed.Observation.searchInclude.includes("Observation:subject"));
+  const ids = (bundle, mode) => bundle.entry.filter((e) => e.search.mode === mode).map((e) => e.resource.id);
+  const out = await search("Observation", { ...then, _include: "Observation:subject" });
+  assert.deepEqual(ids(out, "include"), [patient.id]);
+  assert.equal(ids(out, "match").length, 6);
+  const back = await search("Patient", { _id: patient.id, _revinclude: "Device:patient" });
+  assert.deepEqual(ids(back, "match"), [patient.id]);
+  assert.ok(ids(back, "include").length >= 1);
+  assert.ok(back.entry.every((e) => e.search.mode === "match" || e.resource.resourceType === "Device"));
+  await refused(search("Observation", { ...then, _include: "Observation:colour" }), 400);
+});
+
+await holds("part of a resource is marked SUBSETTED", async () => {
+  const part = await search("Observation", { ...then, _elements: "status,valueQuantity" });
+  for (const one of matches(part)) {
+    assert.ok(one.status && one.code && !one.category, "what must be there is there, and nothing besides");
+    assert.ok(one.meta.tag.some((tag) => tag.code === "SUBSETTED"));
+  }
+});
+
+await holds("Prefer: return=minimal is kept, and a delete by condition takes its one and no more", async () => {
+  const minimal = await fhir.create({ resourceType: "Observation", body: weight(20, 78), options: { headers: { prefer: "return=minimal" } } });
+  const { response } = FhirKit.httpFor(minimal);
+  assert.equal(response.status, 201);
+  assert.equal(minimal.resourceType, undefined, "nothing in the body");
+  const [{ system, value }] = identifier("weight-20");
+  const gone = await fhir.request(`${base}/Observation?identifier=${encodeURIComponent(`${system}|${value}`)}`, { method: "DELETE" });
+  assert.ok([200, 204].includes(FhirKit.httpFor(gone).response.status));
+  assert.equal(matches(await search("Observation", { ...then, identifier: `${system}|${value}` })).length, 0);
+  assert.equal(matches(await search("Observation", then)).length, 6);
+});
 
 console.log(`node questions: ${promises()} promises held; @medplum/core and npm fhir validated ${validated()}`);
