@@ -332,3 +332,65 @@ async fn nobody_reads_anothers_trail() {
         0
     );
 }
+
+#[tokio::test]
+async fn a_batch_leaves_one_record_for_each_patient_that_tells_of_each_entry() {
+    let service = Service::fjellvik().await;
+    let owner = service.record_system(FJELLVIK);
+    let mut broken = reading(ragnhild(), "r-x", WHEN, "91");
+    broken.as_object_mut().unwrap().remove("status");
+    let body = bundle(
+        "batch",
+        &[
+            reading(ragnhild(), "r-1", "2026-11-20T08:00:00Z", "91"),
+            reading(ragnhild(), "r-2", "2026-11-20T09:00:00Z", "92"),
+            reading(arne(), "a-1", WHEN, "93"),
+            broken,
+            reading(ragnhild(), "r-3", "2026-11-20T10:00:00Z", "94"),
+        ],
+    );
+    assert_eq!(
+        service.post(&owner, "/", &body).await.status,
+        StatusCode::OK
+    );
+    let trail = service.audit().await;
+    let of = |asked: &str| {
+        &trail
+            .iter()
+            .find(|e| e.record.asked == asked)
+            .unwrap()
+            .record
+    };
+    let written = |asked: &str| -> Vec<String> {
+        let kind = |one: &trust::audit::Disclosed| format!("{}/{}", one.resource, one.version);
+        of(asked).disclosed.iter().map(kind).collect()
+    };
+    let reading = "Observation/1";
+    assert_eq!(
+        written("Bundle.entry[0-1,4]"),
+        ["Patient/1", reading, reading, reading]
+    );
+    assert_eq!(written("Bundle.entry[2]"), ["Patient/1", reading]);
+    assert_eq!(
+        of("Bundle.entry[0-1,4]").patient,
+        Some(identifier(ragnhild()))
+    );
+    assert_eq!(of("Bundle.entry[2]").patient, Some(identifier(arne())));
+    let failed = &of("Bundle.entry[3]").outcome;
+    assert!(matches!(failed, Outcome::Failed { .. }));
+    // The bundle itself, its two patients, and what failed.
+    assert_eq!(trail.len(), 4);
+    // Each patient reads of the own entries alone.
+    for (who, count) in [(ragnhild(), "3"), (arne(), "1")] {
+        let events = service
+            .search(&service.citizen(who), "AuditEvent", &[])
+            .await;
+        assert_eq!(events.matches().len(), 1, "{}", events.json);
+        let entities = events.matches()[0]["entity"].as_array().unwrap();
+        let kinds = entities
+            .iter()
+            .filter(|e| e["type"]["code"] == "Observation");
+        let counts: Vec<&Value> = kinds.map(|e| &e["detail"][0]["valueString"]).collect();
+        assert_eq!(counts, [count]);
+    }
+}

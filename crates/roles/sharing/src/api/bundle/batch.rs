@@ -72,7 +72,7 @@ pub(super) async fn carry_out(
         .copied()
         .filter(|n| matches!(ways[*n], Way::Together))
         .collect();
-    let mut refusals: Vec<Record> = Vec::new();
+    let mut refusals: Vec<(usize, Record)> = Vec::new();
     let mut made = false;
     for n in order {
         let entry = &sent[n];
@@ -97,8 +97,8 @@ pub(super) async fn carry_out(
                     Some("GET") => Interaction::Read,
                     _ => Interaction::Create,
                 };
-                let record = visit.record_of(interaction, &entry.expression());
-                refusals.push(record.failed(Category::Invalid));
+                let record = visit.record_of(interaction, ENTRY);
+                refusals.push((n, record.failed(Category::Invalid)));
                 answers[n] = Some(Answer::refused(problem));
             }
         }
@@ -106,8 +106,9 @@ pub(super) async fn carry_out(
     // No entry is answered whose record is not durable.
     let records = refusals
         .into_iter()
-        .map(|record| Change {
+        .map(|(entry, record)| Change {
             audit: Some(record),
+            audit_entry: number(entry),
             ..Change::default()
         })
         .collect();
@@ -121,6 +122,14 @@ pub(super) async fn carry_out(
         answer.write(&mut writer, entry);
     }
     Ok(fhir_response(StatusCode::OK, writer.finish()))
+}
+
+/// What the record of an entry says was asked; the store adds which entries it tells of, for entries about one patient share a
+/// record.
+const ENTRY: &str = "Bundle.entry";
+
+fn number(entry: usize) -> Option<u32> {
+    u32::try_from(entry).ok()
 }
 
 /// How an entry is to be carried out. One without a request, and one of Pasientens måledata, is a new resource.
@@ -152,25 +161,26 @@ async fn create(
     parts: &Parts,
     json: &Json,
     entries: &[&Entry<'_>],
-    refusals: &mut Vec<Record>,
+    refusals: &mut Vec<(usize, Record)>,
 ) -> Result<Vec<Answer>, End> {
     let prefer = preferred(&parts.headers);
     let mut ready: Vec<Result<Made, Problem>> = Vec::with_capacity(entries.len());
     let mut changes: Vec<Change> = Vec::with_capacity(entries.len());
     for entry in entries {
-        let record = || visit.record_of(Interaction::Create, &entry.expression());
+        let record = || visit.record_of(Interaction::Create, ENTRY);
         match taken(state, visit, json, entry) {
             Ok(taken) => {
-                let (change, made) = change(state, record(), taken, prefer);
+                let (mut change, made) = change(state, record(), taken, prefer);
+                change.audit_entry = number(entry.index);
                 ready.push(Ok(made));
                 changes.push(change);
             }
             Err(End::Problem(problem) | End::Audited(problem)) => {
-                refusals.push(record().failed(Category::Invalid));
+                refusals.push((entry.index, record().failed(Category::Invalid)));
                 ready.push(Err(placed(problem, entry)));
             }
             Err(End::Refused(refusal) | End::Nothing(refusal)) => {
-                refusals.push(record().refused(&refusal));
+                refusals.push((entry.index, record().refused(&refusal)));
                 ready.push(Err(placed(refused(&refusal), entry)));
             }
         }
@@ -188,7 +198,7 @@ async fn create(
         answers.push(match committed.next() {
             Some(Ok(done)) => answer(state, &made, &done, prefer).await?,
             Some(Err(error)) => {
-                let record = visit.record_of(Interaction::Create, &entry.expression());
+                let record = visit.record_of(Interaction::Create, ENTRY);
                 let record = record.about(made.person);
                 let (record, problem) = match error {
                     StoreError::Conflict(Conflict::Writer { .. }) => {
@@ -196,7 +206,7 @@ async fn create(
                     }
                     error => (record.failed(error.category()), error.into()),
                 };
-                refusals.push(record);
+                refusals.push((entry.index, record));
                 Answer::refused(&placed(problem, entry))
             }
             None => return Err(Problem::bug("an entry was not committed").into()),
