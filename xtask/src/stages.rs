@@ -329,7 +329,7 @@ fn oracle() -> Outcome {
 }
 
 /// What the clients of `interop` do, by program; the first of each is the quick form.
-const NODE_DAYS: &[&str] = &["quick", "record", "questions"];
+const NODE_DAYS: &[&str] = &["quick", "record", "questions", "oauth"];
 const PYTHON_DAYS: &[&str] = &["quick", "record", "reconcile", "scenario"];
 
 fn interop() -> Outcome {
