@@ -240,6 +240,10 @@ async fn resources(
     if let Some(month) = month {
         held.retain(|one| month_of(one.start, &state.config.zone) == month);
     }
+    if held.len() > MOST {
+        let words = format!("more than {MOST} resources here; compare by months, and name one");
+        return Err(Problem::invalid(IssueCode::TooCostly, "Parameters.parameter", words).into());
+    }
     // The same content is the same, whatever it is called.
     let mut by_content: HashMap<ContentDigest, Vec<Holding>> = HashMap::new();
     for one in &held {
