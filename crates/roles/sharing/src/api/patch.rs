@@ -95,6 +95,7 @@ pub(super) async fn applied(
     operations: &Json,
 ) -> Result<(Json, u64), End> {
     let permit = visit.permit(&Ask::of(Interaction::Update, resource))?;
+    feed::own_only(state, visit, &permit, resource, id).await?;
     let stored = state
         .desk
         .store

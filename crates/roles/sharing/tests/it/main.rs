@@ -12,6 +12,7 @@ mod copy;
 mod error;
 mod entries;
 mod house;
+mod links;
 mod include;
 mod members;
 mod metadata;

@@ -1,6 +1,7 @@
 //! A register that several organisations share: each thing names the member whose it is, all members read it as their own,
 //! and none changes another's.
 
+use crate::entries::{asks, batch, patching, sending, told, with};
 use crate::house::*;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -222,5 +223,110 @@ async fn a_member_changes_and_withdraws_only_its_own() {
             .await
             .status,
         StatusCode::NO_CONTENT
+    );
+}
+
+/// Whatever way a change takes, a member changes nothing that another wrote.
+#[tokio::test]
+async fn no_way_of_writing_changes_what_another_member_wrote() {
+    let service = Service::kystregionen().await;
+    let (sorlia, asdal) = (service.record_system(SORLIA), service.record_system(ASDAL));
+    let created = service
+        .post(
+            &sorlia,
+            "/Observation",
+            &reading(ragnhild(), "s-1", WHEN, "91"),
+        )
+        .await;
+    let id = created.json["id"].as_str().unwrap().to_owned();
+    let url = format!("Observation/{id}");
+    let by = "Observation?identifier=urn:example:readings|s-1";
+    let mut correction = reading(ragnhild(), "s-1", WHEN, "19");
+    correction["status"] = "corrected".into();
+    let mut update = correction.clone();
+    update["id"] = id.clone().into();
+    let amend = json!([{ "op": "replace", "path": "/status", "value": "amended" }]);
+    let v1 = |entry: Value| with(entry, "ifMatch", "W/\"1\"");
+    let unchanged = async || {
+        let read = service.get(&sorlia, &format!("/{url}")).await;
+        assert_eq!(
+            (read.header("etag"), &read.json["valueQuantity"]["value"]),
+            ("W/\"1\"", &json!(91))
+        );
+    };
+    // Alone.
+    for reply in [
+        service.post(&asdal, "/Observation", &correction).await,
+        service
+            .put(&asdal, &format!("/{url}"), Some("\"1\""), &update)
+            .await,
+        service
+            .put(&asdal, &format!("/{by}"), Some("\"1\""), &correction)
+            .await,
+        service.delete(&asdal, &format!("/{url}"), None).await,
+        service.delete(&asdal, &format!("/{by}"), None).await,
+        service
+            .door
+            .knock(http::Method::PATCH, &format!("/{url}"))
+            .header("content-type", "application/json-patch+json")
+            .header("if-match", "\"1\"")
+            .body(amend.to_string())
+            .by(&asdal, NOW)
+            .send()
+            .await,
+    ] {
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{}", reply.json);
+        unchanged().await;
+    }
+    let refusals = service.audit().await;
+    let refusals = refusals.iter().filter(|entry| {
+        entry.record.outcome
+            == Outcome::Refused {
+                rule: "member".into(),
+                code: "other_member".into(),
+            }
+    });
+    assert_eq!(refusals.count(), 6);
+    // As an entry.
+    for entry in [
+        sending("POST", "Observation", &correction),
+        v1(sending("PUT", &url, &update)),
+        v1(sending("PUT", by, &correction)),
+        v1(patching(&url, &amend)),
+        v1(patching(by, &amend)),
+        asks("DELETE", &url),
+        asks("DELETE", by),
+    ] {
+        for kind in ["batch", "transaction"] {
+            let mut sent = batch(std::slice::from_ref(&entry));
+            sent["type"] = kind.into();
+            let reply = service.post(&asdal, "/", &sent).await;
+            let status = match kind {
+                "batch" => told(&reply)[0].to_owned(),
+                _ => reply.status.as_u16().to_string(),
+            };
+            assert_eq!(status, "403", "{kind} {entry}: {}", reply.json);
+            unchanged().await;
+        }
+    }
+    let collection = bundle("collection", std::slice::from_ref(&correction));
+    let reply = service.post(&asdal, "/", &collection).await;
+    assert_eq!(told(&reply), ["403"]);
+    unchanged().await;
+    // A whole series is nobody's to replace here.
+    let replaced = service
+        .post(
+            &asdal,
+            "/$replace-series",
+            &json!({ "resourceType": "Parameters" }),
+        )
+        .await;
+    assert_eq!(replaced.status, StatusCode::BAD_REQUEST);
+    unchanged().await;
+    // Its writer corrects it, by a create too.
+    let own = service.post(&sorlia, "/Observation", &correction).await;
+    assert_eq!(
+        (own.status, own.header("etag")),
+        (StatusCode::CREATED, "W/\"2\"")
     );
 }
