@@ -211,4 +211,21 @@ await holds("Prefer: return=minimal is kept, and a delete by condition takes its
   assert.equal(matches(await search("Observation", then)).length, 6);
 });
 
+await holds("a batch reads, patches and searches too, each entry alone", async () => {
+  const [, weighed] = made;
+  const data = Buffer.from(JSON.stringify([{ op: "add", path: "/note", value: [{ text: "med klær" }] }])).toString("base64");
+  const entry = [
+    { request: { method: "GET", url: `Observation/${weighed.id}` } },
+    { request: { method: "GET", url: `Observation?patient=${encodeURIComponent(mine.patient)}&date=${month}&_count=2` } },
+    { resource: { resourceType: "Binary", contentType: "application/json-patch+json", data }, request: { method: "PATCH", url: `Observation/${weighed.id}`, ifMatch: 'W/"1"' } },
+    { request: { method: "GET", url: `Observation/${randomUUID()}` } },
+  ];
+  const answer = await post({ resourceType: "Bundle", type: "batch", entry });
+  assert.deepEqual(answer.entry.map((e) => e.response.status.slice(0, 3)), ["200", "200", "200", "404"]);
+  assert.equal(answer.entry[0].resource.id, weighed.id);
+  assert.equal(matches(answer.entry[1].resource).length, 2);
+  const patched = await fhir.read({ resourceType: "Observation", id: weighed.id });
+  assert.deepEqual([patched.note[0].text, patched.meta.versionId], ["med klær", "2"]);
+});
+
 console.log(`node questions: ${promises()} promises held; @medplum/core and npm fhir validated ${validated()}`);
