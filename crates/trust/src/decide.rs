@@ -163,6 +163,7 @@ pub struct Permit {
     period: Option<Range>,
     own: bool,
     broken: Vec<&'static str>,
+    narrowed: Vec<(&'static str, Vec<InformationService>)>,
     rules: Vec<(&'static str, u32)>,
 }
 
@@ -198,6 +199,11 @@ impl Permit {
         &self.broken
     }
 
+    /// The kinds that each rule left out, so that it can be explained.
+    pub fn narrowed(&self) -> &[(&'static str, Vec<InformationService>)] {
+        &self.narrowed
+    }
+
     /// The rules that were asked, with their versions, so that the decision can be explained later.
     pub fn rules(&self) -> &[(&'static str, u32)] {
         &self.rules
@@ -224,6 +230,7 @@ pub fn decide(ask: &Ask, caller: &Caller, facts: &Facts) -> Decision {
     let mut parts = Parts::default();
     let breaks = question.breaks_the_glass();
     let mut broken = Vec::new();
+    let mut narrowed = Vec::new();
     for rule in rules::LIST {
         match (rule.check)(&question) {
             Answer::Deny(refusal) => return Decision::Refuse(refusal),
@@ -231,9 +238,15 @@ pub fn decide(ask: &Ask, caller: &Caller, facts: &Facts) -> Decision {
                 broken.push(rule.name);
             }
             Answer::DenyUnlessBroken(refusal) => return Decision::Refuse(refusal),
-            Answer::AllowMoreIfBroken(allowed) => parts = parts.and(allowed),
+            Answer::AllowMoreIfBroken(allowed) => {
+                narrowed.extend(left_out(rule, &allowed));
+                parts = parts.and(allowed);
+            }
             Answer::Nothing(refusal) => nothing = nothing.or(Some(refusal)),
-            Answer::Allow(allowed) => parts = parts.and(allowed),
+            Answer::Allow(allowed) => {
+                narrowed.extend(left_out(rule, &allowed));
+                parts = parts.and(allowed);
+            }
             Answer::NotMine => {}
         }
     }
@@ -250,6 +263,7 @@ pub fn decide(ask: &Ask, caller: &Caller, facts: &Facts) -> Decision {
     Decision::Permit(Permit {
         own: works_here || scope == PermitScope::OwnStore,
         broken,
+        narrowed,
         scope,
         interaction: ask.interaction,
         services: parts.services.unwrap_or_default(),
@@ -259,6 +273,19 @@ pub fn decide(ask: &Ask, caller: &Caller, facts: &Facts) -> Decision {
             .map(|rule| (rule.name, rule.version))
             .collect(),
     })
+}
+
+/// The kinds that a rule's answer leaves out; `None` where it leaves out none.
+fn left_out(
+    rule: &rules::Rule,
+    allowed: &Parts,
+) -> Option<(&'static str, Vec<InformationService>)> {
+    let open = allowed.services.as_ref()?;
+    let out: Vec<_> = InformationService::ALL
+        .into_iter()
+        .filter(|one| !open.contains(one))
+        .collect();
+    (!out.is_empty() || allowed.period.is_some()).then_some((rule.name, out))
 }
 
 /// Asks only the rules about the person and the documented need ([`rules::NEED`]): attest, identity, purpose, decision

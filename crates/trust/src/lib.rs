@@ -15,6 +15,7 @@ pub mod category;
 mod decide;
 pub mod dpop;
 pub mod encoding;
+pub mod explain;
 pub mod interaction;
 pub mod json;
 pub mod jws;

@@ -13,6 +13,7 @@ use crate::decide::{Permit, Refusal};
 use crate::encoding::base64url;
 use crate::interaction::Interaction;
 use ::fhir::ids::{HprNumber, OrganisationNumber, PersonIdentifier};
+use ::fhir::resource::InformationService;
 use ::fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -226,6 +227,9 @@ pub struct Record {
     /// The rules that break the glass overrode.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<String>,
+    /// The kinds of information that each rule left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub narrowed: Vec<(String, Vec<InformationService>)>,
     /// The rules that were asked: name and version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<(String, u32)>,
@@ -292,6 +296,7 @@ impl Record {
             peers: Vec::new(),
             agreement: None,
             broken: Vec::new(),
+            narrowed: Vec::new(),
             rules: Vec::new(),
             token_hash: None,
         }
@@ -374,6 +379,11 @@ impl Record {
     pub fn permitted(mut self, permit: &Permit) -> Record {
         self.outcome = Outcome::Allowed;
         self.broken = permit.broken().iter().map(|&one| one.into()).collect();
+        self.narrowed = permit
+            .narrowed()
+            .iter()
+            .map(|(rule, out)| ((*rule).to_owned(), out.clone()))
+            .collect();
         self.rules = permit
             .rules()
             .iter()

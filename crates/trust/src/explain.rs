@@ -1,0 +1,320 @@
+//! Why was I refused, and what was left out: each refusal and each narrowing in plain Norwegian and English, for the caller's own
+//! organisation and for the patient (patients' right to know: pasientjournalloven § 18; personvernforordningen art. 12 and 15).
+//!
+//! What a block of a kind hides is told to the patient alone: to everybody else it is as if the data were not there.
+
+use crate::audit::{Outcome, Record};
+use fhir::resource::InformationService;
+
+/// Words for people, with what can be done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Words {
+    /// What they explain: a refusal's code, or `narrowed:` and a rule's name.
+    pub code: &'static str,
+    /// Norwegian (bokmål).
+    pub nb: &'static str,
+    /// English.
+    pub en: &'static str,
+}
+
+const fn words(code: &'static str, nb: &'static str, en: &'static str) -> Words {
+    Words { code, nb, en }
+}
+
+const WORDS: &[Words] = &[
+    words(
+        "access_denied",
+        "Denne typen bruker eller system har ikke lov til dette her.",
+        "This kind of user or system may not do this here.",
+    ),
+    words(
+        "insufficient_scope",
+        "Systemet ba ikke om rett til dette da det logget på. Leverandøren må be om riktig omfang (scope).",
+        "The system did not ask for the right to this when it signed in. Its supplier must ask for the right scope.",
+    ),
+    words(
+        "attestation_missing",
+        "Oppslaget manglet erklæring om tjenstlig behov.",
+        "The look-up came without a statement of professional need.",
+    ),
+    words(
+        "attestation_has_expired",
+        "Erklæringen om tjenstlig behov var eldre enn 60 minutter. Åpne pasienten på nytt.",
+        "The statement of professional need was more than 60 minutes old. Open the patient again.",
+    ),
+    words(
+        "attestation_not_yet_valid",
+        "Erklæringen om tjenstlig behov var datert fram i tid. Kontroller klokken i systemet.",
+        "The statement of professional need was dated in the future. Check the system's clock.",
+    ),
+    words(
+        "attestation_incomplete",
+        "Erklæringen om tjenstlig behov sa ikke hvilken virksomhet eller hvilket behandlingssted den gjelder.",
+        "The statement of professional need did not say which organisation or which place of care it is for.",
+    ),
+    words(
+        "attestation_organisation",
+        "Erklæringen om tjenstlig behov gjaldt en annen virksomhet enn den som spurte.",
+        "The statement of professional need was for another organisation than the one that asked.",
+    ),
+    words(
+        "attestation_practitioner",
+        "Erklæringen om tjenstlig behov var gitt av en annen enn den som var logget inn.",
+        "The statement of professional need was made by somebody else than who was signed in.",
+    ),
+    words(
+        "assurance_too_low",
+        "Innloggingen var ikke på høyt sikkerhetsnivå.",
+        "The sign-in was not at a high level of assurance.",
+    ),
+    words(
+        "authorisation_unknown",
+        "Autorisasjonen som var oppgitt, gir ikke grunnlag for å se pasientopplysninger her.",
+        "The stated authorisation is no ground for seeing patients' data here.",
+    ),
+    words(
+        "authorisation_missing",
+        "Akutt oppslag og nødrett er for autorisert helsepersonell.",
+        "Emergency look-ups are for authorised health personnel.",
+    ),
+    words(
+        "hpr_differs",
+        "HPR-nummeret i erklæringen er et annet enn innloggingens.",
+        "The HPR number in the statement is another than that of the sign-in.",
+    ),
+    words(
+        "purpose_missing",
+        "Oppslaget sa ikke hva opplysningene skulle brukes til.",
+        "The look-up did not say what the data was for.",
+    ),
+    words(
+        "care_relationship_missing",
+        "Oppslaget sa ikke hvilket behandlingsforhold det bygde på.",
+        "The look-up did not say which relation of care it rested on.",
+    ),
+    words(
+        "care_relationship_other",
+        "Grunnen som var oppgitt, er ikke et behandlingsforhold.",
+        "The stated ground is no relation of care.",
+    ),
+    words(
+        "decision_ref_missing",
+        "Oppslaget viste ikke til noen beslutning om helsehjelp.",
+        "The look-up referred to no decision about care.",
+    ),
+    words(
+        "patient_binding_missing",
+        "Oppslaget var ikke knyttet til én bestemt pasient.",
+        "The look-up was not bound to one patient.",
+    ),
+    words(
+        "not_own_data",
+        "Innbyggere ser egne opplysninger, eller dem de har fullmakt for. Å være pårørende er ikke nok.",
+        "Citizens see their own data, or that of those they represent. Being next of kin is not enough.",
+    ),
+    words(
+        "other_patient",
+        "Det ble spurt om en annen pasient enn den innloggingen gjaldt.",
+        "Another patient was asked for than the sign-in was about.",
+    ),
+    words(
+        "outside_representation",
+        "Fullmakten omfatter ikke dette.",
+        "The power of attorney does not cover this.",
+    ),
+    words(
+        "agreement_missing",
+        "Det finnes ingen gyldig avtale om deling mellom virksomhetene.",
+        "No agreement on sharing between the organisations is in force.",
+    ),
+    words(
+        "reserved",
+        "Pasienten har reservert seg mot deling med andre virksomheter.",
+        "The patient has reserved against sharing with other organisations.",
+    ),
+    words(
+        "blocked",
+        "Pasienten har sperret opplysningene. I en nødssituasjon kan sperren brytes med en skriftlig grunn; pasienten ser det.",
+        "The patient has closed the record. In an emergency it can be opened with a written reason; the patient sees it.",
+    ),
+    words(
+        "practitioner_blocked",
+        "Pasienten har sperret for akkurat denne personen. Ingen nødrett opphever det; be en kollega.",
+        "The patient has closed the record to this very person. No emergency lifts that; ask a colleague.",
+    ),
+    words(
+        "narrowed:agreement",
+        "Avtalen mellom virksomhetene omfatter ikke alle slags opplysninger.",
+        "The agreement between the organisations does not cover all kinds of data.",
+    ),
+    words(
+        "narrowed:authorisation",
+        "Arbeidet som autorisasjonen gjelder, trenger ikke alle slags opplysninger.",
+        "The work that the authorisation is for does not need all kinds of data.",
+    ),
+    words(
+        "narrowed:minimisation",
+        "Formålet trenger ikke alle slags opplysninger, eller ikke så langt tilbake.",
+        "The purpose does not need all kinds of data, or not as far back.",
+    ),
+    words(
+        "narrowed:representation",
+        "Fullmakten omfatter ikke alle slags opplysninger.",
+        "The power of attorney does not cover all kinds of data.",
+    ),
+    words(
+        "narrowed:block",
+        "Du har sperret disse opplysningene.",
+        "You have closed these data.",
+    ),
+    words(
+        "broken:block",
+        "Sperren ble brutt med en skriftlig grunn. Virksomheten skal gå gjennom det.",
+        "The block was broken with a written reason. The organisation is to review it.",
+    ),
+];
+
+const GENERAL: Words = words(
+    "",
+    "Oppslaget ble ikke tillatt.",
+    "The look-up was not allowed.",
+);
+
+/// Who is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// The patient.
+    Patient,
+    /// The organisation that asked, and the one that was asked.
+    Organisation,
+}
+
+/// One thing to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The rule, with its version where the record has it.
+    pub rule: String,
+    /// The words.
+    pub words: Words,
+    /// Kinds that were left out because of it.
+    pub withheld: Vec<InformationService>,
+}
+
+/// The words for a refusal's code, or for `narrowed:RULE`.
+pub fn of(code: &str) -> Words {
+    let known = WORDS.iter().find(|one| one.code == code);
+    known.copied().unwrap_or(GENERAL)
+}
+
+/// What a record's decision withheld and why; empty where nothing was.
+pub fn explain(record: &Record, told: Told) -> Vec<Explanation> {
+    let mut list = Vec::new();
+    if let Outcome::Refused { rule, code } = &record.outcome {
+        list.push(Explanation {
+            rule: rule.clone(),
+            words: of(code),
+            withheld: Vec::new(),
+        });
+    }
+    for (rule, withheld) in &record.narrowed {
+        // Whoever learned that a kind is blocked would know that there is some.
+        if rule == "block" && told != Told::Patient {
+            continue;
+        }
+        list.push(Explanation {
+            rule: rule.clone(),
+            words: of(&format!("narrowed:{rule}")),
+            withheld: withheld.clone(),
+        });
+    }
+    for rule in &record.broken {
+        list.push(Explanation {
+            rule: rule.clone(),
+            words: of(&format!("broken:{rule}")),
+            withheld: Vec::new(),
+        });
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failing unwrap is a failing test
+    use super::*;
+    use crate::interaction::Interaction;
+    use crate::rules::people::{Case, permit, service};
+    use crate::wish::Closed;
+
+    /// The second text of each refusal that a rule's source makes: its code.
+    fn codes(source: &str) -> Vec<String> {
+        let body = source.split("#[cfg(test)]").next().unwrap_or_default();
+        let mut codes = Vec::new();
+        for call in ["deny(", "refusal("] {
+            for after in body.split(call).skip(1) {
+                let texts: Vec<&str> = after.split('"').collect();
+                // `"rule", "code", …` right after the bracket; a definition of the function has none.
+                if texts.first().is_some_and(|first| first.trim().is_empty()) {
+                    codes.extend(texts.get(3).map(|code| (*code).to_owned()));
+                }
+            }
+        }
+        codes
+    }
+
+    #[test]
+    fn every_refusal_of_every_rule_has_words() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/rules");
+        let mut seen = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                for code in codes(&std::fs::read_to_string(&path).unwrap()) {
+                    seen += 1;
+                    assert!(
+                        of(&code) != GENERAL,
+                        "{code} in {} has no words",
+                        path.display()
+                    );
+                }
+            }
+        }
+        assert!(seen > 20, "only {seen} refusals were found");
+    }
+
+    #[test]
+    fn words_stand_once_and_in_both_languages() {
+        for (at, one) in WORDS.iter().enumerate() {
+            assert!(
+                WORDS[..at].iter().all(|other| other.code != one.code),
+                "{}",
+                one.code
+            );
+            assert!(!one.nb.is_empty() && !one.en.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_a_block_hides_is_the_patients_alone_to_know() {
+        let mut case = Case::practitioner();
+        case.agreement(&["IT03", "IT08", "IT17"]);
+        case.wish(Closed::Services {
+            services: vec![service("IT17")],
+        });
+        case.purpose("COC", None);
+        let record = Record::new(case.facts.now, "r", Interaction::Search, "")
+            .by(&case.caller)
+            .permitted(&permit(&case));
+        let rules = |told| {
+            explain(&record, told)
+                .into_iter()
+                .map(|one| one.rule)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(rules(Told::Patient), ["agreement", "block", "minimisation"]);
+        assert_eq!(rules(Told::Organisation), ["agreement", "minimisation"]);
+        let told = explain(&record, Told::Organisation);
+        let named: Vec<_> = told.iter().flat_map(|one| &one.withheld).collect();
+        // Measurements are blocked, and would have been open otherwise: nothing tells of them.
+        assert!(!named.contains(&&service("IT17")));
+    }
+}
