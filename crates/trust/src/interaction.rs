@@ -44,6 +44,8 @@ pub enum Interaction {
     WishesRead,
     /// A block or reservation taken back by the patient.
     WishEnded,
+    /// Why an earlier request was refused or narrowed.
+    Explain,
     /// A token asked of the anchor.
     Token,
 }
@@ -97,6 +99,7 @@ const TABLE: &[Row] = &[
         Some(Access::Search),
     ),
     Row(Interaction::WishEnded, "delete", "D", Some(Access::Delete)),
+    Row(Interaction::Explain, "operation", "R", None),
     Row(Interaction::Token, "operation", "E", None),
 ];
 
@@ -158,6 +161,7 @@ mod tests {
             WishMade,
             WishesRead,
             WishEnded,
+            Explain,
             Token,
         ] {
             assert_eq!(

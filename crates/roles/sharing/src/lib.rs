@@ -184,6 +184,13 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
+        path: "/$explain-access",
+        access: Access::Token {
+            scope: "any; nothing of the patient's is read",
+        },
+    },
+    RouteRow {
+        method: "POST",
         path: "/Consent",
         access: Access::Token {
             scope: "patient/Consent.c; the patient herself",
@@ -431,6 +438,11 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("GET", COPY_STATE, api::copy_state::read)
         .on("POST", COPY_STATE, api::copy_state::write)
         .on("POST", "/$purge", api::operation::purge::purge)
+        .on(
+            "POST",
+            "/$explain-access",
+            api::operation::explain::explain_access,
+        )
         .on("POST", "/Consent", api::wishes::make)
         .on("POST", "/Consent/_search", api::wishes::list)
         .on("DELETE", "/Consent/{id}", api::wishes::end)

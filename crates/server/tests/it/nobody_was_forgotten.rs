@@ -92,6 +92,7 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("sharing", "GET", "/$copy-state", Nothing),
     ("sharing", "POST", "/$copy-state", Form("")),
     ("sharing", "POST", "/$purge", Fhir("{}")),
+    ("sharing", "POST", "/$explain-access", Fhir("{}")),
     ("sharing", "POST", "/Consent", Fhir("{}")),
     ("sharing", "POST", "/Consent/_search", Form("")),
     ("sharing", "DELETE", "/Consent/{id}", Nothing),

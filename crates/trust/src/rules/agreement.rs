@@ -19,7 +19,7 @@ pub(super) const RULE: Rule = Rule {
 fn check(question: &Question<'_>) -> Answer {
     let (caller, facts) = (question.caller, question.facts);
     let practitioner = matches!(caller.person, Person::Practitioner { .. });
-    if facts.party != Party::Sharing || !practitioner {
+    if facts.party != Party::Sharing || !practitioner || question.only_why() {
         return Answer::NotMine;
     }
     if caller

@@ -20,7 +20,8 @@ pub(super) const RULE: Rule = Rule {
 
 fn check(question: &Question<'_>) -> Answer {
     let (caller, facts) = (question.caller, question.facts);
-    if facts.party != Party::Sharing || !matches!(caller.person, Person::Practitioner { .. }) {
+    let practitioner = matches!(caller.person, Person::Practitioner { .. });
+    if facts.party != Party::Sharing || !practitioner || question.only_why() {
         return Answer::NotMine;
     }
     if facts

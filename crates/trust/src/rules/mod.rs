@@ -55,6 +55,11 @@ impl Question<'_> {
         }
     }
 
+    /// Is only the reason of an earlier answer asked for? Whoever was refused may hear why: nothing of the patient's is opened.
+    pub(crate) fn only_why(&self) -> bool {
+        self.ask.interaction == Interaction::Explain
+    }
+
     /// Does a practitioner break the glass, with a written reason?
     pub(crate) fn breaks_the_glass(&self) -> bool {
         self.caller.person.attestation().is_some_and(|attest| {

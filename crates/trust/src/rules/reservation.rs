@@ -21,6 +21,7 @@ fn check(question: &Question<'_>) -> Answer {
     let practitioner = matches!(caller.person, Person::Practitioner { .. });
     if facts.party != Party::Sharing
         || !practitioner
+        || question.only_why()
         || caller
             .organisation
             .is_some_and(|organisation| facts.is_own(&organisation))

@@ -32,7 +32,11 @@ enum Who {
 
 /// Party; who; what. Nothing that is not in the table is allowed.
 const TABLE: &[(Party, Who, &[Interaction])] = &[
-    (Party::Sharing, Who::Practitioner, &[Read, Search, Validate]),
+    (
+        Party::Sharing,
+        Who::Practitioner,
+        &[Read, Search, Validate, Explain],
+    ),
     (
         Party::Sharing,
         Who::Citizen,
@@ -44,6 +48,7 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
             WishMade,
             WishesRead,
             WishEnded,
+            Explain,
         ],
     ),
     (
@@ -60,6 +65,7 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
             Batch,
             Validate,
             AuditSearch,
+            Explain,
         ],
     ),
     (

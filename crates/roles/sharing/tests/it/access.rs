@@ -63,6 +63,11 @@ fn ask<'a>(
         ("POST", "/$copy-state") => {
             call(door, "/$copy-state", &[("as_of", "2026-11-20T08:00:00Z")])
         }
+        ("POST", "/$explain-access") => call(
+            door,
+            "/$explain-access",
+            &[("request", "00000000-0000-4000-8000-000000000000")],
+        ),
         ("POST", "/Consent") => door.post(
             "/Consent",
             crate::wishes::consent(serde_json::json!({})).to_string(),

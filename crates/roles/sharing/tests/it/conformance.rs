@@ -125,6 +125,13 @@ const SHOWN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "$explain-access",
+        &[
+            "explain.rs::the_refused_hear_why_and_so_does_the_patient",
+            "explain.rs::what_a_block_of_a_kind_hides_is_told_to_the_patient_alone",
+        ],
+    ),
+    (
         "$purge",
         &["purge.rs::the_controllers_record_system_erases_one_reading_with_all_its_versions"],
     ),

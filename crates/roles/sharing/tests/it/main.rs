@@ -11,6 +11,7 @@ mod conformance;
 mod copy;
 mod error;
 mod entries;
+mod explain;
 mod house;
 mod links;
 mod include;

@@ -44,7 +44,7 @@ pub fn patient(service: &Service) -> Held {
 }
 
 /// The hospital's physician, known to the issuer by a pseudonym, for this purpose.
-fn looks(service: &Service, purpose: &str, reason: Option<&str>) -> Held {
+pub fn looks(service: &Service, purpose: &str, reason: Option<&str>) -> Held {
     service.physician_but(ragnhild(), |claims| {
         claims.pseudonym = Some("the-neighbour".into());
         let relation = &mut claims.attest.as_mut().unwrap().care_relationship;
@@ -53,7 +53,7 @@ fn looks(service: &Service, purpose: &str, reason: Option<&str>) -> Held {
     })
 }
 
-async fn closed(service: &Service, provision: Value) -> String {
+pub async fn closed(service: &Service, provision: Value) -> String {
     let reply = service
         .post(&patient(service), "/Consent", &consent(provision))
         .await;

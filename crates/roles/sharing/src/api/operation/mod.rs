@@ -1,6 +1,7 @@
 //! FHIR operations (R4 operations.html): the routes whose names start with `$`, one file each.
 
 pub mod everything;
+pub mod explain;
 pub mod input;
 pub mod lastn;
 pub mod purge;
@@ -41,6 +42,12 @@ const OFFERED: &[Offered] = &[
         name: "copy-state",
         definition: "https://delt.example/fhir/OperationDefinition/copy-state",
         documentation: "GET by the organisation's own record system: how old the shared copy is, feed by feed. POST Parameters with as_of (instant) by a feed: up to then everything of its source is here. Answers that give data say as much in the headers delt-copy-as-of and delt-copy-state.",
+    },
+    Offered {
+        resource: "",
+        name: "explain-access",
+        definition: "https://delt.example/fhir/OperationDefinition/explain-access",
+        documentation: "POST a form or Parameters with request: the X-Request-Id of an earlier answer. Why it was refused or narrowed, by which rules, in Norwegian and English. Told to the patient, to personnel of the organisation that asked, and to the organisation's own record system.",
     },
     Offered {
         resource: "",

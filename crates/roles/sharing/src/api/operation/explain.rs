@@ -1,0 +1,155 @@
+//! `$explain-access`: what an earlier request here was refused or denied, by which rule, in plain Norwegian and English.
+//!
+//! Parameter `request`: the `X-Request-Id` of the answer. Told to the patient, to personnel of the organisation that asked
+//! (about the same patient), and to the organisation's own record system; to all others no such request is known. What a
+//! block of a kind hides is told to the patient alone ([`trust::explain`]).
+
+use super::input;
+use crate::State;
+use axum::body::Body;
+use axum::extract::{self, Request};
+use axum::response::Response;
+use fhir::ids::LogicalId;
+use fhir::outcome::IssueCode;
+use fhir::resource::ResourceType;
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use store::{AuditEntry, AuditFilter};
+use trust::audit::{Outcome, Record};
+use trust::explain::{Explanation, Told, explain};
+use trust::{Ask, Interaction, PermitScope, Person};
+
+use wire::outcome::{Problem, fhir_response};
+use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
+
+/// Records of one request that are looked at: one, and one for each entry of a bundle.
+const MOST: usize = 600;
+
+/// `POST {base}/$explain-access`.
+pub async fn explain_access(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| told(&state, visit, &parts.headers, body).await;
+    let desk = &state.desk;
+    desk.serve(&parts, ids, Interaction::Explain, nothing, work)
+        .await
+}
+
+async fn told(
+    state: &State,
+    visit: &mut Visit<'_>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, End> {
+    let permit = visit.permit(&Ask::of(Interaction::Explain, ResourceType::AUDIT_EVENT))?;
+    let asked = request_named(&input::read(headers, body).await?)?;
+    visit.asked(&format!("request={asked}"));
+    let filter = AuditFilter {
+        request_id: Some(asked.to_string()),
+        limit: MOST,
+        ..AuditFilter::default()
+    };
+    let entries = state.desk.store.audit_search(filter).await?;
+    let open = |entry: &&AuditEntry| {
+        let record = &entry.record;
+        match permit.patient() {
+            PermitScope::OwnStore => true,
+            PermitScope::Patient(patient) => {
+                record.patient.as_ref() == Some(patient) && theirs(state, visit, record)
+            }
+        }
+    };
+    let mut records: Vec<&AuditEntry> = entries.iter().filter(open).collect();
+    records.sort_by_key(|entry| entry.sequence);
+    if records.is_empty() {
+        return Err(Problem::not_found().into());
+    }
+    let to = match visit.caller().person {
+        Person::Citizen { .. } => Told::Patient,
+        _ => Told::Organisation,
+    };
+    let parts: Vec<Value> = records.iter().map(|one| part(&one.record, to)).collect();
+    let about = records.first().and_then(|one| one.record.patient.clone());
+    visit
+        .write(visit.record().permitted(&permit).about(about))
+        .await?;
+    let answer = json!({"resourceType": "Parameters", "parameter": parts});
+    Ok(fhir_response(StatusCode::OK, answer.to_string()))
+}
+
+/// Whether a record is about a request of the caller's own: the patient's are all hers.
+fn theirs(state: &State, visit: &Visit<'_>, record: &Record) -> bool {
+    let controller = |one| state.config.register.controller(&one).unwrap_or(one);
+    match visit.caller().person {
+        Person::Citizen { .. } => true,
+        _ => {
+            let (own, other) = (visit.caller().organisation, record.organisation);
+            own.is_some() && own.map(controller) == other.map(controller)
+        }
+    }
+}
+
+fn request_named(input: &[(String, String)]) -> Result<LogicalId, Problem> {
+    let [(name, value)] = input else {
+        let words = "one parameter is expected: request, the X-Request-Id of the answer";
+        return Err(Problem::invalid(IssueCode::Required, "request", words));
+    };
+    if name != "request" {
+        let words = "this parameter is not known; expected: request";
+        return Err(Problem::invalid(IssueCode::NotSupported, name, words));
+    }
+    LogicalId::parse(value).map_err(|_| {
+        let words = "expected the X-Request-Id of an answer";
+        Problem::invalid(IssueCode::Value, "request", words)
+    })
+}
+
+/// One decision, as a parameter with parts.
+fn part(record: &Record, to: Told) -> Value {
+    let outcome = match &record.outcome {
+        Outcome::Allowed => "allowed",
+        Outcome::Refused { .. } => "refused",
+        Outcome::Unauthenticated { .. } => "unauthenticated",
+        Outcome::Failed { .. } => "failed",
+    };
+    let mut parts = vec![
+        json!({"name": "when", "valueInstant": record.when.to_string()}),
+        json!({"name": "outcome", "valueCode": outcome}),
+    ];
+    if !record.rules.is_empty() {
+        let rules: Vec<String> = record
+            .rules
+            .iter()
+            .map(|(name, version)| format!("{name}/{version}"))
+            .collect();
+        parts.push(json!({"name": "rules", "valueString": rules.join(" ")}));
+    }
+    parts.extend(explain(record, to).iter().map(reason));
+    json!({"name": "decision", "part": parts})
+}
+
+fn reason(one: &Explanation) -> Value {
+    let text = |language: &str, words: &str| {
+        json!({"name": "text", "part": [
+            {"name": "language", "valueCode": language},
+            {"name": "value", "valueString": words},
+        ]})
+    };
+    let mut parts = vec![
+        json!({"name": "rule", "valueCode": one.rule}),
+        text("nb", one.words.nb),
+        text("en", one.words.en),
+    ];
+    parts.extend(
+        one.withheld
+            .iter()
+            .map(|kind| json!({"name": "withheld", "valueCode": kind.to_string()})),
+    );
+    json!({"name": "reason", "part": parts})
+}
