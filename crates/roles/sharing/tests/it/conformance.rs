@@ -72,6 +72,10 @@ const SHOWN: &[(&str, &[&str])] = &[
         "batch",
         &[
             "bundle.rs::one_bad_entry_costs_only_itself",
+            "entries.rs::a_batch_reads_as_alone_and_each_read_is_on_record",
+            "entries.rs::a_patch_in_a_batch_is_a_binary_and_does_what_it_does_alone",
+            "entries.rs::conditions_in_a_batch_are_what_they_are_alone",
+            "entries.rs::what_the_sender_prefers_is_in_each_entry",
             "pmd.rs::a_batch_with_the_pmd_profile_is_answered_entry_by_entry_by_post_and_by_put",
         ],
     ),
@@ -80,6 +84,10 @@ const SHOWN: &[(&str, &[&str])] = &[
         &[
             "transaction.rs::one_fault_leaves_everything_as_it_was_and_all_faults_are_told",
             "transaction.rs::references_among_entries_become_what_they_mean_and_nothing_else_changes",
+            "links.rs::every_kind_of_link_becomes_what_it_means_and_a_canonical_none",
+            "links.rs::reads_see_what_the_transaction_wrote_and_one_that_cannot_be_read_stops_it",
+            "links.rs::what_only_the_store_can_find_is_told_by_entry_and_all_at_once",
+            "links.rs::the_same_transaction_sent_many_times_at_once_makes_one_set",
         ],
     ),
     (
