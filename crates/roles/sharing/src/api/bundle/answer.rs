@@ -67,7 +67,7 @@ impl Answer {
     /// To a withdrawal.
     pub fn withdrawn(prefer: Return) -> Self {
         Self {
-            outcome: (prefer == Return::Outcome).then(|| written::told("withdrawn")),
+            outcome: (prefer == Return::Outcome).then(|| written::told(written::WITHDRAWN)),
             ..Self::bare(StatusCode::NO_CONTENT)
         }
     }
