@@ -19,6 +19,7 @@ use crate::backend::sqlite::reader::Reader;
 use crate::errors::StoreError;
 use crate::prepare::{CODE, UNDATED, person_mac};
 use crate::record::person_of;
+use crate::store::Store;
 use crate::{identified, query};
 
 /// Resources that one question may look at; beyond it, [`StoreError::TooCostly`].
@@ -86,9 +87,63 @@ pub struct Named {
     pub digest: ContentDigest,
 }
 
+impl Store {
+    /// How many resources each patient has of a type (with one of `codes`, where there are any), and their digest, for a
+    /// source to compare with; patients who have none are left out. Only under a permit for the whole store.
+    ///
+    /// # Errors
+    /// [`StoreError::TooCostly`] for more than 200,000 resources.
+    pub async fn tallies(
+        &self,
+        permit: &Permit,
+        resource_type: ResourceType,
+        codes: Vec<TokenParam>,
+        patients: Patients,
+    ) -> Result<Vec<(PersonIdentifier, Tally)>, StoreError> {
+        let permit = permit.clone();
+        self.readers()
+            .ask(move |reader| tallies(reader, &permit, (resource_type, &codes), &patients))
+            .await
+    }
+
+    /// Every live resource of one patient's series, by time and id, without its content.
+    ///
+    /// # Errors
+    /// As [`Store::tallies`].
+    pub async fn holdings(
+        &self,
+        permit: &Permit,
+        resource_type: ResourceType,
+        codes: Vec<TokenParam>,
+        person: &PersonIdentifier,
+    ) -> Result<Vec<Holding>, StoreError> {
+        let (permit, person) = (permit.clone(), person.clone());
+        self.readers()
+            .ask(move |reader| holdings(reader, &permit, (resource_type, &codes), &person))
+            .await
+    }
+
+    /// What is known about a person by each of these business identifiers (system, value), in order, withdrawn or not.
+    ///
+    /// # Errors
+    /// Input/output and damage.
+    pub async fn named(
+        &self,
+        permit: &Permit,
+        resource_type: ResourceType,
+        person: &PersonIdentifier,
+        identifiers: Vec<(String, String)>,
+    ) -> Result<Vec<Option<Named>>, StoreError> {
+        let (permit, person) = (permit.clone(), person.clone());
+        self.readers()
+            .ask(move |reader| named(reader, &permit, resource_type, &person, &identifiers))
+            .await
+    }
+}
+
 /// The tallies of patients' series of a type (with one of the codes, where there are any); patients who have nothing of
 /// it are left out.
-pub(crate) fn tallies(
+fn tallies(
     reader: &Reader,
     permit: &Permit,
     (resource_type, codes): (ResourceType, &[TokenParam]),
@@ -137,7 +192,7 @@ pub(crate) fn tallies(
 }
 
 /// Every live resource of one patient's series, by time and id.
-pub(crate) fn holdings(
+fn holdings(
     reader: &Reader,
     permit: &Permit,
     what: (ResourceType, &[TokenParam]),
@@ -154,7 +209,7 @@ pub(crate) fn holdings(
 }
 
 /// What is known about `person` by each of these business identifiers (system, value), withdrawn or not.
-pub(crate) fn named(
+fn named(
     reader: &Reader,
     permit: &Permit,
     resource_type: ResourceType,

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::index::{Coding, Subject};
 use fhir::resource::{Checked, ResourceType};
-use fhir::search::{Query, TokenParam};
+use fhir::search::Query;
 use fhir::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use trust::Permit;
@@ -29,7 +29,6 @@ use crate::ledger::{self, LedgerEntry};
 use crate::outbox::{self, Delivery, DeliveryId, Due, ReceiverState, Report};
 use crate::publish::Publishing;
 use crate::query::{self, Cursor, Page, Walker};
-use crate::reconcile::{self, Holding, Named, Patients, Tally};
 use crate::{Surroundings, prepare, record, seal, series};
 
 /// Changes that may wait for the writer; beyond that, [`StoreError::Busy`].
@@ -175,6 +174,11 @@ impl Store {
             room,
         })?;
         answered.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// The reading threads, for rooms that ask questions of their own.
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.0.readers
     }
 
     /// Whom the store was opened for.
@@ -489,67 +493,6 @@ impl Store {
     /// Ledger entries whose keys start with `prefix`, in order of key, after `after`, at most `limit` (and 10,000).
     ///
     /// # Errors
-    /// How many resources each patient has of a type (with one of `codes`, where there are any), and their digest, for a
-    /// source to compare with; patients who have none are left out. Only under a permit for the whole store.
-    ///
-    /// # Errors
-    /// [`StoreError::TooCostly`] for more than 200,000 resources.
-    pub async fn tallies(
-        &self,
-        permit: &Permit,
-        resource_type: ResourceType,
-        codes: Vec<TokenParam>,
-        patients: Patients,
-    ) -> Result<Vec<(PersonIdentifier, Tally)>, StoreError> {
-        let permit = permit.clone();
-        self.0
-            .readers
-            .ask(move |reader| {
-                reconcile::tallies(reader, &permit, (resource_type, &codes), &patients)
-            })
-            .await
-    }
-
-    /// Every live resource of one patient's series, by time and id, without its content.
-    ///
-    /// # Errors
-    /// As [`Store::tallies`].
-    pub async fn holdings(
-        &self,
-        permit: &Permit,
-        resource_type: ResourceType,
-        codes: Vec<TokenParam>,
-        person: &PersonIdentifier,
-    ) -> Result<Vec<Holding>, StoreError> {
-        let (permit, person) = (permit.clone(), person.clone());
-        self.0
-            .readers
-            .ask(move |reader| {
-                reconcile::holdings(reader, &permit, (resource_type, &codes), &person)
-            })
-            .await
-    }
-
-    /// What is known about a person by each of these business identifiers (system, value), in order, withdrawn or not.
-    ///
-    /// # Errors
-    /// Input/output and damage.
-    pub async fn named(
-        &self,
-        permit: &Permit,
-        resource_type: ResourceType,
-        person: &PersonIdentifier,
-        identifiers: Vec<(String, String)>,
-    ) -> Result<Vec<Option<Named>>, StoreError> {
-        let (permit, person) = (permit.clone(), person.clone());
-        self.0
-            .readers
-            .ask(move |reader| {
-                reconcile::named(reader, &permit, resource_type, &person, &identifiers)
-            })
-            .await
-    }
-
     /// Input/output and damage.
     pub async fn ledger_scan(
         &self,
