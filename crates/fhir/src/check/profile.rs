@@ -14,6 +14,7 @@ use crate::outcome::{IssueCode, Severity};
 use crate::resource::ResourceType;
 use crate::systems;
 use read::{Path, Step};
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// Name and text of every file of `spec/profiles/`.
@@ -202,6 +203,10 @@ pub(super) fn check<'a>(
             }
         }
     }
+    if bound.is_empty() {
+        return;
+    }
+    let members: Vec<_> = node.members().collect();
     for (profile, mode) in bound.into_iter().filter(|(_, mode)| *mode != Mode::Off) {
         for rule in &profile.rules {
             let severity = match mode {
@@ -211,6 +216,7 @@ pub(super) fn check<'a>(
             Look {
                 findings,
                 root: node,
+                members: &members,
                 profile,
                 severity,
             }
@@ -223,27 +229,37 @@ pub(super) fn check<'a>(
 struct Look<'f, 'a> {
     findings: &'f mut Findings<'a>,
     root: Node<'a>,
+    /// The root's, read once for all rules.
+    members: &'f [(Cow<'a, str>, Node<'a>)],
     profile: &'static Profile,
     severity: Severity,
 }
 
 impl<'a> Look<'_, 'a> {
     fn rule(&mut self, rule: &Rule) {
-        let Some((last, above)) = rule.at.0.split_last() else {
+        let Some((first, below)) = rule.at.0.split_first() else {
             return;
         };
-        let parents = above.iter().fold(vec![self.root], |nodes, step| {
-            nodes
-                .into_iter()
-                .flat_map(|node| values(node, step))
-                .collect()
-        });
+        let found = self.of_root(first);
+        // Each object that could hold what the rule is about, and what it holds.
+        let places: Vec<(Node<'a>, Vec<Node<'a>>)> = match below.split_last() {
+            None => vec![(self.root, found)],
+            Some((last, between)) => {
+                let step = |nodes: Vec<Node<'a>>, step| {
+                    let each = nodes.into_iter();
+                    each.flat_map(|node| values(node, step)).collect()
+                };
+                let parents = between.iter().fold(found, step);
+                let each = parents.into_iter();
+                each.map(|node| (node, values(node, last))).collect()
+            }
+        };
+        let last = below.last().unwrap_or(first);
         if let Want::Has(wanted) = &rule.want {
-            self.has(&parents, last, wanted);
+            self.has(&places, last, wanted);
             return;
         }
-        for parent in parents {
-            let found = values(parent, last);
+        for (parent, found) in places {
             if let Want::Count(min, max) = rule.want {
                 self.count(parent, last, &found, min, max);
                 continue;
@@ -254,7 +270,17 @@ impl<'a> Look<'_, 'a> {
         }
     }
 
+    /// What a step gives below the root.
+    fn of_root(&self, step: &Step) -> Vec<Node<'a>> {
+        let mut members = self.members.iter();
+        let found = members.find(|(name, _)| step.means(name));
+        found.map_or_else(Vec::new, |(_, value)| spread(*value, step))
+    }
+
     fn count(&mut self, parent: Node<'a>, step: &Step, found: &[Node<'a>], min: usize, max: usize) {
+        if (min..=max).contains(&found.len()) {
+            return;
+        }
         let what = match &step.only {
             None => step.name(),
             Some((path, value)) => format!("{} with {} {value}", step.name(), path.join(".")),
@@ -269,20 +295,20 @@ impl<'a> Look<'_, 'a> {
         }
     }
 
-    fn has(&mut self, parents: &[Node<'a>], last: &Step, wanted: &[Coding]) {
-        let codings = parents
+    fn has(&mut self, places: &[(Node<'a>, Vec<Node<'a>>)], last: &Step, wanted: &[Coding]) {
+        let codings = places
             .iter()
-            .flat_map(|parent| values(*parent, last))
-            .flat_map(codings);
+            .flat_map(|(_, found)| found)
+            .flat_map(|value| codings(*value));
         let mut codings =
             codings.filter_map(|coding| Some((coding.text("system")?, coding.text("code")?)));
-        let one = |(system, code): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
+        let one = |(system, code): (Cow<'_, str>, Cow<'_, str>)| {
             wanted.iter().any(|w| {
                 w.system.as_deref() == Some(system.as_ref())
                     && (w.code.is_empty() || w.code == code)
             })
         };
-        let Some(first) = parents.first().filter(|_| !codings.any(one)) else {
+        let Some((first, _)) = places.first().filter(|_| !codings.any(one)) else {
             return;
         };
         let words = format!("{} demands the coding {}", self.profile.id, shown(wanted));
@@ -370,6 +396,15 @@ impl<'a> Look<'_, 'a> {
 }
 
 impl Step {
+    /// Whether a member of this name is the one.
+    fn means(&self, name: &str) -> bool {
+        match name.strip_prefix(self.member.as_str()) {
+            Some("") => !self.choice,
+            Some(rest) => self.choice && rest.starts_with(|c: char| c.is_ascii_uppercase()),
+            None => false,
+        }
+    }
+
     /// As an expression names it.
     fn name(&self) -> String {
         format!("{}{}", self.member, if self.choice { "[x]" } else { "" })
@@ -378,22 +413,12 @@ impl Step {
 
 /// What a step gives below an object: every item of an array, narrowed to what is meant.
 fn values<'a>(node: Node<'a>, step: &Step) -> Vec<Node<'a>> {
-    let found = if step.choice {
-        let stem = step.member.as_str();
-        let is_choice = |name: &str| {
-            let rest = name.strip_prefix(stem);
-            rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
-        };
-        let mut members = node.members();
-        members
-            .find(|(name, _)| is_choice(name))
-            .map(|(_, value)| value)
-    } else {
-        node.get(&step.member)
-    };
-    let Some(found) = found else {
-        return Vec::new();
-    };
+    let mut members = node.members();
+    let found = members.find(|(name, _)| step.means(name));
+    found.map_or_else(Vec::new, |(_, value)| spread(value, step))
+}
+
+fn spread<'a>(found: Node<'a>, step: &Step) -> Vec<Node<'a>> {
     let mut all: Vec<Node<'a>> = match found.kind() {
         Kind::Array => found
             .items()
