@@ -50,6 +50,9 @@ pub enum StoreError {
     /// The question would cost more than one question may.
     #[error("too costly")]
     TooCostly,
+    /// The question took longer than one question may.
+    #[error("out of time")]
+    Timeout,
     /// The queue is full; try again later.
     #[error("the store's queue is full")]
     Busy,
@@ -140,7 +143,7 @@ impl StoreError {
             Self::VersionMismatch { .. } => Category::Conflict,
             Self::NotFound => Category::NotFound,
             Self::Gone => Category::Gone,
-            Self::TooCostly | Self::Busy => Category::Busy,
+            Self::TooCostly | Self::Timeout | Self::Busy => Category::Busy,
             Self::Invalid(_) | Self::Bug => Category::Bug,
             Self::Full
             | Self::Stopped

@@ -43,7 +43,9 @@ pub struct Gathered {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Excess {
     /// More than 1,000 resources.
-    #[error("the answer would hold more than {MOST} resources; ask for fewer matches, or include less")]
+    #[error(
+        "the answer would hold more than {MOST} resources; ask for fewer matches, or include less"
+    )]
     Resources,
     /// More than 9 MiB.
     #[error("the answer would be larger than 9 MiB; ask for fewer matches, or include less")]
@@ -62,7 +64,7 @@ pub(crate) fn search(
     query: &Query,
     after: Option<Cursor>,
 ) -> Result<Gathered, StoreError> {
-    let page = query::search(reader, permit, query, after)?;
+    let page = query::search(reader, permit, permits, query, after)?;
     let included = gather(reader, permits, query, &page.matches)?;
     Ok(Gathered { page, included })
 }
@@ -205,7 +207,7 @@ impl Room<'_> {
             for query in questions(include.source, parameter, &targets) {
                 let mut after = None;
                 loop {
-                    let page = query::search(reader, &permit, &query, after)?;
+                    let page = query::search(reader, &permit, &[], &query, after)?;
                     for stored in page.matches {
                         self.take(stored, found);
                     }
@@ -243,11 +245,9 @@ fn questions(
         query.count = Query::MAX_COUNT;
         query
     };
-    let (patients, others): (Vec<&Stored>, Vec<&Stored>) =
-        targets.iter().partition(|target| {
-            target.resource_type == ResourceType::PATIENT
-                && fhir::index::is_about(source, parameter)
-        });
+    let (patients, others): (Vec<&Stored>, Vec<&Stored>) = targets.iter().partition(|target| {
+        target.resource_type == ResourceType::PATIENT && fhir::index::is_about(source, parameter)
+    });
     let mut questions: Vec<Query> = patients
         .into_iter()
         .map(|patient| Query {

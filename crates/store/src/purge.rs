@@ -356,9 +356,9 @@ impl Writer {
     fn drop_unused(&mut self) -> Result<(), StoreError> {
         for sql in [
             "DELETE FROM kind WHERE n NOT IN (SELECT kind FROM record_id)
-               AND n NOT IN (SELECT kind FROM series) AND n NOT IN (SELECT kind FROM dictionary)",
+               AND n NOT IN (SELECT kind FROM history) AND n NOT IN (SELECT kind FROM series) AND n NOT IN (SELECT kind FROM dictionary)",
             "DELETE FROM kind_coding WHERE kind NOT IN (SELECT n FROM kind)",
-            "DELETE FROM word WHERE n NOT IN (SELECT status FROM record)",
+            "DELETE FROM word WHERE n NOT IN (SELECT status FROM record) AND n NOT IN (SELECT status FROM history)",
         ] {
             self.connection.execute(sql, [])?;
         }

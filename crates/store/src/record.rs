@@ -180,10 +180,13 @@ impl Writer {
     ) -> Result<PutOutcome, StoreError> {
         let known = self.expected(id, resource_type, expect_version)?;
         let version = known.version + 1;
-        self.retire(&known)?;
+        self.retire(&known, now)?;
         self.connection
-            .prepare_cached("INSERT INTO history(id, version, updated, gone, digest, body) VALUES (?, ?, ?, 1, ?, x'')")?
-            .execute(params![id.uuid().as_bytes(), version, now, known.digest])?;
+            .prepare_cached(
+                "INSERT INTO history(id, version, updated, gone, patient, kind, t, status, digest, body)
+                 VALUES (?, ?, ?, 1, ?, ?, ?, 0, ?, x'')",
+            )?
+            .execute(params![id.uuid().as_bytes(), version, now, known.patient, known.kind, known.t, known.digest])?;
         self.connection
             .prepare_cached("UPDATE record_id SET version = ?, gone = 1 WHERE id = ?")?
             .execute(params![version, id.uuid().as_bytes()])?;
@@ -408,20 +411,21 @@ impl Writer {
     }
 
     /// Moves the current version out of `record` into `history`. Leaves the series to the caller.
-    fn retire(&self, known: &Known) -> Result<(), StoreError> {
+    fn retire(&self, known: &Known, now: i64) -> Result<(), StoreError> {
         let id = known.id.uuid();
         let at = params![
             known.patient,
             known.kind,
             known.t,
             id.as_bytes(),
-            known.digest
+            known.digest,
+            now
         ];
         let moved = self
             .connection
             .prepare_cached(
-                "INSERT INTO history(id, version, updated, gone, digest, body)
-                 SELECT id, version, updated, 0, ?5, body FROM record WHERE patient = ?1 AND kind = ?2 AND t = ?3 AND id = ?4",
+                "INSERT INTO history(id, version, updated, gone, until, patient, kind, t, span, status, digest, body)
+                 SELECT id, version, updated, 0, ?6, patient, kind, t, span, status, ?5, body FROM record WHERE patient = ?1 AND kind = ?2 AND t = ?3 AND id = ?4",
             )?
             .execute(at)?;
         let removed = self
@@ -448,7 +452,7 @@ impl Writer {
         self.same_writer(known, resource)?;
         let version = known.version + 1;
         if !known.gone {
-            self.retire(known)?;
+            self.retire(known, now)?;
         }
         let kind = self.insert(known.id, known.patient, resource, version, now, committed)?;
         self.connection

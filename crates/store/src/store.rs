@@ -26,8 +26,8 @@ use crate::identified;
 use crate::include::{self, Gathered};
 use crate::keys::Keys;
 use crate::ledger::{self, LedgerEntry};
+use crate::options::Options;
 use crate::outbox::{self, Delivery, DeliveryId, Due, ReceiverState, Report};
-use crate::publish::Publishing;
 use crate::query::{self, Cursor, Page, Walker};
 use crate::{Surroundings, prepare, record, seal, series};
 
@@ -35,38 +35,6 @@ use crate::{Surroundings, prepare, record, seal, series};
 const WAITING: usize = 8_192;
 /// Largest limit of a list question.
 const MOST: usize = 10_000;
-
-/// How a store is opened, apart from its owner.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Receiver of outbox entries that tell of each turn of presence (the locator's courier); `None`: nobody is told.
-    pub announce: Option<String>,
-    /// Reading threads.
-    pub readers: usize,
-    /// Resources that one page of a search may look at where the tables cannot answer it alone; beyond it the search is
-    /// refused with [`StoreError::TooCostly`].
-    pub candidates: usize,
-    /// How long a delivered entry's key and time can be asked for, in seconds.
-    pub keep_delivered_seconds: i64,
-    /// Largest size of the database in bytes; beyond it changes are refused with [`StoreError::Full`].
-    pub max_bytes: Option<u64>,
-    /// What others than the organisation itself see, and what is announced.
-    pub publishing: Publishing,
-}
-
-impl Default for Options {
-    /// No announcements, two readers, 20 000 candidates, thirty days, as large as the disk allows, everything published.
-    fn default() -> Self {
-        Options {
-            announce: None,
-            readers: 2,
-            candidates: 20_000,
-            keep_delivered_seconds: 30 * 24 * 3600,
-            max_bytes: None,
-            publishing: Publishing::default(),
-        }
-    }
-}
 
 /// One organisation's store (or one role's).
 #[derive(Clone)]
@@ -373,11 +341,14 @@ impl Store {
     /// One page of a search, narrowed to what the permit opens: its patient, services and period. `after` is the
     /// cursor of the page before; the question must be the same.
     ///
-    /// Newest first (or oldest first, as the query asks), ties by id. What is committed between two pages may appear or
-    /// not; nothing that stood still is left out or given twice.
+    /// In the order that the query asks for, ties by id. All pages answer as of the commit that the first saw, whatever is
+    /// changed or withdrawn meanwhile; only what is purged is gone from the next page on. Types that the query joins
+    /// ([`Query::others`]) are not seen: see [`Store::gather`].
     ///
     /// # Errors
-    /// [`StoreError::TooCostly`] for a search over more than 5,000 series (only without a patient).
+    /// [`StoreError::TooCostly`] for a search over more than 5,000 series (only without a patient), or one that must look at
+    /// more resources than [`Options::candidates`]; [`StoreError::Timeout`] after two seconds; [`StoreError::NotFound`] for
+    /// the cursor of another question.
     pub async fn search(
         &self,
         permit: &Permit,
@@ -387,7 +358,7 @@ impl Store {
         let (permit, query) = (permit.clone(), query.clone());
         self.0
             .readers
-            .ask(move |reader| query::search(reader, &permit, &query, after))
+            .ask(move |reader| query::search(reader, &permit, &[], &query, after))
             .await
     }
 

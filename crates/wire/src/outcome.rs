@@ -460,6 +460,15 @@ impl From<StoreError> for Problem {
             }
             StoreError::NotFound => Self::not_found(),
             StoreError::Gone => Self::gone(),
+            StoreError::Timeout => {
+                let mut problem = Self::with(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    IssueCode::Timeout,
+                    "the question takes too long: narrow it",
+                );
+                problem.retry_after = Some(5);
+                problem
+            }
             StoreError::TooCostly => {
                 let mut problem = Self::with(
                     StatusCode::SERVICE_UNAVAILABLE,

@@ -6,7 +6,7 @@ use crate::ids::{LogicalId, PersonIdentifier, PersonNumbers};
 use crate::json::{Json, Limits};
 use crate::outcome::IssueCode;
 use crate::resource::ResourceType;
-use crate::search::{Grammar, Query, Via, matches, may_carry_a_person, parse, served};
+use crate::search::{Grammar, Query, Sort, Via, matches, may_carry_a_person, parse, served};
 use crate::time::Zone;
 
 const PERSON: &str = "14835210260";
@@ -286,18 +286,6 @@ fn what_is_refused_and_how() {
             "x",
             IssueCode::NotSupported,
         ),
-        (
-            "Condition",
-            "encounter.date",
-            "2020",
-            IssueCode::NotSupported,
-        ),
-        (
-            "Condition",
-            "_has:Observation:focus:code",
-            "x",
-            IssueCode::NotSupported,
-        ),
         ("Condition", "_text", "x", IssueCode::NotSupported),
         (
             "Condition",
@@ -338,7 +326,92 @@ fn what_is_refused_and_how() {
             "x$y",
             IssueCode::Value,
         ),
-        ("Observation", "_sort", "code", IssueCode::NotSupported),
+        ("Observation", "_sort", "foo", IssueCode::NotSupported),
+        (
+            "Observation",
+            "_sort",
+            "code-value-quantity",
+            IssueCode::NotSupported,
+        ),
+        ("Observation", "_sort", "status,-status", IssueCode::Value),
+        (
+            "Observation",
+            "_sort",
+            "status,code,_id,category,method,device",
+            IssueCode::TooCostly,
+        ),
+        ("Observation", "_sort:desc", "code", IssueCode::NotSupported),
+        ("Observation", "_total", "some", IssueCode::Value),
+        ("Observation", "encounter.status", "x", IssueCode::Value),
+        (
+            "Observation",
+            "encounter:Patient.status",
+            "x",
+            IssueCode::NotSupported,
+        ),
+        (
+            "Observation",
+            "encounter:Encounter.foo",
+            "x",
+            IssueCode::NotSupported,
+        ),
+        (
+            "Observation",
+            "encounter:Encounter.location.name",
+            "x",
+            IssueCode::NotSupported,
+        ),
+        ("Observation", "code.status", "x", IssueCode::NotSupported),
+        ("Observation", "foo.status", "x", IssueCode::NotSupported),
+        (
+            "Observation",
+            "encounter:Encounter.",
+            "x",
+            IssueCode::NotSupported,
+        ),
+        (
+            "Observation",
+            "encounter:Encounter._sort",
+            "date",
+            IssueCode::NotSupported,
+        ),
+        (
+            "Observation",
+            "encounter:Encounter.part-of.part-of.status",
+            "x",
+            IssueCode::TooCostly,
+        ),
+        ("Patient", "_has:Observation:subject", "x", IssueCode::Value),
+        (
+            "Patient",
+            "_has:Observation:code:status",
+            "x",
+            IssueCode::NotSupported,
+        ),
+        (
+            "Patient",
+            "_has:Foo:subject:status",
+            "x",
+            IssueCode::NotSupported,
+        ),
+        (
+            "Patient",
+            "_has:Observation:encounter:status",
+            "x",
+            IssueCode::Value,
+        ),
+        (
+            "Patient",
+            "_has:Observation:subject:foo",
+            "x",
+            IssueCode::NotSupported,
+        ),
+        (
+            "Patient",
+            "_has:Observation:subject:_has:Observation:derived-from:_has:Observation:derived-from:code",
+            "x",
+            IssueCode::TooCostly,
+        ),
         ("Patient", "deceased", "maybe", IssueCode::Value),
         ("Patient", "active", "urn:x|true", IssueCode::Value),
         ("Patient", "gender", "urn:x|female", IssueCode::Value),
@@ -356,6 +429,139 @@ fn what_is_refused_and_how() {
     assert!(issues[0].diagnostics.contains("onset-date"));
     assert!(read("Condition", &[("code", "x"); 20], Via::Post).is_ok());
     assert!(read("Condition", &[("code", "x"); 21], Via::Post).is_err());
+}
+
+#[test]
+fn links_are_understood_with_what_stands_at_their_end() {
+    for (resource, name, reverse, reference, end) in [
+        (
+            "Condition",
+            "encounter.status",
+            false,
+            "encounter",
+            "Encounter",
+        ),
+        (
+            "Observation",
+            "encounter:EpisodeOfCare.status",
+            false,
+            "encounter",
+            "EpisodeOfCare",
+        ),
+        (
+            "Observation",
+            "patient.birthdate",
+            false,
+            "patient",
+            "Patient",
+        ),
+        (
+            "Patient",
+            "_has:Observation:subject:code",
+            true,
+            "subject",
+            "Observation",
+        ),
+        (
+            "Condition",
+            "_has:Observation:focus:code",
+            true,
+            "focus",
+            "Observation",
+        ),
+    ] {
+        let value = if name.ends_with("birthdate") {
+            "2020"
+        } else {
+            "x"
+        };
+        let query = read(resource, &[(name, value)], Via::Post).unwrap();
+        let [link] = query.links.as_slice() else {
+            panic!("{name}")
+        };
+        assert_eq!(
+            (
+                link.reverse,
+                link.reference.name,
+                link.query.resource.as_str()
+            ),
+            (reverse, reference, end)
+        );
+        assert_eq!(query.others().len(), 1, "{name}");
+    }
+    let two = read(
+        "Patient",
+        &[(
+            "_has:Encounter:subject:_has:Observation:encounter:code",
+            "x",
+        )],
+        Via::Post,
+    );
+    let others = two.unwrap().others();
+    assert_eq!(
+        others.iter().map(|one| one.as_str()).collect::<Vec<_>>(),
+        ["Encounter", "Observation"]
+    );
+    // The choices are named, and no value.
+    let issues = read("Observation", &[("encounter.status", "secret")], Via::Post).unwrap_err();
+    assert!(issues[0].diagnostics.contains("Encounter, EpisodeOfCare"));
+    assert!(!format!("{issues:?}").contains("secret"));
+    // Who is not searched here is no end.
+    let few = Types::named(&["Observation", "Patient"]).unwrap();
+    let form = [("encounter.status".to_owned(), "x".to_owned())];
+    let zone = Zone::default();
+    let resource = ResourceType::OBSERVATION;
+    assert!(
+        parse(
+            resource,
+            &form,
+            Via::Post,
+            &zone,
+            PersonNumbers::Strict,
+            Grammar::Whole(&few)
+        )
+        .is_err()
+    );
+}
+
+#[test]
+fn order_is_the_tables_own_where_it_can_be() {
+    let keys = |resource, sort| {
+        let query = read(resource, &[("_sort", sort)], Via::Post).unwrap();
+        let key = |one: &crate::search::SortKey| (one.parameter.name, one.descending);
+        (query.sort, query.keys.iter().map(key).collect::<Vec<_>>())
+    };
+    assert_eq!(keys("Observation", "date"), (Sort::DateAsc, vec![]));
+    assert_eq!(
+        keys("MedicationStatement", "-effective"),
+        (Sort::DateDesc, vec![])
+    );
+    assert_eq!(
+        keys("Encounter", "-date"),
+        (Sort::DateDesc, vec![("date", true)])
+    );
+    assert_eq!(
+        keys("Observation", "-date,status"),
+        (Sort::DateDesc, vec![("date", true), ("status", false)])
+    );
+}
+
+#[test]
+fn nearly_a_date_is_a_tenth_of_the_way_to_now() {
+    let body = r#"{"resourceType":"Condition","onsetDateTime":"DATE","subject":{"display":"x"}}"#;
+    let now = crate::time::Instant::from_seconds(1_767_225_600); // 2026-01-01
+    // 2006 begins twenty years before: two years on both sides.
+    for (onset, expected) in [
+        ("2004-02-01", true),
+        ("2003-12-01", false),
+        ("2008-12-01", true),
+        ("2009-02-01", false),
+    ] {
+        let json = Json::parse(body.replace("DATE", onset), Limits::RESOURCE).unwrap();
+        let mut query = read("Condition", &[("onset-date", "ap2006")], Via::Post).unwrap();
+        query.approximate(now);
+        assert_eq!(matches(json.root(), &query, None), expected, "{onset}");
+    }
 }
 
 #[test]

@@ -25,9 +25,6 @@ pub(super) enum Control {
     RevInclude,
 }
 
-/// Understood, but not answered yet: refused until it is.
-const UNANSWERED: &[Control] = &[Control::Sort, Control::Total];
-
 /// Whether a parameter steers the answer and narrows nothing (`_count`, `_include:iterate`).
 #[must_use]
 pub fn steers(name: &str) -> bool {
@@ -46,9 +43,10 @@ impl Control {
     ];
 
     /// What a refusal says is supported.
-    pub(super) const NAMES: [&'static str; 6] = [
+    pub(super) const NAMES: [&'static str; 7] = [
         "_count",
         "_sort",
+        "_total",
         "_summary",
         "_elements",
         "_include",
@@ -81,14 +79,8 @@ impl Control {
         if !included && seen.contains(&name) {
             return Err(invalid("the parameter is there twice"));
         }
-        let plain = self == Self::Sort && clustered(query.resource, value).is_some();
-        let none = self == Self::Count && value == "0";
-        let counted = none || (self == Self::Summary && value == "count");
-        if (UNANSWERED.contains(&self) && !plain) || (counted && UNANSWERED.contains(&Self::Total)) {
-            return Err(unsupported("this is not supported yet"));
-        }
         match self {
-            Self::Count if none => query.summary = Summary::Count,
+            Self::Count if value == "0" => query.summary = Summary::Count,
             Self::Count => query.count = count(value)?,
             Self::Sort => sort(query, value)?,
             Self::Total => query.total = total(value)?,

@@ -11,9 +11,6 @@ use crate::definitions::search::{Kind, SearchParameter};
 use crate::outcome::IssueCode;
 use crate::resource::ResourceType;
 
-/// Understood, but not answered yet: refused until it is.
-const UNANSWERED: bool = true;
-
 /// `reference[:Type].rest`
 pub(super) fn chain(
     reader: &Reader<'_>,
@@ -96,10 +93,6 @@ pub(super) fn having(
 }
 
 fn deep_enough(depth: usize) -> Result<(), Refusal> {
-    if UNANSWERED {
-        let text = "this modifier or chain is not supported";
-        return Err((IssueCode::NotSupported, text.to_owned()));
-    }
     if depth >= Query::MAX_LINKS {
         let text = format!("a chain has at most {} links", Query::MAX_LINKS);
         return Err((IssueCode::TooCostly, text));

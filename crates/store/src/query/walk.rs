@@ -15,7 +15,9 @@ use std::collections::HashMap;
 use trust::Permit;
 use uuid::Uuid;
 
-use super::{Filter, Series, whose};
+use super::filter::Filter;
+use super::scope;
+use super::series::{self, Series};
 use crate::backend::sqlite::reader::Reader;
 use crate::body;
 use crate::commit::Stored;
@@ -87,7 +89,11 @@ pub(crate) fn walk<W: Walker>(
     let mut met = 0;
     let mut done = Vec::with_capacity(steps.len());
     for (query, mut walker) in steps {
-        if query.patient.is_none() || !query.filters.is_empty() || !query.ids.is_empty() {
+        if query.patient.is_none()
+            || !query.filters.is_empty()
+            || !query.links.is_empty()
+            || !query.ids.is_empty()
+        {
             return Err(StoreError::Bug);
         }
         one(reader, permit, &query, &mut walker, &mut |clock| {
@@ -117,11 +123,11 @@ fn one<W: Walker>(
     if !permit.opens(query.resource.information_service()) {
         return Ok(());
     }
-    let Some(whose) = whose(reader, permit, query.patient.as_ref())? else {
+    let Some(whose) = scope(reader, permit, query.patient.as_ref())?.whose else {
         return Ok(());
     };
     let mut filter = Filter::of(&reader.connection, permit, query)?;
-    let mut series = super::series(&reader.connection, &whose, query)?;
+    let mut series = series::sought(&reader.connection, None, &whose, query, None)?;
     if let Some(view) = View::of(&reader.publishing, &reader.clock, permit) {
         filter.publish(&reader.connection, &view, query.resource, &mut series)?;
     }
@@ -158,6 +164,8 @@ fn through<W: Walker>(
         Value::Null,
         // Without a limit.
         (-1_i64).into(),
+        // As of now.
+        i64::MAX.into(),
     ];
     values.extend(filter.values.iter().cloned());
     let published = match filter.published.get(&series.kind) {
@@ -166,7 +174,7 @@ fn through<W: Walker>(
     };
     let sql = format!(
         "SELECT t, id, version, updated, span, status, body FROM record
-         WHERE patient = ?1 AND kind = ?2 AND t >= ?3 AND t <= ?4{}{published} ORDER BY t, id LIMIT ?7",
+         WHERE patient = ?1 AND kind = ?2 AND t >= ?3 AND t <= ?4 AND updated <= ?8{}{published} ORDER BY t, id LIMIT ?7",
         filter.sql
     );
     let mut statement = connection.prepare_cached(&sql)?;

@@ -4,9 +4,11 @@
 mod audit;
 mod commit;
 mod history;
+mod join;
 mod joint;
 mod ledger;
 mod open;
+mod oracle;
 mod outbox;
 mod patients;
 mod publish;
@@ -16,5 +18,6 @@ mod reconcile;
 mod search;
 mod series;
 mod sift;
+mod snapshot;
 mod together;
 mod world;

@@ -180,6 +180,18 @@ pub fn query(resource: ResourceType, parameters: &[(&str, &str)]) -> Query {
 
 /// Any search parameter.
 pub fn any(resource: ResourceType, parameters: &[(&str, &str)]) -> Query {
+    parse_any(resource, parameters).unwrap_or_else(|issues| panic!("{issues:?}"))
+}
+
+/// Any search parameter; `None` for what is not understood.
+pub fn try_any(resource: ResourceType, parameters: &[(&str, &str)]) -> Option<Query> {
+    parse_any(resource, parameters).ok()
+}
+
+fn parse_any(
+    resource: ResourceType,
+    parameters: &[(&str, &str)],
+) -> Result<Query, Vec<fhir::outcome::Issue>> {
     let parameters: Vec<_> = parameters
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_string()))
@@ -192,7 +204,6 @@ pub fn any(resource: ResourceType, parameters: &[(&str, &str)]) -> Query {
         PersonNumbers::Strict,
         fhir::search::Grammar::Whole(&fhir::definitions::Types::default()),
     )
-    .unwrap_or_else(|issues| panic!("{issues:?}"))
 }
 
 pub fn observations(parameters: &[(&str, &str)]) -> Query {

@@ -122,6 +122,13 @@ async fn all(
             Grammar::Whole(&state.config.types),
         )
         .map_err(Problem::invalid_all)
+        .and_then(|query| {
+            if query.links.is_empty() {
+                return Ok(query);
+            }
+            let words = "a condition is on the resource itself: no chains and no _has";
+            Err(Problem::invalid(IssueCode::NotSupported, "", words))
+        })
     };
     let searchable = fhir::search::supported(resource)
         .is_some_and(|row| row.parameters.iter().any(|p| p.name == IDENTIFIER));

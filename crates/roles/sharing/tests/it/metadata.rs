@@ -165,7 +165,7 @@ async fn what_is_claimed_works_and_what_is_not_is_refused() {
         "effective",
         "url",
         "clinical-status",
-        "_has:Observation:subject:code",
+        "_has:Observation:foo:code",
         "_text",
         "_content",
         "_filter",

@@ -93,10 +93,17 @@ CREATE TABLE history(
   version INTEGER NOT NULL,
   updated INTEGER NOT NULL,
   gone INTEGER NOT NULL,           -- 1: this version is the withdrawal
+  until INTEGER,                   -- when the next version came; NULL for a withdrawal, which counts nowhere
+  patient INTEGER NOT NULL,        -- where it lay in record: patient, kind, t, span, status
+  kind INTEGER NOT NULL,
+  t INTEGER NOT NULL,
+  span INTEGER,
+  status INTEGER NOT NULL,
   digest BLOB NOT NULL,
   body BLOB NOT NULL,
   PRIMARY KEY(id, version)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX history_until ON history(until, patient, kind) WHERE until IS NOT NULL;
 CREATE TABLE series(
   patient INTEGER NOT NULL,
   kind INTEGER NOT NULL,

@@ -213,7 +213,8 @@ impl Writer {
         posted: &mut bool,
     ) -> Result<(), StoreError> {
         let before = self.counters;
-        let now = (self.set.clock)().0.max(self.counters.updated);
+        // Each group that changes records has a time of its own, so that a time names a state of the store.
+        let now = (self.set.clock)().0.max(self.counters.updated.saturating_add(1));
         let mut failed = self.execute("BEGIN IMMEDIATE").err();
         for message in messages {
             if failed.is_some() {

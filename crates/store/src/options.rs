@@ -1,0 +1,35 @@
+//! How a store is opened, apart from its owner.
+
+use crate::publish::Publishing;
+
+/// How a store is opened, apart from its owner.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Receiver of outbox entries that tell of each turn of presence (the locator's courier); `None`: nobody is told.
+    pub announce: Option<String>,
+    /// Reading threads.
+    pub readers: usize,
+    /// Resources that one page of a search may look at where the tables cannot answer it alone; beyond it the search is
+    /// refused with [`StoreError::TooCostly`].
+    pub candidates: usize,
+    /// How long a delivered entry's key and time can be asked for, in seconds.
+    pub keep_delivered_seconds: i64,
+    /// Largest size of the database in bytes; beyond it changes are refused with [`StoreError::Full`].
+    pub max_bytes: Option<u64>,
+    /// What others than the organisation itself see, and what is announced.
+    pub publishing: Publishing,
+}
+
+impl Default for Options {
+    /// No announcements, two readers, 20 000 candidates, thirty days, as large as the disk allows, everything published.
+    fn default() -> Self {
+        Options {
+            announce: None,
+            readers: 2,
+            candidates: 20_000,
+            keep_delivered_seconds: 30 * 24 * 3600,
+            max_bytes: None,
+            publishing: Publishing::default(),
+        }
+    }
+}

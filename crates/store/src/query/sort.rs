@@ -1,0 +1,81 @@
+//! Pages in an order that the tables do not have: all matches are found first, within the limits, then sorted.
+//!
+//! Standard: FHIR R4 search 3.1.1.5.1. Sort keys are those of the matches themselves, so the order tells nothing of what the
+//! caller cannot see.
+
+use std::cmp::Ordering;
+use std::ops::ControlFlow;
+
+use fhir::search::{Query, SortValue, compare, sort_values};
+
+use super::cursor::Place;
+use super::link::Links;
+use super::rows::{Row, Sought};
+use super::sift::through;
+use super::{Asking, Found, PAGE_BYTES};
+use crate::backend::sqlite::reader::Reader;
+use crate::commit::Stored;
+use crate::errors::StoreError;
+
+struct Keyed {
+    values: Vec<Option<SortValue>>,
+    row: Row,
+}
+
+/// A page after a place.
+pub(super) fn page(
+    reader: &mut Reader,
+    asking: &mut Asking<'_>,
+    sought: &Sought,
+    (query, links): (&Query, &mut Links<'_>),
+    wanted: usize,
+    after: Option<Place>,
+) -> Result<Found, StoreError> {
+    let mut all: Vec<Keyed> = Vec::new();
+    through(reader, asking, sought, (query, links), None, |_, found| {
+        all.push(Keyed {
+            values: sort_values(found.root, query),
+            row: found.row.clone(),
+        });
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let total = all.len() as u64;
+    match after {
+        None => {}
+        Some(Place::Sorted { values, id }) if values.len() == query.keys.len() => {
+            all.retain(|one| {
+                order(query, (&one.values, one.row.id), (&values, id)) == Ordering::Greater
+            });
+        }
+        // Of another question.
+        Some(_) => return Err(StoreError::NotFound),
+    }
+    all.sort_unstable_by(|a, b| order(query, (&a.values, a.row.id), (&b.values, b.row.id)));
+    let mut more = all.len() > wanted;
+    let mut matches: Vec<Stored> = Vec::new();
+    let (mut next, mut size) = (None, 0);
+    for one in all.into_iter().take(wanted) {
+        let stored = one.row.stored(reader, query.resource)?;
+        size += stored.body.len();
+        if size > PAGE_BYTES && !matches.is_empty() {
+            more = true;
+            break;
+        }
+        next = Some(Place::Sorted {
+            values: one.values,
+            id: one.row.id,
+        });
+        matches.push(stored);
+    }
+    Ok(Found {
+        matches,
+        next: next.filter(|_| more),
+        total: Some(total),
+    })
+}
+
+type Key<'a> = (&'a [Option<SortValue>], [u8; 16]);
+
+fn order(query: &Query, a: Key<'_>, b: Key<'_>) -> Ordering {
+    compare(&query.keys, a.0, b.0).then_with(|| a.1.cmp(&b.1))
+}
