@@ -50,7 +50,11 @@ const REFERENCES: &[(&str, &str, &[&str])] = &[
 
 /// What a parameter sorts by: a number or a text that orders as the value does.
 fn key(kind: &str, parameter: &str, body: &Value, descending: bool) -> Option<(i64, String)> {
-    let text = |value: &Value| value.as_str().map(|text| (0, text.to_lowercase()));
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map(|text| (0, text.to_lowercase().replace('å', "a")))
+    };
     match (kind, parameter) {
         (_, "_id") => text(&body["id"]),
         (_, "_lastUpdated") => text(&body["meta"]["lastUpdated"]),

@@ -318,6 +318,11 @@ fn page(statement: &Value) -> String {
         let code = text(&service["coding"][0]["code"]);
         writeln!(table, "| `{code}` | the service | {} |", shown(code)).unwrap();
     }
+    let joins = tests(&[
+        "join.rs::a_condition_on_what_is_referred_to_or_refers",
+        "join.rs::what_could_not_be_read_alone_decides_nothing",
+        "join.rs::any_order_and_the_number_of_all",
+    ]);
     let (walk, parts, number) = (
         tests(&[WALK]),
         tests(&[
@@ -344,6 +349,9 @@ are taken by POST alone ({number}).
 | Type | Parameters |
 | --- | --- |
 {parameters}
+Chains, `_has` (two one after the other at most), `_sort` by any parameter but composites, `_total`, and pages that answer as of the
+first: {joins}; against an oracle in memory: `crates/store/tests/it/join.rs`, `crates/store/tests/it/snapshot.rs`.
+
 ## What comes along
 
 Includes with `:iterate` go two steps from a match; an answer holds at most 1,000 resources, and more is refused. Each is asked

@@ -15,6 +15,7 @@ mod explain;
 mod house;
 mod links;
 mod include;
+mod join;
 mod members;
 mod metadata;
 mod operation;
