@@ -252,7 +252,7 @@ async fn unknown_and_malformed_parameters_are_refused_by_name() {
         .search(
             &who,
             "Observation",
-            &[("foo", "1"), ("date", "x"), ("_count", "0")],
+            &[("foo", "1"), ("date", "x"), ("_count", "-1")],
         )
         .await;
     assert_eq!(issues(&reply.json).len(), 3);
