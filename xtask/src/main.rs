@@ -64,6 +64,10 @@ const COMMANDS: &[(&str, &str)] = &[
         "conformance",
         "write docs/conformance.md anew: what is claimed, and the tests that show it",
     ),
+    (
+        "law-needs",
+        "write docs/law-needs.md anew: what the law refuses, and what would change it",
+    ),
     ("picture", "take docs/portal.png again from a running demo"),
 ];
 
@@ -83,6 +87,7 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::fuzz(&rest),
         "package" => publish::package(),
         "conformance" => publish::conformance(),
+        "law-needs" => publish::law_needs(),
         "picture" => stages::picture(),
         "" | "help" | "--help" | "-h" => {
             println!("cargo xtask <command>\n");

@@ -22,6 +22,26 @@ pub fn package() -> Outcome {
     Ok(())
 }
 
+/// `docs/law-needs.md`, by the test that also tells when it is stale.
+///
+/// # Errors
+/// A refusal whose rule is not there, or a test run that failed.
+pub fn law_needs() -> Outcome {
+    prepare::run()?;
+    let args = ["test", "--locked", "--package", "server", "--bin", "delt"];
+    let mut write = command("cargo", &args);
+    write
+        .args([
+            "--",
+            "--exact",
+            "check::law::tests::the_page_of_needs_is_as_the_rules_are",
+        ])
+        .env("DELT_LAW_NEEDS", "write");
+    run("law-needs", Show::Quiet, write)?;
+    println!("docs/law-needs.md is as the rules are");
+    Ok(())
+}
+
 /// `docs/conformance.md`, by the test that also tells when it is stale.
 ///
 /// # Errors

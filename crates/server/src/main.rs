@@ -57,6 +57,9 @@ enum Command {
         /// The configuration file.
         #[arg(long)]
         config: PathBuf,
+        /// Say also what is allowed and would still be better otherwise.
+        #[arg(long)]
+        advise: bool,
     },
     /// Make a client's private key file (mode 0600) and print the public part to register at the anchor.
     ClientKey(client_key::Arguments),
@@ -86,7 +89,7 @@ fn main() -> ExitCode {
         match arguments.command {
             Command::Demo(a) => demo::run(a).await,
             Command::Serve { config } => serve::run(&config).await,
-            Command::Check { config } => check_file(&config),
+            Command::Check { config, advise } => check_file(&config, advise),
             Command::ClientKey(a) => client_key::run(&a),
             Command::Audit { command } => audit::run(command).await,
             Command::Bench(a) => bench::run(a).await,
@@ -104,8 +107,13 @@ fn main() -> ExitCode {
 /// Exit code for a configuration that is refused.
 const REFUSED: u8 = 3;
 
-fn check_file(path: &std::path::Path) -> anyhow::Result<ExitCode> {
+fn check_file(path: &std::path::Path, advise: bool) -> anyhow::Result<ExitCode> {
     let config = config::Config::read(path)?;
+    if advise {
+        for one in check::advice(&config, &surroundings::today()) {
+            println!("advice: {one}");
+        }
+    }
     Ok(if allowed(&config) {
         println!("{}: allowed", path.display());
         ExitCode::SUCCESS

@@ -1,4 +1,5 @@
-//! The rules of law that a refusal names: versioned data in `spec/law/references.toml`, chosen by date.
+//! The rules of law that a refusal names: versioned data in `spec/law/references.toml`, chosen by date; and what each refusal
+//! would need to be allowed (`spec/law/needs.toml`), which `docs/law-needs.md` tells.
 
 use serde::Deserialize;
 use std::sync::LazyLock;
@@ -37,9 +38,123 @@ pub fn on(id: &str, day: &str) -> Option<&'static Reference> {
         .find(|r| r.id == id && r.from.as_str() <= day && r.to.as_deref().is_none_or(|to| day < to))
 }
 
+/// One refusal, and what would allow it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Need {
+    /// Stable name that our rules use.
+    pub id: String,
+    /// The [`Reference`] that refuses.
+    pub rule: String,
+    /// What is refused, in a sentence.
+    pub refused: String,
+    /// What makes it right under the law as it is.
+    pub remedy: String,
+    /// The change of law that would allow it as it was; empty where the remedy is all it takes.
+    pub change: String,
+}
+
+impl Need {
+    /// Remedy and change of law in one sentence.
+    pub fn remedy(&self) -> String {
+        if self.change.is_empty() {
+            self.remedy.clone()
+        } else {
+            format!(
+                "{}; as it stands it would need {}",
+                self.remedy, self.change
+            )
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NeedFile {
+    need: Vec<Need>,
+}
+
+static NEEDS: LazyLock<Vec<Need>> = LazyLock::new(|| {
+    let text = include_str!("../../../../spec/law/needs.toml");
+    let file: NeedFile = toml::from_str(text).expect("spec/law/needs.toml is checked by a test");
+    file.need
+});
+
+/// The refusal `id`.
+pub fn need(id: &str) -> Option<&'static Need> {
+    NEEDS.iter().find(|need| need.id == id)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write as _;
+    use std::path::Path;
+
+    /// The page for whoever makes the law, and whoever asks why Delt says no.
+    fn page(day: &str) -> String {
+        let mut page = String::from(
+            "# What the law refuses, and what would change it\n\n\
+             Written from `spec/law/needs.toml`, `spec/law/references.toml` and the access rules by `cargo xtask law-needs`; a test fails when the page\n\
+             is stale. The law's own text is authoritative; a lawyer is to read this through before operation.\n\n\
+             ## Refused before a service starts (`delt check`)\n\n\
+             | Refused | Rule | What makes it right today | Change of law that would allow it |\n| --- | --- | --- | --- |\n",
+        );
+        for need in NEEDS.iter() {
+            let rule = on(&need.rule, day).map_or("", |rule| &rule.source);
+            let change = if need.change.is_empty() {
+                "none is needed"
+            } else {
+                &need.change
+            };
+            let _ = writeln!(
+                page,
+                "| {} | {rule} | {} | {change} |",
+                need.refused, need.remedy
+            );
+        }
+        page.push_str(
+            "\n## Refused at a request\n\n\
+             In the order they are asked. No change of law is waited for: these are the law's own limits on who may see what.\n\n\
+             | Rule | Version | Source |\n| --- | --- | --- |\n",
+        );
+        for rule in trust::rules::LIST {
+            let _ = writeln!(
+                page,
+                "| `{}` | {} | {} |",
+                rule.name, rule.version, rule.source
+            );
+        }
+        page
+    }
+
+    #[test]
+    fn the_page_of_needs_is_as_the_rules_are() {
+        let told = page("2026-11-22");
+        let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/law-needs.md");
+        if std::env::var("DELT_LAW_NEEDS").is_ok_and(|asked| asked == "write") {
+            std::fs::write(&place, &told).expect("the page can be written");
+        }
+        let stands = std::fs::read_to_string(&place).unwrap_or_default();
+        assert!(
+            told == stands,
+            "docs/law-needs.md is stale; `cargo xtask law-needs` writes it anew"
+        );
+    }
+
+    #[test]
+    fn every_need_has_its_rule_and_is_used_by_a_check() {
+        let checks = concat!(include_str!("concept.rs"), include_str!("publish.rs"));
+        for need in NEEDS.iter() {
+            assert!(ALL.iter().any(|rule| rule.id == need.rule), "{}", need.id);
+            assert!(
+                checks.contains(&format!("\"{}\"", need.id)),
+                "{} is refused nowhere",
+                need.id
+            );
+            assert!(!need.refused.is_empty() && !need.remedy.is_empty());
+        }
+    }
 
     #[test]
     fn every_reference_is_dated_and_found_from_its_first_day() {

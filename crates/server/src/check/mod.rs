@@ -3,12 +3,15 @@
 //! `delt serve` asks the same before it starts. Each refusal says what stands in the file, why it is refused, which
 //! rule says so, and what would have to change for it to be allowed. The rules stand in one table, one function each.
 
+mod advice;
 mod concept;
 mod copy;
 mod law;
 mod network;
 mod publish;
 mod rules;
+
+pub use advice::advice;
 
 use crate::config::Config;
 use std::fmt;
@@ -37,16 +40,18 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
-    /// A refusal under the rule of law `id` as it stands on `day`.
-    fn by_law(day: &str, id: &str, setting: String, reason: String, remedy: &str) -> Refusal {
-        let reference = law::on(id, day)
+    /// The refusal `id` of `spec/law/needs.toml`, under its rule of law as it stands on `day`.
+    fn by_law(day: &str, id: &str, setting: String, reason: String) -> Refusal {
+        let need = law::need(id);
+        let rule = need.map_or(id, |need| &need.rule);
+        let reference = law::on(rule, day)
             .map(|r| format!("{} ({})", r.source, r.says))
-            .unwrap_or_else(|| format!("{id}, not in force on {day}"));
+            .unwrap_or_else(|| format!("{rule}, not in force on {day}"));
         Refusal {
             setting,
             reason,
             reference,
-            remedy: remedy.to_owned(),
+            remedy: need.map(law::Need::remedy).unwrap_or_default(),
         }
     }
 
