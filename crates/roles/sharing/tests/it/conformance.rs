@@ -328,6 +328,7 @@ fn page(statement: &Value) -> String {
         tests(&[
             "part.rs::the_part_that_is_asked_for_is_given_and_says_so",
             "part.rs::a_summary_is_of_what_comes_along_too_and_elements_are_of_the_matches",
+            "part.rs::a_count_is_all_that_a_count_gives",
             "part.rs::what_is_not_understood_is_refused",
         ]),
         tests(&["search.rs::a_number_in_a_url_points_to_post_and_reaches_no_record"]),
@@ -360,7 +361,8 @@ for each type, and each that a type does not list is refused, by {walk}.
 | Type | `_include` | `_revinclude` |
 | --- | --- | --- |
 {along}
-`_summary` (`true`, `text`, `data`, `false`) and `_elements` are taken by searches, reads, vreads and histories: {parts}.
+`_summary` (`true`, `text`, `data`, `false`) and `_elements` are taken by searches, reads, vreads and histories, `_summary=count` by
+searches alone: {parts}.
 
 ## Shown from outside
 

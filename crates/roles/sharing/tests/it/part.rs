@@ -118,6 +118,26 @@ async fn the_part_that_is_asked_for_is_given_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_count_is_all_that_a_count_gives() {
+    let service = Service::fjellvik().await;
+    for key in ["r-1", "r-2", "r-3"] {
+        service.created(&reading(ragnhild(), key, WHEN, "91")).await;
+    }
+    service.created(&reading(arne(), "a-1", WHEN, "95")).await;
+    let her = service.physician(ragnhild());
+    let owner = service.record_system(FJELLVIK);
+    for form in [("_summary", "count"), ("_count", "0")] {
+        for (who, expected) in [(&her, 3), (&owner, 4)] {
+            let reply = service.search(who, "Observation", &[form]).await;
+            assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+            assert_eq!(reply.json["total"], expected);
+            assert!(reply.json["entry"].is_null() && reply.next().is_none());
+            assert!(service.last_record().await.disclosed.is_empty());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_summary_is_of_what_comes_along_too_and_elements_are_of_the_matches() {
     let service = Service::fjellvik().await;
     service.created(&full()).await;

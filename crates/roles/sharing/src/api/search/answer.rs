@@ -91,13 +91,9 @@ pub(in crate::api) async fn answer(
     let part = Part::of(&query);
     part.cut(&mut page.matches)?;
     part.of_included().cut(&mut included)?;
-    let patient = match &query.patient {
-        Some(PatientParam::Identifier(person)) => store.patient_id(person).await?,
-        _ => None,
-    };
-    let own = own_link(&state.base, resource, patient, &query, &form);
+    let own = own_link(&state.base, resource, page.patient, &query, &form);
     let next = match page.next {
-        Some(after) => Some(next_link(state, visit, resource, form, after.to_bytes().to_vec())?),
+        Some(after) => Some(next_link(state, visit, resource, form, after.to_bytes())?),
         None => None,
     };
     let disclosed = disclose_with(visit, &permit, page.matches, included).await?;
