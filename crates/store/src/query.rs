@@ -342,7 +342,13 @@ fn found(
         });
     };
     let plain = query.filters.is_empty() && query.links.is_empty();
-    let query = &sift::completed(reader, permit, query)?;
+    let completed;
+    let query = if plain {
+        query
+    } else {
+        completed = sift::completed(reader, permit, query)?;
+        &completed
+    };
     if only_count {
         let total = if plain {
             sought.count(&reader.connection, || asking.pace(reader))?

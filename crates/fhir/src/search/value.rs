@@ -17,12 +17,19 @@ pub enum TokenSystem {
 }
 
 /// A token: `code`, `system|code`, `|code` or `system|`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TokenParam {
     /// Which system.
     pub system: TokenSystem,
     /// Which code; `None` for `system|`, any code of that system.
     pub code: Option<String>,
+}
+
+/// Nothing of it: a client may have put a person's number there.
+impl std::fmt::Debug for TokenParam {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenParam(***)")
+    }
 }
 
 impl TokenParam {

@@ -58,7 +58,7 @@ fn text(n: usize, made: Made) -> String {
         0 => format!(
             r#"{{"resourceType":"Encounter","identifier":[{{"system":"urn:e","value":"{n}"}}],"status":"{status}","class":{{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"HH"}},{},{}"period":{{"start":"2026-02-{day:02}","end":"2026-02-{:02}"}}}}"#,
             subject(of),
-            if made.a % 2 == 0 {
+            if made.a.is_multiple_of(2) {
                 format!(
                     r#""partOf":{{"reference":"Encounter/{}"}},"#,
                     id(0, made.to)
@@ -81,7 +81,7 @@ fn text(n: usize, made: Made) -> String {
         3 => format!(
             r#"{{"resourceType":"MedicationStatement","identifier":[{{"system":"urn:s","value":"{n}"}}],"status":"active",{},{}"medicationReference":{{"reference":"Medication/{}"}}}}"#,
             subject(of),
-            if made.b % 3 == 0 {
+            if made.b.is_multiple_of(3) {
                 String::new()
             } else {
                 format!(r#""effectiveDateTime":"2026-02-{day:02}T08:00:00+01:00","#)
@@ -90,7 +90,7 @@ fn text(n: usize, made: Made) -> String {
         ),
         _ => {
             let when = format!(r#""effectiveDateTime":"2026-02-{day:02}T08:00:00+01:00","#);
-            let value = if made.b % 5 == 0 {
+            let value = if made.b.is_multiple_of(5) {
                 r#""dataAbsentReason":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/data-absent-reason","code":"unknown"}]}"#.to_owned()
             } else {
                 format!(

@@ -17,7 +17,7 @@ type Write = (usize, usize, u32, u32);
 
 fn reading(n: usize, day: u32, value: u32, status: &str, loinc: &str) -> String {
     Pulse {
-        of: if n % 3 == 0 { HENRIK } else { GURI },
+        of: if n.is_multiple_of(3) { HENRIK } else { GURI },
         id: &n.to_string(),
         at: &format!("2026-02-{:02}T08:00:00+01:00", 1 + day % 27),
         value: &value.to_string(),
