@@ -228,4 +228,27 @@ await holds("a batch reads, patches and searches too, each entry alone", async (
   assert.deepEqual([patched.note[0].text, patched.meta.versionId], ["med klær", "2"]);
 });
 
+await holds("chains and _has join resources, in both directions", async () => {
+  const scales = await search("Observation", { ...then, "device.identifier": `https://interop.example/questions|${run}-scale` });
+  assert.equal(matches(scales).length, 1);
+  const had = matches(await search("Device", { ...mine, "_has:Observation:device:date": month }));
+  assert.deepEqual(had.map((d) => d.identifier[0].value), [`${run}-scale`]);
+  await refused(search("Observation", { ...then, "device.colour": "x" }), 400);
+});
+
+await holds("order by value and time, and a total when asked", async () => {
+  const question = { ...then, code: `${LOINC}|29463-7`, _count: 2, _total: "accurate" };
+  const heaviest = await search("Observation", { ...question, _sort: "-value-quantity,date" });
+  assert.equal(heaviest.total, 5);
+  const [first] = matches(heaviest);
+  // 79900 grams are less than 80.4 kg, however large the number.
+  assert.deepEqual(first.valueQuantity.value, 80.4);
+  const seen = [];
+  for (let page = heaviest; page; page = await fhir.nextPage({ bundle: page })) seen.push(...matches(page).map((r) => r.id));
+  assert.equal(new Set(seen).size, 5);
+  const counted = await search("Observation", { ...then, _summary: "count" });
+  assert.equal(counted.total, 6);
+  assert.equal(counted.entry, undefined);
+});
+
 console.log(`node questions: ${promises()} promises held; @medplum/core and npm fhir validated ${validated()}`);
