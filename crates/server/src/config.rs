@@ -5,6 +5,7 @@
 //! has its own base URL, so where it runs is one line.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use url::Url;
@@ -30,6 +31,8 @@ pub struct Config {
     pub person_numbers: PersonNumbers,
     /// The trust anchor, here or elsewhere.
     pub anchor: Anchor,
+    /// An issuer besides the anchor whose tokens some services take.
+    pub issuer: Option<Issuer>,
     /// The API catalogue, here or elsewhere.
     pub catalogue: Option<Party>,
     /// The patient information locator, here or elsewhere; a region works without one.
@@ -107,6 +110,38 @@ pub struct Anchor {
     /// Proofs at the token endpoint must carry the anchor's own nonce (RFC 9449 section 8).
     #[serde(default)]
     pub dpop_nonce: bool,
+}
+
+/// An issuer besides the anchor: HelseID, by its own words for things.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// Whose shape its tokens have.
+    pub profile: IssuerProfile,
+    /// The issuer, exactly as in its tokens.
+    pub issuer: String,
+    /// Where its keys are; the profile's usual place otherwise.
+    pub jwks: Option<Url>,
+    /// Our audiences that take its tokens, with the issuer's name for each.
+    pub audiences: BTreeMap<String, String>,
+    /// What its scopes mean here, as SMART scopes.
+    #[serde(default)]
+    pub scopes: BTreeMap<String, Vec<String>>,
+    /// What clients that come for themselves are for, by client id.
+    #[serde(default)]
+    pub clients: BTreeMap<String, String>,
+    /// Its names of claims, where they are not the profile's: pid, pid_pseudonym, security_level, hpr_number, orgnr_parent,
+    /// attest.
+    #[serde(default)]
+    pub claims: BTreeMap<String, String>,
+}
+
+/// Shapes of foreign tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IssuerProfile {
+    /// HelseID's.
+    Helseid,
 }
 
 /// The locator, which has a legal basis only within a written collaboration of named members.

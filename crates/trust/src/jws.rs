@@ -424,6 +424,20 @@ mod tests {
             check(&text("RS256", &pkcs1), &rsa_key),
             Err(JwsError::Algorithm)
         );
+        // A foreign issuer's set may hold a key for RS256, and for nothing else; what it does not know is left out.
+        let wide = json!({"keys": [
+            {"kty": "RSA", "n": rsa_jwk["n"], "e": "AQAB", "alg": "RS256", "use": "sig", "kid": "r", "x5t": "x"},
+            {"kty": "EC", "crv": "P-521", "x": "AA", "y": "AA", "kid": "e"},
+        ]});
+        assert!(KeySet::from_value(&wide).is_err());
+        let foreign = KeySet::parse_foreign(wide.to_string().as_bytes()).unwrap();
+        let [only] = foreign.keys() else {
+            panic!("one key is known");
+        };
+        assert_eq!(check(&text("RS256", &pkcs1), only), Ok(()));
+        assert_eq!(check(&text("PS256", &pss), only), Err(JwsError::Algorithm));
+        let private = r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#;
+        assert!(KeySet::parse_foreign(private.as_bytes()).is_err());
         assert_eq!(
             check(&text("EdDSA", &eddsa), &rsa_key),
             Err(JwsError::Algorithm)

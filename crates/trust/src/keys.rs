@@ -11,7 +11,7 @@ use aws_lc_rs::encoding::AsBigEndian;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, KeyPair as _,
-    ParsedPublicKey, RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents,
+    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents,
 };
 use serde_json::{Map, Value, json};
 use std::fmt;
@@ -27,10 +27,12 @@ pub enum Algorithm {
     Ps256,
     /// Ed25519.
     EdDsa,
+    /// RSASSA-PKCS1-v1_5 with SHA-256: verified with a foreign issuer's key that is registered for it, nowhere else.
+    Rs256,
 }
 
 impl Algorithm {
-    /// All of them, for metadata documents.
+    /// All that we sign with or take from clients, for metadata documents.
     pub const ALL: [Algorithm; 3] = [Algorithm::Es256, Algorithm::Ps256, Algorithm::EdDsa];
 
     /// The name in JOSE headers.
@@ -39,12 +41,14 @@ impl Algorithm {
             Algorithm::Es256 => "ES256",
             Algorithm::Ps256 => "PS256",
             Algorithm::EdDsa => "EdDSA",
+            Algorithm::Rs256 => "RS256",
         }
     }
 
     /// Reads a JOSE name exactly; anything else is `None`.
     pub fn parse(name: &str) -> Option<Algorithm> {
-        Algorithm::ALL.into_iter().find(|one| one.name() == name)
+        let known = Algorithm::ALL.into_iter().chain([Algorithm::Rs256]);
+        known.into_iter().find(|one| one.name() == name)
     }
 }
 
@@ -254,6 +258,8 @@ impl Eq for PublicKey {}
 enum Extra {
     Check,
     Ignore,
+    /// As `Check`; `alg` RS256 is taken.
+    Foreign,
 }
 
 /// Members that only private or symmetric keys have.
@@ -283,10 +289,19 @@ impl PublicKey {
             "OKP" if member(members, "crv")? == "Ed25519" => {
                 PublicKey::ed25519(&bytes(members, "x")?, kid)?
             }
-            "RSA" => PublicKey::rsa(&bytes(members, "n")?, &bytes(members, "e")?, kid)?,
+            "RSA" => {
+                let wide = extra == Extra::Foreign
+                    && members.get("alg").and_then(Value::as_str) == Some("RS256");
+                let algorithm = if wide {
+                    Algorithm::Rs256
+                } else {
+                    Algorithm::Ps256
+                };
+                PublicKey::rsa(&bytes(members, "n")?, &bytes(members, "e")?, kid, algorithm)?
+            }
             _ => return Err(KeyError::Unsupported),
         };
-        if extra == Extra::Check {
+        if extra != Extra::Ignore {
             let allowed =
                 |name: &str, value: &str| members.get(name).is_none_or(|given| given == value);
             let ops = members.get("key_ops").is_none_or(|ops| {
@@ -336,7 +351,12 @@ impl PublicKey {
         ))
     }
 
-    fn rsa(n: &[u8], e: &[u8], kid: Option<String>) -> Result<PublicKey, KeyError> {
+    fn rsa(
+        n: &[u8],
+        e: &[u8],
+        kid: Option<String>,
+        algorithm: Algorithm,
+    ) -> Result<PublicKey, KeyError> {
         // 2048 to 8192 bits without leading zeros; an odd public exponent from 3 to 2^32.
         let bits = n
             .first()
@@ -352,17 +372,16 @@ impl PublicKey {
             return Err(KeyError::Weak);
         }
         let parsed = RsaPublicKeyComponents { n, e }
-            .to_parsed_public_key(&RSA_PSS_2048_8192_SHA256)
+            .to_parsed_public_key(match algorithm {
+                Algorithm::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
+                _ => &RSA_PSS_2048_8192_SHA256,
+            })
             .map_err(|_| KeyError::Weak)?;
         let (n, e) = (base64url(n), base64url(e));
         let canonical = format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#);
         let members = json!({"kty": "RSA", "n": n, "e": e});
         Ok(PublicKey::assemble(
-            Algorithm::Ps256,
-            kid,
-            &canonical,
-            members,
-            parsed,
+            algorithm, kid, &canonical, members, parsed,
         ))
     }
 
@@ -443,6 +462,21 @@ impl KeySet {
             .map(PublicKey::from_jwk_value)
             .collect::<Result<Vec<_>, _>>()?;
         KeySet::of(keys)
+    }
+
+    /// A foreign issuer's set, for its tokens alone: keys of kinds that we do not know are left out (nothing verifies with
+    /// them), RSA keys for RS256 are taken. A private or malformed key refuses the set all the same.
+    pub fn parse_foreign(text: &[u8]) -> Result<KeySet, KeyError> {
+        let set = json::parse(text).map_err(|_| KeyError::Malformed)?;
+        let keys = set
+            .get("keys")
+            .and_then(Value::as_array)
+            .ok_or(KeyError::Member("keys"))?;
+        let known = keys
+            .iter()
+            .map(|key| PublicKey::from_value(key, Extra::Foreign))
+            .filter(|key| *key != Err(KeyError::Unsupported));
+        KeySet::of(known.collect::<Result<_, _>>()?)
     }
 
     /// A set of keys already parsed.

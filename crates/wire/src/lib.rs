@@ -35,6 +35,8 @@ pub struct House {
     pub data: PathBuf,
     /// Given when the process is to end.
     pub stop: Stop,
+    /// An issuer besides the anchor whose tokens count, if the configuration names one.
+    pub other_issuer: Option<std::sync::Arc<protect::OtherIssuer>>,
 }
 
 impl House {

@@ -81,6 +81,7 @@ impl Hub {
             http: Http::new(Policy::loopback()).unwrap(),
             data: folder.path().to_owned(),
             stop: Stop::new(),
+            other_issuer: None,
         };
         let state = crate::open(config, house).await.unwrap();
         let door = Door::new(crate::routes(state.clone()), BASE);

@@ -124,6 +124,7 @@ pub fn make(
             test_tokens: true,
             dpop_nonce: false,
         },
+        issuer: None,
         catalogue: Some(Party {
             base: at.at("/catalogue")?,
             client_file: key("delt-portal"),

@@ -5,6 +5,7 @@
 mod anchor;
 mod common;
 mod consumers;
+mod other_issuer;
 mod providers;
 
 pub(crate) use providers::demands;
@@ -290,7 +291,11 @@ impl Setting<'_> {
 
     /// A role's surroundings, with `folder` of its own under the data folder.
     fn house(&self, folder: &str, clock: store::Clock) -> anyhow::Result<House> {
-        house(self.config, folder, clock, self.stop.clone())
+        let house = house(self.config, folder, clock, self.stop.clone())?;
+        Ok(House {
+            other_issuer: other_issuer::of(self.config, &self.zone)?.map(std::sync::Arc::new),
+            ..house
+        })
     }
 
     fn person_numbers(&self) -> PersonNumbers {
@@ -322,6 +327,7 @@ fn house(config: &Config, folder: &str, clock: store::Clock, stop: Stop) -> anyh
         http,
         data,
         stop,
+        other_issuer: None,
     })
 }
 

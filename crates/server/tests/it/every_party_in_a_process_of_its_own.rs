@@ -142,6 +142,7 @@ async fn record_system(region: &Apart, stop: &Stop) -> Arc<RecordSystem> {
         http,
         data: data.clone(),
         stop: stop.clone(),
+        other_issuer: None,
     };
     let issuer = region.base("anchor");
     let config = record_system::Config {

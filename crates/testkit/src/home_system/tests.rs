@@ -28,6 +28,7 @@ async fn the_storys_readings_arrive_once_however_often_they_are_sent() {
         http: http.clone(),
         data: folder.path().to_owned(),
         stop: wire::Stop::new(),
+        other_issuer: None,
     };
     let config = Config {
         orgnr: "310001007".into(),

@@ -32,6 +32,7 @@ async fn stand_in(folder: tempfile::TempDir, issuer: Issuer) -> Standing {
         http: Http::new(Policy::loopback()).unwrap(),
         data: folder.path().to_owned(),
         stop: stop.clone(),
+        other_issuer: None,
     };
     let config = Config {
         orgnr: ORGNR.into(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fhir::time::Instant;
 use store::Clock;
-use trust::keys::KeySet;
+use trust::keys::{KeyError, KeySet};
 
 use crate::client::{Http, Request};
 
@@ -31,8 +31,12 @@ pub(super) struct HeldKeys {
     inner: Arc<Inner>,
 }
 
+/// Reads a set as it was fetched.
+type Read = fn(&[u8]) -> Result<KeySet, KeyError>;
+
 struct Inner {
     url: String,
+    read: Read,
     http: Http,
     clock: Clock,
     state: Mutex<State>,
@@ -47,10 +51,11 @@ struct State {
 }
 
 impl HeldKeys {
-    pub(super) fn new(url: String, http: Http, clock: Clock) -> Self {
+    pub(super) fn new(url: String, read: Read, http: Http, clock: Clock) -> Self {
         Self {
             inner: Arc::new(Inner {
                 url,
+                read,
                 http,
                 clock,
                 state: Mutex::default(),
@@ -153,7 +158,7 @@ impl HeldKeys {
         if !answer.status.is_success() {
             return Err(format!("status {}", answer.status.as_u16()));
         }
-        let keys = KeySet::parse(&answer.body).map_err(|error| error.to_string())?;
+        let keys = (self.inner.read)(&answer.body).map_err(|error| error.to_string())?;
         if keys.keys().is_empty() {
             Err("an empty key set".to_owned())
         } else {

@@ -5,6 +5,7 @@
 
 mod keyset;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +13,8 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use store::{Change, Store, StoreError};
 use trust::audit::Record;
+use trust::keys::KeySet;
+use trust::token::foreign::{self, Foreign};
 use trust::token::{Claims, TokenError};
 use trust::{Caller, Interaction, Replay, dpop, token};
 
@@ -42,6 +45,15 @@ pub struct GuardConfig {
     pub base: String,
 }
 
+/// An issuer besides the anchor whose tokens some of our services take (HelseID), by configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherIssuer {
+    /// Where its keys are.
+    pub jwks_url: String,
+    /// What each of our services knows of it, by the audience that the service has among us.
+    pub services: HashMap<String, Foreign>,
+}
+
 /// Guards one audience of one role. Clones share the key set.
 #[derive(Clone)]
 pub struct Guard {
@@ -53,6 +65,8 @@ struct Inner {
     store: Store,
     clock: store::Clock,
     keys: HeldKeys,
+    /// The other issuer, if this audience takes its tokens.
+    other: Option<(Foreign, HeldKeys)>,
     without_credentials: AtomicU64,
     /// When the minute began, and how many strangers were refused in it.
     strangers: Mutex<(i64, u32)>,
@@ -115,14 +129,26 @@ impl Guard {
     pub fn new(config: GuardConfig, store: Store, house: &House) -> Self {
         let keys = HeldKeys::new(
             config.jwks_url.clone(),
+            KeySet::parse,
             house.http.clone(),
             house.clock.clone(),
         );
+        let other = house.other_issuer.as_ref().and_then(|issuer| {
+            let foreign = issuer.services.get(&config.audience)?.clone();
+            let keys = HeldKeys::new(
+                issuer.jwks_url.clone(),
+                KeySet::parse_foreign,
+                house.http.clone(),
+                house.clock.clone(),
+            );
+            Some((foreign, keys))
+        });
         let inner = Inner {
             config,
             store,
             clock: house.clock.clone(),
             keys,
+            other,
             without_credentials: AtomicU64::new(0),
             strangers: Mutex::new((i64::MIN, 0)),
         };
@@ -257,25 +283,26 @@ impl Guard {
         proof: &str,
     ) -> Result<Result<Verified, Refused>, Problem> {
         let inner = &self.inner;
-        let Some(keys) = inner.keys.current().await else {
+        // Whose it says it is chooses among the configured issuers; each verifies with its own keys alone.
+        let other = inner.other.as_ref().filter(|(foreign, _)| {
+            foreign::claimed_issuer(jwt).as_deref() == Some(&foreign.issuer)
+        });
+        let held = other.map_or(&inner.keys, |(_, keys)| keys);
+        let Some(keys) = held.current().await else {
             tracing::error!("there is no key set to verify tokens with");
             return Err(Problem::unavailable(
                 2,
                 "tokens cannot be verified now; try again",
             ));
         };
-        let check = |keys| {
-            token::verify(
-                jwt,
-                keys,
-                &inner.config.issuer,
-                &inner.config.audience,
-                (inner.clock)(),
-            )
+        let (audience, now) = (&inner.config.audience, (inner.clock)());
+        let check = |keys| match other {
+            Some((foreign, _)) => foreign::verify(jwt, keys, foreign, audience, now),
+            None => token::verify(jwt, keys, &inner.config.issuer, audience, now),
         };
         let mut claims = check(&keys);
         if claims.as_ref().is_err_and(|error| error.unknown_key())
-            && let Some(renewed) = inner.keys.after_unknown_key().await
+            && let Some(renewed) = held.after_unknown_key().await
             && !Arc::ptr_eq(&renewed, &keys)
         {
             claims = check(&renewed);

@@ -5,6 +5,7 @@
 mod anchor;
 mod fuzz;
 mod http;
+mod other_issuer;
 mod party;
 mod protect;
 mod region;

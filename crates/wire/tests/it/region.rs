@@ -18,7 +18,7 @@ use uuid::Uuid;
 use wire::client::{Http, Party, Policy};
 use wire::contract::demo::{ClientFile, PrivateJwk};
 use wire::outcome::{Problem, fhir_response};
-use wire::protect::{Guard, GuardConfig};
+use wire::protect::{Guard, GuardConfig, OtherIssuer};
 use wire::request_id::{Join, RequestIds};
 use wire::route::{Access, RouteRow, Routes};
 use wire::{House, Stop};
@@ -71,19 +71,25 @@ pub fn serve(listener: tokio::net::TcpListener, router: Router) {
 
 impl Region {
     pub async fn new() -> Self {
+        Self::with_other_issuer(|_| None).await
+    }
+
+    /// A region whose hub takes the tokens of another issuer too, which `other` makes of the hub's audience.
+    pub async fn with_other_issuer(other: impl FnOnce(&str) -> Option<OtherIssuer>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let now = Arc::new(AtomicI64::new(1_800_000_000_000_000));
         let read = now.clone();
         let clock: store::Clock = Arc::new(move || Instant(read.load(Ordering::SeqCst)));
+        let (listener, address) = listen().await;
+        let (issuer, hub) = (format!("{address}/anchor"), format!("{address}/hub"));
         let house = House {
             clock: clock.clone(),
             ids: Arc::new(Uuid::new_v4),
             http: Http::new(Policy::loopback()).unwrap(),
             data: folder.path().to_owned(),
             stop: Stop::new(),
+            other_issuer: other(&format!("{hub}/fhir")).map(Arc::new),
         };
-        let (listener, address) = listen().await;
-        let (issuer, hub) = (format!("{address}/anchor"), format!("{address}/hub"));
         let anchor = Anchor::new(issuer.clone(), clock.clone());
         let surroundings = Surroundings {
             clock: clock.clone(),

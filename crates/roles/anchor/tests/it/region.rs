@@ -359,6 +359,7 @@ impl Region {
             http: wire::client::Http::new(wire::client::Policy::default()).unwrap(),
             data: folder.to_owned(),
             stop: wire::Stop::default(),
+            other_issuer: None,
         };
         let mut config = config(&keys);
         change(&mut config);

@@ -112,6 +112,7 @@ pub fn house(folder: &Path, clock: &FixedClock) -> House {
         http: Http::new(Policy::loopback()).unwrap(),
         data: folder.to_owned(),
         stop: Stop::new(),
+        other_issuer: None,
     }
 }
 

@@ -99,6 +99,7 @@ impl World {
             http: Http::new(Policy::loopback()).unwrap(),
             data: plan.data.unwrap_or_else(|| folder.path().join("gateway")),
             stop: Stop::new(),
+            other_issuer: None,
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

@@ -146,6 +146,7 @@ impl Hub {
             http: Http::new(Policy::loopback()).unwrap(),
             data: folder.path().to_owned(),
             stop: stop.clone(),
+            other_issuer: None,
         };
         let state = hub::open(config.clone(), house).await.unwrap();
         let door = Door::new(hub::routes(state.clone()), BASE);

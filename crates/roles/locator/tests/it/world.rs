@@ -80,6 +80,7 @@ pub fn house(folder: &Path, clock: &FixedClock) -> House {
         http: Http::new(Policy::loopback()).unwrap(),
         data: folder.join("locator"),
         stop: Stop::new(),
+        other_issuer: None,
     }
 }
 

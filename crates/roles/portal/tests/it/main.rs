@@ -74,6 +74,7 @@ impl Portal {
             http: Http::new(Policy::loopback()).unwrap(),
             data: data.path().to_owned(),
             stop: Stop::new(),
+            other_issuer: None,
         };
         let assets: Assets = Arc::new(|name| {
             (name == "portal.css").then(|| Asset {

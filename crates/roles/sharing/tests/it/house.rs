@@ -154,6 +154,7 @@ impl Service {
             http: Http::new(Policy::loopback()).unwrap(),
             data: folder.path().to_owned(),
             stop: stop.clone(),
+            other_issuer: None,
         };
         let state = sharing::open(config, house).await.unwrap();
         let door = Door::new(sharing::routes(state.clone()), &base);
