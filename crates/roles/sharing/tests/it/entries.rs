@@ -342,7 +342,6 @@ async fn what_the_sender_prefers_is_in_each_entry() {
         let gone = service
             .created(&pulse(ragnhild(), &format!("{kind}-gone"), WHEN))
             .await;
-        let mut version = 1;
         for (n, preference) in [
             "return=minimal",
             "return=representation",
@@ -362,7 +361,7 @@ async fn what_the_sender_prefers_is_in_each_entry() {
                 with(
                     sending("PUT", &format!("Observation/{id}"), &update),
                     "ifMatch",
-                    &format!("W/\"{version}\""),
+                    &format!("W/\"{}\"", n + 1),
                 ),
                 with(
                     sending("POST", "Observation", &reading(ragnhild(), "x", WHEN, "90")),
@@ -371,7 +370,6 @@ async fn what_the_sender_prefers_is_in_each_entry() {
                 ),
                 asks("GET", &format!("Observation/{gone}")),
             ]);
-            version += 1;
             sent["type"] = kind.into();
             let reply = prefer(&service, &owner, preference, &sent).await;
             assert_eq!(told(&reply), ["201", "200", "200", "200"], "{}", reply.json);

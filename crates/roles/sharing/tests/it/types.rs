@@ -35,7 +35,12 @@ async fn a_type_enabled_by_a_line_is_created_read_and_searched() {
         &[("patient.identifier", number(ragnhild()).as_str())],
     ] {
         let all = service.search(&owner, "ServiceRequest", form).await;
-        assert_eq!(found(&all), [id.clone()], "{form:?}: {}", all.json);
+        assert_eq!(
+            found(&all),
+            std::slice::from_ref(&id),
+            "{form:?}: {}",
+            all.json
+        );
     }
     let none = service
         .search(&owner, "ServiceRequest", &[("intent", "plan")])
@@ -51,7 +56,7 @@ async fn a_type_enabled_by_a_line_is_created_read_and_searched() {
         json!(["ServiceRequest.intent"])
     );
     // An agreement about its information service opens it, as it opens any other type.
-    let physician = service.physician(&ragnhild());
+    let physician = service.physician(ragnhild());
     let seen = service.search(&physician, "ServiceRequest", &[]).await;
     assert_eq!(found(&seen), [id]);
 
