@@ -92,8 +92,24 @@ pub fn prove(
     iat: i64,
     jti: &str,
 ) -> Result<String, KeyError> {
+    prove_with_nonce(key, method, url, ath, iat, jti, None)
+}
+
+/// As [`prove`], with the nonce that the server gave (RFC 9449 section 8).
+pub fn prove_with_nonce(
+    key: &SigningKey,
+    method: &str,
+    url: &str,
+    ath: Option<&str>,
+    iat: i64,
+    jti: &str,
+    nonce: Option<&str>,
+) -> Result<String, KeyError> {
     let htu = normalise(url).ok_or(KeyError::Malformed)?;
     let mut claims = json!({"jti": jti, "htm": method, "htu": htu, "iat": iat});
+    if let Some(nonce) = nonce {
+        claims["nonce"] = Value::String(nonce.to_owned());
+    }
     if let Some(ath) = ath {
         claims["ath"] = Value::String(ath.to_owned());
     }

@@ -1,5 +1,5 @@
 //! One of our parts speaking as itself or for a user: client assertion, DPoP-bound tokens kept until shortly before they
-//! end, one request to the anchor however many callers wait, one repeat after a 401
+//! end, one request to the anchor however many callers wait, one repeat after a 401 or with the anchor's nonce
 //! (RFC 7523, RFC 8693, RFC 9449; CONTRACT sections 2 and 4).
 
 use std::collections::HashMap;
@@ -108,6 +108,8 @@ struct Inner {
     clock: Clock,
     ids: Ids,
     tokens: Mutex<HashMap<Purpose, Slot>>,
+    /// The token endpoint's last nonce, where it gives any (RFC 9449 section 8).
+    nonce: Mutex<Option<String>>,
 }
 
 impl std::fmt::Debug for Party {
@@ -154,6 +156,7 @@ impl Party {
             clock,
             ids,
             tokens: Mutex::default(),
+            nonce: Mutex::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -343,15 +346,21 @@ impl Inner {
         (self.ids)().to_string()
     }
 
-    fn proof(&self, request: &Request, ath: Option<&str>) -> Result<HeaderValue, PeerError> {
+    fn proof(
+        &self,
+        request: &Request,
+        ath: Option<&str>,
+        nonce: Option<&str>,
+    ) -> Result<HeaderValue, PeerError> {
         let now = (self.clock)().seconds();
-        let proof = dpop::prove(
+        let proof = dpop::prove_with_nonce(
             &self.proof_key,
             request.method.as_str(),
             &request.url,
             ath,
             now,
             &self.jti(),
+            nonce,
         )
         .map_err(|_| PeerError::Address("no proof can be made for it"))?;
         HeaderValue::try_from(proof)
@@ -362,7 +371,7 @@ impl Inner {
         let mut authorization = HeaderValue::try_from(format!("DPoP {}", token.access.expose()))
             .map_err(|_| PeerError::Unusable("the token is not a header value"))?;
         authorization.set_sensitive(true);
-        let proof = self.proof(request, Some(&token.ath))?;
+        let proof = self.proof(request, Some(&token.ath), None)?;
         let request = request
             .clone()
             .header(header::AUTHORIZATION, authorization)
@@ -370,7 +379,24 @@ impl Inner {
         self.http.send(&request).await
     }
 
+    /// Asks, and asks again once with a nonce that the anchor gave.
     async fn ask_anchor(
+        &self,
+        purpose: &Purpose,
+        subject: Option<&str>,
+    ) -> Result<Token, PeerError> {
+        let wants_nonce = PeerError::Token(OAuthCode::UseDpopNonce.as_str());
+        match self.ask_anchor_once(purpose, subject).await {
+            Err(error) if error == wants_nonce => self.ask_anchor_once(purpose, subject).await,
+            answer => answer,
+        }
+    }
+
+    fn nonce(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.nonce.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask_anchor_once(
         &self,
         purpose: &Purpose,
         subject: Option<&str>,
@@ -404,12 +430,17 @@ impl Inner {
                 Request::post_form(&self.token_endpoint, form.pairs())
             }
         };
-        let proof = self.proof(&request, None)?;
+        let nonce = self.nonce().clone();
+        let proof = self.proof(&request, None, nonce.as_deref())?;
         let request = request
             .header(HeaderName::from_static("dpop"), proof)
             .deadline(TOKEN_DEADLINE)
             .answer_bytes(TOKEN_BYTES);
         let answer = self.http.send(&request).await?;
+        let given = answer.headers.get("dpop-nonce");
+        if let Some(given) = given.and_then(|value| value.to_str().ok()) {
+            *self.nonce() = Some(given.to_owned());
+        }
         if !answer.status.is_success() {
             return Err(PeerError::Token(refusal(&answer)));
         }

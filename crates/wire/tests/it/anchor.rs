@@ -31,6 +31,8 @@ pub struct Anchor {
     pub refuse: Mutex<Option<OAuthCode>>,
     pub key_fetches: AtomicUsize,
     pub tokens: AtomicUsize,
+    /// Proofs must carry this nonce.
+    pub nonce: Mutex<Option<String>>,
 }
 
 impl Anchor {
@@ -44,6 +46,7 @@ impl Anchor {
             refuse: Mutex::default(),
             key_fetches: AtomicUsize::new(0),
             tokens: AtomicUsize::new(0),
+            nonce: Mutex::default(),
         })
     }
 
@@ -136,15 +139,21 @@ async fn issue(
     assertion::verify(assertion, &claimed, &keys, &anchor.issuer, now)
         .map_err(|error| OAuthError::new(OAuthCode::InvalidClient, error.to_string()))?;
     let proof = headers.get("dpop").unwrap().to_str().unwrap();
-    let proof = dpop::verify(
-        proof,
-        "POST",
-        &format!("{}/token", anchor.issuer),
-        None,
-        None,
-        now,
-    )
-    .map_err(|error| OAuthError::new(OAuthCode::InvalidDpopProof, error.to_string()))?;
+    let url = format!("{}/token", anchor.issuer);
+    let nonce = anchor.nonce.lock().unwrap().clone();
+    let proof = match &nonce {
+        None => dpop::verify(proof, "POST", &url, None, None, now),
+        Some(ours) => {
+            let until = |theirs: &str| (theirs == ours).then_some(now.seconds() + 60);
+            dpop::verify_with_nonce(proof, "POST", &url, &until)
+        }
+    };
+    if proof == Err(dpop::DpopError::Nonce) {
+        let refused = OAuthError::new(OAuthCode::UseDpopNonce, "with a nonce").into_response();
+        return Ok(([("dpop-nonce", nonce.unwrap())], refused).into_response());
+    }
+    let proof =
+        proof.map_err(|error| OAuthError::new(OAuthCode::InvalidDpopProof, error.to_string()))?;
     if let Some(code) = *anchor.refuse.lock().unwrap() {
         return Err(OAuthError::new(code, "refused"));
     }

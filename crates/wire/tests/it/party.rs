@@ -168,3 +168,17 @@ async fn a_bug_in_one_token_request_does_not_stand_in_the_way_of_the_next() {
     assert!(party.token(&region.audience(), scope).await.is_err());
     assert!(party.token(&region.audience(), scope).await.is_ok());
 }
+
+#[tokio::test]
+async fn with_the_anchors_nonce_it_asks_again_and_remembers_it() {
+    let region = Region::new().await;
+    let party = region.party("kit");
+    let nonce = |text: &str| *region.anchor.nonce.lock().unwrap() = Some(text.to_owned());
+    nonce("first");
+    party.token(&region.audience(), SCOPE).await.unwrap();
+    // The next one is asked for with it at once, and a new nonce is learnt as the first was.
+    party.token("https://other.example", SCOPE).await.unwrap();
+    nonce("second");
+    party.token("https://third.example", SCOPE).await.unwrap();
+    assert_eq!(region.anchor.tokens.load(Ordering::SeqCst), 3);
+}
