@@ -37,11 +37,12 @@ pub async fn patch(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let visit = state.desk.receive(&parts, ids, Interaction::Update).await?;
-    match change(&state, &visit, (&type_name, &id), &parts, body).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+    let nothing = || Err(Problem::not_found());
+    let work =
+        async |visit: &mut Visit<'_>| change(&state, visit, (&type_name, &id), &parts, body).await;
+    let desk = &state.desk;
+    desk.serve(&parts, ids, Interaction::Update, nothing, work)
+        .await
 }
 
 async fn change(

@@ -502,8 +502,9 @@ fn is_month(text: &str) -> bool {
         || text.split_once('-').is_some_and(|(year, month)| {
             year.len() == 4
                 && digits(year)
-                && matches!(month.parse(), Ok(1..=12_u8))
                 && month.len() == 2
+                && digits(month)
+                && matches!(month.parse(), Ok(1..=12_u8))
         })
 }
 
