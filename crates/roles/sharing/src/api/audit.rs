@@ -112,13 +112,7 @@ pub(super) async fn answer(
         Named::Person(person) => state.desk.store.patient_id(person).await?,
         Named::Anyone | Named::Nobody => None,
     };
-    let own = own_link(
-        &state.base,
-        ResourceType::AUDIT_EVENT,
-        known,
-        &query,
-        &form,
-    );
+    let own = own_link(&state.base, ResourceType::AUDIT_EVENT, known, &query, &form);
     let next = match entries.last().filter(|_| more) {
         Some(last) => Some(next_link(
             state,

@@ -308,4 +308,3 @@ fn opened(
     ));
     Ok((of, form, after))
 }
-
