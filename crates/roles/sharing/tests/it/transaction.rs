@@ -448,3 +448,29 @@ async fn who_may_not_write_gets_nothing_by_a_transaction() {
     );
     assert_eq!(everything(&service).await, [id]);
 }
+
+#[tokio::test]
+async fn each_patient_finds_the_transaction_however_they_are_named_in_it() {
+    let service = Service::fjellvik().await;
+    let owner = service.record_system(FJELLVIK);
+    let mut entries = Vec::new();
+    for (n, of) in [ragnhild(), arne()].into_iter().enumerate() {
+        service
+            .created(&reading(of, &format!("known-{n}"), WHEN, "91"))
+            .await;
+        let patients = service.search(&service.citizen(of), "Patient", &[]).await;
+        let mut sent = reading(of, &format!("new-{n}"), WHEN, "92");
+        sent["subject"] = json!({ "reference": format!("Patient/{}", found(&patients)[0]) });
+        entries.push(entry("POST", "Observation", None, Some(sent)));
+    }
+    let reply = service.post(&owner, "/", &transaction(&entries)).await;
+    assert_eq!(answers(&reply), ["201 Created", "201 Created"]);
+    let trail = service.audit().await;
+    for of in [ragnhild(), arne()] {
+        let theirs = trail.iter().filter(|entry| {
+            entry.record.interaction == Interaction::Batch
+                && entry.record.patient == Some(identifier(of))
+        });
+        assert_eq!(theirs.count(), 1, "{}", of.id);
+    }
+}

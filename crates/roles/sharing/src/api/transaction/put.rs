@@ -4,8 +4,9 @@ use super::names::{Names, none_lost};
 use super::step::{Ready, Step, Target};
 use crate::State;
 use crate::api::bundle::asked::{Named, What};
-use crate::api::{patch, person_of, update};
+use crate::api::{patch, update};
 use crate::feed::{self, Sent, Taken};
+use fhir::index::Subject;
 use fhir::json::Json;
 use fhir::outcome::IssueCode;
 use std::collections::BTreeSet;
@@ -70,7 +71,12 @@ pub async fn put(
         permit,
         written_by,
     } = taken;
-    let person = person_of(&checked);
+    // Named by number or by id: each patient finds the transaction in a trail of their own.
+    let person = match &checked.index().subject {
+        Some(Subject::Person(person)) => Some(person.clone()),
+        Some(Subject::Local(id)) => state.desk.store.patient_of(*id).await?,
+        None => None,
+    };
     let sent = Some((permit.clone(), checked.clone()));
     let put = match target {
         Target::Left(_) => return Ok(None),

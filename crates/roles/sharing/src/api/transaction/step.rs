@@ -60,7 +60,7 @@ pub struct Ready {
     /// Which step.
     pub step: usize,
     pub put: Put,
-    /// Who it is about, where it names a person.
+    /// Who it is about, as far as that is known before it is written.
     pub person: Option<fhir::ids::PersonIdentifier>,
     /// What was written, to be given back; none for a withdrawal.
     pub sent: Option<(Permit, Checked)>,
