@@ -103,3 +103,45 @@ async fn what_is_not_a_request_of_ours_is_refused_or_unknown() {
     assert_eq!(nonsense.status, StatusCode::BAD_REQUEST);
     assert_eq!(issues(&nonsense.json), ["value @ request"]);
 }
+
+#[tokio::test]
+async fn who_acts_for_a_patient_hears_of_their_own_requests_alone() {
+    let service = Service::fjellvik().await;
+    service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    let kinds = json!({"class": [{"system": "https://delt.example/fhir/CodeSystem/information-service", "code": "IT17"}]});
+    closed(&service, kinds).await;
+    let about = number(ragnhild());
+    let looked = service
+        .search(
+            &looks(&service, "TREAT", None),
+            "Observation",
+            &[("patient.identifier", &about)],
+        )
+        .await;
+    let husband = service.held(|jkt| {
+        let mut claims =
+            service
+                .issuer
+                .citizen_claims(arne(), &service.base, jkt, service.clock.now());
+        claims.patient = Some(identifier(ragnhild()));
+        claims.represents = Some(trust::Representation {
+            id: "r-1".into(),
+            services: vec![fhir::resource::InformationService::PLANS],
+            log: true,
+        });
+        claims
+    });
+    // Whom she has shut out, and from what, is hers alone to know.
+    let of_others = why(&service, &husband, looked.header("x-request-id")).await;
+    assert_eq!(of_others.status, StatusCode::NOT_FOUND);
+    let own = service.search(&husband, "Observation", &[]).await;
+    assert_eq!(found(&own), Vec::<String>::new());
+    let why_not = why(&service, &husband, own.header("x-request-id")).await;
+    let rules: Vec<String> = reasons(&why_not)
+        .into_iter()
+        .map(|(rule, _)| rule)
+        .collect();
+    assert_eq!(rules, ["representation"]);
+}

@@ -1,8 +1,9 @@
 //! `$explain-access`: what an earlier request here was refused or denied, by which rule, in plain Norwegian and English.
 //!
 //! Parameter `request`: the `X-Request-Id` of the answer. Told to the patient, to personnel of the organisation that asked
-//! (about the same patient), and to the organisation's own record system; to all others no such request is known. What a
-//! block of a kind hides is told to the patient alone ([`trust::explain`]).
+//! (about the same patient), and to the organisation's own record system; to all others no such request is known. Who acts
+//! for a patient hears of their own requests alone. What a block of a kind hides is told to the patient alone
+//! ([`trust::explain`]).
 
 use super::input;
 use crate::State;
@@ -83,11 +84,17 @@ async fn told(
     Ok(fhir_response(StatusCode::OK, answer.to_string()))
 }
 
-/// Whether a record is about a request of the caller's own: the patient's are all hers.
+/// Whether a record is about a request of the caller's own: the patient's are all hers, and hers alone are her blocks.
 fn theirs(state: &State, visit: &Visit<'_>, record: &Record) -> bool {
     let controller = |one| state.config.register.controller(&one).unwrap_or(one);
-    match visit.caller().person {
-        Person::Citizen { .. } => true,
+    match &visit.caller().person {
+        Person::Citizen {
+            represents: None, ..
+        } => true,
+        Person::Citizen { identifier, .. } => {
+            let asker = record.person.as_ref();
+            asker.is_some_and(|asker| asker.represents && asker.identifier == *identifier)
+        }
         _ => {
             let (own, other) = (visit.caller().organisation, record.organisation);
             own.is_some() && own.map(controller) == other.map(controller)
