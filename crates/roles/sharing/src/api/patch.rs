@@ -96,6 +96,7 @@ pub(super) async fn applied(
     operations: &Json,
 ) -> Result<(Json, u64), End> {
     let permit = visit.permit(&Ask::of(Interaction::Update, resource))?;
+    never_reads(visit, resource)?;
     feed::own_only(state, visit, &permit, resource, id).await?;
     let stored = state
         .desk
@@ -120,6 +121,14 @@ pub(super) async fn applied(
     let after =
         fhir::json::patch(&before, operations, room).map_err(|fault| problem(resource, fault))?;
     Ok((after, version))
+}
+
+/// A patch asks (`test`) and gives back what nobody sent: who has no business reading here (a delegate) does not patch.
+fn never_reads(visit: &Visit<'_>, resource: ResourceType) -> Result<(), End> {
+    match visit.permit(&Ask::of(Interaction::Read, resource)) {
+        Err(End::Refused(refusal)) if refusal.rule == "role" => Err(End::Refused(refusal)),
+        _ => Ok(()),
+    }
 }
 
 /// The one resource that meets the condition of a patch.

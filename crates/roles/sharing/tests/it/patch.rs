@@ -349,3 +349,35 @@ async fn a_writer_gets_back_what_it_prefers() {
         assert_eq!(gone.json["resourceType"] == "OperationOutcome", wants);
     }
 }
+
+#[tokio::test]
+async fn who_never_reads_here_learns_nothing_by_a_patch() {
+    let service = Service::fjellvik().await;
+    let id = service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    let hub = service.held(|jkt| {
+        let mut claims = service.system_claims(
+            trust::ClientUse::Service,
+            NORDDRIFT,
+            "system/Observation.cruds",
+            jkt,
+        );
+        claims.delegation = Some(trust::caller::Delegation {
+            id: "d-1".into(),
+            version: 1,
+            from: org(FJELLVIK),
+        });
+        claims
+    });
+    let path = format!("/Observation/{id}");
+    assert_eq!(service.get(&hub, &path).await.status, StatusCode::FORBIDDEN);
+    for operations in [
+        "[]",
+        r#"[{"op":"test","path":"/status","value":"final"}]"#,
+        r#"[{"op":"test","path":"/status","value":"amended"}]"#,
+    ] {
+        let reply = patch(&service, &hub, &path, Some("W/\"1\""), operations).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{}", reply.json);
+    }
+}
