@@ -11,6 +11,10 @@ use trust::audit::Disclosed as Entry;
 use wire::outcome::fhir_response;
 use wire::visit::{End, Visit};
 
+/// How many resources an answer holds: in its extensions, for the bundle whose part it may be.
+#[derive(Clone, Copy)]
+pub struct Given(pub usize);
+
 /// Resources whose disclosure is on record. Nothing else can be answered with.
 pub struct Disclosed {
     resources: Vec<Stored>,
@@ -117,8 +121,15 @@ impl DisclosedVersions {
                 resource: version.stored.as_ref().map(|stored| stored.body.as_ref()),
             });
         }
-        fhir_response(StatusCode::OK, writer.finish())
+        holding(self.versions.len(), writer.finish())
     }
+}
+
+/// An answer that holds this many resources.
+fn holding(resources: usize, body: impl Into<bytes::Bytes>) -> Response {
+    let mut response = fhir_response(StatusCode::OK, body);
+    response.extensions_mut().insert(Given(resources));
+    response
 }
 
 impl Disclosed {
@@ -143,7 +154,7 @@ impl Disclosed {
             };
             writer.entry(Some(&url), &resource.body, mode);
         }
-        fhir_response(StatusCode::OK, writer.finish())
+        holding(self.resources.len(), writer.finish())
     }
 
     /// The one resource, as it rests.
@@ -154,7 +165,7 @@ impl Disclosed {
     /// The one resource of a read; `None` when there is none.
     pub fn resource(&self) -> Option<Response> {
         let resource = self.resources.first()?;
-        let mut response = fhir_response(StatusCode::OK, resource.body.clone());
+        let mut response = holding(1, resource.body.clone());
         tag(&mut response, resource.version, resource.last_updated);
         Some(response)
     }

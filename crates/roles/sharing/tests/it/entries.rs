@@ -466,3 +466,42 @@ async fn every_kind_of_entry_and_every_kind_of_caller() {
         .await;
     assert_eq!(read.header("etag"), "W/\"1\"");
 }
+
+#[tokio::test]
+async fn the_reads_of_one_bundle_give_no_more_than_one_answer_may_hold() {
+    let service = Service::fjellvik().await;
+    let owner = service.record_system(FJELLVIK);
+    let readings: Vec<Value> = (0..200)
+        .map(|n| reading(ragnhild(), &format!("r-{n}"), WHEN, "91"))
+        .collect();
+    let sent = service
+        .post(&owner, "/", &bundle("collection", &readings))
+        .await;
+    assert_eq!(sent.status, StatusCode::OK, "{}", sent.json);
+    let physician = service.physician(ragnhild());
+    let entries: Vec<Value> = (0..7)
+        .map(|_| asks("GET", "Observation?_count=200"))
+        .collect();
+    for kind in ["batch", "transaction"] {
+        let mut sent = batch(&entries);
+        sent["type"] = kind.into();
+        let reply = service.post(&physician, "/", &sent).await;
+        assert_eq!(
+            told(&reply),
+            ["200", "200", "200", "200", "200", "400", "400"]
+        );
+        assert_eq!(
+            outcome(&reply, 6),
+            ["too-costly @ Bundle.entry[6].request.url"]
+        );
+        let trail = service.audit().await;
+        let failed = trail.iter().take(2).all(|entry| {
+            matches!(entry.record.outcome, Outcome::Failed { .. })
+                && entry.record.disclosed.is_empty()
+        });
+        assert!(failed, "each is on record");
+    }
+    // What only one of them asks for is given.
+    let alone = send(&service, &physician, &entries[..1]).await;
+    assert_eq!(told(&alone), ["200"]);
+}

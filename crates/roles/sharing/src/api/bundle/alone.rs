@@ -1,6 +1,6 @@
 //! One entry of a bundle carried out as if it had been sent alone: the same handler, the same rules, a record of its own.
 
-use super::answer::{Answer, preferred};
+use super::answer::{Answer, Room, preferred};
 use super::asked::{Asked, Named, What, fault};
 use crate::State;
 use crate::api::{create, history, patch, read, search, update, version, withdraw};
@@ -13,7 +13,7 @@ use http::{StatusCode, header};
 use wire::outcome::Problem;
 use wire::visit::{End, Visit};
 
-/// Carries it out; `visit` is the bundle's own, whose record is durable already.
+/// Carries it out; `visit` is the bundle's own, whose record is durable already; `room` is what its reads may still give.
 ///
 /// # Errors
 /// What is wrong, told by its place in the bundle; its record is written.
@@ -21,12 +21,22 @@ pub async fn carry_out(
     state: &State,
     visit: &Visit<'_>,
     json: &Json,
-    entry: &Entry<'_>,
-    asked: &Asked,
+    (entry, asked): (&Entry<'_>, &Asked),
+    room: &mut Room,
 ) -> Result<Answer, Problem> {
     let mut part = visit.part(asked.what.interaction(), asked.words.clone());
-    let answered = match work(state, &mut part, json, entry, asked).await {
-        Ok(answer) => return Ok(answer),
+    let done = if asked.what.reads() && room.is_full() {
+        Err(too_much(entry).into())
+    } else {
+        work(state, &mut part, json, entry, asked).await
+    };
+    let answered = match done {
+        Ok(answer) => {
+            if asked.what.reads() {
+                room.take(&answer);
+            }
+            return Ok(answer);
+        }
         Err(end) => {
             let nothing = || match asked.what {
                 What::Search | What::Compartment(_) => Ok(search::empty()),
@@ -39,6 +49,13 @@ pub async fn carry_out(
         Ok(response) => Answer::given(response).await,
         Err(problem) => Err(placed(problem, entry, asked)),
     }
+}
+
+/// One bundle is not answered with more than one search is.
+fn too_much(entry: &Entry<'_>) -> Problem {
+    let place = format!("{}.request.url", entry.expression());
+    let words = "the entries before gave as much as one answer may hold; ask for the rest in another bundle";
+    Problem::invalid(IssueCode::TooCostly, place, words)
 }
 
 async fn work(

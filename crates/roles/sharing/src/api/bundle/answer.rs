@@ -2,6 +2,7 @@
 
 use crate::api::conditions::seconds;
 use crate::api::written::{self, Return, Written};
+use crate::disclose::Given;
 use crate::feed;
 use axum::body::to_bytes;
 use axum::response::Response;
@@ -22,6 +23,41 @@ pub struct Answer {
     last_modified: Option<Instant>,
     resource: Option<Bytes>,
     outcome: Option<OperationOutcome>,
+    /// Resources that a read gave.
+    given: usize,
+}
+
+/// Most resources that the reads of one bundle give (threats-and-faults.md section 4).
+const MOST: usize = 1_000;
+/// Most bytes of them: readers of other organisations take answers of 10 MiB.
+const MOST_BYTES: usize = 9 * 1024 * 1024;
+
+/// What the reads of one bundle may still give.
+pub struct Room {
+    resources: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// Of an answer in which nothing is yet.
+    pub fn whole() -> Self {
+        Self {
+            resources: MOST,
+            bytes: MOST_BYTES,
+        }
+    }
+
+    /// Whether nothing more may be read. The read that fills it is given whole: it is a page, which has limits of its own.
+    pub fn is_full(&self) -> bool {
+        self.resources == 0 || self.bytes == 0
+    }
+
+    /// Counts an answer in.
+    pub fn take(&mut self, answer: &Answer) {
+        let bytes = answer.resource.as_ref().map_or(0, Bytes::len);
+        self.resources = self.resources.saturating_sub(answer.given);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
 }
 
 /// What the sender of a bundle wants back for each write; nothing, when nothing is said: it has what it sent.
@@ -38,6 +74,7 @@ impl Answer {
             last_modified: None,
             resource: None,
             outcome: None,
+            given: 0,
         }
     }
 
@@ -100,6 +137,7 @@ impl Answer {
             last_modified: text(header::LAST_MODIFIED)
                 .and_then(seconds)
                 .map(|seconds| Instant(seconds * 1_000_000)),
+            given: parts.extensions.get::<Given>().map_or(0, |given| given.0),
             resource: (!bytes.is_empty()).then_some(bytes),
             ..Self::bare(parts.status)
         })

@@ -4,7 +4,7 @@
 //! together in one group commit, each a change of its own; every other entry is carried out as if it had come alone.
 
 use super::alone;
-use super::answer::{Answer, preferred};
+use super::answer::{Answer, Room, preferred};
 use super::asked::{self, Asked, fault};
 use crate::State;
 use crate::api::pmd;
@@ -74,6 +74,7 @@ pub(super) async fn carry_out(
         .collect();
     let mut refusals: Vec<(usize, Record)> = Vec::new();
     let mut made = false;
+    let mut room = Room::whole();
     for n in order {
         let entry = &sent[n];
         match &ways[n] {
@@ -87,7 +88,7 @@ pub(super) async fn carry_out(
                 }
             }
             Way::Alone(asked) => {
-                let done = alone::carry_out(state, visit, json, entry, asked).await;
+                let done = alone::carry_out(state, visit, json, (entry, asked), &mut room).await;
                 answers[n] = Some(done.unwrap_or_else(|problem| Answer::refused(&problem)));
             }
             Way::Refused(problem) => {

@@ -11,7 +11,7 @@ mod put;
 mod step;
 
 use super::bundle::alone;
-use super::bundle::answer::{Answer, preferred};
+use super::bundle::answer::{Answer, Room, preferred};
 use super::conditional;
 use super::written::{self, Return};
 use crate::State;
@@ -60,9 +60,11 @@ pub(super) async fn carry_out(
         write(state, visit, json, (&mut steps, prefer), permit).await?
     };
     let mut answers: Vec<Option<Answer>> = done;
+    let mut room = Room::whole();
     for (n, step) in steps.iter().enumerate() {
         if step.asked.what.reads() {
-            let given = alone::carry_out(state, visit, json, &step.entry, &step.asked).await;
+            let given =
+                alone::carry_out(state, visit, json, (&step.entry, &step.asked), &mut room).await;
             answers[n] = Some(given.unwrap_or_else(|problem| Answer::refused(&problem)));
         }
     }
