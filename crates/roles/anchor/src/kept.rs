@@ -30,10 +30,16 @@ impl Ledger {
             Ledger::Grant => "grant",
         }
     }
+
+    /// Longest content of an entry, in bytes. What comes of a pushed request has room for who signed in.
+    fn longest(self) -> usize {
+        match self {
+            Ledger::Pushed => 9 * 1024,
+            Ledger::Code | Ledger::Grant => 11 * 1024,
+        }
+    }
 }
 
-/// Longest content of an entry, in bytes.
-const LONGEST: usize = 11 * 1024;
 /// Bytes of the time in front of a key, and of a grant's id after it.
 const TIME: usize = 8;
 const ID: usize = 16;
@@ -137,7 +143,7 @@ pub(crate) fn put<T: Serialize>(
     expect: Expect,
 ) -> Result<LedgerWrite, TooLong> {
     let plain = serde_json::to_vec(content).map_err(|_| TooLong)?;
-    if plain.len() > LONGEST {
+    if plain.len() > place.ledger.longest() {
         return Err(TooLong);
     }
     let sealed = state.store.seal(&plain).map_err(|_| TooLong)?;

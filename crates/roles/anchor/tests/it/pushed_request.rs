@@ -659,3 +659,32 @@ async fn outside_demo_mode_nobody_signs_in() {
             .is_none()
     );
 }
+
+#[tokio::test]
+async fn what_could_not_be_kept_to_the_end_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let region = Region::open(folder.path()).await;
+    let text = |length: usize| "x".repeat(length);
+    let id = |length| json!({"id": text(length), "name": text(length), "system": text(length), "authority": text(length)});
+    let code = |length| json!({"code": text(length), "text": text(length), "system": text(length), "assigner": text(length)});
+    let with = |length: usize| {
+        let mut one = attest();
+        one["practitioner"]["authorization"] = code(length);
+        for place in ["legal_entity", "point_of_care", "department"] {
+            one["practitioner"][place] = id(length);
+        }
+        one["care_relationship"]["healthcare_service"] = code(length);
+        one["care_relationship"]["purpose_of_use_details"] = code(length);
+        one["care_relationship"]["reason"] = text(length).into();
+        one["patients"][0]["point_of_care"] = id(length);
+        one["patients"][0]["department"] = id(length);
+        region
+            .push()
+            .set("authorization_details", &json!([one]).to_string())
+    };
+    assert_eq!(region.post("/par", with(200)).await.status, 201);
+    let answer = region.post("/par", with(256)).await;
+    assert_eq!(answer.error(), (400, "invalid_request"), "{}", answer.text);
+    let answer = region.post("/par", with(257)).await;
+    assert_eq!(answer.error(), (400, "invalid_authorization_details"));
+}
