@@ -23,6 +23,8 @@ pub struct Config {
     pub zone: String,
     /// Where this process listens.
     pub listen: Listen,
+    /// Figures for operators; none: none are served.
+    pub metrics: Option<Metrics>,
     /// Which networks it may speak to besides public https.
     #[serde(default)]
     pub network: Network,
@@ -65,6 +67,14 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct Listen {
     /// Address and port.
+    pub address: SocketAddr,
+}
+
+/// Figures for operators.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Address and port; nothing else is served there, and nobody is asked who they are.
     pub address: SocketAddr,
 }
 

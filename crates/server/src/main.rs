@@ -16,6 +16,7 @@ mod config;
 mod demo;
 mod faults;
 mod listen;
+mod metrics;
 mod roles;
 mod serve;
 mod surroundings;

@@ -1,7 +1,7 @@
 //! `delt serve`: the roles that a configuration names, until the stop signal.
 
 use crate::config::Config;
-use crate::{REFUSED, listen, roles, surroundings};
+use crate::{REFUSED, listen, metrics, roles, surroundings};
 use anyhow::Context;
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,6 +17,14 @@ pub async fn run(path: &Path) -> anyhow::Result<ExitCode> {
     let listener = TcpListener::bind(config.listen.address)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen.address))?;
+    let figures = match &config.metrics {
+        Some(metrics) => Some(
+            TcpListener::bind(metrics.address)
+                .await
+                .with_context(|| format!("cannot listen on {}", metrics.address))?,
+        ),
+        None => None,
+    };
     let region = roles::Region::open(&config, roles::Demo::default()).await?;
     eprintln!(
         "delt: {} listening on {}",
@@ -24,6 +32,12 @@ pub async fn run(path: &Path) -> anyhow::Result<ExitCode> {
         config.listen.address
     );
     let stop = region.stop();
+    let figures = figures.map(|listener| {
+        let (router, stop) = (metrics::router(region.figures()), stop.clone());
+        tokio::spawn(listen::serve(listener, router, None, async move {
+            stop.stopped().await
+        }))
+    });
     let signal = tokio::spawn({
         let stop = stop.clone();
         async move {
@@ -36,6 +50,9 @@ pub async fn run(path: &Path) -> anyhow::Result<ExitCode> {
     })
     .await;
     region.finish().await;
+    if let Some(figures) = figures {
+        let _ = figures.await;
+    }
     signal.abort();
     eprintln!("delt: stopped");
     Ok(ExitCode::SUCCESS)

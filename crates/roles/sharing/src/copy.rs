@@ -251,6 +251,16 @@ impl State {
         self.copy.at(&self.config.copy, (self.house.clock)())
     }
 
+    /// Its service id.
+    pub fn id(&self) -> &str {
+        &self.config.id
+    }
+
+    /// Its clock's time.
+    pub fn now(&self) -> Instant {
+        (self.house.clock)()
+    }
+
     /// The state, if it is another than when this was last asked: what the alarm tells once.
     pub fn copy_turned(&self) -> Option<Copy> {
         let copy = self.copy();

@@ -16,7 +16,7 @@ mod part;
 mod publish;
 mod statistics;
 
-pub use copy::{Copy, Feed, Promise};
+pub use copy::{Copy, Feed, Promise, lag};
 
 use axum::Router;
 use fhir::check::Rules;

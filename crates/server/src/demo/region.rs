@@ -106,6 +106,7 @@ pub fn make(
         .map(|id| directory.orgnr(id).to_owned())
         .collect();
     let config = Config {
+        metrics: None,
         roles: crate::roles::NAMES
             .iter()
             .map(|n| (*n).to_owned())

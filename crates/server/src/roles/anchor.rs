@@ -17,6 +17,7 @@ pub async fn open(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     let house = setting.house("anchor", surroundings::clock())?;
     let state = ::anchor::open(settings(setting)?, house).await?;
     Ok(vec![Mounted {
+        gauged: None,
         path: path_of(&config.anchor.base),
         store: Some(state.store().clone()),
         workers: ::anchor::workers(state.clone()),

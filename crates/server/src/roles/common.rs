@@ -57,6 +57,7 @@ pub async fn catalogue(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     let state =
         ::catalogue::open(settings, setting.house("catalogue", surroundings::clock())?).await?;
     Ok(vec![Mounted {
+        gauged: None,
         path: path_of(&part.base),
         store: Some(state.store().clone()),
         workers: ::catalogue::workers(state.clone()),
@@ -90,6 +91,7 @@ pub async fn locator(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     };
     let state = ::locator::open(settings, setting.house("locator", surroundings::clock())?).await?;
     Ok(vec![Mounted {
+        gauged: None,
         path: path_of(&part.base),
         store: Some(state.store().clone()),
         workers: ::locator::workers(state.clone()),

@@ -38,6 +38,7 @@ pub async fn gateway(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     };
     let state = ::gateway::open(settings, setting.house("gateway", surroundings::clock())?).await?;
     Ok(vec![Mounted {
+        gauged: None,
         path: path_of(&part.base),
         store: Some(state.store().clone()),
         workers: ::gateway::workers(state.clone()),
@@ -92,6 +93,7 @@ pub async fn portal(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     };
     let state = ::portal::open(settings, setting.house("portal", surroundings::clock())?)?;
     Ok(vec![Mounted {
+        gauged: None,
         path: String::new(),
         store: None,
         workers: ::portal::workers(state.clone()),

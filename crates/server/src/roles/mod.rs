@@ -147,6 +147,22 @@ struct Mounted {
     router: Router,
     workers: Vec<Worker>,
     store: Option<store::Store>,
+    gauged: Option<Gauged>,
+}
+
+/// What a role says of itself to operators at this moment.
+pub type Gauged = std::sync::Arc<dyn Fn() -> Vec<Figure> + Send + Sync>;
+
+/// How old a sharing service's copy is, or one feed's part of it.
+pub struct Figure {
+    /// The service.
+    pub service: String,
+    /// The feed; none: the copy as a whole.
+    pub feed: Option<String>,
+    /// Age in seconds, where anything is known.
+    pub age_seconds: Option<i64>,
+    /// Whether that is too old, where something was promised.
+    pub late: Option<bool>,
 }
 
 /// The roles of this process, opened and working.
@@ -155,6 +171,7 @@ pub struct Region {
     stop: Stop,
     workers: Vec<(&'static str, tokio::task::JoinHandle<()>)>,
     stores: Vec<store::Store>,
+    gauged: Vec<Gauged>,
 }
 
 impl Region {
@@ -171,6 +188,7 @@ impl Region {
         let mut router = Router::new();
         let mut stores = Vec::new();
         let mut workers = Vec::new();
+        let mut gauged = Vec::new();
         for (name, open) in ROLES {
             let part = config
                 .roles
@@ -195,6 +213,7 @@ impl Region {
                         .map(|w| (w.name, tokio::spawn(w.run))),
                 );
                 stores.extend(mounted.store);
+                gauged.extend(mounted.gauged);
             }
         }
         // The portal answers unknown paths with a page of its own; without it they get an OperationOutcome.
@@ -208,6 +227,7 @@ impl Region {
             stop: setting.stop,
             workers,
             stores,
+            gauged,
         })
     }
 
@@ -224,6 +244,15 @@ impl Region {
     /// The stores of this process's roles.
     pub fn stores(&self) -> &[store::Store] {
         &self.stores
+    }
+
+    /// The figures of this process's roles, for its operators.
+    pub fn figures(&self) -> crate::metrics::Sources {
+        crate::metrics::Sources {
+            stores: self.stores.clone(),
+            gauged: self.gauged.clone(),
+            clock: surroundings::clock(),
+        }
     }
 
     /// Surroundings for a peer that lives in this process (the demo's record systems), in a folder of its own.

@@ -1,12 +1,14 @@
 //! The providers' side: each organisation's sharing service, and the hub that delivers to them.
 
 use super::{
-    Mounted, Setting, client_file, needed, organisation, organisations, path_of, services,
+    Figure, Gauged, Mounted, Setting, client_file, needed, organisation, organisations, path_of,
+    services,
 };
 use crate::config;
 use crate::surroundings;
 use anyhow::Context;
 use fhir::check::profile::Demands;
+use wire::contract::sharing::CopyAge;
 
 /// Opens the sharing services of this process.
 pub async fn sharing(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
@@ -60,10 +62,30 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
     let house = setting.house(&format!("sharing/{}", s.id), clock)?;
     let state = ::sharing::open(config, house).await?;
     Ok(Mounted {
+        gauged: Some(gauged(state.clone())),
         path: path_of(&s.fhir),
         store: Some(state.store().clone()),
         workers: ::sharing::workers(state.clone()),
         router: ::sharing::routes(state),
+    })
+}
+
+/// How old the service's copy is, and each feed's part of it.
+fn gauged(state: std::sync::Arc<::sharing::State>) -> Gauged {
+    std::sync::Arc::new(move || {
+        let (copy, now) = (state.copy(), state.now());
+        let figure =
+            |feed: Option<&str>, as_of: Option<fhir::time::Instant>, age: CopyAge| Figure {
+                service: state.id().to_owned(),
+                feed: feed.map(str::to_owned),
+                age_seconds: as_of.map(|as_of| ::sharing::lag(as_of, now)),
+                late: (age != CopyAge::Unjudged).then_some(age == CopyAge::Late),
+            };
+        let whole = figure(None, copy.as_of, copy.state);
+        let feeds = copy.feeds.iter();
+        std::iter::once(whole)
+            .chain(feeds.map(|(feed, age)| figure(Some(&feed.client), feed.as_of(), *age)))
+            .collect()
     })
 }
 
@@ -135,6 +157,7 @@ pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     };
     let state = ::hub::open(config, setting.house("hub", surroundings::clock())?).await?;
     Ok(vec![Mounted {
+        gauged: None,
         path: path_of(&part.base),
         store: Some(state.store().clone()),
         workers: ::hub::workers(state.clone()),

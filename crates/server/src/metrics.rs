@@ -1,0 +1,169 @@
+//! Figures for operators, as OpenMetrics text (openmetrics.io 1.0, what Prometheus scrapes) on a listener of their own.
+//!
+//! Counted by organisation, service, feed and receiver; never by patient, and nothing of anybody's data. Each scrape asks
+//! the stores anew, so no figure is older than its scrape.
+
+use crate::roles::Gauged;
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{StatusCode, header};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use store::Store;
+
+/// The media type of OpenMetrics text.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type Labels = Vec<(String, String)>;
+type Figures = Family<Labels, Gauge<f64, AtomicU64>>;
+
+/// What is asked at each scrape.
+pub struct Sources {
+    /// The stores of this process, for their outboxes and audit trails.
+    pub stores: Vec<Store>,
+    /// What roles say of themselves.
+    pub gauged: Vec<Gauged>,
+    /// Now.
+    pub clock: store::Clock,
+}
+
+/// `GET /metrics`.
+pub fn router(sources: Sources) -> Router {
+    Router::new()
+        .route("/metrics", get(scrape))
+        .with_state(Arc::new(sources))
+}
+
+async fn scrape(State(sources): State<Arc<Sources>>) -> Response {
+    match page(&sources).await {
+        Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the figures could not be read");
+            StatusCode::SERVICE_UNAVAILABLE.into_response()
+        }
+    }
+}
+
+/// The page, with every figure of this moment.
+async fn page(sources: &Sources) -> anyhow::Result<String> {
+    let mut registry = Registry::default();
+    let mut family = |name: &str, help: &str| {
+        let figures = Figures::default();
+        registry.register(name, help, figures.clone());
+        figures
+    };
+    let pending = family("delt_outbox_pending", "Deliveries not made yet");
+    let oldest = family(
+        "delt_outbox_oldest_seconds",
+        "Age of the oldest delivery not made yet",
+    );
+    let dead = family("delt_outbox_dead", "Deliveries given up, to be looked at");
+    let audited = family("delt_audit_records", "Records in the audit trail");
+    let age = family(
+        "delt_copy_age_seconds",
+        "Age of the shared copy: since when everything of the source is known to be here",
+    );
+    let late = family(
+        "delt_copy_late",
+        "1 where the shared copy is older than it promises (max_lag_minutes)",
+    );
+    let now = (sources.clock)();
+    for store in &sources.stores {
+        let owner = ("store".to_owned(), store.owner().to_owned());
+        for receiver in store.outbox_receivers().await? {
+            let stands = store.outbox_state(&receiver).await?;
+            let labels = vec![owner.clone(), ("receiver".to_owned(), receiver)];
+            let waited = stands
+                .oldest
+                .map_or(0, |at| now.0.saturating_sub(at.0).max(0));
+            pending.get_or_create(&labels).set(stands.pending as f64);
+            dead.get_or_create(&labels).set(stands.dead as f64);
+            oldest.get_or_create(&labels).set(waited as f64 / 1e6);
+        }
+        let head = store.audit_head().await?;
+        audited
+            .get_or_create(&vec![owner])
+            .set(head.sequence as f64);
+    }
+    for gauged in &sources.gauged {
+        for one in gauged() {
+            let mut labels = vec![("service".to_owned(), one.service)];
+            labels.extend(one.feed.map(|feed| ("feed".to_owned(), feed)));
+            if let Some(seconds) = one.age_seconds {
+                age.get_or_create(&labels).set(seconds as f64);
+            }
+            if let Some(is_late) = one.late {
+                late.get_or_create(&labels)
+                    .set(f64::from(u8::from(is_late)));
+            }
+        }
+    }
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roles::Figure;
+    use fhir::time::Instant;
+
+    #[tokio::test]
+    async fn a_scrape_tells_what_waits_and_how_old_the_copy_is() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let clock: store::Clock = Arc::new(|| Instant::from_seconds(1_800_000_000));
+        let surroundings = store::Surroundings {
+            clock: clock.clone(),
+            ids: crate::surroundings::ids(),
+        };
+        let store = Store::open(folder.path(), "fjellvik", surroundings)?;
+        store
+            .commit(store::Change {
+                outbox: vec![store::OutboxEntry {
+                    topic: "reading",
+                    receivers: vec!["310001007/sharing".into()],
+                    partition: "p".into(),
+                    key: "k".into(),
+                    body: "{}".into(),
+                }],
+                ..store::Change::default()
+            })
+            .await?;
+        let later: store::Clock = Arc::new(|| Instant::from_seconds(1_800_000_060));
+        let text = page(&Sources {
+            stores: vec![store],
+            gauged: vec![Arc::new(|| {
+                vec![Figure {
+                    service: "fjellvik".into(),
+                    feed: Some("epj".into()),
+                    age_seconds: Some(90),
+                    late: Some(true),
+                }]
+            })],
+            clock: later,
+        })
+        .await?;
+        for line in [
+            r#"delt_outbox_pending{store="fjellvik",receiver="310001007/sharing"} 1.0"#,
+            r#"delt_outbox_oldest_seconds{store="fjellvik",receiver="310001007/sharing"} 60.0"#,
+            r#"delt_outbox_dead{store="fjellvik",receiver="310001007/sharing"} 0.0"#,
+            r#"delt_audit_records{store="fjellvik"} 0.0"#,
+            r#"delt_copy_age_seconds{service="fjellvik",feed="epj"} 90.0"#,
+            r#"delt_copy_late{service="fjellvik",feed="epj"} 1.0"#,
+            "# EOF",
+        ] {
+            assert!(
+                text.lines().any(|one| one == line),
+                "{line} is not in\n{text}"
+            );
+        }
+        Ok(())
+    }
+}
