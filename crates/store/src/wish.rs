@@ -12,8 +12,12 @@ use crate::store::Store;
 
 const LEDGER: &str = "wish";
 
-/// Most wishes of one patient; more are refused when they are made.
+/// Most wishes of one patient that hold at once; more are refused when they are made.
 pub const MOST_WISHES: usize = 100;
+
+/// More than ever rest: some made at the same moment beside the most that hold, and ended ones until the next is made. None is
+/// left out of a decision.
+const ALL: usize = 100 * MOST_WISHES;
 
 impl Store {
     /// What this patient has closed here, in the order of their ids, ended wishes among them.
@@ -22,7 +26,7 @@ impl Store {
     /// Input/output and damage; an entry that does not read again is damage, for leaving it out would open what it closes.
     pub async fn wishes(&self, patient: &PersonIdentifier) -> Result<Arc<[Wish]>, StoreError> {
         let prefix = self.patients_wishes(patient);
-        let entries = self.ledger_scan(LEDGER, &prefix, None, MOST_WISHES).await?;
+        let entries = self.ledger_scan(LEDGER, &prefix, None, ALL).await?;
         entries
             .iter()
             .map(|entry| {

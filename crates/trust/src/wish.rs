@@ -79,14 +79,33 @@ pub struct Wish {
 }
 
 impl Wish {
-    /// Does it hold now?
+    /// Does it hold now? It was made at [`Wish::since`], and a clock that is set back opens nothing.
     pub fn holds(&self, now: Instant) -> bool {
-        self.since <= now && self.until.is_none_or(|until| now < until)
+        self.until.is_none_or(|until| now < until)
     }
 }
 
 impl fmt::Debug for Wish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Wish({})", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_opens_nothing() {
+        let made = Instant::from_seconds(1_000);
+        let mut wish = Wish {
+            id: "w-1".into(),
+            closed: Closed::Everything,
+            since: made,
+            until: None,
+        };
+        assert!(wish.holds(made) && wish.holds(made.plus_seconds(-5)));
+        wish.until = Some(made.plus_seconds(60));
+        assert!(wish.holds(made.plus_seconds(59)) && !wish.holds(made.plus_seconds(60)));
     }
 }

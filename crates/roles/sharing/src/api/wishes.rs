@@ -30,7 +30,8 @@ const OTHER: Refusal = Refusal {
     message: "the search names another patient than the token's",
 };
 
-/// `POST {base}/Consent`: 201 with the wish as it holds.
+/// `POST {base}/Consent`: 201 with the wish as it holds; 200 with the one that is there when the same holds already, so that
+/// sending it again is safe.
 pub async fn make(
     extract::State(state): extract::State<Arc<State>>,
     ids: RequestIds,
@@ -124,7 +125,16 @@ async fn made(
         )])
         .into());
     }
-    if visit.store().wishes(&patient).await?.len() >= MOST_WISHES {
+    let kept = visit.store().wishes(&patient).await?;
+    let same =
+        |one: &&Wish| one.closed == sent.closed && one.until == sent.until && one.holds(visit.now);
+    if let Some(wish) = kept.iter().find(same) {
+        visit.write(visit.record().permitted(&permit)).await?;
+        return Ok(answer(state, StatusCode::OK, wish, &patient));
+    }
+    let (holding, ended): (Vec<&Wish>, Vec<&Wish>) =
+        kept.iter().partition(|one| one.holds(visit.now));
+    if holding.len() >= MOST_WISHES {
         let words = format!("at most {MOST_WISHES} wishes; take back what no longer matters");
         return Err(Problem::invalid(IssueCode::TooCostly, "", words).into());
     }
@@ -138,14 +148,23 @@ async fn made(
     change
         .ledger
         .push(visit.store().wish_made(&patient, &wish)?);
+    let forgotten = ended
+        .iter()
+        .map(|one| visit.store().wish_ended(&patient, &one.id));
+    change.ledger.extend(forgotten);
     visit.commit(change).await?;
-    let told = consent::render(&wish, &patient);
-    let mut response = fhir_response(StatusCode::CREATED, told.to_string());
+    Ok(answer(state, StatusCode::CREATED, &wish, &patient))
+}
+
+/// A wish as it holds, and its place.
+fn answer(state: &State, status: StatusCode, wish: &Wish, patient: &PersonIdentifier) -> Response {
+    let told = consent::render(wish, patient);
+    let mut response = fhir_response(status, told.to_string());
     let place = format!("{}/Consent/{}", state.base, wish.id);
     if let Ok(place) = HeaderValue::from_str(&place) {
         response.headers_mut().insert(header::LOCATION, place);
     }
-    Ok(response)
+    response
 }
 
 async fn listed(

@@ -285,6 +285,35 @@ async fn wishes_are_listed_to_the_patient_alone_and_made_by_nobody_else() {
 }
 
 #[tokio::test]
+async fn wishes_that_have_ended_stand_in_nobodys_way() {
+    let service = Service::fjellvik().await;
+    let until = |n: u32| {
+        let mut wish = consent(json!({}));
+        wish["provision"]["period"] =
+            json!({"end": format!("2026-11-21T09:{:02}:{:02}Z", 10 + n / 60, n % 60)});
+        wish
+    };
+    for n in 0..100 {
+        let made = service
+            .post(&patient(&service), "/Consent", &until(n))
+            .await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.json);
+    }
+    let too_many = service
+        .post(&patient(&service), "/Consent", &consent(json!({})))
+        .await;
+    assert_eq!(issues(&too_many.json), ["too-costly @ -"]);
+    service.clock.advance(3_600_000_000);
+    let listed = service.search(&patient(&service), "Consent", &[]).await;
+    assert_eq!(found(&listed), Vec::<String>::new());
+    let id = closed(&service, json!({})).await;
+    let listed = service.search(&patient(&service), "Consent", &[]).await;
+    assert_eq!(found(&listed), [id]);
+    let kept = service.state.store().wishes(&identifier(ragnhild())).await;
+    assert_eq!(kept.unwrap().len(), 1, "what has ended is forgotten");
+}
+
+#[tokio::test]
 async fn a_wish_that_is_not_understood_closes_nothing_and_says_so() {
     let service = Service::fjellvik().await;
     let mut nested = consent(json!({}));
@@ -307,4 +336,34 @@ async fn a_wish_that_is_not_understood_closes_nothing_and_says_so() {
         found(&service.search(&patient(&service), "Consent", &[]).await),
         Vec::<String>::new()
     );
+}
+
+#[tokio::test]
+async fn the_same_wish_again_is_the_one_that_holds() {
+    let service = Service::fjellvik().await;
+    let id = closed(&service, json!({})).await;
+    let again = async || {
+        service
+            .post(&patient(&service), "/Consent", &consent(json!({})))
+            .await
+    };
+    let same = again().await;
+    assert_eq!(
+        (same.status, &same.json["id"]),
+        (StatusCode::OK, &json!(id))
+    );
+    assert_eq!(service.last_record().await.outcome, Outcome::Allowed);
+    let mut until = consent(json!({}));
+    until["provision"]["period"] = json!({"end": "2099-01-01"});
+    let other = service.post(&patient(&service), "/Consent", &until).await;
+    assert_eq!(other.status, StatusCode::CREATED);
+    // Taken back, it is made anew.
+    service
+        .delete(&patient(&service), &format!("/Consent/{id}"), None)
+        .await;
+    let anew = again().await;
+    assert_eq!(anew.status, StatusCode::CREATED);
+    assert_ne!(anew.json["id"], json!(id));
+    let listed = service.search(&patient(&service), "Consent", &[]).await;
+    assert_eq!(found(&listed).len(), 2);
 }
