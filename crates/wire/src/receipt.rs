@@ -360,7 +360,7 @@ fn report(issue: &Value) -> Result<SourceReport, ReceiptError> {
 }
 
 /// Canonical bytes: members sorted at every level, no white space.
-fn canonical(value: &Value) -> Vec<u8> {
+pub fn canonical(value: &Value) -> Vec<u8> {
     fn sorted(value: &Value) -> Value {
         match value {
             Value::Object(members) => {

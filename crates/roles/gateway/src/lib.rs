@@ -21,6 +21,7 @@ mod locate;
 mod merge;
 mod place;
 mod question;
+mod wishes;
 
 use axum::Router;
 use fhir::ids::{OrganisationNumber, PersonNumbers};
@@ -145,6 +146,27 @@ pub const ROUTES: &[RouteRow] = &[
         },
     },
     RouteRow {
+        method: "POST",
+        path: "/fhir/Consent",
+        access: Access::Token {
+            scope: "patient/Consent.c",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/fhir/Consent/_search",
+        access: Access::Token {
+            scope: "patient/Consent.s",
+        },
+    },
+    RouteRow {
+        method: "DELETE",
+        path: "/fhir/Consent/{id}",
+        access: Access::Token {
+            scope: "patient/Consent.ds",
+        },
+    },
+    RouteRow {
         method: "GET",
         path: "/fhir/_page/{sealed}",
         access: Access::Token {
@@ -205,6 +227,9 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("GET", "/fhir/metadata", api::metadata::metadata)
         .on("POST", "/fhir/{type}/_search", api::lookup::search)
         .on("POST", "/fhir/AuditEvent/_search", api::audit::search)
+        .on("POST", "/fhir/Consent", api::consent::make)
+        .on("POST", "/fhir/Consent/_search", api::consent::list)
+        .on("DELETE", "/fhir/Consent/{id}", api::consent::end)
         .on("GET", "/fhir/_page/{sealed}", api::page::page)
         .on("GET", "/fhir/{type}", api::lookup::by_get)
         .build(state, wire::request_id::Join::Front, ids)

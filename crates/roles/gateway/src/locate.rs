@@ -3,7 +3,7 @@
 
 use crate::State;
 use crate::deadline::Deadline;
-use crate::question::Question;
+use crate::question::Whom;
 use fhir::ids::OrganisationNumber;
 use fhir::resource::ResourceType;
 use fhir::time::Instant;
@@ -48,14 +48,14 @@ type Addresses = HashMap<OrganisationNumber, Result<Arc<[Endpoint]>, PeerError>>
 pub async fn locate(
     state: &State,
     visit: &Visit<'_>,
-    question: &Question,
+    whom: Whom<'_>,
     deadline: &Deadline,
 ) -> Vec<Source> {
     let own = visit.caller().organisation.map(|one| state.controller(one));
-    let mut known: Vec<OrganisationNumber> = question.chosen.clone();
+    let mut known: Vec<OrganisationNumber> = whom.chosen.to_vec();
     known.extend(own.filter(|own| !known.contains(own)));
     let (located, mut addresses) = tokio::join!(
-        ask_locator(state, visit, question, deadline),
+        ask_locator(state, visit, whom, deadline),
         addresses(state, visit, &known, deadline)
     );
     let (answer, hindrance) = match located {
@@ -78,7 +78,7 @@ pub async fn locate(
 
     let mut sources = Sources {
         state,
-        kind: question.resource,
+        kind: whom.resource,
         found: Vec::new(),
     };
     for holder in &answer.holders {
@@ -89,7 +89,7 @@ pub async fn locate(
             addresses.get(&holder.orgnr),
         );
     }
-    for organisation in &question.chosen {
+    for organisation in whom.chosen {
         sources.organisation(*organisation, true, addresses.get(organisation));
     }
     if let Some(own) = own {
@@ -122,7 +122,7 @@ pub async fn locate(
 async fn ask_locator(
     state: &State,
     visit: &Visit<'_>,
-    question: &Question,
+    whom: Whom<'_>,
     deadline: &Deadline,
 ) -> Result<LocateAnswer, (SourceState, String)> {
     let not_asked = |words: &str| (SourceState::NotAsked, words.to_owned());
@@ -144,7 +144,7 @@ async fn ask_locator(
         ));
     }
     let request = LocateRequest {
-        kinds: question.kinds(),
+        kinds: whom.kinds(),
     };
     let request = Request::post_json(format!("{}{LOCATE}", locator.base), &request)
         .map_err(|error| (SourceState::Failed, error.to_string()))?
@@ -214,7 +214,7 @@ async fn addresses(
 /// Sources as they are found, each service once.
 struct Sources<'a> {
     state: &'a State,
-    kind: ResourceType,
+    kind: Option<ResourceType>,
     found: Vec<Source>,
 }
 
@@ -317,8 +317,8 @@ impl Sources<'_> {
 
     /// A service that lists no kinds is taken to offer any; who a patient is, every service knows.
     fn offers(&self, endpoint: &Endpoint) -> bool {
-        match self.kind.information_service() {
-            Some(kind) if self.kind != ResourceType::PATIENT => {
+        match self.kind.and_then(ResourceType::information_service) {
+            Some(kind) if self.kind != Some(ResourceType::PATIENT) => {
                 endpoint.payload_kinds.is_empty()
                     || endpoint.payload_kinds.contains(&kind.to_string())
             }

@@ -38,6 +38,25 @@ pub struct Question {
     pub form: Vec<(String, String)>,
 }
 
+/// Whom to find: the holders of a kind of information, and the organisations that the user chose besides.
+#[derive(Clone, Copy)]
+pub struct Whom<'a> {
+    /// The type asked for; `None`: whoever holds anything.
+    pub resource: Option<ResourceType>,
+    /// As [`Question::chosen`].
+    pub chosen: &'a [OrganisationNumber],
+}
+
+impl Whom<'_> {
+    /// The kinds of information to ask the locator about: the type's own, else all.
+    pub fn kinds(&self) -> Vec<InformationService> {
+        match self.resource.and_then(ResourceType::information_service) {
+            Some(kind) => vec![kind],
+            None => InformationService::ALL.to_vec(),
+        }
+    }
+}
+
 impl Question {
     /// Reads a form.
     ///
@@ -92,11 +111,11 @@ impl Question {
         }
     }
 
-    /// The kinds of information to ask the locator about: the type's own, else all.
-    pub fn kinds(&self) -> Vec<InformationService> {
-        match self.resource.information_service() {
-            Some(kind) => vec![kind],
-            None => InformationService::ALL.to_vec(),
+    /// Whom it is for.
+    pub fn whom(&self) -> Whom<'_> {
+        Whom {
+            resource: Some(self.resource),
+            chosen: &self.chosen,
         }
     }
 
@@ -191,7 +210,7 @@ pub fn looked_up(name: &str) -> Result<ResourceType, Problem> {
 }
 
 /// The organisations of a comma list: numbers, or `system|value` of a unit, each as its controller.
-fn chosen(
+pub fn chosen(
     values: &[String],
     register: &Register,
     issues: &mut Vec<Issue>,

@@ -124,6 +124,8 @@ pub fn make(
             base: at.at("/anchor")?,
             test_tokens: true,
             dpop_nonce: false,
+            operator: None,
+            publish_key_seconds: 600,
         },
         issuer: None,
         catalogue: Some(Party {
@@ -254,6 +256,8 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
         use_: ClientUse::Gateway,
         scopes: vec![
             "user/*.rs",
+            // A citizen's own wishes, made and taken back at every holder.
+            "user/Consent.cds",
             "user/Pointer.r",
             "system/Organization.rs",
             "system/HealthcareService.rs",

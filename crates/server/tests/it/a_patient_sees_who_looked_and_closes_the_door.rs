@@ -3,14 +3,15 @@
 
 use crate::kit::lookup::{FNR, Screen, person, receipt, request_id, states};
 use crate::kit::{region, stores};
+use http::Method;
 use serde_json::{Value, json};
 use testkit::clients::Reply;
 use testkit::region::Region;
 use trust::audit::{Outcome, Record};
 use trust::wish::PSEUDONYM;
 use wire::client::Request;
-use wire::contract::demo::{DemoPatient, DemoPractitioner, DemoService, Purpose};
-use wire::receipt::SourceState;
+use wire::contract::demo::{DemoPatient, DemoPractitioner, DemoService, Fault, Purpose};
+use wire::receipt::{Receipt, SourceState};
 
 const HUSBAND: &str = "27905110115";
 /// What she may write besides what she may read.
@@ -41,17 +42,28 @@ async fn citizen(region: &Region, who: &str, patient: &DemoPatient, audience: &s
 
 /// Her wish that one person never sees anything of hers.
 fn block_of(patient: &DemoPatient, pseudonym: &str) -> Vec<u8> {
-    let code = |system: &str, code: &str| json!({"coding": [{"system": system, "code": code}]});
+    wish(
+        patient,
+        json!({"type": "deny", "actor": [{
+            "role": code("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP"),
+            "reference": {"identifier": {"system": PSEUDONYM, "value": pseudonym}},
+        }]}),
+    )
+}
+
+fn code(system: &str, code: &str) -> Value {
+    json!({"coding": [{"system": system, "code": code}]})
+}
+
+/// A Consent of hers with this provision.
+fn wish(patient: &DemoPatient, provision: Value) -> Vec<u8> {
     let consent = json!({
         "resourceType": "Consent", "status": "active",
         "scope": code("http://terminology.hl7.org/CodeSystem/consentscope", "patient-privacy"),
         "category": [code("http://loinc.org", "59284-0")],
         "patient": {"identifier": {"system": FNR, "value": patient.fnr.expose()}},
         "policyRule": code("http://hl7.no/fhir/CodeSystem/no-basis-legal-formality-or-basis", "PBRL5-3"),
-        "provision": {"type": "deny", "actor": [{
-            "role": code("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP"),
-            "reference": {"identifier": {"system": PSEUDONYM, "value": pseudonym}},
-        }]},
+        "provision": provision,
     });
     consent.to_string().into_bytes()
 }
@@ -305,4 +317,61 @@ async fn who_has_no_part_in_her_care_is_refused_and_her_husband_sees_what_she_ga
         assert!(record.disclosed.is_empty() && record.person.is_some());
     }
     stores::all_trails_are_whole(&data).await;
+}
+
+#[tokio::test]
+async fn by_the_gateway_one_wish_reaches_everybody_and_whom_it_missed_is_said() {
+    let own = region::own(&[]).await;
+    let region = &own.region;
+    let patient = region.story_patient().unwrap().clone();
+    let gateway = region.gateway();
+    let her = citizen(region, patient.fnr.expose(), &patient, &gateway).await;
+    let everything = wish(&patient, json!({"type": "deny"}));
+    let make = async || {
+        let url = format!("{gateway}/Consent");
+        her.send(Request::post_fhir(url, everything.clone())).await
+    };
+    let sees = async |purpose| {
+        let physician = region.physician().unwrap();
+        let reply = looks(region, physician, &patient, &gateway, purpose).await;
+        !reply.matches().is_empty()
+    };
+    assert!(sees(Purpose::Treat).await);
+
+    // One holder is away: the others take it, and the receipt says who did not.
+    let (gone, orgnr) = {
+        let service = region.service("provebakken").unwrap();
+        (service.id.clone(), service.orgnr.clone())
+    };
+    region.fault(&gone, Fault::Dead, None).await.unwrap();
+    let made = make().await;
+    assert_eq!(made.status, 201, "{}", made.json);
+    let account = Receipt::read(&made.json).unwrap();
+    for (organisation, state) in states(&account) {
+        let missed = organisation == orgnr;
+        let expected = [SourceState::Complete, SourceState::Failed][usize::from(missed)];
+        assert_eq!(state, expected, "{organisation}");
+    }
+    region.fault(&gone, Fault::None, None).await.unwrap();
+    assert!(sees(Purpose::Treat).await, "the one that was away is open");
+
+    // The same again repairs it, and is no second wish.
+    let made = make().await;
+    assert!(Receipt::read(&made.json).unwrap().is_whole());
+    let listed = her.search("Consent", &[]).await;
+    assert_eq!(listed.matches().len(), 1, "{}", listed.json);
+    assert!(!sees(Purpose::Treat).await);
+    assert!(
+        sees(Purpose::Btg).await,
+        "a reasoned break of the glass opens"
+    );
+
+    // Taken back everywhere by its one id.
+    let place = made.headers["location"].to_str().unwrap();
+    let ended = her.send(Request::new(Method::DELETE, place)).await;
+    assert_eq!(ended.status, 200, "{}", ended.json);
+    assert!(Receipt::read(&ended.json).unwrap().is_whole());
+    assert!(sees(Purpose::Treat).await);
+    let listed = her.search("Consent", &[]).await;
+    assert!(listed.matches().is_empty() && receipt(&listed).is_whole());
 }

@@ -77,7 +77,15 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
     (
         Party::Gateway,
         Who::Citizen,
-        &[Lookup, Read, Search, AuditSearch],
+        &[
+            Lookup,
+            Read,
+            Search,
+            AuditSearch,
+            WishMade,
+            WishesRead,
+            WishEnded,
+        ],
     ),
     (Party::Locator, Who::Practitioner, &[Locate]),
     (Party::Locator, Who::Citizen, &[Locate]),

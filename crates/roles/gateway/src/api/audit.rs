@@ -70,7 +70,7 @@ async fn trail(state: &State, visit: &Visit<'_>, question: &Question) -> Result<
     let (permit, patient) = permitted(visit, question, Interaction::AuditSearch)?;
     let form = question.for_sources(&patient, Place::Start)?;
     let deadline = Deadline::after(state.config.total_deadline);
-    let mut sources = locate(state, visit, question, &deadline).await;
+    let mut sources = locate(state, visit, question.whom(), &deadline).await;
     let place = Place::Start;
     let asking = Asking {
         state,

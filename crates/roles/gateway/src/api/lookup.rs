@@ -114,7 +114,7 @@ pub(super) async fn look_up(
     let (permit, patient) = permitted(visit, question, Interaction::Lookup)?;
     let form = question.for_sources(&patient, place)?;
     let deadline = Deadline::after(state.config.total_deadline);
-    let mut sources = locate(state, visit, question, &deadline).await;
+    let mut sources = locate(state, visit, question.whom(), &deadline).await;
     if !permit.opens(question.resource.information_service()) {
         // Nobody is asked for what the purpose does not open; an empty answer would say that there is nothing.
         let words = "the purpose of the look-up does not open this kind of information";

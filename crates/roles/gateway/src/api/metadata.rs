@@ -11,7 +11,7 @@ use wire::contract::gateway::{ORGANIZATION, TYPES};
 use wire::outcome::fhir_response;
 
 /// Day on which the shape of this statement last changed.
-const DATE: &str = "2026-11-21";
+const DATE: &str = "2026-11-22";
 
 /// `GET {gateway}/fhir/metadata`.
 pub async fn metadata(extract::State(state): extract::State<Arc<State>>) -> Response {
@@ -22,7 +22,7 @@ fn statement(state: &State) -> Value {
     let types = SUPPORTED
         .iter()
         .filter(|row| TYPES.contains(&row.resource.as_str()));
-    let resources: Vec<Value> = types.map(resource).collect();
+    let resources: Vec<Value> = types.map(resource).chain([wishes()]).collect();
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -35,12 +35,31 @@ fn statement(state: &State) -> Value {
         "format": ["application/fhir+json"],
         "rest": [{
             "mode": "server",
-            "documentation": "Search is by POST [type]/_search; a person's number never stands in a URL. Every searchset holds a completeness receipt: an OperationOutcome (search.mode outcome) with one issue a source. Entries carry the roads they came by as extensions. Not offered: read, write, search by GET, XML.",
+            "documentation": "Search is by POST [type]/_search; a person's number never stands in a URL. Every searchset holds a completeness receipt: an OperationOutcome (search.mode outcome) with one issue a source. Entries carry the roads they came by as extensions. Not offered: read, search by GET, XML, and any write but a citizen's own wishes (Consent).",
             "security": {
                 "description": format!("DPoP-bound access tokens (RFC 9449, RFC 9068) from {} with this base as audience, bound to one patient; practitioners need the attest of the Norwegian trust framework (tillitsrammeverket).", state.config.issuer),
             },
             "resource": resources,
         }],
+    })
+}
+
+/// A citizen's own blocks and reservation.
+fn wishes() -> Value {
+    json!({
+        "type": "Consent",
+        "documentation": "A citizen's own wishes, at every holder at once; each answer is, or holds, the receipt of what each holder did. Creating the same again is safe. The id stands for what the wish means, the same at every holder.",
+        "interaction": [{"code": "create"}, {"code": "search-type"}, {"code": "delete"}],
+        "searchParam": [chosen_besides()],
+    })
+}
+
+/// The parameter that names more organisations.
+fn chosen_besides() -> Value {
+    json!({
+        "name": ORGANIZATION,
+        "type": "token",
+        "documentation": "organisations to ask besides those that the locator names: organisation numbers, comma for or; not passed on",
     })
 }
 
@@ -55,11 +74,7 @@ fn resource(row: &Supported) -> Value {
             Some(json!({"name": p.name, "type": p.kind.code()?, "documentation": p.documentation}))
         })
         .collect();
-    searched.push(json!({
-        "name": ORGANIZATION,
-        "type": "token",
-        "documentation": "organisations to ask besides those that the locator names: organisation numbers, comma for or; not passed on",
-    }));
+    searched.push(chosen_besides());
     json!({
         "type": row.resource.as_str(),
         "interaction": [{"code": "search-type"}],

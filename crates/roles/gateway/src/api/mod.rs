@@ -1,6 +1,7 @@
 //! The gateway's interactions, one file each.
 
 pub mod audit;
+pub mod consent;
 pub mod lookup;
 pub mod metadata;
 pub mod page;

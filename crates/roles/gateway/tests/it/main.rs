@@ -13,4 +13,5 @@ mod refusals;
 mod sources;
 mod stale;
 mod trail;
+mod wishes;
 mod world;

@@ -182,7 +182,8 @@ async fn what_is_there_is_said_and_nothing_else_is() {
             "CarePlan",
             "MedicationStatement",
             "Patient",
-            "AuditEvent"
+            "AuditEvent",
+            "Consent"
         ]
     );
     for (request, status) in [

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use fhir::bundle::{SearchMode, SearchsetWriter};
 use fhir::ids::PersonNumbers;
 use fhir::json::{Json, Limits};
@@ -74,11 +74,21 @@ impl Source {
         Router::new()
             .route("/fhir/{type}/_search", post(search))
             .route("/fhir/_page/{sealed}", get(page))
+            .route("/fhir/Consent", post(wish))
+            .route("/fhir/Consent/_search", post(wishes))
+            .route("/fhir/Consent/{id}", delete(wish_ended))
             .with_state(self.clone())
     }
 
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
+    }
+
+    /// The wishes that it keeps.
+    pub fn kept(&self) -> Vec<Value> {
+        let holds = self.holds.lock().unwrap();
+        let wishes = holds.iter().filter(|one| one["resourceType"] == "Consent");
+        wishes.cloned().collect()
     }
 
     fn admit(&self, headers: &HeaderMap, form: Vec<(String, String)>) -> Asked {
@@ -216,4 +226,61 @@ async fn page(
     let (resource, form, from): (String, Vec<(String, String)>, usize) =
         serde_json::from_slice(&opened).unwrap();
     source.answer(ResourceType::parse(&resource).unwrap(), &form, from)
+}
+
+/// What a troubled source says instead; `None` from a healthy one.
+async fn trouble(source: &Source) -> Option<Response> {
+    let behaviour = source.behaviour.lock().unwrap().clone();
+    match behaviour {
+        Behaviour::Silent => std::future::pending().await,
+        Behaviour::Status(status) => Some(StatusCode::from_u16(status).unwrap().into_response()),
+        Behaviour::Says(text) => Some(fhir_response(StatusCode::OK, text)),
+        _ => None,
+    }
+}
+
+/// Keeps a wish under an id of its own; the same again is the one that is kept.
+async fn wish(State(source): State<Arc<Source>>, headers: HeaderMap, body: Body) -> Response {
+    let body = wire::body::fhir_json(&headers, body, Limits::RESOURCE.bytes)
+        .await
+        .unwrap();
+    source.admit(&headers, Vec::new());
+    if let Some(trouble) = trouble(&source).await {
+        return trouble;
+    }
+    let mut wish: Value = serde_json::from_slice(&body).unwrap();
+    let mut holds = source.holds.lock().unwrap();
+    let same = |one: &&Value| one["provision"] == wish["provision"];
+    if let Some(kept) = holds.iter().find(same) {
+        return fhir_response(StatusCode::OK, kept.to_string());
+    }
+    wish["id"] = uuid::Uuid::new_v4().to_string().into();
+    holds.push(wish.clone());
+    fhir_response(StatusCode::CREATED, wish.to_string())
+}
+
+async fn wishes(State(source): State<Arc<Source>>, headers: HeaderMap) -> Response {
+    source.admit(&headers, Vec::new());
+    if let Some(trouble) = trouble(&source).await {
+        return trouble;
+    }
+    let mut writer = SearchsetWriter::new(None, &[]);
+    for wish in source.kept() {
+        writer.entry(None, wish.to_string().as_bytes(), SearchMode::Match);
+    }
+    fhir_response(StatusCode::OK, writer.finish())
+}
+
+async fn wish_ended(
+    State(source): State<Arc<Source>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    source.admit(&headers, Vec::new());
+    source
+        .holds
+        .lock()
+        .unwrap()
+        .retain(|one| one["id"] != id.as_str());
+    fhir_response(StatusCode::NO_CONTENT, "")
 }

@@ -1,0 +1,242 @@
+//! A citizen's wishes (Consent) at every holder at once: made, listed or taken back, each holder with a token of its own and
+//! a deadline, and what became of each of them. The gateway keeps none of it: a wish is known by what it means, so that the
+//! same wish at several holders is one, and doing it again repairs what did not reach everybody.
+
+use crate::State;
+use crate::deadline::Deadline;
+use crate::locate::{Source, fault};
+use bytes::Bytes;
+use fhir::ids::{LogicalId, PersonIdentifier};
+use futures::future::join_all;
+use http::{Method, StatusCode};
+use serde_json::Value;
+use uuid::Uuid;
+use wire::client::{Answer, Request};
+use wire::receipt::{Receipt, SourceReport, SourceState, canonical};
+use wire::visit::Visit;
+
+/// Largest answer taken from one holder.
+const ANSWER_BYTES: usize = 1024 * 1024;
+
+/// What is to be done at every holder.
+#[derive(Clone, Copy)]
+pub enum Errand<'a> {
+    /// Make this wish.
+    Make(&'a Bytes),
+    /// Tell the wishes that hold.
+    List,
+    /// Take back the wishes of this meaning.
+    End(Uuid),
+}
+
+/// One wish as one holder keeps it.
+pub struct Held {
+    /// What it means, the same at every holder.
+    pub meaning: Uuid,
+    /// Organisation number of the holder.
+    pub organisation: String,
+    /// Its place at the holder.
+    pub url: String,
+    /// The Consent.
+    pub consent: Value,
+}
+
+/// What one holder did, or why it did not.
+pub struct Heard {
+    told: Result<Vec<Held>, Fault>,
+    milliseconds: Option<u64>,
+}
+
+impl Heard {
+    /// The wishes that it told, made or took back.
+    pub fn held(&self) -> &[Held] {
+        self.told.as_deref().unwrap_or_default()
+    }
+
+    /// The same, taken out.
+    pub fn into_held(self) -> Vec<Held> {
+        self.told.unwrap_or_default()
+    }
+}
+
+type Fault = (SourceState, String);
+
+/// An errand under way.
+pub struct Round<'a> {
+    /// The gateway.
+    pub state: &'a State,
+    /// In whose name.
+    pub visit: &'a Visit<'a>,
+    /// Whose wishes.
+    pub patient: &'a PersonIdentifier,
+    /// What to do.
+    pub errand: Errand<'a>,
+    /// By when all must have answered.
+    pub deadline: &'a Deadline,
+}
+
+impl Round<'_> {
+    /// Runs it at every source that may be asked; in the order of `sources`.
+    pub async fn all(&self, sources: &[Source]) -> Vec<Heard> {
+        join_all(sources.iter().map(|source| self.one(source))).await
+    }
+
+    async fn one(&self, source: &Source) -> Heard {
+        let base = match (&source.unasked, &source.base) {
+            (None, Some(base)) => base,
+            (unasked, _) => {
+                let unknown = || (SourceState::NotAsked, "no address is known".to_owned());
+                return Heard {
+                    told: Err(unasked.clone().unwrap_or_else(unknown)),
+                    milliseconds: None,
+                };
+            }
+        };
+        let clock = &self.state.house.clock;
+        let began = clock();
+        let deadline = self.deadline.or_after(self.state.config.source_deadline);
+        let late = || (SourceState::Late, "no answer in time".to_owned());
+        let told = deadline.within(self.run(source, base)).await;
+        let micros = clock().0.saturating_sub(began.0).max(0);
+        Heard {
+            told: told.unwrap_or_else(|| Err(late())),
+            milliseconds: u64::try_from(micros / 1000).ok(),
+        }
+    }
+
+    async fn run(&self, source: &Source, base: &str) -> Result<Vec<Held>, Fault> {
+        match self.errand {
+            Errand::Make(body) => {
+                let request = Request::post_fhir(format!("{base}/Consent"), body.clone());
+                let answer = self.send(base, "user/Consent.c", request).await?;
+                let told = json(answer, &[StatusCode::CREATED, StatusCode::OK])?;
+                let held = self.held(source, base, told).ok_or_else(unusable)?;
+                Ok(vec![held])
+            }
+            Errand::List => self.listed(source, base).await,
+            Errand::End(meaning) => {
+                let mut held = self.listed(source, base).await?;
+                held.retain(|one| one.meaning == meaning);
+                for one in &held {
+                    let request = Request::new(Method::DELETE, one.url.clone());
+                    let answer = self.send(base, "user/Consent.d", request).await?;
+                    let gone = [
+                        StatusCode::OK,
+                        StatusCode::NO_CONTENT,
+                        StatusCode::NOT_FOUND,
+                    ];
+                    accepted(&answer, &gone)?;
+                }
+                Ok(held)
+            }
+        }
+    }
+
+    async fn listed(&self, source: &Source, base: &str) -> Result<Vec<Held>, Fault> {
+        let request = Request::post_form(format!("{base}/Consent/_search"), []);
+        let answer = self.send(base, "user/Consent.s", request).await?;
+        let bundle = json(answer, &[StatusCode::OK])?;
+        let more = bundle["link"]
+            .as_array()
+            .is_some_and(|links| links.iter().any(|link| link["relation"] == "next"));
+        let entries = bundle["entry"].as_array().cloned().unwrap_or_default();
+        let matches = entries
+            .into_iter()
+            .filter(|entry| entry["search"]["mode"] == "match")
+            .map(|mut entry| self.held(source, base, entry["resource"].take()));
+        // Half a list would say that a door is shut which is open, or the other way.
+        let held: Option<Vec<Held>> = matches.collect();
+        held.filter(|_| !more).ok_or_else(unusable)
+    }
+
+    async fn send(&self, base: &str, scope: &str, request: Request) -> Result<Answer, Fault> {
+        let bounded = request
+            .request_id(self.visit.ids().ours)
+            .deadline(self.state.config.source_deadline)
+            .answer_bytes(ANSWER_BYTES);
+        let party = &self.state.party;
+        let sent = party.send_for(self.visit.token(), base, scope, bounded);
+        sent.await.map_err(|error| fault(&error))
+    }
+
+    /// A Consent of this patient as a holder tells it; `None` for anything else.
+    fn held(&self, source: &Source, base: &str, consent: Value) -> Option<Held> {
+        let id = LogicalId::parse(consent["id"].as_str()?).ok()?;
+        let numbers = self.state.config.person_numbers;
+        if consent["resourceType"] != "Consent" || patient(&consent, numbers)? != *self.patient {
+            return None;
+        }
+        let number = format!(
+            "{}|{}",
+            self.patient.system(),
+            self.patient.value().expose()
+        );
+        let meant = [number.as_bytes(), &canonical(&consent["provision"])].concat();
+        Some(Held {
+            // Under the gateway's own key: an id in an address tells nobody what it closes, or whose it is.
+            meaning: Uuid::from_bytes(self.state.store().keyed("wish", &meant)),
+            organisation: source.organisation.clone(),
+            url: format!("{base}/Consent/{id}"),
+            consent,
+        })
+    }
+}
+
+/// The patient that a Consent names by number.
+pub fn patient(consent: &Value, numbers: fhir::ids::PersonNumbers) -> Option<PersonIdentifier> {
+    let identifier = &consent["patient"]["identifier"];
+    let (system, value) = (
+        identifier["system"].as_str()?,
+        identifier["value"].as_str()?,
+    );
+    PersonIdentifier::parse(system, value, numbers).ok()
+}
+
+fn unusable() -> Fault {
+    let words = "its answer cannot be used".to_owned();
+    (SourceState::Failed, words)
+}
+
+fn accepted(answer: &Answer, good: &[StatusCode]) -> Result<(), Fault> {
+    match answer.status {
+        status if good.contains(&status) => Ok(()),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Err((SourceState::Refused, "it refused".to_owned()))
+        }
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
+            let words = "it does not take a wish like this".to_owned();
+            Err((SourceState::Refused, words))
+        }
+        status => Err((
+            SourceState::Failed,
+            format!("it answered {}", status.as_u16()),
+        )),
+    }
+}
+
+fn json(answer: Answer, good: &[StatusCode]) -> Result<Value, Fault> {
+    accepted(&answer, good)?;
+    answer.json().map_err(|_| unusable())
+}
+
+/// The receipt: `complete` did it, `empty` had nothing to do, the others did not.
+pub fn receipt(sources: &[Source], heard: &[Heard]) -> Receipt {
+    let report = |(source, heard): (&Source, &Heard)| {
+        let (state, reason) = match &heard.told {
+            Ok(held) if held.is_empty() => (SourceState::Empty, None),
+            Ok(_) => (SourceState::Complete, None),
+            Err((state, reason)) => (*state, Some(reason.clone())),
+        };
+        SourceReport {
+            organisation: source.organisation.clone(),
+            name: source.name.clone(),
+            endpoint: source.base.clone(),
+            state,
+            count: heard.held().len() as u64,
+            milliseconds: heard.milliseconds,
+            as_of: None,
+            reason,
+        }
+    };
+    Receipt::new(sources.iter().zip(heard).map(report).collect())
+}
