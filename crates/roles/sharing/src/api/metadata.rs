@@ -12,7 +12,7 @@ use std::sync::Arc;
 use wire::outcome::fhir_response;
 
 /// Day on which the shape of this statement last changed.
-const DATE: &str = "2026-11-21";
+const DATE: &str = "2026-11-22";
 
 /// `GET {base}/metadata`.
 pub async fn metadata(extract::State(state): extract::State<Arc<State>>) -> Response {
@@ -32,6 +32,7 @@ fn statement(state: &State) -> Value {
         })
         .collect();
     resources.push(resource(ResourceType::AUDIT_EVENT, trail()));
+    resources.push(wishes());
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -80,6 +81,16 @@ fn along(types: &Types, resource: ResourceType, row: &mut Value) {
     if !backwards.is_empty() {
         row["searchRevInclude"] = backwards.into();
     }
+}
+
+/// A patient's own blocks and reservation.
+fn wishes() -> Value {
+    json!({
+        "type": ResourceType::CONSENT.as_str(),
+        "documentation": "What the patient has closed: made, listed and taken back by the patient alone, by a citizen's token. Scope patient-privacy, category LOINC 59284-0, a provision of type deny; provision.actor names an organisation or a practitioner, provision.class kinds of information, an action disclose reserves against sharing; none of these closes everything. In force from the next request.",
+        "interaction": [{"code": "create"}, {"code": "delete"}, {"code": "search-type"}],
+        "searchParam": [{"name": "patient", "type": "reference", "documentation": "the token's own patient"}],
+    })
 }
 
 /// What the trail is searched by: its own short list.

@@ -46,12 +46,13 @@ fn document(state: &State) -> Value {
     })
 }
 
-/// A system writes and reads what it may write; people and a citizen read, and read the trail.
+/// A system writes and reads what it may write; people and a citizen read, and she reads the trail and closes what she will.
 fn scopes(types: &Types) -> Vec<String> {
     let written = types.iter().map(|one| format!("system/{one}.cruds"));
     let read = types
         .iter()
         .flat_map(|one| ["user", "patient"].map(|context| format!("{context}/{one}.rs")));
     let trail = format!("patient/{}.rs", ResourceType::AUDIT_EVENT);
-    written.chain(read).chain([trail]).collect()
+    let wishes = format!("patient/{}.cds", ResourceType::CONSENT);
+    written.chain(read).chain([trail, wishes]).collect()
 }

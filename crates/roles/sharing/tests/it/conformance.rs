@@ -302,6 +302,9 @@ fn page(statement: &Value) -> String {
             n if n == types - 1 && !of.contains(&"AuditEvent") => {
                 "every type but AuditEvent".to_owned()
             }
+            n if n == types - 2 && !of.contains(&"AuditEvent") && !of.contains(&"Consent") => {
+                "every type but AuditEvent and Consent".to_owned()
+            }
             _ => of.join(", "),
         };
         writeln!(table, "| `{claim}` | {whom} | {} |", shown(claim)).unwrap();

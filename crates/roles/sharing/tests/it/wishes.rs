@@ -367,3 +367,46 @@ async fn the_same_wish_again_is_the_one_that_holds() {
     let listed = service.search(&patient(&service), "Consent", &[]).await;
     assert_eq!(found(&listed).len(), 2);
 }
+
+#[tokio::test]
+async fn what_is_claimed_of_consent_is_there_and_nothing_else_is() {
+    let service = Service::fjellvik().await;
+    service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    let statement = service.door.get("/metadata").send().await.json;
+    let rows = statement["rest"][0]["resource"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["type"] == "Consent").unwrap();
+    let codes: Vec<&str> = row["interaction"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(codes, ["create", "delete", "search-type"]);
+    let her = patient(&service);
+    let id = closed(&service, json!({})).await;
+    let local = service
+        .state
+        .store()
+        .patient_id(&identifier(ragnhild()))
+        .await
+        .unwrap()
+        .unwrap();
+    let by_patient = format!("Patient/{local}");
+    let listed = service
+        .search(&her, "Consent", &[("patient", &by_patient)])
+        .await;
+    assert_eq!(found(&listed), [id.as_str()]);
+    let strange = "Patient/00000000-0000-4000-8000-000000000000";
+    let listed = service
+        .search(&her, "Consent", &[("patient", strange)])
+        .await;
+    assert_eq!(found(&listed), Vec::<String>::new());
+    let path = format!("/Consent/{id}");
+    let read = service.get(&her, &path).await;
+    assert_eq!(read.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(read.header("allow"), "DELETE");
+    let changed = service.put(&her, &path, None, &consent(json!({}))).await;
+    assert_eq!(changed.status, StatusCode::METHOD_NOT_ALLOWED);
+}
