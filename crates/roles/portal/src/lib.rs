@@ -1,6 +1,6 @@
-//! The portal: pages for clinicians (first form). A person is chosen, a patient is opened for a purpose, and one page
-//! shows what every organisation that answered has: curves with the tables beside them, the plan, the medication lists
-//! side by side, and who did not answer.
+//! The portal: pages for clinicians and citizens (first form). A person is chosen. A clinician opens a patient for a purpose,
+//! and one page shows what every organisation that answered has: curves with the tables beside them, the plan, the
+//! medication lists side by side, and who did not answer. A citizen reads who looked, and closes her record to them.
 //!
 //! It must never hold a token in the browser, show one patient's data under another's banner, or put a person's number
 //! into an address. It has no store of its own: sessions live in memory and end with the process; what it shows is
@@ -8,6 +8,7 @@
 
 mod api;
 mod calendar;
+mod citizen;
 mod clinician;
 mod cross_site;
 mod look_up;
@@ -66,7 +67,7 @@ pub struct Organisation {
     pub part_of: Option<String>,
 }
 
-/// Synthetic people whom a session may be or look up.
+/// Synthetic people whom a session may be or look up; a patient may be one herself.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DemoPeople {

@@ -5,6 +5,7 @@ use askama::Template;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
+use crate::citizen::{Done, LogLine, WishLine};
 use crate::clinician::PatientPage;
 use crate::text::{Language, Text};
 
@@ -16,6 +17,8 @@ pub struct Shell {
     pub form: String,
     /// Who is signed in.
     pub who: Option<Who>,
+    /// Whether that is a citizen, who has pages of her own.
+    pub citizen: bool,
 }
 
 /// The signed-in person as the page's head shows them.
@@ -59,8 +62,10 @@ pub struct People {
     pub shell: Shell,
     /// Words.
     pub t: Text,
-    /// Who may be chosen.
+    /// Health personnel who may be chosen.
     pub people: Vec<Choice>,
+    /// Citizens who may be chosen.
+    pub citizens: Vec<Choice>,
 }
 
 /// Choice of a patient and a purpose.
@@ -115,6 +120,58 @@ pub struct Message {
     pub said: &'static str,
     /// (address, words)
     pub on: (&'static str, &'static str),
+}
+
+/// Who looked.
+#[derive(Template)]
+#[template(path = "log.html")]
+pub struct Log {
+    /// Around it.
+    pub shell: Shell,
+    /// Words.
+    pub t: Text,
+    /// Newest first.
+    pub lines: Vec<LogLine>,
+    /// Who did not tell theirs.
+    pub missing: Vec<Done>,
+}
+
+/// A citizen's wishes.
+#[derive(Template)]
+#[template(path = "blocks.html")]
+pub struct Blocks {
+    /// Around it.
+    pub shell: Shell,
+    /// Words.
+    pub t: Text,
+    /// What holds.
+    pub wishes: Vec<WishLine>,
+    /// Who did not tell theirs.
+    pub missing: Vec<Done>,
+    /// Kinds of information that may be closed.
+    pub kinds: Vec<Choice>,
+    /// Organisations that may be shut out.
+    pub organisations: Vec<Choice>,
+}
+
+/// What became of a change.
+#[derive(Template)]
+#[template(path = "sent.html")]
+pub struct Sent {
+    /// Around it.
+    pub shell: Shell,
+    /// Words.
+    pub t: Text,
+    /// Whether everybody did it.
+    pub whole: bool,
+    /// Whether something was taken back.
+    pub ended: bool,
+    /// What each holder did.
+    pub done: Vec<Done>,
+    /// Where the form goes that sends it again.
+    pub to: &'static str,
+    /// Its fields.
+    pub again: Vec<(String, String)>,
 }
 
 /// The accessibility statement.

@@ -21,10 +21,19 @@ const MOST_VIEWS: usize = 40;
 /// How long a sign-in form may lie open, in seconds.
 const FORM_SECONDS: i64 = 2 * 3600;
 
+/// Who sits there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seat {
+    /// Health personnel: index of the practitioner in the configuration.
+    Practitioner(usize),
+    /// A citizen about herself: index of the patient in the configuration.
+    Citizen(usize),
+}
+
 /// One person at one browser.
 pub struct Session {
-    /// Index of the practitioner in the configuration.
-    pub person: usize,
+    /// Who.
+    pub seat: Seat,
     /// The key that this session's tokens are bound to. It never leaves the process.
     pub key: SigningKey,
     /// Value that every form of this session carries.
@@ -55,8 +64,8 @@ pub struct View {
 /// What a handler needs of a session, taken out under the lock.
 #[derive(Clone)]
 pub struct Visitor {
-    /// Index of the practitioner in the configuration.
-    pub person: usize,
+    /// Who.
+    pub seat: Seat,
     /// The session's key.
     pub key: SigningKey,
     /// Value that every form of this session carries.
@@ -154,14 +163,14 @@ impl Sessions {
     /// Begins a session for a person with a new secret; a session the browser had before is ended by the caller.
     pub fn begin(
         &self,
-        person: usize,
+        seat: Seat,
         patients: usize,
         now: i64,
         ids: &dyn Fn() -> Uuid,
     ) -> Result<Secret, SessionError> {
         let secret = random(ids);
         let session = Session {
-            person,
+            seat,
             key: SigningKey::generate()?,
             csrf: random(ids),
             patients: (0..patients).map(|_| ids().simple().to_string()).collect(),
@@ -191,7 +200,7 @@ impl Sessions {
         }
         session.seen = session.seen.max(now);
         Some(Visitor {
-            person: session.person,
+            seat: session.seat,
             key: session.key.clone(),
             csrf: session.csrf.clone(),
             patients: session.patients.clone(),
@@ -311,7 +320,7 @@ mod tests {
     fn a_session_ends_when_idle_and_when_old() {
         let ids = ids();
         let sessions = Sessions::new(&ids);
-        let secret = sessions.begin(0, 3, 0, &ids).unwrap();
+        let secret = sessions.begin(Seat::Practitioner(0), 3, 0, &ids).unwrap();
         assert!(sessions.visitor(secret.expose(), IDLE_SECONDS).is_some());
         assert!(
             sessions
@@ -319,7 +328,7 @@ mod tests {
                 .is_none()
         );
 
-        let secret = sessions.begin(0, 3, 0, &ids).unwrap();
+        let secret = sessions.begin(Seat::Practitioner(0), 3, 0, &ids).unwrap();
         let mut now = 0;
         while now + IDLE_SECONDS <= LIFE_SECONDS {
             now += IDLE_SECONDS;
@@ -337,8 +346,8 @@ mod tests {
         let ids = ids();
         let sessions = Sessions::new(&ids);
         let (one, two) = (
-            sessions.begin(0, 1, 0, &ids).unwrap(),
-            sessions.begin(1, 1, 0, &ids).unwrap(),
+            sessions.begin(Seat::Practitioner(0), 1, 0, &ids).unwrap(),
+            sessions.begin(Seat::Citizen(1), 1, 0, &ids).unwrap(),
         );
         let view = View {
             patient: 0,

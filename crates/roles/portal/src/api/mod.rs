@@ -1,7 +1,9 @@
 //! The portal's routes: one file an interaction. GET changes nothing; every POST is checked to come from our own pages.
 
+mod blocks;
 mod file;
 mod language;
+mod log;
 mod patients;
 mod people;
 mod view;
@@ -32,6 +34,10 @@ pub const ROUTES: &[RouteRow] = &[
     row("GET", "/patients", Access::Session),
     row("POST", "/views", Access::Session),
     row("GET", "/views/{id}", Access::Session),
+    row("GET", "/log", Access::Session),
+    row("GET", "/blocks", Access::Session),
+    row("POST", "/blocks", Access::Session),
+    row("POST", "/blocks/end", Access::Session),
     row("POST", "/language", Access::Public),
     row("GET", "/accessibility", Access::Public),
     row("GET", "/assets/{name}", Access::Public),
@@ -50,6 +56,10 @@ pub fn routes(state: Arc<State>, assets: Assets) -> Router {
         .on("GET", "/patients", patients::show)
         .on("POST", "/views", patients::open)
         .on("GET", "/views/{id}", view::show)
+        .on("GET", "/log", log::show)
+        .on("GET", "/blocks", blocks::show)
+        .on("POST", "/blocks", blocks::make)
+        .on("POST", "/blocks/end", blocks::end)
         .on("POST", "/language", language::choose)
         .on("GET", "/accessibility", language::accessibility)
         .on("GET", "/assets/{name}", move |name, headers| {

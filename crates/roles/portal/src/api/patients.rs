@@ -22,7 +22,7 @@ pub async fn show(visit: Visit) -> Response {
 }
 
 async fn list(visit: &Visit, fault: Option<&'static str>) -> Result<Response, Stop> {
-    let (_, visitor) = visit.signed_in()?;
+    let (_, visitor, _) = visit.clinician()?;
     let named = visit
         .state
         .patients()
@@ -71,7 +71,7 @@ async fn list(visit: &Visit, fault: Option<&'static str>) -> Result<Response, St
 /// `POST /views`: opens a patient and goes to the page about them.
 pub async fn open(visit: Visit, body: Body) -> Response {
     let opened = async {
-        let (secret, visitor) = visit.signed_in()?;
+        let (secret, visitor, _) = visit.clinician()?;
         let mut form = visit.form(body).await?;
         let organisations = form.take("organization");
         let known =

@@ -1,4 +1,4 @@
-//! Sign-in of the first form: in the demo, choose one of the synthetic practitioners. And signing out.
+//! Sign-in of the first form: in the demo, choose one of the synthetic practitioners or citizens. And signing out.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -6,12 +6,12 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::visit::{Stop, Visit};
 use crate::page::{self, Choice, People};
-use crate::session;
+use crate::session::{self, Seat};
 
-/// `GET /`: the people to choose among; someone signed in goes on to the patients.
+/// `GET /`: the people to choose among; someone signed in goes on to the patients, or to her own log.
 pub async fn show(visit: Visit) -> Response {
-    if visit.session.is_some() {
-        return Redirect::to("/patients").into_response();
+    if let Some((_, visitor)) = &visit.session {
+        return Redirect::to(first_page(visitor.seat)).into_response();
     }
     let person = |(index, person): (usize, &wire::contract::demo::DemoPractitioner)| Choice {
         value: index.to_string(),
@@ -26,27 +26,58 @@ pub async fn show(visit: Visit) -> Response {
         .enumerate()
         .map(person)
         .collect();
+    let citizen = |(index, person): (usize, &wire::contract::demo::DemoPatient)| Choice {
+        value: format!("{CITIZEN}{index}"),
+        name: person.name.expose().to_owned(),
+        under: visit.t.of("people.citizen").to_owned(),
+        chosen: false,
+    };
+    let citizens = visit.state.patients().iter().enumerate().map(citizen);
+    let citizens = citizens.collect();
     page::answer(
         StatusCode::OK,
         &People {
             shell: visit.shell(),
             t: visit.t,
             people,
+            citizens,
         },
     )
+}
+
+/// Stands before a citizen's index in the form.
+const CITIZEN: &str = "c";
+
+/// Where a session begins.
+fn first_page(seat: Seat) -> &'static str {
+    match seat {
+        Seat::Practitioner(_) => "/patients",
+        Seat::Citizen(_) => "/log",
+    }
+}
+
+/// Who was chosen, if there is such a one.
+fn chosen(visit: &Visit, text: &str) -> Option<Seat> {
+    match text.strip_prefix(CITIZEN) {
+        Some(index) => {
+            let index: usize = index.parse().ok()?;
+            visit.state.patients().get(index)?;
+            Some(Seat::Citizen(index))
+        }
+        None => {
+            let index: usize = text.parse().ok()?;
+            visit.state.practitioners().get(index)?;
+            Some(Seat::Practitioner(index))
+        }
+    }
 }
 
 /// `POST /session`: begins a session with a new secret.
 pub async fn choose(visit: Visit, body: Body) -> Response {
     let begin = async {
         let form = visit.form(body).await?;
-        let index: usize = form
-            .get("person")
-            .and_then(|text| text.parse().ok())
-            .ok_or(Stop::Form)?;
-        if index >= visit.state.practitioners().len() {
-            return Err(Stop::Form);
-        }
+        let named = form.get("person").unwrap_or_default();
+        let seat = chosen(&visit, named).ok_or(Stop::Form)?;
         if let Some((old, _)) = &visit.session {
             visit.state.sessions.end(old);
         }
@@ -55,13 +86,13 @@ pub async fn choose(visit: Visit, body: Body) -> Response {
         let secret = visit
             .state
             .sessions
-            .begin(index, patients, visit.state.now(), &*ids)
+            .begin(seat, patients, visit.state.now(), &*ids)
             .map_err(|error| {
                 tracing::warn!(%error, "no session");
                 Stop::Full
             })?;
         Ok(with_cookie(
-            Redirect::to("/patients").into_response(),
+            Redirect::to(first_page(seat)).into_response(),
             &session::set_cookie(visit.state.https, Some(&secret)),
         ))
     };

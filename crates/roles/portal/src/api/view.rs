@@ -14,12 +14,8 @@ use crate::{clinician, look_up};
 pub async fn show(visit: Visit, Path(id): Path<String>) -> Response {
     let shown = async {
         let state = &visit.state;
-        let (secret, visitor) = visit.signed_in()?;
+        let (secret, visitor, person) = visit.clinician()?;
         let view = state.sessions.view(secret, &id).ok_or(Stop::NotFound)?;
-        let person = state
-            .practitioners()
-            .get(visitor.person)
-            .ok_or(Stop::SignedOut)?;
         let patient = state.patients().get(view.patient).ok_or(Stop::NotFound)?;
         let found = look_up::look_up(state, person, patient, &visitor.key, &view)
             .await

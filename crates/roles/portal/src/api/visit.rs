@@ -8,12 +8,13 @@ use axum::extract::{FromRequestParts, State as Shared};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
+use wire::contract::demo::{DemoPatient, DemoPractitioner};
 use wire::form::Form;
 
 use crate::State;
 use crate::look_up::LookUpError;
 use crate::page::{self, Message, Shell, Who};
-use crate::session::{self, Visitor};
+use crate::session::{self, Seat, Visitor};
 use crate::text::{Language, Text};
 
 /// What a handler knows of the request before it begins.
@@ -72,6 +73,26 @@ impl Visit {
         self.session.as_ref().ok_or(Stop::SignedOut)
     }
 
+    /// The session of health personnel: its secret, the session, and which practitioner. A citizen has no such pages.
+    pub fn clinician(&self) -> Result<(&str, &Visitor, &DemoPractitioner), Stop> {
+        let (secret, visitor) = self.signed_in()?;
+        let Seat::Practitioner(index) = visitor.seat else {
+            return Err(Stop::NotFound);
+        };
+        let person = self.state.practitioners().get(index);
+        Ok((secret, visitor, person.ok_or(Stop::SignedOut)?))
+    }
+
+    /// A citizen's session: the session, and who it is. Health personnel has no such pages.
+    pub fn citizen(&self) -> Result<(&Visitor, &DemoPatient), Stop> {
+        let (_, visitor) = self.signed_in()?;
+        let Seat::Citizen(index) = visitor.seat else {
+            return Err(Stop::NotFound);
+        };
+        let person = self.state.patients().get(index);
+        Ok((visitor, person.ok_or(Stop::SignedOut)?))
+    }
+
     /// Reads a form that one of our pages sent, with the value it must carry.
     pub async fn form(&self, body: Body) -> Result<Form, Stop> {
         if !crate::cross_site::from_our_pages(&self.headers, &self.state.config.base) {
@@ -98,18 +119,19 @@ impl Visit {
             Some((_, visitor)) => visitor.csrf.clone(),
             None => self.state.sessions.form_value(self.state.now()),
         };
-        let person = self
-            .session
-            .as_ref()
-            .and_then(|(_, visitor)| self.state.practitioners().get(visitor.person));
-        let who = person.map(|person| Who {
+        let clinician = self.clinician().ok().map(|(_, _, person)| Who {
             name: person.name.expose().to_owned(),
             role: format!("{}, {}", person.role, self.state.name_of(&person.orgnr)),
+        });
+        let citizen = self.citizen().ok().map(|(_, person)| Who {
+            name: person.name.expose().to_owned(),
+            role: self.t.of("shell.citizen").to_owned(),
         });
         Shell {
             path: self.path.clone(),
             form,
-            who,
+            citizen: citizen.is_some(),
+            who: clinician.or(citizen),
         }
     }
 
@@ -151,7 +173,9 @@ impl Visit {
                 )
             }
         };
-        let on = if self.session.is_some() {
+        let on = if self.citizen().is_ok() {
+            ("/log", t.of("stop.to_log"))
+        } else if self.session.is_some() {
             ("/patients", t.of("stop.to_patients"))
         } else {
             ("/", t.of("stop.to_start"))

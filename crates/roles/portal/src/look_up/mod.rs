@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod catalogue;
 pub mod medicine;
+pub mod mine;
 pub mod person;
 pub mod plan;
 pub mod token;

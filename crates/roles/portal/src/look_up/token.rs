@@ -1,9 +1,12 @@
-//! The session's token for one patient and one purpose. First form: the demo's `test-token` (CONTRACT section 3), which
+//! The session's token: a clinician's for one patient and one purpose, or a citizen's own. First form: the demo's `test-token` (CONTRACT section 3), which
 //! exists in demo mode only; real sign-in takes its place without touching what follows.
 
 use trust::keys::SigningKey;
 use wire::client::Request;
-use wire::contract::demo::{As, DemoPractitioner, TEST_TOKEN, TestTokenAnswer, TestTokenRequest};
+use wire::contract::Hidden;
+use wire::contract::demo::{
+    As, DemoPatient, DemoPractitioner, Purpose, TEST_TOKEN, TestTokenAnswer, TestTokenRequest,
+};
 use wire::contract::gateway::FHIR;
 
 use super::LookUpError;
@@ -26,25 +29,66 @@ pub async fn for_view(
         .get(view.patient)
         .ok_or(LookUpError::NoSignIn)?;
     let body = TestTokenRequest {
-        as_: As::Practitioner,
-        fnr: person.fnr.clone(),
         hpr: Some(person.hpr.clone()).filter(|hpr| !hpr.expose().is_empty()),
         orgnr: Some(person.orgnr.clone()),
-        patient: patient.fnr.clone(),
         purpose: view.purpose,
         reason: view.reason.clone(),
+        decision_ref: Some(view.decision.clone()),
+        scope: "user/*.rs".to_owned(),
+        ..bare(state, As::Practitioner, &person.fnr, &patient.fnr, key)
+    };
+    ask(state, &demo.issuer, &body).await
+}
+
+/// A citizen's own token, with which she may also write her wishes.
+///
+/// # Errors
+/// As [`for_view`].
+pub async fn for_citizen(
+    state: &State,
+    patient: &DemoPatient,
+    key: &SigningKey,
+) -> Result<TestTokenAnswer, LookUpError> {
+    let demo = state.config.demo.as_ref().ok_or(LookUpError::NoSignIn)?;
+    let body = bare(state, As::Citizen, &patient.fnr, &patient.fnr, key);
+    ask(state, &demo.issuer, &body).await
+}
+
+/// What both have in common; the scope is a citizen's.
+fn bare(
+    state: &State,
+    as_: As,
+    fnr: &Hidden,
+    patient: &Hidden,
+    key: &SigningKey,
+) -> TestTokenRequest {
+    TestTokenRequest {
+        as_,
+        fnr: fnr.clone(),
+        hpr: None,
+        orgnr: None,
+        patient: patient.clone(),
+        purpose: Purpose::Treat,
+        reason: None,
         point_of_care: None,
         department: None,
         healthcare_service: None,
         purpose_details: None,
-        decision_ref: Some(view.decision.clone()),
+        decision_ref: None,
         audience: format!("{}{FHIR}", state.config.gateway),
-        scope: "user/*.rs".to_owned(),
+        scope: "patient/*.rs patient/Consent.cds".to_owned(),
         jkt: key.thumbprint().to_owned(),
         expires_in: Some(300),
         defect: None,
-    };
-    let request = Request::post_json(format!("{}{TEST_TOKEN}", demo.issuer), &body)
+    }
+}
+
+async fn ask(
+    state: &State,
+    issuer: &str,
+    body: &TestTokenRequest,
+) -> Result<TestTokenAnswer, LookUpError> {
+    let request = Request::post_json(format!("{}{TEST_TOKEN}", issuer), body)
         .map_err(|_| LookUpError::Anchor)?;
     let answer = state.house.http.send(&request).await.map_err(|error| {
         tracing::warn!(%error, "the trust anchor gave no answer");

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use fhir::time::Instant;
 use http::{HeaderMap, StatusCode};
@@ -41,6 +41,12 @@ pub struct Fake {
     /// Test tokens asked for.
     pub tokens: Mutex<Vec<TestTokenRequest>>,
     used_proofs: Mutex<Vec<[u8; 32]>>,
+    /// AuditEvents of the story's patient, newest first.
+    pub events: Mutex<Vec<Value>>,
+    /// Consents that are kept.
+    pub wishes: Mutex<Vec<Value>>,
+    /// Who does not answer when a wish is made or ended.
+    pub away: Mutex<Option<&'static str>>,
     /// How it behaves.
     pub mood: Mutex<Mood>,
 }
@@ -95,6 +101,9 @@ pub async fn start() -> Arc<Fake> {
         asked: Mutex::default(),
         tokens: Mutex::default(),
         used_proofs: Mutex::default(),
+        events: Mutex::default(),
+        wishes: Mutex::default(),
+        away: Mutex::default(),
         mood: Mutex::new(Mood::Well),
     });
     let router = Router::new()
@@ -102,6 +111,9 @@ pub async fn start() -> Arc<Fake> {
         .route("/anchor/token", post(client_token))
         .route("/catalogue/fhir/Endpoint", get(endpoints))
         .route("/gateway/fhir/{type}/_search", post(search))
+        .route("/gateway/fhir/Consent", post(wish))
+        .route("/gateway/fhir/Consent/_search", post(wishes))
+        .route("/gateway/fhir/Consent/{id}", delete(wish_ended))
         .route("/gateway/fhir/_page/{sealed}", get(page))
         .with_state(fake.clone());
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -190,6 +202,16 @@ impl Fake {
             let resource = json!({"resourceType": "Patient", "id": "p1", "identifier": identifier,
                 "name": [{"given": ["Ragnhild"], "family": "Testmo"}], "birthDate": "1952-03-14"});
             return vec![entry(resource, &[fjellvik])];
+        }
+        let fjellvik = Directory::demo().orgnr("fjellvik");
+        let own = match resource_type {
+            "AuditEvent" => Some(&self.events),
+            "Consent" => Some(&self.wishes),
+            _ => None,
+        };
+        if let Some(own) = own {
+            let own = own.lock().unwrap().clone().into_iter();
+            return own.map(|one| entry(one, &[fjellvik])).collect();
         }
         let mut found: Vec<(String, Value)> = self
             .resources
@@ -355,4 +377,64 @@ async fn page(
     };
     let (resource_type, from) = sealed.split_once('-').unwrap();
     fake.answer(resource_type, &patient, &[], from.parse().unwrap())
+}
+
+/// What each holder did with a wish.
+fn account(fake: &Fake) -> Value {
+    let away = *fake.away.lock().unwrap();
+    let source = |id: &str| SourceReport {
+        organisation: Directory::demo().orgnr(id).to_owned(),
+        name: Directory::demo()
+            .organisation(id)
+            .map(|one| one.name.clone()),
+        endpoint: None,
+        state: if away == Some(id) {
+            SourceState::Failed
+        } else {
+            SourceState::Complete
+        },
+        count: 1,
+        milliseconds: None,
+        as_of: None,
+        reason: None,
+    };
+    Receipt::new(["fjellvik", "proveheim"].map(source).into()).to_json()
+}
+
+async fn wish(State(fake): State<Arc<Fake>>, request: Request) -> Response {
+    let (parts, body): (_, Body) = request.into_parts();
+    if let Err(status) = fake.admit("POST", parts.uri.path(), &parts.headers) {
+        return status.into_response();
+    }
+    let body = axum::body::to_bytes(body, 100_000).await.unwrap();
+    let mut wish: Value = serde_json::from_slice(&body).unwrap();
+    let mut wishes = fake.wishes.lock().unwrap();
+    if !wishes
+        .iter()
+        .any(|one| one["provision"] == wish["provision"])
+    {
+        wish["id"] = uuid::Uuid::new_v4().to_string().into();
+        wish["dateTime"] = NOW.into();
+        wishes.push(wish);
+    }
+    (StatusCode::CREATED, Json(account(&fake))).into_response()
+}
+
+async fn wishes(state: State<Arc<Fake>>, request: Request) -> Response {
+    search(state, Path("Consent".to_owned()), request).await
+}
+
+async fn wish_ended(
+    State(fake): State<Arc<Fake>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response {
+    if let Err(status) = fake.admit("DELETE", request.uri().path(), request.headers()) {
+        return status.into_response();
+    }
+    fake.wishes
+        .lock()
+        .unwrap()
+        .retain(|one| one["id"] != id.as_str());
+    Json(account(&fake)).into_response()
 }

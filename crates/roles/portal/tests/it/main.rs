@@ -4,6 +4,7 @@
     reason = "a test that fails is a test that panics"
 )]
 
+mod citizen;
 mod fake;
 mod patient_page;
 mod session;
@@ -154,6 +155,18 @@ impl Portal {
         assert_eq!(
             (chosen.status, chosen.location()),
             (StatusCode::SEE_OTHER, "/patients")
+        );
+    }
+
+    /// Signs in as the story's patient herself.
+    async fn sign_in_as_citizen(&mut self) {
+        let start = self.get("/").await;
+        let chosen = self
+            .post("/session", &[("form", &start.form()), ("person", "c0")])
+            .await;
+        assert_eq!(
+            (chosen.status, chosen.location()),
+            (StatusCode::SEE_OTHER, "/log")
         );
     }
 

@@ -1,0 +1,215 @@
+//! A citizen's pages: who looked, what she has closed, and what each holder did about it.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use trust::wish::PSEUDONYM;
+
+use crate::fake::{EVIL, Mood, NOW};
+use crate::{Page, Portal};
+
+/// A look-up as the gateway shows it to the patient.
+fn event(name: &str, pseudonym: Option<&str>, purpose: &str, outcome: &str) -> Value {
+    let mut practitioner =
+        json!({"resourceType": "Practitioner", "id": "practitioner", "name": [{"text": name}]});
+    if let Some(pseudonym) = pseudonym {
+        practitioner["identifier"] = json!([{"system": PSEUDONYM, "value": pseudonym}]);
+    }
+    let organisation =
+        |id: &str, name: &str| json!({"resourceType": "Organization", "id": id, "name": name});
+    json!({
+        "resourceType": "AuditEvent", "id": "1", "recorded": NOW, "outcome": outcome,
+        "contained": [practitioner, organisation("legal-entity", "Prøveheim"), organisation("observer", "Fjellvik")],
+        "agent": [{"name": name, "requestor": true}],
+        "purposeOfEvent": [{"coding": [{"code": purpose}], "text": "bevisstløs"}],
+        "entity": [{"name": "IT17"}, {"name": "IT03"}],
+    })
+}
+
+async fn start() -> Portal {
+    let mut portal = Portal::start().await;
+    portal.sign_in_as_citizen().await;
+    *portal.fake.events.lock().unwrap() = vec![
+        event("Berit Testnabo", Some("p-1"), "BTG", "0"),
+        event("Ragnhild Testmo", None, "TREAT", "4"),
+    ];
+    portal
+}
+
+/// Sends a form of the blocks page.
+async fn send(portal: &mut Portal, path: &str, fields: &[(&str, &str)]) -> Page {
+    let form = portal.get("/blocks").await.form();
+    let all: Vec<(&str, &str)> = [("form", form.as_str())]
+        .into_iter()
+        .chain(fields.iter().copied())
+        .collect();
+    portal.post(path, &all).await
+}
+
+#[tokio::test]
+async fn she_reads_who_looked_and_shuts_one_of_them_out() {
+    let mut portal = start().await;
+    let log = portal.get("/log").await;
+    assert_eq!(log.status, StatusCode::OK);
+    for words in [
+        "Hvem har sett",
+        "Berit Testnabo",
+        "Prøveheim",
+        "nødrett",
+        "«bevisstløs»",
+        "målinger og funn, legemidler og vaksiner",
+        "ingenting, avvist",
+        "aria-label=\"Sperr for Berit Testnabo\"",
+        "<th scope=\"row\">",
+    ] {
+        assert!(log.body.contains(words), "{words} is not in {}", log.body);
+    }
+    // Only for health personnel is there a button.
+    assert_eq!(log.body.matches("Sperr for denne personen").count(), 1);
+    let token = portal.fake.tokens.lock().unwrap()[0].clone();
+    assert_eq!(token.scope, "patient/*.rs patient/Consent.cds");
+    assert_eq!(token.fnr.expose(), token.patient.expose());
+
+    let (form, person) = (log.form(), log.value_of("person"));
+    assert_eq!(person, "p-1");
+    let fields = [
+        ("form", form.as_str()),
+        ("what", "person"),
+        ("person", "p-1"),
+    ];
+    let sent = portal.post("/blocks", &fields).await;
+    assert!(
+        sent.body.contains("<h1>Sperren gjelder</h1>"),
+        "{}",
+        sent.body
+    );
+    let kept = portal.fake.wishes.lock().unwrap()[0].clone();
+    let identifier = &kept["provision"]["actor"][0]["reference"]["identifier"];
+    assert_eq!(identifier, &json!({"system": PSEUDONYM, "value": "p-1"}));
+
+    // On her page it has the name that the log knows, and can be taken back.
+    let blocks = portal.get("/blocks").await;
+    assert!(
+        blocks.body.contains("Person: Berit Testnabo"),
+        "{}",
+        blocks.body
+    );
+    assert!(blocks.body.contains("Gjelder hos: Fjellvik"));
+    let wish = blocks.value_of("wish");
+    let ended = send(&mut portal, "/blocks/end", &[("wish", &wish)]).await;
+    assert!(ended.body.contains("<h1>Sperren er opphevet</h1>"));
+    assert!(
+        portal
+            .get("/blocks")
+            .await
+            .body
+            .contains("Du har ingen sperrer.")
+    );
+}
+
+#[tokio::test]
+async fn each_form_closes_what_it_says() {
+    let mut portal = start().await;
+    for (what, value, provision, words) in [
+        ("all", "", json!({"type": "deny"}), "Alle opplysninger"),
+        (
+            "kind",
+            "IT17",
+            json!({"type": "deny", "class": [{"system": "https://delt.example/fhir/CodeSystem/information-service", "code": "IT17"}]}),
+            "Type opplysninger: målinger og funn",
+        ),
+        (
+            "sharing",
+            "",
+            json!({"type": "deny", "action": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentaction", "code": "disclose"}]}]}),
+            "Reservasjon mot deling",
+        ),
+    ] {
+        let sent = send(&mut portal, "/blocks", &[("what", what), (what, value)]).await;
+        assert_eq!(sent.status, StatusCode::OK, "{what}");
+        let kept = portal.fake.wishes.lock().unwrap().last().unwrap().clone();
+        assert_eq!(kept["provision"], provision);
+        let listed = portal.get("/blocks").await;
+        assert!(listed.body.contains(&format!("<b>{words}</b>")), "{words}");
+    }
+    let organisation = [("what", "organisation"), ("organisation", "310001074")];
+    send(&mut portal, "/blocks", &organisation).await;
+    let kept = portal.fake.wishes.lock().unwrap().last().unwrap().clone();
+    let identifier = &kept["provision"]["actor"][0]["reference"]["identifier"];
+    assert_eq!(identifier["value"], "310001074");
+    for wrong in [
+        &[("what", "kind"), ("kind", "IT99")][..],
+        &[("what", "organisation"), ("organisation", "310001075")],
+        &[("what", "person"), ("person", "")],
+        &[("what", "nobody")],
+        &[],
+    ] {
+        let reply = send(&mut portal, "/blocks", wrong).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{wrong:?}");
+    }
+    let reply = send(&mut portal, "/blocks/end", &[("wish", "../x")]).await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+    assert_eq!(portal.fake.wishes.lock().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn who_did_not_do_it_is_said_and_it_is_sent_again() {
+    let mut portal = start().await;
+    *portal.fake.away.lock().unwrap() = Some("proveheim");
+    let fields = [("what", "kind"), ("kind", "IT08")];
+    let sent = send(&mut portal, "/blocks", &fields).await;
+    assert!(sent.body.contains("<h1>Ikke alle har gjort det</h1>"));
+    assert!(sent.body.contains("Sykehus: svarte ikke"), "{}", sent.body);
+    *portal.fake.away.lock().unwrap() = None;
+    let (form, what, kind) = (sent.form(), sent.value_of("what"), sent.value_of("kind"));
+    let again = [("form", form.as_str()), ("what", &what), ("kind", &kind)];
+    let sent = portal.post("/blocks", &again).await;
+    assert!(sent.body.contains("<h1>Sperren gjelder</h1>"));
+    assert_eq!(portal.fake.wishes.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_else_has_her_pages_and_she_has_nobody_elses() {
+    let mut portal = start().await;
+    assert_eq!(portal.get("/").await.location(), "/log");
+    assert_eq!(portal.get("/patients").await.status, StatusCode::NOT_FOUND);
+    let form = portal.get("/blocks").await.form();
+    let reply = portal.post("/views", &[("form", &form)]).await;
+    assert_eq!(reply.status, StatusCode::NOT_FOUND);
+    let forged = portal
+        .post("/blocks", &[("form", "x"), ("what", "all")])
+        .await;
+    assert_eq!(forged.status, StatusCode::FORBIDDEN);
+    portal.cookies.clear();
+    portal.sign_in("0").await;
+    for path in ["/log", "/blocks"] {
+        assert_eq!(portal.get(path).await.status, StatusCode::NOT_FOUND);
+    }
+    let form = portal.get("/patients").await.form();
+    let reply = portal
+        .post("/blocks", &[("form", &form), ("what", "all")])
+        .await;
+    assert_eq!(reply.status, StatusCode::NOT_FOUND);
+    assert!(portal.fake.wishes.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_others_wrote_is_text_and_trouble_is_said() {
+    let mut portal = start().await;
+    *portal.fake.events.lock().unwrap() = vec![event(EVIL, Some(EVIL), EVIL, "0")];
+    let log = portal.get("/log").await;
+    assert!(log.body.contains("onerror") && !log.body.contains("<img"));
+    *portal.fake.mood.lock().unwrap() = Mood::NoSource;
+    for path in ["/log", "/blocks"] {
+        let page = portal.get(path).await;
+        assert_eq!(page.status, StatusCode::BAD_GATEWAY, "{path}");
+        assert!(page.body.contains("href=\"/log\""));
+    }
+    let number = testkit::people::Directory::demo()
+        .story_patient()
+        .number
+        .clone();
+    *portal.fake.mood.lock().unwrap() = Mood::Well;
+    for path in ["/log", "/blocks"] {
+        assert!(!portal.get(path).await.body.contains(&number), "{path}");
+    }
+}
