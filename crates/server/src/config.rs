@@ -120,6 +120,15 @@ pub struct Anchor {
     /// Proofs at the token endpoint must carry the anchor's own nonce (RFC 9449 section 8).
     #[serde(default)]
     pub dpop_nonce: bool,
+    /// The organisation whose clients with use `operator` may suspend, resume and change keys; without one, nobody may.
+    pub operator: Option<String>,
+    /// How long a new signing key is published before it signs, in seconds; services keep the key set for up to 60.
+    #[serde(default = "publish_key_seconds")]
+    pub publish_key_seconds: i64,
+}
+
+fn publish_key_seconds() -> i64 {
+    600
 }
 
 /// An issuer besides the anchor: HelseID, by its own words for things.

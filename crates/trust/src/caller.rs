@@ -24,6 +24,8 @@ pub enum ClientUse {
     Service,
     /// Pages for people.
     Portal,
+    /// Those who run the anchor: suspends, resumes, changes keys. Opens no patient's data anywhere.
+    Operator,
     /// The demo's `delt-test` client.
     Test,
 }

@@ -48,6 +48,8 @@ pub enum Interaction {
     Explain,
     /// A token asked of the anchor.
     Token,
+    /// Something suspended, resumed or ended at the anchor, a key of its own changed, or the list of such changes.
+    Operate,
 }
 
 /// What one interaction is called in FHIR and what right it takes.
@@ -101,6 +103,7 @@ const TABLE: &[Row] = &[
     Row(Interaction::WishEnded, "delete", "D", Some(Access::Delete)),
     Row(Interaction::Explain, "operation", "R", None),
     Row(Interaction::Token, "operation", "E", None),
+    Row(Interaction::Operate, "operation", "E", None),
 ];
 
 impl Interaction {
@@ -163,6 +166,7 @@ mod tests {
             WishEnded,
             Explain,
             Token,
+            Operate,
         ] {
             assert_eq!(
                 TABLE.iter().filter(|row| row.0 == one).count(),

@@ -2,14 +2,18 @@
 //!
 //! A client that does not exist is refused with the same words, and by the same steps, as one whose assertion is wrong.
 
-use crate::State;
 use crate::config::Client;
+use crate::{State, issue};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::Value;
+use trust::jws::{self, Embedded};
+use trust::keys::PublicKey;
 use trust::{Replay, assertion, dpop};
 use wire::contract::anchor::{CLIENT_ASSERTION_TYPE, TOKEN};
+use wire::contract::operate::{Kind, Standing};
 use wire::form::Form;
 use wire::oauth_error::{OAuthCode, OAuthError};
+use wire::request_id::RequestIds;
 
 /// How long a nonce of ours stands, in seconds.
 const NONCE_SECONDS: i64 = 300;
@@ -62,7 +66,7 @@ pub(crate) fn authenticate<'a>(
         client,
         assertion,
         details,
-    } = client(state, headers, form).map_err(|error| (error, None))?;
+    } = client(state, headers, form)?;
     let proof = proof(state, headers, TOKEN).map_err(|error| (error, Some((client, assertion))))?;
     Ok(Authenticated {
         client,
@@ -73,12 +77,71 @@ pub(crate) fn authenticate<'a>(
     })
 }
 
-/// Checks the assertion alone.
+/// A refusal on its way out: what its client did until then is on record, and its assertion used up.
+pub(crate) async fn on_record(
+    state: &State,
+    ids: &RequestIds,
+    (error, proved): Refused<'_>,
+    asked: &str,
+) -> OAuthError {
+    let Some((client, assertion)) = proved else {
+        return error;
+    };
+    let mut record = issue::record(state, ids, client, asked);
+    record.outcome = issue::unauthenticated(error.code);
+    match issue::spend_once(state, vec![assertion], record, Vec::new()).await {
+        Ok(()) => error,
+        Err(error) => error,
+    }
+}
+
+/// Is the client, its organisation, or the key (by its `kid`, or the only one) suspended?
+pub(crate) fn is_stopped(state: &State, client: &Client, key: Option<&PublicKey>) -> bool {
+    let standings = state.registry.book.standings();
+    let key = key.map(|key| {
+        let entry = standings.of(Kind::ClientKey, &client.client_id, Some(key.thumbprint()));
+        entry.state == Standing::Active
+    });
+    key == Some(false)
+        || !standings.counts(Kind::Client, &client.client_id)
+        || state.registry.is_suspended(&client.orgnr)
+}
+
+/// Checks the assertion alone. A suspended client is refused in the words for one that does not exist.
 pub(crate) fn client<'a>(
     state: &'a State,
     headers: &HeaderMap,
     form: &Form,
-) -> Result<Known<'a>, OAuthError> {
+) -> Result<Known<'a>, Refused<'a>> {
+    let (found, assertion, details) =
+        asserted(state, headers, form).map_err(|error| (error, None))?;
+    let Some(client) = found else {
+        return Err((invalid_client(), None));
+    };
+    let jwt = form.get("client_assertion").unwrap_or_default();
+    let kid = jws::parse(jwt, Embedded::Refused)
+        .ok()
+        .and_then(|one| one.header.kid);
+    if is_stopped(state, client, client.keys.find(kid.as_deref())) {
+        tracing::warn!(client = client.client_id, "a suspended client asked");
+        return Err((invalid_client(), Some((client, assertion))));
+    }
+    Ok(Known {
+        client,
+        assertion,
+        details,
+    })
+}
+
+/// The client that an assertion names, if there is one, and the assertion's single use and details.
+type Asserted<'a> = (Option<&'a Client>, Replay, Vec<Value>);
+
+/// Verifies an assertion, by the same steps whether its client exists or not.
+fn asserted<'a>(
+    state: &'a State,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<Asserted<'a>, OAuthError> {
     if headers.contains_key(header::AUTHORIZATION) || form.get("client_secret").is_some() {
         return Err(invalid_request(
             "clients authenticate by private_key_jwt alone",
@@ -105,11 +168,7 @@ pub(crate) fn client<'a>(
         tracing::info!(%error, "a client assertion was refused");
         invalid_client()
     })?;
-    Ok(Known {
-        client: found.ok_or_else(invalid_client)?,
-        assertion,
-        details,
-    })
+    Ok((found, assertion, details))
 }
 
 /// Checks the proof of a request to one of our endpoints, with a nonce of ours where the configuration asks for one.

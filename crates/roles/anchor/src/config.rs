@@ -34,6 +34,10 @@ pub struct Config {
     pub audiences: Vec<Audience>,
     /// Must proofs at the token endpoint carry a nonce of ours (RFC 9449 section 8)?
     pub dpop_nonce: bool,
+    /// The organisation that runs the anchor: its clients with use `operator` may suspend and resume. `None`: nobody may.
+    pub operator: Option<OrganisationNumber>,
+    /// How long a new signing key is published before it signs, in seconds: longer than any service keeps the key set.
+    pub publish_key_seconds: i64,
     /// Styles of the sign-in page; without them it is plain.
     pub stylesheet: Option<Bytes>,
     /// Demo mode: test tokens for synthetic people, and sign-in by choosing one. `None`: neither exists.
@@ -219,6 +223,8 @@ pub enum AudienceKind {
     Catalogue,
     /// The locator.
     Locator,
+    /// This anchor's own operation.
+    Operation,
 }
 
 /// Something a token can be for.

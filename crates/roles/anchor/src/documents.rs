@@ -2,15 +2,18 @@
 //! alone (the step towards OpenID Federation 1.0 is then small).
 
 use crate::config::{Agreement, Config, Consumer, Paper, Participant};
+use crate::operate::Standings;
 use fhir::ids::OrganisationNumber;
 use fhir::resource::InformationService;
 use serde::Serialize;
+use std::sync::{Arc, Mutex, PoisonError};
 use trust::jws;
 use trust::keys::{KeyError, SigningKey};
 use wire::contract::anchor::{
     AGREEMENT_TYP, AgreementDocument, AgreementKind, PARTICIPANT_TYP,
     Participant as ParticipantDocument, SignedDocuments,
 };
+use wire::contract::operate::{Kind, Standing};
 
 /// An agreement's claims with its direction, which `parties` alone does not tell.
 #[derive(Serialize)]
@@ -34,17 +37,20 @@ fn text<T: ToString>(list: &[T]) -> Vec<String> {
 }
 
 /// One document a participant. `iat` is Unix seconds.
-pub(crate) fn participants(
+fn participants(
     config: &Config,
+    standings: &Standings,
     iat: i64,
     key: &SigningKey,
 ) -> Result<SignedDocuments, KeyError> {
+    let entry = |one: &Participant| standings.of(Kind::Participant, &one.orgnr.to_string(), None);
     let document = |one: &Participant| ParticipantDocument {
         iss: config.issuer.clone(),
         sub: one.orgnr.to_string(),
         iat,
         name: one.name.clone(),
-        version: one.version,
+        version: one.version + u64::from(entry(one).changes),
+        state: entry(one).state,
         units: one
             .units
             .iter()
@@ -59,14 +65,19 @@ pub(crate) fn participants(
 }
 
 /// One document an agreement or paper.
-pub(crate) fn agreements(
+fn agreements(
     config: &Config,
+    standings: &Standings,
     iat: i64,
     key: &SigningKey,
 ) -> Result<SignedDocuments, KeyError> {
     let mut signed = Vec::new();
     for one in &config.agreements {
-        signed.push(sign(AGREEMENT_TYP, &sharing(one, config, iat), key)?);
+        signed.push(sign(
+            AGREEMENT_TYP,
+            &sharing(one, config, standings, iat),
+            key,
+        )?);
     }
     for one in &config.papers {
         signed.push(sign(AGREEMENT_TYP, &paper(one, config, iat), key)?);
@@ -74,7 +85,7 @@ pub(crate) fn agreements(
     Ok(SignedDocuments(signed))
 }
 
-fn sharing(one: &Agreement, config: &Config, iat: i64) -> Directed {
+fn sharing(one: &Agreement, config: &Config, standings: &Standings, iat: i64) -> Directed {
     let (consumer, mut parties) = match one.consumer {
         Consumer::Organisation(consumer) => (consumer.to_string(), vec![consumer]),
         Consumer::Members => (
@@ -89,11 +100,13 @@ fn sharing(one: &Agreement, config: &Config, iat: i64) -> Directed {
     if !parties.contains(&one.provider) {
         parties.push(one.provider);
     }
+    let entry = standings.of(Kind::Agreement, &one.id, None);
     let document = AgreementDocument {
         iss: config.issuer.clone(),
         sub: one.id.clone(),
         iat,
-        version: u64::from(one.version),
+        version: u64::from(one.version) + u64::from(entry.changes),
+        state: entry.state,
         kind: AgreementKind::DataSharing,
         parties: text::<OrganisationNumber>(&parties),
         processor: None,
@@ -114,11 +127,52 @@ fn paper(one: &Paper, config: &Config, iat: i64) -> AgreementDocument {
         sub: one.id.clone(),
         iat,
         version: one.version,
+        state: Standing::Active,
         kind: one.kind,
         parties: text(&one.parties),
         processor: one.processor.map(|orgnr| orgnr.to_string()),
         services: text(&one.services),
         from: one.from.clone(),
         until: one.until.clone(),
+    }
+}
+
+/// Both lists as they stood after so many changes, under the key that signed then.
+#[derive(Clone)]
+pub(crate) struct Published {
+    kid: String,
+    changes: u64,
+    pub(crate) participants: SignedDocuments,
+    pub(crate) agreements: SignedDocuments,
+}
+
+/// The documents of now: signed anew only when something changed or another key signs.
+#[derive(Default)]
+pub(crate) struct Documents(Mutex<Option<Arc<Published>>>);
+
+impl Documents {
+    /// # Errors
+    /// No randomness from the system.
+    pub(crate) fn current(
+        &self,
+        config: &Config,
+        standings: &Standings,
+        iat: i64,
+        key: &SigningKey,
+    ) -> Result<Arc<Published>, KeyError> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stands =
+            |one: &&Arc<Published>| one.kid == key.kid() && one.changes == standings.count();
+        if let Some(published) = held.as_ref().filter(stands) {
+            return Ok(published.clone());
+        }
+        let published = Arc::new(Published {
+            kid: key.kid().to_owned(),
+            changes: standings.count(),
+            participants: participants(config, standings, iat, key)?,
+            agreements: agreements(config, standings, iat, key)?,
+        });
+        *held = Some(published.clone());
+        Ok(published)
     }
 }

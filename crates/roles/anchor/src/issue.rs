@@ -166,12 +166,12 @@ pub(crate) fn unavailable(error: &StoreError) -> OAuthError {
 
 /// A token is signed by our own key; that fails only when the system gives no randomness.
 pub(crate) fn sign(state: &State, claims: &Claims) -> Result<String, OAuthError> {
-    trust::token::issue(claims, &state.key).map_err(|error| unsigned(&error))
+    trust::token::issue(claims, &state.key()).map_err(|error| unsigned(&error))
 }
 
 /// An ID token of these claims; its `typ` keeps it from being taken for an access token.
 pub(crate) fn sign_id_token(state: &State, claims: &Value) -> Result<String, OAuthError> {
-    trust::jws::sign("JWT", claims, &state.key).map_err(|error| unsigned(&error))
+    trust::jws::sign("JWT", claims, &state.key()).map_err(|error| unsigned(&error))
 }
 
 fn unsigned(error: &KeyError) -> OAuthError {

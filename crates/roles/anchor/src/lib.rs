@@ -17,6 +17,7 @@ mod documents;
 mod issue;
 mod kept;
 mod login;
+mod operate;
 mod registry;
 mod request;
 mod sign_in;
@@ -32,9 +33,10 @@ use registry::Registry;
 use std::sync::Arc;
 use store::Store;
 use trust::keys::{KeyError, KeySet, SigningKey};
+use wire::contract::operate::{CHANGE_SCOPE, CHANGES, END, READ_SCOPE, REMOVE_KEY, RESUME, ROTATE_KEY, SUSPEND};
 use wire::contract::anchor::{
     AGREEMENTS, AUTHORIZE, DISCOVERY, JWKS, PAR, PARTICIPANTS, REVOKE, SIGN_IN, SIGN_IN_STYLE,
-    SIGN_OUT, SignedDocuments, TOKEN,
+    SIGN_OUT, TOKEN,
 };
 use wire::contract::{OPENAPI, demo::TEST_TOKEN};
 use wire::request_id::Join;
@@ -67,12 +69,10 @@ pub struct State {
     registry: Registry,
     house: House,
     store: Store,
-    key: SigningKey,
-    keys: KeySet,
+    ring: operate::Ring,
     /// Verifies nobody: stands in for the keys of a client that does not exist.
     decoy: KeySet,
-    participants: SignedDocuments,
-    agreements: SignedDocuments,
+    documents: documents::Documents,
     sessions: sign_in::session::Sessions,
     /// The issuer's origin, and its path, in front of our addresses on pages.
     origin: String,
@@ -90,6 +90,24 @@ impl State {
         format!("{}{path}", self.config.issuer)
     }
 
+    /// The key that signs now.
+    fn key(&self) -> SigningKey {
+        self.ring.signer((self.house.clock)().seconds())
+    }
+
+    /// The keys that are published now.
+    fn keys(&self) -> KeySet {
+        self.ring.public((self.house.clock)().seconds())
+    }
+
+    /// The signed documents as things stand.
+    fn documents(&self) -> Result<Arc<documents::Published>, KeyError> {
+        let now = (self.house.clock)().seconds();
+        let standings = self.registry.book.standings();
+        self.documents
+            .current(&self.config, &standings, now, &self.key())
+    }
+
     /// Can people sign in here?
     fn signs_in(&self) -> bool {
         self.config.demo.is_some()
@@ -101,7 +119,7 @@ impl State {
         self.signs_in() || !matches!(grant, AuthorizationCode | RefreshToken)
     }
 
-    /// Forgets pushed requests, codes, grants and sessions that are past their time. Gives how many entries of the store
+    /// Forgets pushed requests, codes, grants, sessions and keys that are past their time. Gives how many entries of the store
     /// that were.
     ///
     /// # Errors
@@ -109,6 +127,7 @@ impl State {
     pub async fn sweep(&self) -> Result<usize, store::StoreError> {
         let now = (self.house.clock)();
         self.sessions.sweep(now.seconds());
+        self.ring.sweep(now.seconds());
         kept::sweep(self, now).await
     }
 }
@@ -182,6 +201,46 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
+        path: SUSPEND,
+        access: Access::Token {
+            scope: CHANGE_SCOPE,
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: RESUME,
+        access: Access::Token {
+            scope: CHANGE_SCOPE,
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: END,
+        access: Access::Token {
+            scope: CHANGE_SCOPE,
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: ROTATE_KEY,
+        access: Access::Token {
+            scope: CHANGE_SCOPE,
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: REMOVE_KEY,
+        access: Access::Token {
+            scope: CHANGE_SCOPE,
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: CHANGES,
+        access: Access::Token { scope: READ_SCOPE },
+    },
+    RouteRow {
+        method: "POST",
         path: TEST_TOKEN,
         access: Access::Demo,
     },
@@ -189,30 +248,28 @@ pub const ROUTES: &[RouteRow] = &[
 
 /// Opens the store, reads or makes the signing key, checks the register and signs its documents.
 pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError> {
-    let registry = Registry::new(&config)?;
     let issuer = url::Url::parse(&config.issuer).map_err(|_| OpenError::Issuer)?;
     let store = Store::open(&house.data, "anchor", house.surroundings())?;
-    let key = signing_key::load(&house.data)?;
-    let keys = KeySet::of(vec![key.public().clone()])?;
-    let decoy = KeySet::of(vec![SigningKey::generate()?.public().clone()])?;
+    let (book, changes) = operate::Book::open(&store).await?;
+    let registry = Registry::new(&config, book)?;
     let now = (house.clock)().seconds();
-    let participants = documents::participants(&config, now, &key)?;
-    let agreements = documents::agreements(&config, now, &key)?;
-    Ok(Arc::new(State {
+    let ring = operate::Ring::open(&house.data, &changes, now)?;
+    let decoy = KeySet::of(vec![SigningKey::generate()?.public().clone()])?;
+    let state = State {
         config,
         registry,
         house,
         store,
-        key,
-        keys,
+        ring,
         decoy,
-        participants,
-        agreements,
+        documents: documents::Documents::default(),
         sessions: sign_in::session::Sessions::default(),
         origin: issuer.origin().ascii_serialization(),
         path: issuer.path().trim_end_matches('/').to_owned(),
         https: issuer.scheme() == "https",
-    }))
+    };
+    state.documents()?;
+    Ok(Arc::new(state))
 }
 
 /// Every route of the table with its handler; test tokens in demo mode only.
@@ -224,7 +281,13 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("POST", TOKEN, api::token::token)
         .on("GET", PARTICIPANTS, api::documents::participants)
         .on("GET", AGREEMENTS, api::documents::agreements)
-        .on("GET", OPENAPI, api::discovery::openapi);
+        .on("GET", OPENAPI, api::discovery::openapi)
+        .on("POST", SUSPEND, api::operate::suspend)
+        .on("POST", RESUME, api::operate::resume)
+        .on("POST", END, api::operate::end)
+        .on("POST", ROTATE_KEY, api::operate::rotate_key)
+        .on("POST", REMOVE_KEY, api::operate::remove_key)
+        .on("GET", CHANGES, api::operate::changes);
     if state.signs_in() {
         routes = routes
             .on("POST", PAR, api::par::par)

@@ -4,11 +4,13 @@
 use crate::config::{
     Agreement, Audience, AudienceKind, Client, Config, Consumer, Delegation, Grant, IDENTITY_SCOPES,
 };
+use crate::operate::Book;
 use fhir::ids::OrganisationNumber;
 use fhir::time::{Instant, LATEST, Range, Zone, parse_date};
 use std::collections::HashMap;
 use std::sync::Arc;
 use trust::organisation::Register;
+use wire::contract::operate::{Kind, OPERATE};
 
 /// Why a configuration cannot be used. Names the entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +40,11 @@ pub enum RegistryError {
     /// A scope that is neither SMART's nor one of [`crate::config::IDENTITY_SCOPES`].
     #[error("client {0}: an identity scope is unknown")]
     Identity(String),
+    /// A client with use `operator` that is not the anchor's operator alone.
+    #[error(
+        "client {0}: an operator belongs to the organisation that the anchor names as operator, has client_credentials alone and no audience but the anchor's operation"
+    )]
+    Operator(String),
 }
 
 /// The register.
@@ -48,6 +55,8 @@ pub(crate) struct Registry {
     delegations: Vec<(Delegation, Range)>,
     /// Participants and their sub-units.
     pub(crate) organisations: Arc<Register>,
+    /// What is suspended or ended.
+    pub(crate) book: Book,
 }
 
 fn days(entry: &str, from: &str, to: Option<&str>, zone: &Zone) -> Result<Range, RegistryError> {
@@ -88,7 +97,7 @@ fn in_force(range: &Range, now: Instant) -> bool {
 }
 
 impl Registry {
-    pub(crate) fn new(config: &Config) -> Result<Registry, RegistryError> {
+    pub(crate) fn new(config: &Config, book: Book) -> Result<Registry, RegistryError> {
         let mut organisations = Register::default();
         for participant in &config.participants {
             organisations.add(participant.orgnr, &participant.name);
@@ -106,6 +115,10 @@ impl Registry {
             Some(_) => Ok(()),
             None => Err(RegistryError::Stranger(entry.to_owned(), orgnr)),
         };
+        let operation = format!("{}{OPERATE}", config.issuer);
+        if let Some(operator) = config.operator {
+            known("operator", operator)?;
+        }
         let mut clients = HashMap::new();
         for client in &config.clients {
             let entry = format!("client {}", client.client_id);
@@ -128,6 +141,14 @@ impl Registry {
             if !client.identity.iter().all(known) {
                 return Err(RegistryError::Identity(client.client_id.clone()));
             }
+            let alone = config.operator.is_some_and(|operator| {
+                organisations.controller(&client.orgnr) == organisations.controller(&operator)
+            }) && client.grants == [Grant::ClientCredentials]
+                && client.audiences == [operation.clone()];
+            let operates = client.use_ == trust::ClientUse::Operator;
+            if operates != client.audiences.contains(&operation) || operates && !alone {
+                return Err(RegistryError::Operator(client.client_id.clone()));
+            }
             if clients
                 .insert(client.client_id.clone(), client.clone())
                 .is_some()
@@ -148,6 +169,17 @@ impl Registry {
                 .is_some()
             {
                 return Err(RegistryError::Twice(entry));
+            }
+        }
+        if config.operator.is_some() {
+            let audience = Audience {
+                url: operation.clone(),
+                owner: None,
+                members: Vec::new(),
+                kind: AudienceKind::Operation,
+            };
+            if audiences.insert(operation.clone(), audience).is_some() {
+                return Err(RegistryError::Twice(format!("audience {operation}")));
             }
         }
         let mut agreements = Vec::new();
@@ -186,11 +218,27 @@ impl Registry {
             agreements,
             delegations,
             organisations: Arc::new(organisations),
+            book,
         })
     }
 
     pub(crate) fn client(&self, id: &str) -> Option<&Client> {
         self.clients.get(id)
+    }
+
+    pub(crate) fn has_agreement(&self, id: &str) -> bool {
+        self.agreements.iter().any(|(one, _)| one.id == id)
+    }
+
+    pub(crate) fn has_delegation(&self, id: &str) -> bool {
+        self.delegations.iter().any(|(one, _)| one.id == id)
+    }
+
+    /// Is the organisation, or the one it is a unit of, suspended?
+    pub(crate) fn is_suspended(&self, orgnr: &OrganisationNumber) -> bool {
+        let controller = self.controller(orgnr).unwrap_or(*orgnr);
+        let standings = self.book.standings();
+        !standings.counts(Kind::Participant, &controller.to_string())
     }
 
     pub(crate) fn audience(&self, url: &str) -> Option<&Audience> {
@@ -217,12 +265,18 @@ impl Registry {
         now: Instant,
     ) -> Option<trust::Agreement> {
         let consumer = self.controller(consumer)?;
+        let standings = self.book.standings();
         let fits = |(one, range): &&(Agreement, Range)| {
             let named = match one.consumer {
                 Consumer::Organisation(named) => self.controller(&named) == Some(consumer),
                 Consumer::Members => true,
             };
-            named && audience.owner == Some(one.provider) && in_force(range, now)
+            named
+                && audience.owner == Some(one.provider)
+                && in_force(range, now)
+                && standings.counts(Kind::Agreement, &one.id)
+                && !self.is_suspended(&consumer)
+                && !self.is_suspended(&one.provider)
         };
         let best = self
             .agreements
@@ -231,7 +285,7 @@ impl Registry {
             .max_by_key(|(one, _)| (one.consumer != Consumer::Members, one.version));
         best.map(|(one, _)| trust::Agreement {
             id: one.id.clone(),
-            version: one.version,
+            version: one.version + standings.of(Kind::Agreement, &one.id, None).changes,
             services: one.services.clone(),
         })
     }
@@ -244,10 +298,12 @@ impl Registry {
         now: Instant,
     ) -> Option<trust::Delegation> {
         let actor = self.controller(actor)?;
+        let standings = self.book.standings();
         let fits = |(one, range): &&(Delegation, Range)| {
             self.controller(&one.to) == Some(actor)
                 && self.is_own(&one.from, audience)
                 && in_force(range, now)
+                && standings.counts(Kind::Delegation, &one.id)
         };
         let best = self
             .delegations
@@ -256,7 +312,7 @@ impl Registry {
             .max_by_key(|(one, _)| (audience.owner == Some(one.from), one.version));
         best.map(|(one, _)| trust::Delegation {
             id: one.id.clone(),
-            version: one.version,
+            version: one.version + standings.of(Kind::Delegation, &one.id, None).changes,
             from: one.from,
         })
     }
@@ -342,6 +398,8 @@ mod tests {
             clients: vec![],
             audiences: vec![audience(B, &[])],
             dpop_nonce: false,
+            operator: None,
+            publish_key_seconds: 600,
             stylesheet: None,
             demo: None,
         }
@@ -362,7 +420,7 @@ mod tests {
 
     #[test]
     fn the_agreement_in_force_and_its_borders() {
-        let registry = Registry::new(&config()).unwrap();
+        let registry = Registry::new(&config(), Book::default()).unwrap();
         let id = |consumer: &str, time: &str| {
             registry
                 .agreement(&org(consumer), &audience(B, &[]), at(time))
@@ -385,7 +443,7 @@ mod tests {
 
     #[test]
     fn delegations_come_from_the_owner_or_a_member() {
-        let registry = Registry::new(&config()).unwrap();
+        let registry = Registry::new(&config(), Book::default()).unwrap();
         let now = at("2026-06-01T12:00:00Z");
         assert!(
             registry
@@ -438,7 +496,7 @@ mod tests {
         let broken = |change: &dyn Fn(&mut Config)| {
             let mut config = config();
             change(&mut config);
-            Registry::new(&config).err()
+            Registry::new(&config, Book::default()).err()
         };
         assert_eq!(broken(&|_| {}), None);
         for from in [

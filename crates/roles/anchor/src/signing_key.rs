@@ -1,4 +1,5 @@
-//! The anchor's signing key: made at first start, kept in a file that only its owner may read.
+//! The files of the anchor's signing keys: the first is made at first start, others when a key is changed, each in a file
+//! that only its owner may read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -23,14 +24,58 @@ pub enum SigningKeyError {
     /// It does not hold a P-256 key.
     #[error("the signing key's file does not hold a private P-256 JWK: {0}")]
     Key(#[from] KeyError),
+    /// The list of changes names a key whose file is gone.
+    #[error(
+        "the file of the key that signs is gone; restore the anchor's folder from its copy, signing-key*.json included"
+    )]
+    Missing,
 }
 
-/// Reads the key, or makes it durably at first start.
+/// Reads the first key, or makes it durably at first start.
 pub(crate) fn load(folder: &Path) -> Result<SigningKey, SigningKeyError> {
-    let path = folder.join(FILE);
-    match File::open(&path) {
-        Ok(file) => read(file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make(folder, &path),
+    match first(folder)? {
+        Some(key) => Ok(key),
+        None => make(folder, |_| FILE.to_owned()),
+    }
+}
+
+/// The first key, if it is still there.
+pub(crate) fn first(folder: &Path) -> Result<Option<SigningKey>, SigningKeyError> {
+    present(&folder.join(FILE))
+}
+
+/// A key that was made by [`another`], if it is still there.
+pub(crate) fn named(folder: &Path, kid: &str) -> Result<Option<SigningKey>, SigningKeyError> {
+    present(&folder.join(file_of(kid)))
+}
+
+/// Makes one more key durably.
+pub(crate) fn another(folder: &Path) -> Result<SigningKey, SigningKeyError> {
+    make(folder, |key| file_of(key.kid()))
+}
+
+/// Deletes the file of a key, the first one's too.
+pub(crate) fn forget(folder: &Path, kid: &str) -> Result<(), SigningKeyError> {
+    let mut path = folder.join(file_of(kid));
+    if first(folder)?.is_some_and(|first| first.kid() == kid) {
+        path = folder.join(FILE);
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(File::open(folder)?.sync_all()?),
+    }
+}
+
+/// `kid` is one of our own: a thumbprint in base64url.
+fn file_of(kid: &str) -> String {
+    format!("signing-key.{kid}.json")
+}
+
+fn present(path: &Path) -> Result<Option<SigningKey>, SigningKeyError> {
+    match File::open(path) {
+        Ok(file) => read(file).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -45,7 +90,10 @@ fn read(file: File) -> Result<SigningKey, SigningKeyError> {
 }
 
 /// Written beside and renamed, so that a crash leaves either no key or a whole one.
-fn make(folder: &Path, path: &Path) -> Result<SigningKey, SigningKeyError> {
+fn make(
+    folder: &Path,
+    name: impl FnOnce(&SigningKey) -> String,
+) -> Result<SigningKey, SigningKeyError> {
     let key = SigningKey::generate()?;
     let draft = folder.join(format!("{FILE}.new"));
     match fs::remove_file(&draft) {
@@ -59,7 +107,7 @@ fn make(folder: &Path, path: &Path) -> Result<SigningKey, SigningKeyError> {
         .open(&draft)?;
     file.write_all(key.to_private_jwk().as_bytes())?;
     file.sync_all()?;
-    fs::rename(&draft, path)?;
+    fs::rename(&draft, folder.join(name(&key)))?;
     File::open(folder)?.sync_all()?;
     Ok(key)
 }

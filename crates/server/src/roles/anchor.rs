@@ -101,6 +101,13 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
         clients: clients.collect::<anyhow::Result<_>>()?,
         audiences: audiences(config)?,
         dpop_nonce: config.anchor.dpop_nonce,
+        operator: config
+            .anchor
+            .operator
+            .as_deref()
+            .map(organisation)
+            .transpose()?,
+        publish_key_seconds: config.anchor.publish_key_seconds,
         stylesheet: crate::assets::lookup()(STYLESHEET).map(|asset| asset.bytes),
         demo: setting
             .demo

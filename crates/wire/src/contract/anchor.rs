@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Hidden;
+use super::operate::Standing;
 
 /// Discovery document under the issuer.
 pub const DISCOVERY: &str = "/.well-known/openid-configuration";
@@ -256,6 +257,9 @@ pub struct Participant {
     pub name: String,
     /// Counts 1, 2, …; an older version is never accepted as newer.
     pub version: u64,
+    /// Whether its access stands; a member that does not know the word reads what it always read.
+    #[serde(default)]
+    pub state: Standing,
     /// Sub-units (organisation numbers) for which this organisation is the controller.
     #[serde(default)]
     pub units: Vec<String>,
@@ -286,6 +290,9 @@ pub struct AgreementDocument {
     pub iat: i64,
     /// Counts 1, 2, …
     pub version: u64,
+    /// Whether it opens anything now, within its days.
+    #[serde(default)]
+    pub state: Standing,
     /// What it is about.
     pub kind: AgreementKind,
     /// Organisation numbers of those bound.

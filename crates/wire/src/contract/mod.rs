@@ -7,6 +7,7 @@ pub mod demo;
 pub mod gateway;
 pub mod hub;
 pub mod locator;
+pub mod operate;
 pub mod record_system;
 pub mod sharing;
 

@@ -76,6 +76,10 @@ fn delegation(
     if for_people && audience.kind == AudienceKind::Gateway {
         return Err(refused());
     }
+    let operates = who.client.use_ == ClientUse::Operator;
+    if operates != (audience.kind == AudienceKind::Operation) {
+        return Err(refused());
+    }
     if !audience.holds_patients() {
         return Ok(None);
     }

@@ -71,7 +71,7 @@ fn sign_in(state: &State) -> SignInDiscovery {
         prompt_values_supported: list(&["none", "login", "select_account"]),
         subject_types_supported: list(&["public"]),
         id_token_signing_alg_values_supported: vec![
-            state.key.public().algorithm().name().to_owned(),
+            state.key().public().algorithm().name().to_owned(),
         ],
         claims_supported: list(&crate::login::CLAIMS),
         claims_parameter_supported: false,
@@ -81,7 +81,7 @@ fn sign_in(state: &State) -> SignInDiscovery {
 
 /// The public signing keys.
 pub(crate) async fn jwks(extract::State(state): extract::State<Arc<State>>) -> Response {
-    let body = state.keys.to_jwks().to_string();
+    let body = state.keys().to_jwks().to_string();
     (
         [(
             header::CONTENT_TYPE,

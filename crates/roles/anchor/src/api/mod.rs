@@ -5,6 +5,7 @@ pub(crate) mod authorize;
 pub(crate) mod client_credentials;
 pub(crate) mod discovery;
 pub(crate) mod documents;
+pub(crate) mod operate;
 pub(crate) mod par;
 pub(crate) mod refresh_token;
 pub(crate) mod revoke;

@@ -52,7 +52,12 @@ async fn answer(
         client,
         assertion,
         details,
-    } = authenticate::client(state, headers, &single)?;
+    } = match authenticate::client(state, headers, &single) {
+        Ok(known) => known,
+        Err(refused) => {
+            return Err(authenticate::on_record(state, ids, refused, "par").await);
+        }
+    };
     let mut replays = vec![assertion];
     let now = (state.house.clock)().seconds();
     let read = || {

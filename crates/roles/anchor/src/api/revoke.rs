@@ -41,7 +41,12 @@ async fn answer(
     let form = form::read(headers, body).await?.once()?;
     let Known {
         client, assertion, ..
-    } = authenticate::client(state, headers, &form)?;
+    } = match authenticate::client(state, headers, &form) {
+        Ok(known) => known,
+        Err(refused) => {
+            return Err(authenticate::on_record(state, ids, refused, "revoke").await);
+        }
+    };
     let mut record = issue::record(state, ids, client, "revoke");
     let found = match form.get("token") {
         Some(token) if !token.is_empty() => grant_behind(state, &client.client_id, token).await,
@@ -90,7 +95,7 @@ fn of_access_token(
         .ok()
         .and_then(|compact| {
             compact.require_typ(trust::token::TYP).ok()?;
-            jws::claims(compact.verify_with(&state.keys).ok()?).ok()
+            jws::claims(compact.verify_with(&state.keys()).ok()?).ok()
         });
     let Some(claims) = claims else {
         return Ok((None, false));

@@ -432,7 +432,7 @@ impl<'a> Order<'a> {
     }
 
     fn sign(&self, claims: &Claims) -> Result<String, KeyError> {
-        let key = &self.state.key;
+        let key = &self.state.key();
         match self.request.defect {
             Some(Defect::WrongTyp) => trust::token::issue_as("JWT", claims, key),
             Some(Defect::WrongSignature) => trust::token::issue(claims, &impostor(key)?),
@@ -463,6 +463,7 @@ fn organisations(
             .map_err(|_| invalid(&format!("{field} is not an organisation number")))?;
         let controller = state.registry.controller(&orgnr);
         controller
+            .filter(|main| !state.registry.is_suspended(main))
             .map(|main| (main, orgnr))
             .ok_or_else(|| invalid(&format!("{field} is no participant")))
     };

@@ -2,7 +2,7 @@
 
 use super::{authorization_code, client_credentials, refresh_token, token_exchange};
 use crate::State;
-use crate::authenticate::{Authenticated, authenticate, nonce_header};
+use crate::authenticate::{Authenticated, authenticate, nonce_header, on_record};
 use crate::config::{self, Audience};
 use crate::issue::{self, Unspent};
 use crate::kept::{self, Place};
@@ -92,13 +92,7 @@ async fn answer(
         })?;
     let who = match authenticate(state, headers, &form) {
         Ok(who) => who,
-        Err((error, None)) => return Err(error),
-        Err((error, Some((client, assertion)))) => {
-            let mut record = issue::record(state, ids, client, grant_type);
-            record.outcome = issue::unauthenticated(error.code);
-            issue::spend_once(state, vec![assertion], record, Vec::new()).await?;
-            return Err(error);
-        }
+        Err(refused) => return Err(on_record(state, ids, refused, grant_type).await),
     };
     let record = issue::record(state, ids, who.client, &asked_words(grant_type, &form));
     let granted = match grant {

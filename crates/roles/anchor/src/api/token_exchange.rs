@@ -3,7 +3,7 @@
 //! key in `cnf`, no wider scope and no later end.
 
 use super::token::{Grant, Refusal, asked, invalid};
-use crate::authenticate::Authenticated;
+use crate::authenticate::{self, Authenticated};
 use crate::config::{Audience, AudienceKind};
 use crate::{State, issue, kept, user_token};
 use fhir::time::Instant;
@@ -77,6 +77,7 @@ fn exchange(
     let client = record.client.clone();
     *record = record.clone().by(&caller);
     record.gateway = client;
+    stands(state, &subject)?;
     need(state, who, &caller, own, now)?;
     let asked = asked(state, who, form)?;
     let scopes = narrow(&asked.scopes, &caller, asked.audience);
@@ -133,6 +134,19 @@ async fn standing(state: &State, claims: Claims) -> Result<Claims, OAuthError> {
     }
 }
 
+/// A token that came of a client or an organisation that is suspended by now is exchanged for nothing.
+fn stands(state: &State, subject: &Claims) -> Result<(), OAuthError> {
+    let client = state.registry.client(&subject.client_id);
+    let stopped = client.is_some_and(|client| authenticate::is_stopped(state, client, None))
+        || subject
+            .orgnr_parent
+            .is_some_and(|orgnr| state.registry.is_suspended(&orgnr));
+    match stopped {
+        true => Err(invalid("the subject token was revoked")),
+        false => Ok(()),
+    }
+}
+
 /// The user's token: ours, for this gateway, of a person, and not itself exchanged.
 fn subject(
     state: &State,
@@ -146,8 +160,8 @@ fn subject(
     let refused = |error: trust::token::TokenError| {
         invalid(&format!("the subject token is refused: {error}"))
     };
-    let claims =
-        trust::token::verify(jwt, &state.keys, &state.config.issuer, own, now).map_err(refused)?;
+    let claims = trust::token::verify(jwt, &state.keys(), &state.config.issuer, own, now)
+        .map_err(refused)?;
     let caller = claims.caller(jwt).map_err(refused)?;
     if claims.kind == Kind::System || claims.act.is_some() {
         return Err(invalid("the subject token is not a user's own"));

@@ -5,6 +5,7 @@ mod authorization_code;
 mod client_credentials;
 mod journey;
 mod nonce;
+mod operate;
 mod published;
 mod pushed_request;
 mod refresh_token;

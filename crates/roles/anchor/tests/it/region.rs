@@ -262,6 +262,8 @@ fn config(keys: &Keys) -> Config {
             audience(HUB, None, &[], AudienceKind::Hub),
         ],
         dpop_nonce: false,
+        operator: None,
+        publish_key_seconds: 600,
         stylesheet: None,
         demo: Some(Demo {
             people: vec![

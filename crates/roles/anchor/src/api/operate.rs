@@ -1,0 +1,305 @@
+//! `POST /operate/suspend|resume|end`, `POST /operate/rotate-key|remove-key` and `GET /operate/changes`: what the anchor's
+//! operators do at night. Every order is answered with the change it made, signed; every refusal is on record.
+
+use crate::State;
+use crate::operate::{self, Operator, Standings, Wanted, admit};
+use axum::extract::{self, Request};
+use axum::response::{IntoResponse, Response};
+use fhir::ids::OrganisationNumber;
+use fhir::outcome::IssueCode;
+use http::StatusCode;
+use http::request::Parts;
+use std::sync::Arc;
+use trust::scope::Access;
+use wire::contract::operate::{Action, Changes, KeyOrder, Kind, Order};
+use wire::outcome::Problem;
+use wire::request_id::RequestIds;
+
+/// Longest order, in bytes.
+const LONGEST: usize = 16 * 1024;
+/// Longest reason, in characters.
+const LONGEST_REASON: usize = 500;
+/// As many digits in a row may be a person's number.
+const PERSON_DIGITS: usize = 11;
+
+type Shared = extract::State<Arc<State>>;
+
+/// No new token from the next request on.
+pub(crate) async fn suspend(
+    extract::State(state): Shared,
+    ids: RequestIds,
+    request: Request,
+) -> Response {
+    respond(order(&state, ids, request, Action::Suspend).await)
+}
+
+/// Access as before.
+pub(crate) async fn resume(
+    extract::State(state): Shared,
+    ids: RequestIds,
+    request: Request,
+) -> Response {
+    respond(order(&state, ids, request, Action::Resume).await)
+}
+
+/// An agreement or a delegation ends before its last day.
+pub(crate) async fn end(
+    extract::State(state): Shared,
+    ids: RequestIds,
+    request: Request,
+) -> Response {
+    respond(order(&state, ids, request, Action::End).await)
+}
+
+/// A new signing key: published now, used when every service has it.
+pub(crate) async fn rotate_key(
+    extract::State(state): Shared,
+    ids: RequestIds,
+    request: Request,
+) -> Response {
+    respond(key_order(&state, ids, request, Action::Publish).await)
+}
+
+/// A signing key that others may have: gone at once.
+pub(crate) async fn remove_key(
+    extract::State(state): Shared,
+    ids: RequestIds,
+    request: Request,
+) -> Response {
+    respond(key_order(&state, ids, request, Action::Remove).await)
+}
+
+/// What was done, oldest first.
+pub(crate) async fn changes(
+    extract::State(state): Shared,
+    ids: RequestIds,
+    request: Request,
+) -> Response {
+    respond(listed(&state, ids, request).await)
+}
+
+fn respond(answer: Result<Changes, Problem>) -> Response {
+    match answer {
+        Ok(changes) => wire::outcome::json_response(StatusCode::OK, &changes),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn words(parts: &Parts) -> String {
+    format!("{} {}", parts.method, parts.uri.path())
+}
+
+fn invalid(expression: &str, text: &str) -> Problem {
+    Problem::invalid(IssueCode::Value, expression, text)
+}
+
+async fn listed(state: &State, ids: RequestIds, request: Request) -> Result<Changes, Problem> {
+    let (parts, _) = request.into_parts();
+    let operator = admit(state, &parts, ids, Access::Read).await?;
+    let after = match parts.uri.query() {
+        None => Some(0),
+        Some(query) => query
+            .strip_prefix("after=")
+            .and_then(|text| text.parse::<u64>().ok()),
+    };
+    match after {
+        Some(after) => operate::list(state, &operator, &words(&parts), after).await,
+        None => {
+            let problem = invalid("after", "after=N leaves out the first N changes");
+            Err(operator.failed(state, &words(&parts), problem).await)
+        }
+    }
+}
+
+async fn order(
+    state: &State,
+    ids: RequestIds,
+    request: Request,
+    action: Action,
+) -> Result<Changes, Problem> {
+    let (parts, body) = request.into_parts();
+    let operator = admit(state, &parts, ids, Access::Create).await?;
+    let read = wire::body::json::<Order>(&parts.headers, body, LONGEST).await;
+    let order = match read.and_then(|order| reasoned(&order.reason.clone()).map(|()| order)) {
+        Ok(order) => order,
+        Err(problem) => return Err(operator.failed(state, &words(&parts), problem).await),
+    };
+    let check = |standings: &Standings| {
+        let (id, kid) = known(state, &operator, action, &order)?;
+        let entry = standings.of(order.kind, &id, kid.as_deref());
+        match standings.refuses(action, entry) {
+            Some(words) => Err(Problem::conflict(words)),
+            None => Ok(vec![Wanted {
+                action,
+                kind: order.kind,
+                id,
+                kid,
+                from: None,
+                reason: order.reason.clone(),
+            }]),
+        }
+    };
+    // What was named is on record only when it is registered: an unknown name is anybody's text.
+    let asked = match known(state, &operator, action, &order) {
+        Ok((id, _)) => format!("{} {:?} {id}", words(&parts), order.kind),
+        Err(_) => words(&parts),
+    };
+    operate::change(state, &operator, &asked, check).await
+}
+
+/// The registered id, and a key's thumbprint, of what an order names.
+fn known(
+    state: &State,
+    operator: &Operator,
+    action: Action,
+    order: &Order,
+) -> Result<(String, Option<String>), Problem> {
+    let registry = &state.registry;
+    let here = |there: bool| match there {
+        true => Ok((order.id.clone(), None)),
+        false => Err(Problem::not_found()),
+    };
+    if order.kid.is_some() != (order.kind == Kind::ClientKey) {
+        return Err(invalid(
+            "kid",
+            "kid names the key of a client-key, and nothing else",
+        ));
+    }
+    if action == Action::End && !matches!(order.kind, Kind::Agreement | Kind::Delegation) {
+        return Err(invalid(
+            "kind",
+            "agreements and delegations end; others are suspended, and leave the register by its configuration",
+        ));
+    }
+    let own = || {
+        Problem::conflict(
+            "that would lock you out; another operator's client does this, or the configuration",
+        )
+    };
+    match order.kind {
+        Kind::Participant => {
+            let orgnr = OrganisationNumber::parse(&order.id)
+                .map_err(|_| invalid("id", "a participant is named by its organisation number"))?;
+            let main = registry.controller(&orgnr).ok_or_else(Problem::not_found)?;
+            if main != orgnr {
+                let text = format!("a unit is not suspended alone; its main unit is {main}");
+                return Err(invalid("id", &text));
+            }
+            let operates = state
+                .config
+                .operator
+                .and_then(|one| registry.controller(&one));
+            match operates == Some(main) {
+                true => Err(own()),
+                false => here(true),
+            }
+        }
+        Kind::Client | Kind::ClientKey => {
+            let client = registry.client(&order.id).ok_or_else(Problem::not_found)?;
+            if client.client_id == operator.caller.client_id {
+                return Err(own());
+            }
+            let Some(kid) = &order.kid else {
+                return here(true);
+            };
+            let mut keys = client.keys.keys().iter();
+            let key = keys.find(|key| key.kid() == Some(kid) || key.thumbprint() == kid);
+            let thumbprint = key.ok_or_else(Problem::not_found)?.thumbprint();
+            Ok((order.id.clone(), Some(thumbprint.to_owned())))
+        }
+        Kind::Agreement => here(registry.has_agreement(&order.id)),
+        Kind::Delegation => here(registry.has_delegation(&order.id)),
+        Kind::SigningKey => Err(invalid("kind", "signing keys have addresses of their own")),
+    }
+}
+
+async fn key_order(
+    state: &State,
+    ids: RequestIds,
+    request: Request,
+    action: Action,
+) -> Result<Changes, Problem> {
+    let (parts, body) = request.into_parts();
+    let operator = admit(state, &parts, ids, Access::Create).await?;
+    let asked = words(&parts);
+    let read = wire::body::json::<KeyOrder>(&parts.headers, body, LONGEST).await;
+    let order = match read.and_then(|order| reasoned(&order.reason.clone()).map(|()| order)) {
+        Ok(order) => order,
+        Err(problem) => return Err(operator.failed(state, &asked, problem).await),
+    };
+    let now = operator.now.seconds();
+    let publish = |from: Option<i64>| -> Result<Wanted, Problem> {
+        let key = state.ring.make().map_err(|error| {
+            tracing::error!(%error, "a new signing key could not be made");
+            Problem::unavailable(5, "a new key could not be made; look at the anchor's log")
+        })?;
+        Ok(Wanted {
+            action: Action::Publish,
+            kind: Kind::SigningKey,
+            id: key.kid().to_owned(),
+            kid: None,
+            from,
+            reason: order.reason.clone(),
+        })
+    };
+    let check = |_: &Standings| match (action, &order.kid) {
+        (Action::Publish, None) if state.ring.is_changing(now) => Err(Problem::conflict(
+            "a new key is published already and does not sign yet",
+        )),
+        (Action::Publish, None) => {
+            let from = now.saturating_add(state.config.publish_key_seconds);
+            Ok(vec![publish(Some(from))?])
+        }
+        (Action::Remove, Some(kid)) if !state.ring.has(kid) => Err(Problem::not_found()),
+        (Action::Remove, Some(kid)) => {
+            let signs = state.ring.signer(now).kid() == kid && !state.ring.is_changing(now);
+            let mut wanted = Vec::new();
+            if signs {
+                wanted.push(publish(None)?);
+            }
+            wanted.push(Wanted {
+                action: Action::Remove,
+                kind: Kind::SigningKey,
+                id: kid.clone(),
+                kid: None,
+                from: None,
+                reason: order.reason.clone(),
+            });
+            Ok(wanted)
+        }
+        _ => Err(invalid(
+            "kid",
+            "a removal names a key; a rotation names none",
+        )),
+    };
+    operate::change(state, &operator, &asked, check).await
+}
+
+/// A reason stands in the list for good, so it is there, short, and holds nothing that could be a person's number.
+fn reasoned(reason: &str) -> Result<(), Problem> {
+    let mut run = 0;
+    let number = reason.chars().any(|c| {
+        run = match c {
+            _ if c.is_numeric() => run + 1,
+            // Numbers are written with spaces in them too.
+            ' ' | '-' | '.' => run,
+            _ => 0,
+        };
+        run >= PERSON_DIGITS
+    });
+    let length = reason.chars().count();
+    let controls = reason.chars().any(char::is_control);
+    if reason.trim().is_empty() || length > LONGEST_REASON || controls {
+        return Err(invalid(
+            "reason",
+            "a reason of 1 to 500 characters on one line is needed",
+        ));
+    }
+    if number {
+        return Err(invalid(
+            "reason",
+            "a reason is never about a person, and holds no number of 11 digits",
+        ));
+    }
+    Ok(())
+}
