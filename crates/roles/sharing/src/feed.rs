@@ -241,7 +241,13 @@ pub async fn own_only(
             ..Limits::BUNDLE
         },
     )?;
-    let others = tags(json.root()).any(|tag| organisation.is_none_or(|o| o.as_str() != tag));
+    let controller = |tag: &str| {
+        let number = OrganisationNumber::parse(tag).ok()?;
+        Some(config.register.controller(&number).unwrap_or(number))
+    };
+    // A sub-unit's tag is its controller's.
+    let others =
+        tags(json.root()).any(|tag| organisation.is_none() || controller(&tag) != organisation);
     if others {
         Err(End::Refused(OTHER_MEMBER))
     } else {

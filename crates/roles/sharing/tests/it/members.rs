@@ -330,3 +330,24 @@ async fn no_way_of_writing_changes_what_another_member_wrote() {
         (StatusCode::CREATED, "W/\"2\"")
     );
 }
+
+#[tokio::test]
+async fn what_carries_a_sub_units_tag_is_its_controllers_to_change_and_no_other_members() {
+    let service = Service::kystregionen().await;
+    let (sorlia, asdal) = (service.record_system(SORLIA), service.record_system(ASDAL));
+    let mut sent = reading(ragnhild(), "r-1", WHEN, "91");
+    sent["meta"] = json!({ "tag": [tag(SORLIA_UNIT)] });
+    let created = service.post(&sorlia, "/Observation", &sent).await;
+    assert_eq!(created.status, StatusCode::CREATED, "{}", created.json);
+    let id = created.json["id"].as_str().unwrap();
+    let path = format!("/Observation/{id}");
+    let mut amended = reading(ragnhild(), "r-1", WHEN, "91");
+    amended["id"] = id.into();
+    amended["status"] = "amended".into();
+    for (who, put, deleted) in [(&asdal, 403, 403), (&sorlia, 200, 204)] {
+        let reply = service.put(who, &path, Some("W/\"1\""), &amended).await;
+        assert_eq!(reply.status.as_u16(), put, "{}", reply.json);
+        let reply = service.delete(who, &path, None).await;
+        assert_eq!(reply.status.as_u16(), deleted, "{}", reply.json);
+    }
+}
