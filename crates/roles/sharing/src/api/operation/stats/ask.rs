@@ -357,7 +357,10 @@ impl Period {
 /// Hours as microseconds.
 fn micros(hours: &str) -> Option<i64> {
     let (hours, _) = Fixed::read(hours)?;
-    hours.hours_in_micros().filter(|micros| *micros > 0)
+    let longest = 1 << 60;
+    hours
+        .hours_in_micros()
+        .filter(|micros| (1..=longest).contains(micros))
 }
 
 #[cfg(test)]
@@ -380,6 +383,20 @@ mod tests {
 
     fn refused(pairs: &[(&str, &str)]) -> Vec<String> {
         read(pairs).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_duration_is_no_longer_than_time_can_be_counted() {
+        for (hours, fits) in [
+            ("24", true),
+            ("320255973.5", true),
+            ("320255974", false),
+            // To the microsecond the last that has a number.
+            ("2562047788.015215501944", false),
+            ("0", false),
+        ] {
+            assert_eq!(micros(hours).is_some(), fits, "{hours}");
+        }
     }
 
     const COUNT: (&str, &str) = ("statistic", "count");
