@@ -212,11 +212,22 @@ pub fn lag(as_of: Instant, now: Instant) -> i64 {
     now.0.saturating_sub(as_of.0).max(0) / 1_000_000
 }
 
+/// A feed's sign of life that stands in a change which is still to be committed.
+#[must_use = "it counts once the change is durable"]
+pub struct Signed(Line);
+
 /// Notes in a write's own commit that its feed is alive.
-pub fn sign(state: &State, visit: &Visit<'_>, change: &mut Change) {
+pub fn sign(visit: &Visit<'_>, change: &mut Change) -> Signed {
     let line = line(visit.caller(), visit.now);
     change.ledger.push(line.written(b'w'));
-    state.copy.note(&line, false);
+    Signed(line)
+}
+
+impl Signed {
+    /// The change is durable: a feed whose writes fail is not as far as it tried to be.
+    pub fn stands(&self, state: &State) {
+        state.copy.note(&self.0, false);
+    }
 }
 
 /// Makes a feed's statement durable with the record of its request.

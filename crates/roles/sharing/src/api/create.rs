@@ -127,7 +127,7 @@ pub(super) async fn write(
         .permitted(&taken.permit)
         .about(super::person_of(&taken.checked));
     let mut change = visit.change(record);
-    crate::copy::sign(state, visit, &mut change);
+    let signed = crate::copy::sign(visit, &mut change);
     change.audit_fill = true;
     let sent = taken.checked.clone();
     change.puts.push(Put::Create {
@@ -136,6 +136,7 @@ pub(super) async fn write(
         enrol: state.config.enrol,
     });
     let committed = visit.commit(change).await?;
+    signed.stands(state);
     let put = committed
         .puts
         .first()

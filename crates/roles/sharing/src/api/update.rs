@@ -210,7 +210,7 @@ pub(super) async fn correct(
         .permitted(&permit)
         .about(super::person_of(&checked));
     let mut change = visit.change(record);
-    crate::copy::sign(state, visit, &mut change);
+    let signed = crate::copy::sign(visit, &mut change);
     change.audit_fill = true;
     let sent = checked.clone();
     change.puts.push(Put::Update {
@@ -220,6 +220,7 @@ pub(super) async fn correct(
         written_by,
     });
     let committed = visit.commit(change).await?;
+    signed.stands(state);
     let put = committed
         .puts
         .first()

@@ -135,12 +135,14 @@ async fn retire(
     feed::own_only(state, visit, permit, resource_type, id).await?;
     // The store adds whose it was to the record.
     let mut change = visit.change(visit.record().permitted(permit));
-    crate::copy::sign(state, visit, &mut change);
+    let signed = crate::copy::sign(visit, &mut change);
     change.audit_fill = true;
     change.puts.push(Put::Withdraw {
         id,
         resource_type,
         expect_version,
     });
-    visit.commit(change).await.map(|_| ())
+    visit.commit(change).await?;
+    signed.stands(state);
+    Ok(())
 }

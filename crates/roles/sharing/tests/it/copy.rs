@@ -239,3 +239,39 @@ async fn without_a_promise_the_age_is_told_and_nothing_judged() {
     assert_eq!(headers(&reply), (Some(NOW_TEXT), None));
     assert_eq!(service.state.copy_turned(), None);
 }
+
+#[tokio::test]
+async fn a_write_that_is_not_taken_makes_the_copy_no_newer() {
+    let service = ten_minutes().await;
+    let id = service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    service.clock.advance(601_000_000);
+    let owner = service.record_system(FJELLVIK);
+    let path = format!("/Observation/{id}");
+    let mut stale = reading(ragnhild(), "r-1", WHEN, "92");
+    stale["id"] = id.as_str().into();
+    let update = service.put(&owner, &path, Some("W/\"9\""), &stale).await;
+    assert_eq!(update.status, StatusCode::PRECONDITION_FAILED);
+    let withdrawal = service.delete(&owner, &path, Some("W/\"9\"")).await;
+    assert_eq!(withdrawal.status, StatusCode::PRECONDITION_FAILED);
+    let conflict = service
+        .post(
+            &owner,
+            "/Observation",
+            &reading(ragnhild(), "r-1", WHEN, "93"),
+        )
+        .await;
+    assert_eq!(conflict.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let mut transaction = bundle("transaction", &[reading(ragnhild(), "r-1", WHEN, "94")]);
+    transaction["entry"][0]["request"] = json!({"method": "POST", "url": "Observation"});
+    let refused = service.post(&owner, "/", &transaction).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let look = service.get(&owner, &path).await;
+    assert_eq!(headers(&look), (Some(NOW_TEXT), Some("late")));
+    // One that is taken does.
+    let update = service.put(&owner, &path, Some("W/\"1\""), &stale).await;
+    assert_eq!(update.status, StatusCode::OK, "{}", update.json);
+    let look = service.get(&owner, &path).await;
+    assert_eq!(headers(&look), (Some("2026-11-21T09:10:01Z"), Some("ok")));
+}

@@ -51,10 +51,9 @@ pub(super) async fn carry_out(
         record = record.permitted(permit);
     }
     let mut received = visit.change(record);
-    if permit.is_some() {
-        crate::copy::sign(state, visit, &mut received);
-    }
+    let signed = permit.map(|_| crate::copy::sign(visit, &mut received));
     visit.commit(received).await?;
+    signed.iter().for_each(|signed| signed.stands(state));
 
     // From here the bundle is answered entry by entry, whatever their fate.
     let ways: Vec<Way> = sent

@@ -117,7 +117,7 @@ async fn put_in_place(
         .permitted(&permit)
         .about(Some(sent.patient.clone()));
     let mut change = visit.change(record);
-    crate::copy::sign(state, visit, &mut change);
+    let signed = crate::copy::sign(visit, &mut change);
     change.audit_fill = true;
     change.replace = Some(Replace {
         patient: sent.patient,
@@ -127,6 +127,7 @@ async fn put_in_place(
         enrol: state.config.enrol,
     });
     let committed = visit.commit(change).await?;
+    signed.stands(state);
     let count = |name: &str, fate: Fate| {
         let count = committed.puts.iter().filter(|put| put.fate == fate).count();
         json!({"name": name, "valueDecimal": count})

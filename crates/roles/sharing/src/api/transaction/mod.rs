@@ -102,7 +102,8 @@ async fn write(
             told = true;
         }
         let places: Vec<usize> = ready.iter().map(|one| one.step).collect();
-        let (mut change, sent) = change(state, visit, steps, ready, permit, prefer);
+        let (mut change, sent) = change(visit, steps, ready, permit, prefer);
+        let signed = permit.map(|_| crate::copy::sign(visit, &mut change));
         change.versions = places
             .iter()
             .enumerate()
@@ -111,6 +112,7 @@ async fn write(
             .collect();
         match visit.attempt(change).await? {
             Ok(committed) => {
+                signed.iter().for_each(|signed| signed.stands(state));
                 return answers(state, steps, &places, &committed.puts, sent, prefer).await;
             }
             // Others refer to a version: now it is known which.
@@ -234,7 +236,6 @@ type Sent = Vec<Option<(Permit, fhir::resource::Checked)>>;
 
 /// The one change of a transaction.
 fn change(
-    state: &State,
     visit: &Visit<'_>,
     steps: &[Step<'_>],
     ready: Vec<Ready>,
@@ -260,9 +261,6 @@ fn change(
     let mut change = visit.change(record);
     change.audit_fill = true;
     change.every_fault = true;
-    if permit.is_some() {
-        crate::copy::sign(state, visit, &mut change);
-    }
     let wanted = prefer == Return::Representation;
     let (puts, sent) = ready
         .into_iter()
