@@ -350,7 +350,6 @@ async fn what_the_sender_prefers_is_in_each_entry() {
         .into_iter()
         .enumerate()
         {
-            let version = n + 1;
             let mut update = reading(ragnhild(), kind, WHEN, &format!("9{n}"));
             update["id"] = id.clone().into();
             let mut sent = batch(&[
