@@ -52,6 +52,8 @@ pub struct Config {
     pub members: Vec<OrganisationNumber>,
     /// Issuer of tokens.
     pub issuer: String,
+    /// Whether people sign in at the issuer, for the SMART configuration.
+    pub sign_in: bool,
     /// The locator's base, if the organisation is bound by its agreement.
     pub locator: Option<Url>,
     /// The client file it speaks to the locator with.

@@ -1,6 +1,7 @@
 //! `GET {base}/.well-known/smart-configuration` (SMART App Launch 2.2, "Conformance"): where this service's tokens come from.
 //!
-//! It says what is there and no more: there is no authorization endpoint, so neither launch, nor PKCE, nor refresh is named.
+//! It says what is there and no more: where people do not sign in at the issuer, neither an authorization endpoint nor what goes
+//! with it (pushed requests, PKCE, refresh, revocation, ID tokens) is named; launch in context is not there yet.
 
 use crate::State;
 use axum::extract;
@@ -11,7 +12,10 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use trust::keys::Algorithm;
-use wire::contract::anchor::{CLIENT_CREDENTIALS, JWKS, TOKEN, TOKEN_EXCHANGE};
+use wire::contract::anchor::{
+    AUTHORIZATION_CODE, AUTHORIZE, CLIENT_CREDENTIALS, JWKS, PAR, REFRESH_TOKEN, REVOKE, TOKEN,
+    TOKEN_EXCHANGE,
+};
 use wire::outcome::json_response;
 
 /// Where the document stands under the FHIR base.
@@ -33,7 +37,7 @@ pub async fn configuration(extract::State(state): extract::State<Arc<State>>) ->
 fn document(state: &State) -> Value {
     let issuer = &state.config.issuer;
     let algorithms: Vec<&str> = Algorithm::ALL.iter().map(|one| one.name()).collect();
-    json!({
+    let mut document = json!({
         "issuer": issuer,
         "jwks_uri": format!("{issuer}{JWKS}"),
         "token_endpoint": format!("{issuer}{TOKEN}"),
@@ -43,7 +47,33 @@ fn document(state: &State) -> Value {
         "dpop_signing_alg_values_supported": algorithms,
         "scopes_supported": scopes(&state.config.types),
         "capabilities": CAPABILITIES,
-    })
+    });
+    if state.config.sign_in {
+        sign_in(&mut document, issuer);
+    }
+    document
+}
+
+/// What is there because people sign in.
+fn sign_in(document: &mut Value, issuer: &str) {
+    let add = |list: &mut Value, more: &[&str]| {
+        if let Some(list) = list.as_array_mut() {
+            list.extend(more.iter().map(|one| json!(one)));
+        }
+    };
+    add(
+        &mut document["grant_types_supported"],
+        &[AUTHORIZATION_CODE, REFRESH_TOKEN],
+    );
+    add(
+        &mut document["capabilities"],
+        &["permission-offline", "sso-openid-connect"],
+    );
+    document["authorization_endpoint"] = json!(format!("{issuer}{AUTHORIZE}"));
+    document["pushed_authorization_request_endpoint"] = json!(format!("{issuer}{PAR}"));
+    document["revocation_endpoint"] = json!(format!("{issuer}{REVOKE}"));
+    document["response_types_supported"] = json!(["code"]);
+    document["code_challenge_methods_supported"] = json!(["S256"]);
 }
 
 /// A system writes and reads what it may write; people and a citizen read, and she reads the trail and closes what she will.

@@ -104,6 +104,7 @@ pub fn config(folder: &Path, issuer: &Issuer, id: &str, owner: &str, members: &[
         client_file: None,
         enrol: true,
         synthetic_only: true,
+        sign_in: false,
         if_match_optional: Vec::new(),
         register: register(),
         zone: fhir::time::Zone::default(),

@@ -54,6 +54,35 @@ async fn it_names_where_tokens_come_from_and_no_endpoint_that_is_not_there() {
 }
 
 #[tokio::test]
+async fn where_people_sign_in_it_names_the_way() {
+    let service = Service::with("fjellvik", FJELLVIK, &[], |config| config.sign_in = true).await;
+    let document = service.door.get(PATH).send().await.json;
+    let issuer = service.issuer.url();
+    for (member, path) in [
+        ("authorization_endpoint", "authorize"),
+        ("pushed_authorization_request_endpoint", "par"),
+        ("revocation_endpoint", "revoke"),
+        ("token_endpoint", "token"),
+    ] {
+        assert_eq!(document[member], format!("{issuer}/{path}"));
+    }
+    assert_eq!(
+        texts(&document["code_challenge_methods_supported"]),
+        ["S256"]
+    );
+    for grant in ["client_credentials", "authorization_code", "refresh_token"] {
+        assert!(
+            texts(&document["grant_types_supported"]).contains(&grant),
+            "{grant}"
+        );
+    }
+    // Launch in context is not there, and not named.
+    for capability in texts(&document["capabilities"]) {
+        assert!(!capability.starts_with("launch") && !capability.starts_with("context"));
+    }
+}
+
+#[tokio::test]
 async fn each_scope_is_of_a_type_that_the_statement_lists_and_opens_it() {
     let service = Service::fjellvik().await;
     let document = service.door.get(PATH).send().await.json;
