@@ -91,5 +91,5 @@ async fn a_type_that_is_not_named_is_not_there() {
         .iter()
         .map(|one| one["type"].as_str().unwrap())
         .collect();
-    assert_eq!(named, ["Observation", "Patient", "AuditEvent"]);
+    assert_eq!(named, ["Observation", "Patient", "AuditEvent", "Consent"]);
 }
