@@ -31,26 +31,35 @@ pub(super) fn page(
     wanted: usize,
     after: Option<Place>,
 ) -> Result<Found, StoreError> {
-    let mut all: Vec<Keyed> = Vec::new();
-    through(reader, asking, sought, (query, links), None, |_, found| {
-        all.push(Keyed {
-            values: sort_values(found.root, query),
-            row: found.row.clone(),
-        });
-        Ok(ControlFlow::Continue(()))
-    })?;
-    let total = all.len() as u64;
-    match after {
-        None => {}
+    let after = match after {
+        None => None,
         Some(Place::Sorted { values, id }) if values.len() == query.keys.len() => {
-            all.retain(|one| {
-                order(query, (&one.values, one.row.id), (&values, id)) == Ordering::Greater
-            });
+            Some((values, id))
         }
         // Of another question.
         Some(_) => return Err(StoreError::NotFound),
-    }
-    all.sort_unstable_by(|a, b| order(query, (&a.values, a.row.id), (&b.values, b.row.id)));
+    };
+    // Never more of them at hand than two pages: bodies are large.
+    let (mut all, mut total): (Vec<Keyed>, u64) = (Vec::new(), 0);
+    let most = wanted + 1;
+    through(reader, asking, sought, (query, links), None, |_, found| {
+        total += 1;
+        let values = sort_values(found.root, query);
+        let comes = after.as_ref().is_none_or(|(place, id)| {
+            order(query, (&values, found.row.id), (place, *id)) == Ordering::Greater
+        });
+        if comes {
+            all.push(Keyed {
+                values,
+                row: found.row.clone(),
+            });
+        }
+        if all.len() >= 2 * most {
+            first(query, &mut all, most);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    first(query, &mut all, most);
     let mut more = all.len() > wanted;
     let mut matches: Vec<Stored> = Vec::new();
     let (mut next, mut size) = (None, 0);
@@ -72,6 +81,12 @@ pub(super) fn page(
         next: next.filter(|_| more),
         total: Some(total),
     })
+}
+
+/// Those that come first, in order.
+fn first(query: &Query, all: &mut Vec<Keyed>, most: usize) {
+    all.sort_unstable_by(|a, b| order(query, (&a.values, a.row.id), (&b.values, b.row.id)));
+    all.truncate(most);
 }
 
 type Key<'a> = (&'a [Option<SortValue>], [u8; 16]);
