@@ -10,9 +10,12 @@ use super::Whose;
 use crate::errors::StoreError;
 use crate::prepare::{CATEGORY, CODE};
 
-/// Series merged at once, and the most that a search without a patient may merge at all. One patient has a handful; with
-/// more than this, because somebody codes each reading in a way of its own, they are merged part by part.
+/// Series merged at once; more are merged part by part. One patient has a handful, a municipality some for each patient.
 pub(super) const SERIES: usize = 5_000;
+/// Most series that a search without a patient merges for a page: beyond it a page would take too long.
+const MERGED: usize = 25_000;
+/// Most series that a search without a patient chooses among.
+const LOOKED_AT: usize = 200_000;
 
 /// One patient's resources of one kind.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,7 +45,7 @@ pub(super) fn sought(
         Some(ids) => of_ids(connection, patient, query, ids)?,
         None => of_type(connection, patient, query)?,
     };
-    let crowded = ids.is_none() && patient.is_none() && all.len() >= SERIES * 4;
+    let crowded = ids.is_none() && patient.is_none() && all.len() >= LOOKED_AT;
     if let Some(as_of) = past_of {
         past(connection, as_of, patient, query, &mut all)?;
     }
@@ -60,7 +63,7 @@ pub(super) fn sought(
             kept.push(one);
         }
     }
-    if patient.is_none() && (crowded || kept.len() > SERIES) {
+    if patient.is_none() && (crowded || kept.len() > MERGED) {
         Err(StoreError::TooCostly)
     } else {
         Ok(kept)
@@ -82,7 +85,7 @@ fn of_type(
         None => (
             "SELECT s.patient, s.kind, s.widest FROM series s JOIN kind k ON k.n = s.kind
              WHERE ?1 IS NULL AND k.type = ?2 ORDER BY s.patient, s.kind LIMIT ?3",
-            (SERIES * 4) as i64,
+            LOOKED_AT as i64,
         ),
     };
     let mut statement = connection.prepare_cached(sql)?;

@@ -165,3 +165,53 @@ async fn a_reference_by_number_is_found_by_id_and_nobody_elses_is_told() {
     assert_eq!(count(&own(GURI), &henrik).await, 0);
     assert_eq!(count(&own(HENRIK), &guri).await, 0);
 }
+
+/// More series than are merged at once, and without a patient: in order across the parts, each once.
+#[tokio::test]
+async fn a_search_across_thousands_of_series_is_in_order_and_whole() {
+    const READINGS: usize = 5_300;
+    let world = World::new();
+    let store = world.store();
+    let changes = (0..READINGS).map(|n| {
+        let (day, minute) = (n % 28 + 1, n / 28);
+        Pulse {
+            id: &n.to_string(),
+            loinc: &format!("x-{n}"),
+            at: &format!(
+                "2026-02-{day:02}T{:02}:{:02}:00+01:00",
+                minute / 60,
+                minute % 60
+            ),
+            ..Pulse::default()
+        }
+        .create()
+    });
+    for outcome in store.commit_all(changes.collect()).await {
+        outcome.unwrap();
+    }
+    let query = any(ResourceType::OBSERVATION, &[("_count", "200")]);
+    let (mut when, mut ids, mut after) = (Vec::new(), std::collections::HashSet::new(), None);
+    for _ in 0..3 {
+        let page = store.search(&whole(), &query, after).await.unwrap();
+        assert_eq!(page.matches.len(), 200);
+        for one in &page.matches {
+            let json = Json::parse(one.body.clone(), Limits::RESOURCE).unwrap();
+            when.push(json.root().text("effectiveDateTime").unwrap().into_owned());
+            assert!(ids.insert(one.id));
+        }
+        after = page.next;
+    }
+    assert!(when.is_sorted_by(|one, next| one >= next), "{when:?}");
+    let mut newest: Vec<_> = (0..READINGS)
+        .map(|n| {
+            format!(
+                "2026-02-{:02}T{:02}:{:02}:00+01:00",
+                n % 28 + 1,
+                n / 28 / 60,
+                n / 28 % 60
+            )
+        })
+        .collect();
+    newest.sort_unstable_by(|one, other| other.cmp(one));
+    assert_eq!(when, newest[..600]);
+}
