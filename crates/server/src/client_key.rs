@@ -16,7 +16,7 @@ pub struct Arguments {
     /// The organisation it belongs to.
     #[arg(long)]
     orgnr: String,
-    /// What it is: home-system, record-system, gateway, hub, service, portal.
+    /// What it is: home-system, record-system, gateway, hub, service, portal, operator.
     #[arg(long = "use", value_parser = use_of)]
     use_: ClientUse,
     /// The anchor's base URL.
@@ -70,6 +70,7 @@ pub fn private(key: &trust::keys::SigningKey) -> anyhow::Result<PrivateJwk> {
 }
 
 fn use_of(text: &str) -> Result<ClientUse, String> {
-    serde_json::from_value(text.into())
-        .map_err(|_| "one of home-system, record-system, gateway, hub, service, portal".to_owned())
+    serde_json::from_value(text.into()).map_err(|_| {
+        "one of home-system, record-system, gateway, hub, service, portal, operator".to_owned()
+    })
 }

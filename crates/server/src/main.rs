@@ -7,6 +7,7 @@
     reason = "the one place where the wall clock and real waiting come from"
 )]
 
+mod anchor;
 mod assets;
 mod audit;
 mod bench;
@@ -64,6 +65,11 @@ enum Command {
     },
     /// Make a client's private key file (mode 0600) and print the public part to register at the anchor.
     ClientKey(client_key::Arguments),
+    /// Suspend, resume and end at the trust anchor, change its signing key, and list who did what when.
+    Anchor {
+        #[command(subcommand)]
+        command: anchor::Command,
+    },
     /// Read and prove the audit trail.
     Audit {
         #[command(subcommand)]
@@ -92,6 +98,7 @@ fn main() -> ExitCode {
             Command::Serve { config } => serve::run(&config).await,
             Command::Check { config, advise } => check_file(&config, advise),
             Command::ClientKey(a) => client_key::run(&a),
+            Command::Anchor { command } => anchor::run(command).await,
             Command::Audit { command } => audit::run(command).await,
             Command::Bench(a) => bench::run(a).await,
         }

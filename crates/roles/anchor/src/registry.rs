@@ -40,6 +40,9 @@ pub enum RegistryError {
     /// A scope that is neither SMART's nor one of [`crate::config::IDENTITY_SCOPES`].
     #[error("client {0}: an identity scope is unknown")]
     Identity(String),
+    /// A new key would sign before every service has it.
+    #[error("publish_key_seconds: services keep the key set for up to 60 seconds, so never less")]
+    Published,
     /// A client with use `operator` that is not the anchor's operator alone.
     #[error(
         "client {0}: an operator belongs to the organisation that the anchor names as operator, has client_credentials alone and no audience but the anchor's operation"
@@ -116,6 +119,9 @@ impl Registry {
             None => Err(RegistryError::Stranger(entry.to_owned(), orgnr)),
         };
         let operation = format!("{}{OPERATE}", config.issuer);
+        if config.publish_key_seconds < 60 {
+            return Err(RegistryError::Published);
+        }
         if let Some(operator) = config.operator {
             known("operator", operator)?;
         }
@@ -523,6 +529,43 @@ mod tests {
                 org("310001287")
             ))
         );
+        assert_eq!(
+            broken(&|c| c.publish_key_seconds = 59),
+            Some(RegistryError::Published)
+        );
+        assert_eq!(
+            broken(&|c| c.operator = Some(org("310001287"))),
+            Some(RegistryError::Stranger("operator".into(), org("310001287")))
+        );
+        let mut operator = crate::config::Client {
+            client_id: "natt".into(),
+            orgnr: org(A),
+            use_: trust::ClientUse::Operator,
+            keys: trust::keys::KeySet::default(),
+            scopes: trust::scope::Scopes::default(),
+            identity: vec![],
+            grants: vec![Grant::ClientCredentials],
+            redirect_uris: vec![],
+            audiences: vec!["https://anchor.example/operate".into()],
+            own_audience: None,
+        };
+        for (organisation, audiences, use_, taken) in [
+            (Some(A), 1, trust::ClientUse::Operator, true),
+            (Some(C), 1, trust::ClientUse::Operator, false),
+            (None, 1, trust::ClientUse::Operator, false),
+            (Some(A), 0, trust::ClientUse::Operator, false),
+            (Some(A), 1, trust::ClientUse::RecordSystem, false),
+        ] {
+            operator.use_ = use_;
+            let refused = broken(&|c| {
+                let mut one = operator.clone();
+                one.audiences.truncate(audiences);
+                c.operator = organisation.map(org);
+                c.clients.push(one);
+            });
+            let expected = (!taken).then(|| RegistryError::Operator("natt".into()));
+            assert_eq!(refused, expected, "{organisation:?} {audiences} {use_:?}");
+        }
         assert_eq!(
             broken(&|c| c.audiences.push(audience(A, &[]))),
             Some(RegistryError::Twice(

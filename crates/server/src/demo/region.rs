@@ -11,7 +11,7 @@ use testkit::people::{self, Directory};
 use url::Url;
 use wire::contract::demo::{ClientFile, ClientUse, DemoClient};
 
-/// Id of the hub's operator.
+/// Id of the operator of hub and anchor.
 const OPERATOR: &str = "norddrift";
 /// Day from which the demo's papers are in force.
 const SIGNED: &str = "2026-01-15";
@@ -90,7 +90,7 @@ pub fn make(
             grants: sign_in.grants,
             redirect_uris: sign_in.redirect_uris,
         });
-        if plan.use_ != ClientUse::Service {
+        if !matches!(plan.use_, ClientUse::Service | ClientUse::Operator) {
             clients.push(DemoClient {
                 client_id: plan.client_id,
                 orgnr: plan.orgnr,
@@ -124,7 +124,7 @@ pub fn make(
             base: at.at("/anchor")?,
             test_tokens: true,
             dpop_nonce: false,
-            operator: None,
+            operator: Some(directory.orgnr(OPERATOR).to_owned()),
             publish_key_seconds: 600,
         },
         issuer: None,
@@ -276,6 +276,14 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
         vec!["system/Observation.c"],
         receivers,
     ));
+    plans.push(Plan {
+        client_id: "delt-operator".into(),
+        orgnr: directory.orgnr(OPERATOR).to_owned(),
+        registered_use: "operator",
+        use_: ClientUse::Operator,
+        scopes: vec!["system/Change.cr"],
+        audiences: vec![format!("{}/anchor/operate", at.origin)],
+    });
     plans.push(service_client(
         "delt-portal",
         directory.orgnr(hospital),

@@ -343,21 +343,25 @@ impl Setting<'_> {
 fn house(config: &Config, folder: &str, clock: store::Clock, stop: Stop) -> anyhow::Result<House> {
     let data = config.data.join(folder);
     make_private_folder(&data)?;
+    Ok(House {
+        clock,
+        ids: surroundings::ids(),
+        http: outgoing(config)?,
+        data,
+        stop,
+        other_issuer: None,
+    })
+}
+
+/// The outgoing client, under the configuration's network policy.
+pub fn outgoing(config: &Config) -> anyhow::Result<wire::client::Http> {
     let allow = config.network.allow.iter().map(|text| {
         Network::parse(text).ok_or_else(|| anyhow!("network `{text}` is not CIDR notation"))
     });
     let policy = Policy {
         allow: allow.collect::<anyhow::Result<_>>()?,
     };
-    let http = wire::client::Http::new(policy).map_err(|e| anyhow!("outgoing client: {e}"))?;
-    Ok(House {
-        clock,
-        ids: surroundings::ids(),
-        http,
-        data,
-        stop,
-        other_issuer: None,
-    })
+    wire::client::Http::new(policy).map_err(|e| anyhow!("outgoing client: {e}"))
 }
 
 fn make_private_folder(path: &std::path::Path) -> anyhow::Result<()> {

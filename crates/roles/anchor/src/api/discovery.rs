@@ -134,6 +134,27 @@ const SUMMARIES: &[(&str, &str)] = &[
     ("GET /agreements", "Signed agreement documents (JWS)"),
     ("GET /openapi.json", "This description"),
     (
+        "POST /operate/suspend",
+        "Operators: a participant, client, client key, agreement or delegation gets no new token",
+    ),
+    ("POST /operate/resume", "Operators: tokens as before"),
+    (
+        "POST /operate/end",
+        "Operators: an agreement or delegation ends for good",
+    ),
+    (
+        "POST /operate/rotate-key",
+        "Operators: a new signing key, published before it signs",
+    ),
+    (
+        "POST /operate/remove-key",
+        "Operators: a signing key is gone at once",
+    ),
+    (
+        "GET /operate/changes",
+        "Operators: who did what when, signed, each with the hash of the one before",
+    ),
+    (
         "POST /test-token",
         "Demo mode only: a token for a synthetic person",
     ),
