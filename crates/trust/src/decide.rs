@@ -304,3 +304,7 @@ pub fn need(caller: &Caller, facts: &Facts) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

@@ -137,7 +137,20 @@ fn a_long_question_is_cut_on_a_character() {
         crate::Interaction::Search,
         &long,
     );
-    assert!(record.asked.len() <= 8 * 1024 + 3 && record.asked.ends_with('…'));
+    assert!(record.asked.len() == 8 * 1024 + 3 && record.asked.ends_with('…'));
+    // One byte further on the border falls within a letter; at the border nothing is cut.
+    let asked = |text: String| {
+        Record::new(
+            ::fhir::time::Instant::from_seconds(0),
+            "r",
+            crate::Interaction::Search,
+            &text,
+        )
+        .asked
+    };
+    assert_eq!(asked(format!("a{long}")).len(), 8 * 1024 - 1 + 3);
+    let border = "a".repeat(8 * 1024);
+    assert_eq!(asked(border.clone()), border);
 }
 
 #[test]
