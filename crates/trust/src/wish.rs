@@ -5,7 +5,7 @@
 //! data, and asked of by the rules `reservation` and `block` at each request.
 
 use crate::caller::{Caller, Person};
-use fhir::ids::{HprNumber, OrganisationNumber};
+use fhir::ids::{HprNumber, OrganisationNumber, PersonIdentifier};
 use fhir::resource::InformationService;
 use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
@@ -49,17 +49,43 @@ pub struct Named {
     /// HPR number, which the public register gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hpr: Option<HprNumber>,
+    /// Whose they are, where the holder knows it from the patient's own trail: by another issuer's token the same person comes
+    /// under another pseudonym, or with neither. The patient is never told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<PersonIdentifier>,
 }
 
 impl Named {
     /// Is it this caller?
     pub fn is(&self, caller: &Caller) -> bool {
-        let Person::Practitioner { hpr, pseudonym, .. } = &caller.person else {
+        let Person::Practitioner {
+            identifier,
+            hpr,
+            pseudonym,
+            ..
+        } = &caller.person
+        else {
             return false;
         };
-        let same =
-            |ours: &Option<String>, theirs: &Option<String>| ours.is_some() && ours == theirs;
-        same(&self.pseudonym, pseudonym) || self.hpr.is_some() && self.hpr == *hpr
+        self.number.as_ref() == Some(identifier) || self.means(pseudonym.as_deref(), hpr.as_ref())
+    }
+
+    /// Did the patient name whoever has these?
+    pub fn means(&self, pseudonym: Option<&str>, hpr: Option<&HprNumber>) -> bool {
+        self.pseudonym.is_some() && self.pseudonym.as_deref() == pseudonym
+            || self.hpr.is_some() && self.hpr.as_ref() == hpr
+    }
+}
+
+impl Closed {
+    /// Whether the patient said the same, whatever the holder knows besides.
+    pub fn says(&self, other: &Closed) -> bool {
+        match (self, other) {
+            (Closed::Practitioner { who }, Closed::Practitioner { who: other }) => {
+                (&who.pseudonym, &who.hpr) == (&other.pseudonym, &other.hpr)
+            }
+            _ => self == other,
+        }
     }
 }
 

@@ -230,10 +230,12 @@ fn whom(identifier: Node<'_>) -> Option<Closed> {
         systems::HPR => named(Named {
             pseudonym: None,
             hpr: Some(HprNumber::parse(&value).ok()?),
+            number: None,
         }),
         PSEUDONYM if !value.is_empty() && value.len() <= 64 => named(Named {
             pseudonym: Some(value.into_owned()),
             hpr: None,
+            number: None,
         }),
         _ => None,
     }
@@ -326,6 +328,7 @@ mod tests {
             who: Named {
                 pseudonym: pseudonym.map(str::to_owned),
                 hpr: hpr.map(|text| HprNumber::parse(text).unwrap()),
+                number: None,
             },
         };
         [

@@ -88,6 +88,7 @@ mod tests {
             who: Named {
                 pseudonym: Some("p-1".into()),
                 hpr: None,
+                number: None,
             },
         }
     }
@@ -110,6 +111,7 @@ mod tests {
             who: Named {
                 pseudonym: None,
                 hpr: Some(hpr),
+                number: None,
             },
         });
         assert_eq!(refused_by(&case), PERSONALLY);

@@ -154,6 +154,7 @@ fn need_and_wish_matrix() {
                 who: Named {
                     pseudonym: Some("the-neighbour".into()),
                     hpr: None,
+                    number: None,
                 },
             }),
         ),

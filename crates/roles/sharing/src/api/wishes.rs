@@ -15,12 +15,16 @@ use fhir::resource::ResourceType;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use std::sync::Arc;
-use store::MOST_WISHES;
-use trust::wish::Wish;
+use store::{AuditFilter, MOST_WISHES, StoreError};
+use trust::wish::{Closed, Named, Wish};
 use trust::{Ask, Category, Interaction, Permit, PermitScope, Refusal};
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
+
+/// Records of a patient's trail taken at a time, and how often: more is not looked through for a name.
+const CHUNK: usize = 1_000;
+const MOST_CHUNKS: usize = 50;
 
 /// Wishes of somebody else than the token's patient are not there.
 const OTHER: Refusal = Refusal {
@@ -126,8 +130,9 @@ async fn made(
         .into());
     }
     let kept = visit.store().wishes(&patient).await?;
-    let same =
-        |one: &&Wish| one.closed == sent.closed && one.until == sent.until && one.holds(visit.now);
+    let same = |one: &&Wish| {
+        one.closed.says(&sent.closed) && one.until == sent.until && one.holds(visit.now)
+    };
     if let Some(wish) = kept.iter().find(same) {
         visit.write(visit.record().permitted(&permit)).await?;
         return Ok(answer(state, StatusCode::OK, wish, &patient));
@@ -140,7 +145,7 @@ async fn made(
     }
     let wish = Wish {
         id: (state.house.ids)().to_string(),
-        closed: sent.closed,
+        closed: recognised(visit, &patient, sent.closed).await?,
         since: visit.now,
         until: sent.until,
     };
@@ -154,6 +159,43 @@ async fn made(
     change.ledger.extend(forgotten);
     visit.commit(change).await?;
     Ok(answer(state, StatusCode::CREATED, &wish, &patient))
+}
+
+/// A wish that names somebody who looked at this patient's data here means that person, whatever they sign in by next time.
+async fn recognised(
+    visit: &Visit<'_>,
+    patient: &PersonIdentifier,
+    closed: Closed,
+) -> Result<Closed, StoreError> {
+    let Closed::Practitioner { who } = closed else {
+        return Ok(closed);
+    };
+    let mut before = None;
+    for _ in 0..MOST_CHUNKS {
+        let filter = AuditFilter {
+            patient: Some(patient.clone()),
+            before,
+            limit: CHUNK,
+            ..AuditFilter::default()
+        };
+        let records = visit.store().audit_search(filter).await?;
+        let known = records.iter().find_map(|one| {
+            let asker = one.record.person.as_ref()?;
+            let meant =
+                asker.practitioner && who.means(asker.pseudonym.as_deref(), asker.hpr.as_ref());
+            meant.then(|| asker.identifier.clone())
+        });
+        let ended = records.len() < CHUNK;
+        if known.is_some() || ended {
+            let who = Named {
+                number: known,
+                ..who
+            };
+            return Ok(Closed::Practitioner { who });
+        }
+        before = records.last().map(|one| one.sequence);
+    }
+    Ok(Closed::Practitioner { who })
 }
 
 /// A wish as it holds, and its place.

@@ -5,6 +5,7 @@ use crate::house::*;
 use http::StatusCode;
 use serde_json::{Value, json};
 use testkit::door::Held;
+use testkit::people::Directory;
 use trust::audit::{Disclosed, Outcome};
 use trust::wish::PSEUDONYM;
 
@@ -141,7 +142,15 @@ async fn a_named_practitioner_is_shut_out_on_every_way_by_break_the_glass_too() 
         );
     }
     // Somebody else of the same organisation, and the patient herself, are not.
-    let other = service.physician(ragnhild());
+    let other = service.held(|jkt| {
+        let issuer = &service.issuer;
+        let colleague = &Directory::demo().practitioners[1];
+        let mut claims = issuer
+            .practitioner_claims(colleague, PROVEHEIM, ragnhild(), &service.base, jkt, NOW)
+            .unwrap();
+        claims.agreement = service.physician_claims(ragnhild(), jkt).agreement;
+        claims
+    });
     assert_eq!(
         service
             .get(&other, &format!("/Observation/{id}"))
@@ -282,6 +291,45 @@ async fn wishes_are_listed_to_the_patient_alone_and_made_by_nobody_else() {
         let made = service.post(&who, "/Consent", &consent(json!({}))).await;
         assert_eq!(made.status, StatusCode::FORBIDDEN);
     }
+}
+
+#[tokio::test]
+async fn who_was_shut_out_by_name_stays_out_whatever_they_sign_in_by() {
+    let service = Service::fjellvik().await;
+    let id = service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    let path = format!("/Observation/{id}");
+    let looked = service.get(&looks(&service, "TREAT", None), &path).await;
+    assert_eq!(looked.status, StatusCode::OK);
+    let wish = closed(&service, actor(PSEUDONYM, "the-neighbour")).await;
+    // Another issuer has another pseudonym for the same person, or says none.
+    for pseudonym in [Some("elsewhere".to_owned()), None] {
+        let same = service.physician_but(ragnhild(), |claims| {
+            claims.pseudonym = pseudonym;
+            let relation = &mut claims.attest.as_mut().unwrap().care_relationship;
+            relation.purpose_of_use.as_mut().unwrap().code = "BTG".into();
+            relation.reason = Some("unconscious".into());
+        });
+        let reply = service.get(&same, &path).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{}", reply.json);
+        let record = service.last_record().await;
+        assert!(
+            matches!(record.outcome, Outcome::Refused { code, .. } if code == "practitioner_blocked")
+        );
+    }
+    // The patient is told what she said, and nobody's number.
+    let listed = service.search(&patient(&service), "Consent", &[]).await;
+    assert_eq!(found(&listed), std::slice::from_ref(&wish));
+    assert!(!String::from_utf8_lossy(&listed.body).contains(&physician().number));
+    let again = service
+        .post(
+            &patient(&service),
+            "/Consent",
+            &consent(actor(PSEUDONYM, "the-neighbour")),
+        )
+        .await;
+    assert_eq!(again.json["id"], json!(wish), "the same wish");
 }
 
 #[tokio::test]
