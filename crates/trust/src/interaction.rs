@@ -46,6 +46,10 @@ pub enum Interaction {
     WishEnded,
     /// Why an earlier request was refused or narrowed.
     Explain,
+    /// Broken glass that waits for the controller's look, listed.
+    ReviewsRead,
+    /// What the controller found of one such request.
+    ReviewClosed,
     /// A token asked of the anchor.
     Token,
     /// Something suspended, resumed or ended at the anchor, a key of its own changed, or the list of such changes.
@@ -102,6 +106,18 @@ const TABLE: &[Row] = &[
     ),
     Row(Interaction::WishEnded, "delete", "D", Some(Access::Delete)),
     Row(Interaction::Explain, "operation", "R", None),
+    Row(
+        Interaction::ReviewsRead,
+        "operation",
+        "R",
+        Some(Access::Search),
+    ),
+    Row(
+        Interaction::ReviewClosed,
+        "operation",
+        "U",
+        Some(Access::Update),
+    ),
     Row(Interaction::Token, "operation", "E", None),
     Row(Interaction::Operate, "operation", "E", None),
 ];
@@ -165,6 +181,8 @@ mod tests {
             WishesRead,
             WishEnded,
             Explain,
+            ReviewsRead,
+            ReviewClosed,
             Token,
             Operate,
         ] {

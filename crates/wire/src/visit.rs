@@ -237,6 +237,8 @@ impl Visit<'_> {
     /// A change that carries this request's record and the proof it used.
     pub fn change(&self, record: Record) -> Change {
         Change {
+            // Broken glass waits for the controller's look from the moment that it is on record.
+            ledger: store::review_opened(&record).into_iter().collect(),
             audit: Some(record),
             replays: if self.part {
                 Vec::new()

@@ -192,6 +192,20 @@ pub const ROUTES: &[RouteRow] = &[
         },
     },
     RouteRow {
+        method: "GET",
+        path: "/$reviews",
+        access: Access::Token {
+            scope: "system/AuditEvent.s",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/$reviews",
+        access: Access::Token {
+            scope: "system/AuditEvent.u",
+        },
+    },
+    RouteRow {
         method: "POST",
         path: "/Consent",
         access: Access::Token {
@@ -445,6 +459,8 @@ pub fn routes(state: Arc<State>) -> Router {
             "/$explain-access",
             api::operation::explain::explain_access,
         )
+        .on("GET", "/$reviews", api::review::list)
+        .on("POST", "/$reviews", api::review::close)
         .on("POST", "/Consent", api::wishes::make)
         .on("POST", "/Consent/_search", api::wishes::list)
         .on("DELETE", "/Consent/{id}", api::wishes::end)

@@ -99,6 +99,8 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("sharing", "POST", "/$copy-state", Form("")),
     ("sharing", "POST", "/$purge", Fhir("{}")),
     ("sharing", "POST", "/$explain-access", Fhir("{}")),
+    ("sharing", "GET", "/$reviews", Nothing),
+    ("sharing", "POST", "/$reviews", Fhir("{}")),
     ("sharing", "POST", "/Consent", Fhir("{}")),
     ("sharing", "POST", "/Consent/_search", Form("")),
     ("sharing", "DELETE", "/Consent/{id}", Nothing),

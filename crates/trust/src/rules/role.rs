@@ -66,6 +66,8 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
             Validate,
             AuditSearch,
             Explain,
+            ReviewsRead,
+            ReviewClosed,
         ],
     ),
     (

@@ -13,6 +13,7 @@ pub mod patch;
 mod pmd;
 pub mod read;
 pub mod reconcile;
+pub mod review;
 pub mod search;
 pub mod smart;
 mod transaction;

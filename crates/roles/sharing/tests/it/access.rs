@@ -68,6 +68,16 @@ fn ask<'a>(
             "/$explain-access",
             &[("request", "00000000-0000-4000-8000-000000000000")],
         ),
+        ("GET", "/$reviews") => door.get("/$reviews"),
+        ("POST", "/$reviews") => call(
+            door,
+            "/$reviews",
+            &[
+                ("request", "00000000-0000-4000-8000-000000000000"),
+                ("outcome", "justified"),
+                ("by", "x"),
+            ],
+        ),
         ("POST", "/Consent") => door.post(
             "/Consent",
             crate::wishes::consent(serde_json::json!({})).to_string(),

@@ -140,6 +140,10 @@ const SHOWN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "$reviews",
+        &["review.rs::broken_glass_waits_for_the_controllers_look_across_a_restart"],
+    ),
+    (
         "$purge",
         &["purge.rs::the_controllers_record_system_erases_one_reading_with_all_its_versions"],
     ),

@@ -31,6 +31,7 @@ mod read;
 mod reconcile;
 mod refusals;
 mod replace;
+mod review;
 mod search;
 mod smart;
 mod trail;

@@ -51,6 +51,12 @@ const OFFERED: &[Offered] = &[
     },
     Offered {
         resource: "",
+        name: "reviews",
+        definition: "https://delt.example/fhir/OperationDefinition/reviews",
+        documentation: "By the organisation's own record system. GET (state: open or closed): each request that broke the glass, with who, whom and why. POST a form or Parameters with request, outcome (justified or unjustified), by and note: what was found closes it.",
+    },
+    Offered {
+        resource: "",
         name: "purge",
         definition: "https://delt.example/fhir/OperationDefinition/purge",
         documentation: "POST Parameters: ground (deletion-decision, copy-withdrawn, end-of-processing), order, decision, scope (resource, patient, store) and with it resource (Reference) or patient (Identifier). By the controller's own record system alone. Erases every version; leaves an audit record.",
