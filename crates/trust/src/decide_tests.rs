@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::caller::ClientUse;
-use crate::rules::people::{Case, FJELLVIK, PROVEHEIM, org, permit, service};
+use crate::rules::people::{
+    Case, FJELLVIK, PHYSICIAN, PROVEHEIM, org, permit, person, refused_by, service,
+};
 use crate::wish::Closed;
 
 #[test]
@@ -60,4 +62,74 @@ fn a_permit_says_what_it_was_given_for_and_which_rules_were_asked() {
     let asked: Vec<_> = permit.rules().iter().map(|(name, _)| *name).collect();
     let all: Vec<_> = rules::LIST.iter().map(|rule| rule.name).collect();
     assert_eq!(asked, all);
+}
+
+#[test]
+fn need_is_refused_for_the_persons_own_lacks_alone() {
+    let said = |change: &dyn Fn(&mut Case)| {
+        let mut case = Case::practitioner();
+        change(&mut case);
+        need(&case.caller, &case.facts)
+            .err()
+            .map(|refusal| refusal.rule)
+    };
+    assert_eq!(said(&|_| {}), None);
+    // Whether the organisations have an agreement, and whose audience it is, the holder decides.
+    assert_eq!(said(&|case| case.caller.agreement = None), None);
+    assert_eq!(said(&|case| case.caller.audience.push('x')), None);
+    assert_eq!(
+        said(&|case| case.attest(|attest| attest.toa -= 3600)),
+        Some("attestation")
+    );
+    assert_eq!(said(&|case| case.purpose("HMARKT", None)), Some("purpose"));
+    assert_eq!(
+        said(&|case| case.attest(|attest| attest.care_relationship.decision_ref = None)),
+        Some("decision_ref")
+    );
+    assert_eq!(
+        said(&|case| case.caller.patient = Some(person(PHYSICIAN))),
+        Some("patient")
+    );
+}
+
+#[test]
+fn the_catalogue_asks_a_practitioner_for_no_attest() {
+    let mut case = Case::practitioner();
+    (case.facts.party, case.ask.interaction) = (Party::Catalogue, Interaction::Directory);
+    if let Person::Practitioner { attestation, .. } = &mut case.caller.person {
+        *attestation = None;
+    }
+    case.caller.patient = None;
+    assert_eq!(refused_by(&case), None);
+}
+
+#[test]
+fn whoever_was_refused_may_hear_why() {
+    for closed in [None, Some(Closed::Everything), Some(Closed::Sharing)] {
+        let mut case = Case::practitioner();
+        match closed {
+            None => case.caller.agreement = None,
+            Some(closed) => case.wish(closed),
+        }
+        assert!(refused_by(&case).is_some());
+        case.ask.interaction = Interaction::Explain;
+        assert_eq!(refused_by(&case), None);
+    }
+}
+
+#[test]
+fn periods_that_do_not_meet_leave_a_point_without_data() {
+    let of = |lo, hi| Parts {
+        period: Some(Range { lo, hi }),
+        ..Parts::default()
+    };
+    let meet = |ours: (i64, i64), theirs: (i64, i64)| {
+        of(ours.0, ours.1)
+            .and(of(theirs.0, theirs.1))
+            .period
+            .map(|period| (period.lo, period.hi))
+    };
+    assert_eq!(meet((0, 10), (5, 20)), Some((5, 10)));
+    assert_eq!(meet((0, 10), (50, 60)), Some((50, 51)));
+    assert_eq!(meet((50, 60), (0, 10)), Some((50, 51)));
 }

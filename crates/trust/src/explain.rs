@@ -290,7 +290,9 @@ mod tests {
                 one.code
             );
             assert!(!one.nb.is_empty() && !one.en.is_empty());
+            assert_eq!(of(one.code), *one);
         }
+        assert_eq!(of("nothing-like-it"), GENERAL);
     }
 
     #[test]
