@@ -253,7 +253,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     let (book, changes) = operate::Book::open(&store).await?;
     let registry = Registry::new(&config, book)?;
     let now = (house.clock)().seconds();
-    let ring = operate::Ring::open(&house.data, &changes, now)?;
+    let ring = operate::Ring::open(&house.data, &changes, now, config.demo.is_some())?;
     let decoy = KeySet::of(vec![SigningKey::generate()?.public().clone()])?;
     let state = State {
         config,

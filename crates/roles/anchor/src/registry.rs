@@ -9,7 +9,9 @@ use fhir::ids::OrganisationNumber;
 use fhir::time::{Instant, LATEST, Range, Zone, parse_date};
 use std::collections::HashMap;
 use std::sync::Arc;
+use trust::keys::PublicKey;
 use trust::organisation::Register;
+use wire::contract::demo::KEY_MARK;
 use wire::contract::operate::{Kind, OPERATE};
 
 /// Why a configuration cannot be used. Names the entry.
@@ -40,6 +42,11 @@ pub enum RegistryError {
     /// A scope that is neither SMART's nor one of [`crate::config::IDENTITY_SCOPES`].
     #[error("client {0}: an identity scope is unknown")]
     Identity(String),
+    /// A key whose private part others have.
+    #[error(
+        "client {0}: the key is the demo's or a standard's example; make one with `delt client-key`"
+    )]
+    Sample(String),
     /// A new key would sign before every service has it.
     #[error("publish_key_seconds: services keep the key set for up to 60 seconds, so never less")]
     Published,
@@ -95,6 +102,18 @@ fn is_redirect(uri: &str) -> bool {
         && url.password().is_none()
 }
 
+/// `x` of keys whose private part is printed in RFC 7515 appendix A.3 and RFC 7517 appendix A.2.
+const PRINTED: [&str; 2] = [
+    "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+];
+
+fn is_sample(key: &PublicKey) -> bool {
+    let jwk = key.to_jwk();
+    let printed = |x: &&str| jwk["x"] == **x;
+    key.kid().is_some_and(|kid| kid.starts_with(KEY_MARK)) || PRINTED.iter().any(printed)
+}
+
 fn in_force(range: &Range, now: Instant) -> bool {
     range.lo <= now.0 && now.0 < range.hi
 }
@@ -146,6 +165,9 @@ impl Registry {
             let known = |scope: &String| IDENTITY_SCOPES.contains(&scope.as_str());
             if !client.identity.iter().all(known) {
                 return Err(RegistryError::Identity(client.client_id.clone()));
+            }
+            if config.demo.is_none() && client.keys.keys().iter().any(is_sample) {
+                return Err(RegistryError::Sample(client.client_id.clone()));
             }
             let alone = config.operator.is_some_and(|operator| {
                 organisations.controller(&client.orgnr) == organisations.controller(&operator)
@@ -494,6 +516,38 @@ mod tests {
             ("javascript:alert(1)", false),
         ] {
             assert_eq!(is_redirect(uri), safe, "{uri}");
+        }
+    }
+
+    #[test]
+    fn keys_that_others_have_are_for_the_demo_alone() {
+        let own = trust::keys::SigningKey::generate().unwrap();
+        let demo = own.named("demo-1").unwrap();
+        let printed = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
+        let printed = PublicKey::from_jwk(printed).unwrap();
+        for (key, sample) in [
+            (own.public(), false),
+            (demo.public(), true),
+            (&printed, true),
+        ] {
+            let mut config = config();
+            config.clients = vec![Client {
+                client_id: "epj".into(),
+                orgnr: org(A),
+                use_: trust::ClientUse::RecordSystem,
+                keys: trust::keys::KeySet::of(vec![key.clone()]).unwrap(),
+                scopes: trust::scope::Scopes::default(),
+                identity: vec![],
+                grants: vec![],
+                redirect_uris: vec![],
+                audiences: vec![],
+                own_audience: None,
+            }];
+            let refused = sample.then(|| RegistryError::Sample("epj".into()));
+            let opened = |config: &Config| Registry::new(config, Book::default()).err();
+            assert_eq!(opened(&config), refused, "{key:?}");
+            config.demo = Some(crate::config::Demo::default());
+            assert_eq!(opened(&config), None, "{key:?}");
         }
     }
 

@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use trust::keys::{KeyError, SigningKey};
+use wire::contract::demo::KEY_MARK;
 
 /// Name of the file in the anchor's folder.
 const FILE: &str = "signing-key.json";
@@ -29,13 +30,16 @@ pub enum SigningKeyError {
         "the file of the key that signs is gone; restore the anchor's folder from its copy, signing-key*.json included"
     )]
     Missing,
+    /// It was made for the demo.
+    #[error("the signing key was made by the demo; start with a folder of its own")]
+    Demo,
 }
 
-/// Reads the first key, or makes it durably at first start.
-pub(crate) fn load(folder: &Path) -> Result<SigningKey, SigningKeyError> {
+/// Reads the first key, or makes it durably at first start; the demo's keys say so in their `kid`.
+pub(crate) fn load(folder: &Path, demo: bool) -> Result<SigningKey, SigningKeyError> {
     match first(folder)? {
         Some(key) => Ok(key),
-        None => make(folder, |_| FILE.to_owned()),
+        None => make(folder, demo, |_| FILE.to_owned()),
     }
 }
 
@@ -50,8 +54,8 @@ pub(crate) fn named(folder: &Path, kid: &str) -> Result<Option<SigningKey>, Sign
 }
 
 /// Makes one more key durably.
-pub(crate) fn another(folder: &Path) -> Result<SigningKey, SigningKeyError> {
-    make(folder, |key| file_of(key.kid()))
+pub(crate) fn another(folder: &Path, demo: bool) -> Result<SigningKey, SigningKeyError> {
+    make(folder, demo, |key| file_of(key.kid()))
 }
 
 /// Deletes the file of a key, the first one's too.
@@ -92,9 +96,13 @@ fn read(file: File) -> Result<SigningKey, SigningKeyError> {
 /// Written beside and renamed, so that a crash leaves either no key or a whole one.
 fn make(
     folder: &Path,
+    demo: bool,
     name: impl FnOnce(&SigningKey) -> String,
 ) -> Result<SigningKey, SigningKeyError> {
-    let key = SigningKey::generate()?;
+    let mut key = SigningKey::generate()?;
+    if demo {
+        key = key.named(&format!("{KEY_MARK}{}", key.kid()))?;
+    }
     let draft = folder.join(format!("{FILE}.new"));
     match fs::remove_file(&draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
@@ -120,20 +128,26 @@ mod tests {
     #[test]
     fn made_once_kept_and_refused_when_exposed() {
         let folder = tempfile::tempdir().unwrap();
-        let first = load(folder.path()).unwrap();
+        let first = load(folder.path(), false).unwrap();
         let path = folder.path().join(FILE);
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
         assert_eq!(
-            load(folder.path()).unwrap().thumbprint(),
+            load(folder.path(), false).unwrap().thumbprint(),
             first.thumbprint()
         );
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(load(folder.path()), Err(SigningKeyError::Exposed)));
+        assert!(matches!(
+            load(folder.path(), false),
+            Err(SigningKeyError::Exposed)
+        ));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, "{}").unwrap();
-        assert!(matches!(load(folder.path()), Err(SigningKeyError::Key(_))));
+        assert!(matches!(
+            load(folder.path(), false),
+            Err(SigningKeyError::Key(_))
+        ));
     }
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use std::path::{Path, PathBuf};
 use testkit::people::{self, Directory};
 use url::Url;
-use wire::contract::demo::{ClientFile, ClientUse, DemoClient};
+use wire::contract::demo::{ClientFile, ClientUse, DemoClient, KEY_MARK};
 
 /// Id of the operator of hub and anchor.
 const OPERATOR: &str = "norddrift";
@@ -360,7 +360,10 @@ fn ensure(path: &Path, plan: &Plan, issuer: &str) -> anyhow::Result<ClientFile> 
     };
     let jwk = match &kept {
         Some(kept) => kept.jwk.clone(),
-        None => crate::client_key::private(&trust::keys::SigningKey::generate()?)?,
+        None => {
+            let key = trust::keys::SigningKey::generate()?;
+            crate::client_key::private(&key.named(&format!("{KEY_MARK}{}", key.kid()))?)?
+        }
     };
     let file = ClientFile {
         client_id: plan.client_id.clone(),

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Hidden;
 
+/// What the `kid` of every key starts with that the demo makes; outside the demo such a key is refused.
+pub const KEY_MARK: &str = "demo-";
+
 /// Path of the test-token route under the issuer (demo mode only).
 pub const TEST_TOKEN: &str = "/test-token";
 /// Path of the fault switch under the control URL (demo mode only).

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use trust::LEEWAY_SECONDS;
 use trust::keys::{KeySet, SigningKey};
 use trust::token::LIFETIME_SECONDS;
+use wire::contract::demo::KEY_MARK;
 use wire::contract::operate::{Action, ChangeDocument, Kind};
 
 /// How long an old key is published after its last signature, in seconds.
@@ -23,6 +24,7 @@ struct Held {
 /// The keys, oldest first; never empty.
 pub(crate) struct Ring {
     folder: PathBuf,
+    demo: bool,
     held: RwLock<Arc<Vec<Held>>>,
 }
 
@@ -30,16 +32,17 @@ impl Ring {
     /// Reads the keys that the list of changes says are needed at `now` (Unix seconds); makes the first at first start.
     ///
     /// # Errors
-    /// A file that is missing, exposed or no key.
+    /// A file that is missing, exposed or no key; a key of the demo outside it.
     pub(crate) fn open(
         folder: &Path,
         changes: &[ChangeDocument],
         now: i64,
+        demo: bool,
     ) -> Result<Ring, SigningKeyError> {
         let published =
             |one: &&ChangeDocument| one.kind == Kind::SigningKey && one.action == Action::Publish;
         let first = match changes.iter().find(published) {
-            None => Some(signing_key::load(folder)?),
+            None => Some(signing_key::load(folder, demo)?),
             Some(_) => signing_key::first(folder)?,
         };
         let mut schedule: Vec<(String, i64)> = Vec::new();
@@ -67,11 +70,15 @@ impl Ring {
         if held.is_empty() {
             return Err(SigningKeyError::Missing);
         }
+        if !demo && held.iter().any(|one| one.key.kid().starts_with(KEY_MARK)) {
+            return Err(SigningKeyError::Demo);
+        }
         for change in changes.iter().filter(|one| one.action == Action::Remove) {
             signing_key::forget(folder, &change.id)?;
         }
         Ok(Ring {
             folder: folder.to_owned(),
+            demo,
             held: RwLock::new(Arc::new(held)),
         })
     }
@@ -118,7 +125,7 @@ impl Ring {
     /// # Errors
     /// Input/output, no randomness.
     pub(crate) fn make(&self) -> Result<SigningKey, SigningKeyError> {
-        signing_key::another(&self.folder)
+        signing_key::another(&self.folder, self.demo)
     }
 
     /// Takes changes in that are durable.
@@ -238,7 +245,7 @@ mod tests {
     #[test]
     fn published_before_it_signs_and_after_it_signed() {
         let folder = tempfile::tempdir().unwrap();
-        let ring = Ring::open(folder.path(), &[], 1000).unwrap();
+        let ring = Ring::open(folder.path(), &[], 1000, false).unwrap();
         let old = ring.signer(1000).kid().to_owned();
         let new = ring.make().unwrap().kid().to_owned();
         let published = change(Action::Publish, &new, 1000, Some(1600));
@@ -253,21 +260,22 @@ mod tests {
         ] {
             assert_eq!(ring.signer(now).kid(), signer, "{now}");
             assert_eq!(many(&ring, now), keys, "{now}");
-            let anew = Ring::open(folder.path(), std::slice::from_ref(&published), now).unwrap();
+            let anew =
+                Ring::open(folder.path(), std::slice::from_ref(&published), now, false).unwrap();
             assert_eq!(anew.signer(now).kid(), signer, "{now}");
             assert_eq!(many(&anew, now), keys, "{now}");
         }
         ring.sweep(1600 + KEPT_SECONDS);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(!ring.has(&old) && ring.has(&new));
-        let anew = Ring::open(folder.path(), &[published], 9000).unwrap();
+        let anew = Ring::open(folder.path(), &[published], 9000, false).unwrap();
         assert_eq!(anew.signer(9000).kid(), new);
     }
 
     #[test]
     fn a_removed_key_is_gone_at_once_and_the_next_signs() {
         let folder = tempfile::tempdir().unwrap();
-        let ring = Ring::open(folder.path(), &[], 1000).unwrap();
+        let ring = Ring::open(folder.path(), &[], 1000, false).unwrap();
         let old = ring.signer(1000).kid().to_owned();
         let new = ring.make().unwrap().kid().to_owned();
         let changes = [
@@ -276,7 +284,7 @@ mod tests {
         ];
         ring.apply(&changes[..1], 1000);
         ring.apply(&changes[1..], 1100);
-        let anew = Ring::open(folder.path(), &changes, 1100).unwrap();
+        let anew = Ring::open(folder.path(), &changes, 1100, false).unwrap();
         for ring in [&ring, &anew] {
             assert_eq!(ring.signer(1100).kid(), new);
             assert_eq!(ring.public(1100).keys().len(), 1);
@@ -286,8 +294,18 @@ mod tests {
         std::fs::remove_dir_all(folder.path()).unwrap();
         std::fs::create_dir(folder.path()).unwrap();
         assert!(matches!(
-            Ring::open(folder.path(), &changes, 1100),
+            Ring::open(folder.path(), &changes, 1100, false),
             Err(SigningKeyError::Missing)
         ));
+    }
+    #[test]
+    fn the_demos_keys_sign_in_the_demo_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let ring = Ring::open(folder.path(), &[], 1000, true).unwrap();
+        let next = ring.make().unwrap();
+        assert!(ring.signer(1000).kid().starts_with(KEY_MARK));
+        assert!(next.kid().starts_with(KEY_MARK));
+        let outside = Ring::open(folder.path(), &[], 1000, false);
+        assert!(matches!(outside, Err(SigningKeyError::Demo)));
     }
 }

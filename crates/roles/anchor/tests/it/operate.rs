@@ -1,6 +1,7 @@
 //! The anchor in operation: suspension, its end, early ends, the list of changes, and a change of signing keys, as
 //! operators, clients and strangers see them; with a restart in between.
 
+use crate::journey::PHYSICIAN;
 use crate::region::*;
 use anchor::config::{Client, Config, Grant};
 use axum::body::Body;
@@ -615,4 +616,32 @@ async fn a_key_that_others_have_is_gone_at_once() {
         "310001007",
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_sign_in_ends_with_its_client_and_comes_back_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let operated = Operated::new();
+    let key = &operated.operator;
+    let region = operated.open(folder.path()).await;
+    let signed_in = region.signed_in().await;
+    let refresh = signed_in["refresh_token"].as_str().unwrap();
+    let access = signed_in["access_token"].as_str().unwrap();
+    let code = region.code_for(region.push(), PHYSICIAN).await;
+    for suspended in [order("client", JOURNAL), order("participant", "310001074")] {
+        done(&region, key, "/operate/suspend", suspended.clone()).await;
+        let nobody = (401, "invalid_client");
+        assert_eq!(region.token(region.renew(refresh)).await.error(), nobody);
+        assert_eq!(region.token(region.redeem(&code)).await.error(), nobody);
+        assert_eq!(region.post("/par", region.push()).await.error(), nobody);
+        // Nor does a gateway get anything for the token that is out: its own organisation's, or another's.
+        let exchanged = region.token(region.exchange_at_fjellvik(access)).await;
+        assert!(exchanged.status.is_client_error(), "{}", exchanged.body);
+        done(&region, key, "/operate/resume", suspended).await;
+    }
+    // What stood before stands again: nothing was used up by the refusals.
+    assert_eq!(region.token(region.redeem(&code)).await.status, 200);
+    assert_eq!(region.token(region.renew(refresh)).await.status, 200);
+    let exchanged = region.token(region.exchange_at_fjellvik(access)).await;
+    assert_eq!(exchanged.status, 200, "{}", exchanged.body);
 }
