@@ -32,7 +32,7 @@ pub use filter::{Condition, Filter, Target, Test, Text, Uri, Whom};
 pub use matching::{filters_match, matches};
 pub use number::{NumberParam, Unit};
 pub use order::{SortValue, compare, sort_values};
-pub use parse::may_carry_a_person;
+pub use parse::{holds_a_person, may_carry_a_person};
 pub use pointer::{Pointer, pointers};
 pub use served::{Served, references, served};
 pub use table::{Feeds, Parameter, ParameterType, SUPPORTED, Supported, supported};

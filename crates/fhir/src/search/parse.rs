@@ -102,7 +102,8 @@ pub fn may_carry_a_person(name: &str) -> bool {
 }
 
 /// Whether a person's number stands in a value, whatever the parameter.
-fn holds_a_person(value: &str) -> bool {
+#[must_use]
+pub fn holds_a_person(value: &str) -> bool {
     value
         .split(|c: char| !c.is_ascii_digit())
         .any(|run| run.len() == 11 && PersonIdentifier::guess(run, PersonNumbers::Strict).is_ok())

@@ -142,6 +142,10 @@ async fn all(
         return Ok(state.desk.store.search(permit, &query, None).await?.matches);
     };
     let fault = |words: &str| Problem::invalid(IssueCode::Value, IDENTIFIER, words);
+    if via == Via::Get && fhir::search::holds_a_person(identifier) {
+        let words = "a person's number is not accepted in a URL or header: send the condition in a bundle, as ifNoneExist";
+        return Err(Problem::invalid(IssueCode::Security, IDENTIFIER, words).into());
+    }
     let (system, value) = identifier
         .split_once('|')
         .filter(|(system, value)| {

@@ -138,6 +138,11 @@ async fn a_condition_that_is_not_understood_or_not_allowed_does_nothing() {
             &format!("patient.identifier={number}"),
             "security @ patient.identifier",
         ),
+        (&format!("identifier={number}"), "security @ identifier"),
+        (
+            &format!("identifier=urn:x|a-{}", ragnhild().number),
+            "security @ identifier",
+        ),
     ] {
         let reply = create(
             &service,
@@ -161,6 +166,7 @@ async fn a_condition_that_is_not_understood_or_not_allowed_does_nothing() {
         "?_summary=count&code=59408-5",
         "?_include=Observation:subject&code=59408-5",
         &format!("?patient.identifier={number}"),
+        &format!("?identifier={number}"),
         "?codes=x",
     ] {
         let path = format!("/Observation{query}");
