@@ -175,3 +175,31 @@ fn what_was_given_out_as_numbers_is_counted_for_both() {
     let text = serde_json::to_string(&record).unwrap();
     assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
 }
+
+#[test]
+fn the_relation_of_care_is_shown_where_fhir_can_write_its_time() {
+    let case = case();
+    let mut record = record(&case);
+    for (toa, shown) in [
+        (-1, false),
+        (0, true),
+        (i64::from(u32::MAX), true),
+        (i64::from(u32::MAX) + 1, false),
+    ] {
+        record.toa = Some(toa);
+        let extensions = show(&record, &case, View::Controller)["extension"].to_string();
+        assert_eq!(extensions.contains("carerelation"), shown, "{toa}");
+    }
+}
+
+#[test]
+fn a_gateway_that_is_the_client_is_named_once() {
+    let mut case = case();
+    for (gateway, applications) in [(None, 1), (Some("client"), 1), (Some("gateway"), 2)] {
+        case.caller.gateway = gateway.map(str::to_owned);
+        let shown = show(&record(&case), &case, View::Controller);
+        let agents = shown["agent"].as_array().unwrap();
+        // The first is the person who asked.
+        assert_eq!(agents.len(), 1 + applications, "{gateway:?}");
+    }
+}
