@@ -30,7 +30,7 @@ pub(crate) async fn suspend(
     ids: RequestIds,
     request: Request,
 ) -> Response {
-    respond(order(&state, ids, request, Action::Suspend).await)
+    whole(async move { order(&state, ids, request, Action::Suspend).await }).await
 }
 
 /// Access as before.
@@ -39,7 +39,7 @@ pub(crate) async fn resume(
     ids: RequestIds,
     request: Request,
 ) -> Response {
-    respond(order(&state, ids, request, Action::Resume).await)
+    whole(async move { order(&state, ids, request, Action::Resume).await }).await
 }
 
 /// An agreement or a delegation ends before its last day.
@@ -48,7 +48,7 @@ pub(crate) async fn end(
     ids: RequestIds,
     request: Request,
 ) -> Response {
-    respond(order(&state, ids, request, Action::End).await)
+    whole(async move { order(&state, ids, request, Action::End).await }).await
 }
 
 /// A new signing key: published now, used when every service has it.
@@ -57,7 +57,7 @@ pub(crate) async fn rotate_key(
     ids: RequestIds,
     request: Request,
 ) -> Response {
-    respond(key_order(&state, ids, request, Action::Publish).await)
+    whole(async move { key_order(&state, ids, request, Action::Publish).await }).await
 }
 
 /// A signing key that others may have: gone at once.
@@ -66,7 +66,7 @@ pub(crate) async fn remove_key(
     ids: RequestIds,
     request: Request,
 ) -> Response {
-    respond(key_order(&state, ids, request, Action::Remove).await)
+    whole(async move { key_order(&state, ids, request, Action::Remove).await }).await
 }
 
 /// What was done, oldest first.
@@ -76,6 +76,14 @@ pub(crate) async fn changes(
     request: Request,
 ) -> Response {
     respond(listed(&state, ids, request).await)
+}
+
+/// Goes on to the end although the one who asked has hung up: what became durable must count at once too.
+async fn whole(work: impl Future<Output = Result<Changes, Problem>> + Send + 'static) -> Response {
+    match tokio::spawn(work).await {
+        Ok(answer) => respond(answer),
+        Err(_) => Problem::bug("an operator's order ended in a panic").into_response(),
+    }
 }
 
 fn respond(answer: Result<Changes, Problem>) -> Response {

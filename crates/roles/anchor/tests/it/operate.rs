@@ -645,3 +645,23 @@ async fn a_sign_in_ends_with_its_client_and_comes_back_with_it() {
     let exchanged = region.token(region.exchange_at_fjellvik(access)).await;
     assert_eq!(exchanged.status, 200, "{}", exchanged.body);
 }
+
+#[tokio::test]
+async fn an_order_counts_although_its_sender_hangs_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let operated = Operated::new();
+    let key = &operated.operator;
+    let region = operated.open(folder.path()).await;
+    let token = token(&region, key, OPERATOR, BOTH).await;
+    let body = order("client", "hjemmesystem-fjellvik").to_string();
+    let sent = request(&region, key, &token, "POST", "/operate/suspend", &body);
+    {
+        let sending = std::pin::pin!(region.send(sent));
+        assert!(futures::poll!(sending).is_pending());
+    }
+    let mut asked = 0;
+    while home(&region).await.status == 200 {
+        asked += 1;
+        assert!(asked < 1000, "the order was lost");
+    }
+}
