@@ -232,6 +232,19 @@ mod tests {
     }
 
     #[test]
+    fn a_number_at_the_login_or_in_the_attest_is_enough() {
+        let all = ["IT03", "IT08", "IT09", "IT17"].map(service);
+        let mut case = authorised(None);
+        case.attest(|attest| attest.practitioner.hpr_nr = None);
+        assert_eq!(permit(&case).services(), all);
+        let mut case = authorised(None);
+        if let Person::Practitioner { hpr, .. } = &mut case.caller.person {
+            *hpr = None;
+        }
+        assert_eq!(permit(&case).services(), all);
+    }
+
+    #[test]
     fn no_code_stands_twice() {
         for (at, (code, _)) in TABLE.iter().enumerate() {
             assert!(TABLE[..at].iter().all(|(other, _)| other != code), "{code}");
