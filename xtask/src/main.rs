@@ -6,6 +6,7 @@
     reason = "xtask stands outside the house: it times real work and waits for real processes"
 )]
 
+mod assure;
 mod check;
 mod demo;
 mod fuzz;
@@ -57,6 +58,10 @@ const COMMANDS: &[(&str, &str)] = &[
         "the fuzz targets under libFuzzer, one minute each or `--minutes N`; an input that fails joins the corpus",
     ),
     (
+        "assure [FILE…]",
+        "mutation testing of trust: a change that no test notices needs a reason; `--quick`: the rules and the decision",
+    ),
+    (
         "package",
         "the FHIR package for measurements (IT17), into target/package/it17",
     ),
@@ -85,6 +90,7 @@ fn main() -> ExitCode {
         "story" => stages::story(&rest),
         "interop" => stages::interop_by_name(&rest),
         "fuzz" => fuzz::fuzz(&rest),
+        "assure" => assure::assure(&rest),
         "package" => publish::package(),
         "conformance" => publish::conformance(),
         "law-needs" => publish::law_needs(),

@@ -10,6 +10,9 @@ const OLDEST_NODE: u32 = 20;
 /// The cargo-deny that the deny stage uses when the machine has none of its own. A debug build takes about a minute.
 const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
+/// The cargo-mutants that `cargo xtask assure` uses; always this one, for the reviewed list has its words for what was changed.
+const CARGO_MUTANTS: &str = "cargo-mutants@27.1.0";
+
 /// A thing the tests need, the Debian packages that give it, and how to see whether it is here.
 struct Need {
     what: &'static str,
@@ -198,12 +201,25 @@ pub fn cargo_deny() -> Result<PathBuf, String> {
     if version("cargo-deny", "--version").is_some() {
         return Ok(PathBuf::from("cargo-deny"));
     }
-    let tools = target().join("tools");
-    let program = tools.join("bin").join("cargo-deny");
+    built("cargo-deny", CARGO_DENY)
+}
+
+/// cargo-mutants, built once into `target/tools`.
+///
+/// # Errors
+/// It is not here and could not be built.
+pub fn cargo_mutants() -> Result<PathBuf, String> {
+    built("cargo-mutants", CARGO_MUTANTS)
+}
+
+/// A program from crates.io, pinned to one version and built once, into a folder of that name under `target/tools`.
+fn built(name: &str, pinned: &str) -> Result<PathBuf, String> {
+    let tools = target().join("tools").join(pinned);
+    let program = tools.join("bin").join(name);
     if is_file(&program) {
         return Ok(program);
     }
-    eprintln!("      building {CARGO_DENY} once into the target folder (about a minute)");
+    eprintln!("      building {pinned} once into the target folder (about a minute)");
     let mut install = command(
         "cargo",
         &[
@@ -218,8 +234,8 @@ pub fn cargo_deny() -> Result<PathBuf, String> {
         .arg(&tools)
         .arg("--target-dir")
         .arg(tools.join("build"))
-        .arg(CARGO_DENY);
-    run("cargo install cargo-deny", Show::Quiet, install)?;
+        .arg(pinned);
+    run(&format!("cargo install {name}"), Show::Quiet, install)?;
     // The program stays; half a gigabyte of intermediate files need not.
     let _ = fs::remove_dir_all(tools.join("build"));
     Ok(program)

@@ -1,0 +1,188 @@
+//! `cargo xtask assure`: mutation testing of what decides who sees what (`crates/trust`), with cargo-mutants.
+//!
+//! cargo-mutants changes the code in one small way at a time and runs the crate's own tests. A change that no test notices is a
+//! survivor: a test is missing, or the change means nothing. Survivors of the second sort stand in [`ACCEPTED`] with the reason;
+//! any other fails the run, and so does a line there that no longer survives. What is changed is set in `.cargo/mutants.toml`.
+
+use crate::shell::{Outcome, command, root, target};
+use crate::{prepare, setup};
+use std::collections::BTreeSet;
+use std::fs;
+
+/// The reviewed survivors, one a line: file, what was changed, ` # ` and why it may survive.
+const ACCEPTED: &str = "crates/trust/mutants-accepted.txt";
+
+/// What `--quick` looks at: the decision itself.
+const QUICK: &[&str] = &[
+    "crates/trust/src/decide.rs",
+    "crates/trust/src/wish.rs",
+    "crates/trust/src/rules/*.rs",
+];
+
+/// How a run of cargo-mutants may end without anything being wrong with the run itself: all caught, some missed, some hung.
+const FINISHED: [i32; 3] = [0, 2, 3];
+
+/// Runs every mutant, those of the decision alone (`--quick`), or those of the files in `args` (cargo-mutants' patterns).
+///
+/// # Errors
+/// A survivor has no reason, a reason has no survivor, or cargo-mutants could not do its work.
+pub fn assure(args: &[String]) -> Outcome {
+    let mut files: Vec<&str> = Vec::new();
+    for arg in args {
+        match arg.as_str() {
+            "--quick" => files.extend(QUICK),
+            option if option.starts_with('-') => return Err(format!("assure knows no {option}")),
+            file => files.push(file),
+        }
+    }
+    prepare::run()?;
+    let program = setup::cargo_mutants()?;
+    let room = target().join("assure");
+    fs::create_dir_all(&room).map_err(|e| format!("{}: {e}", room.display()))?;
+    let mut run = command(
+        &program.to_string_lossy(),
+        &["mutants", "--package", "trust", "--output"],
+    );
+    run.arg(&room)
+        .args(files.iter().flat_map(|file| ["--file", file]))
+        // Built once for all runs; the copies that are changed come and go.
+        .env("CARGO_TARGET_DIR", &room)
+        .env("INSTA_UPDATE", "no");
+    let status = run
+        .status()
+        .map_err(|e| format!("cannot start {}: {e}", program.display()))?;
+    if !status.code().is_some_and(|code| FINISHED.contains(&code)) {
+        return Err(format!("cargo-mutants did not finish ({status})"));
+    }
+    let lines = |name: &str| {
+        let path = room.join("mutants.out").join(name);
+        let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok::<Vec<String>, String>(text.lines().filter_map(without_place).collect())
+    };
+    let survived = lines("missed.txt")?;
+    let mut tried = survived.clone();
+    for name in ["caught.txt", "timeout.txt", "unviable.txt"] {
+        tried.extend(lines(name)?);
+    }
+    if tried.is_empty() {
+        return Err("no mutant was made; is there such a file?".to_owned());
+    }
+    let accepted = root().join(ACCEPTED);
+    let text = fs::read_to_string(&accepted).map_err(|e| format!("{}: {e}", accepted.display()))?;
+    let seen: BTreeSet<&str> = tried.iter().filter_map(|one| file_of(one)).collect();
+    let judged = |file: &str| files.is_empty() || seen.contains(file);
+    let faults = compare(&survived, &text, &judged);
+    println!(
+        "{} mutants in {} files, {} survived, {} of them without a reason or with one too many",
+        tried.len(),
+        seen.len(),
+        survived.len(),
+        faults.len()
+    );
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{}\nsee {ACCEPTED}", faults.join("\n")))
+}
+
+/// `FILE:LINE:COLUMN: what` as `FILE: what`: lines move, what was changed does not.
+fn without_place(line: &str) -> Option<String> {
+    let (place, what) = line.split_once(": ")?;
+    let file = place.split(':').next()?;
+    Some(format!("{file}: {what}"))
+}
+
+fn file_of(mutant: &str) -> Option<&str> {
+    mutant.split_once(": ").map(|(file, _)| file)
+}
+
+/// What is wrong between the survivors of a run and the reviewed list, for files that the run was about.
+/// Two mutants of one name in one file need two lines.
+fn compare(survived: &[String], list: &str, judged: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut left: Vec<&str> = survived.iter().map(String::as_str).collect();
+    let lines = list.lines().map(str::trim);
+    for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let Some((mutant, _)) = line
+            .split_once(" # ")
+            .filter(|(_, reason)| !reason.trim().is_empty())
+        else {
+            faults.push(format!("without a reason: {line}"));
+            continue;
+        };
+        match left.iter().position(|one| *one == mutant.trim()) {
+            Some(at) => {
+                left.swap_remove(at);
+            }
+            None if file_of(mutant).is_some_and(judged) => {
+                faults.push(format!("no longer survives: {mutant}"));
+            }
+            None => {}
+        }
+    }
+    faults.extend(left.into_iter().map(|one| format!("survived: {one}")));
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "a.rs: replace && with || in f";
+
+    fn faults(survived: &[&str], list: &str) -> Vec<String> {
+        let survived: Vec<String> = survived.iter().map(|&one| one.to_owned()).collect();
+        compare(&survived, list, &|file| file != "elsewhere.rs")
+    }
+
+    #[test]
+    fn each_survivor_has_one_line_and_each_line_one_survivor() {
+        let line = format!("# heading\n\n{A} # the two are the same here\n");
+        assert!(faults(&[A], &line).is_empty());
+        assert_eq!(faults(&[A, A], &line), [format!("survived: {A}")]);
+        assert_eq!(faults(&[], &line), [format!("no longer survives: {A}")]);
+        assert_eq!(faults(&[A], ""), [format!("survived: {A}")]);
+    }
+
+    #[test]
+    fn a_line_needs_a_reason() {
+        for list in [A.to_owned(), format!("{A} # ")] {
+            assert_eq!(
+                faults(&[A], &list),
+                [
+                    format!("without a reason: {}", list.trim()),
+                    format!("survived: {A}")
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_not_looked_at_is_not_judged() {
+        assert!(faults(&[], "elsewhere.rs: replace f with () # x").is_empty());
+    }
+
+    #[test]
+    fn lines_move_and_names_stay() {
+        let name = without_place("a.rs:12:34: replace <impl X for Y>::f -> bool with true");
+        assert_eq!(
+            name.as_deref(),
+            Some("a.rs: replace <impl X for Y>::f -> bool with true")
+        );
+    }
+
+    #[test]
+    fn the_reviewed_list_is_well_formed() {
+        let text = fs::read_to_string(root().join(ACCEPTED)).unwrap_or_default();
+        assert!(!text.is_empty());
+        for line in text
+            .lines()
+            .filter(|l| !l.is_empty() && !l.starts_with('#'))
+        {
+            let (mutant, reason) = line.split_once(" # ").unwrap_or_default();
+            let file = file_of(mutant).unwrap_or_default();
+            assert!(root().join(file).is_file(), "no such file: {line}");
+            assert!(reason.len() > 10, "a reason says something: {line}");
+        }
+    }
+}
