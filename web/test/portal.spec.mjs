@@ -176,6 +176,35 @@ try {
   await accessible(page, "page for unknown addresses");
   await context.close();
 
+  // The patient herself: who looked, whom she shuts out, and taking it back. The clinician above is in her log.
+  const hers = await browser.newContext({ viewport: { width: 1440, height: 1000 }, locale: "nb-NO" });
+  const own = await watched(hers);
+  await own.goto(url);
+  await own.locator('button.person[value="c0"]').click();
+  await own.waitForURL("**/log");
+  const shut = own.getByRole("button", { name: "Sperr for", exact: false }).first();
+  check(await shut.isVisible(), "the patient sees who looked, with a button beside the name");
+  await accessible(own, "patient's log");
+  await picture(own, "8-log");
+  await shut.focus();
+  await own.keyboard.press("Enter");
+  await own.waitForURL("**/blocks");
+  check((await own.textContent("h1"))?.trim() === "Sperren gjelder", "by keyboard, a person is shut out at every holder");
+  await accessible(own, "receipt of a block");
+  await own.getByRole("link", { name: "Mine sperrer" }).first().click();
+  await own.waitForSelector("#held");
+  check(await own.getByText("Person: ").first().isVisible(), "the block is listed with the person's name");
+  await accessible(own, "patient's blocks");
+  await picture(own, "9-blocks");
+  await own.setViewportSize({ width: 390, height: 844 });
+  const over = await own.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  check(over <= 0, "a phone needs no sideways scrolling for the blocks");
+  await own.setViewportSize({ width: 1440, height: 1000 });
+  await own.getByRole("button", { name: "Opphev", exact: false }).first().click();
+  await own.waitForURL("**/blocks/end");
+  check((await own.textContent("h1"))?.trim() === "Sperren er opphevet", "and let in again");
+  await hers.close();
+
   const plain = await browser.newContext({ javaScriptEnabled: false, viewport: { width: 1440, height: 1000 }, locale: "nb-NO" });
   const bare = await watched(plain);
   await bare.goto(url);

@@ -58,13 +58,13 @@ async fn she_reads_who_looked_and_shuts_one_of_them_out() {
         "«bevisstløs»",
         "målinger og funn, legemidler og vaksiner",
         "ingenting, avvist",
-        "aria-label=\"Sperr for Berit Testnabo\"",
+        "aria-label=\"Sperr for denne personen: Berit Testnabo\"",
         "<th scope=\"row\">",
     ] {
         assert!(log.body.contains(words), "{words} is not in {}", log.body);
     }
     // Only for health personnel is there a button.
-    assert_eq!(log.body.matches("Sperr for denne personen").count(), 1);
+    assert_eq!(log.body.matches(">Sperr for denne personen<").count(), 1);
     let token = portal.fake.tokens.lock().unwrap()[0].clone();
     assert_eq!(token.scope, "patient/*.rs patient/Consent.cds");
     assert_eq!(token.fnr.expose(), token.patient.expose());
