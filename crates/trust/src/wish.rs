@@ -120,6 +120,7 @@ impl fmt::Debug for Wish {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fhir::ids::PersonNumbers;
 
     #[test]
     fn a_clock_that_is_set_back_opens_nothing() {
@@ -133,5 +134,22 @@ mod tests {
         assert!(wish.holds(made) && wish.holds(made.plus_seconds(-5)));
         wish.until = Some(made.plus_seconds(60));
         assert!(wish.holds(made.plus_seconds(59)) && !wish.holds(made.plus_seconds(60)));
+    }
+
+    #[test]
+    fn the_same_said_twice_is_the_same_whatever_the_holder_knows_besides() {
+        let named = |pseudonym: &str, number: Option<&str>| Closed::Practitioner {
+            who: Named {
+                pseudonym: Some(pseudonym.into()),
+                number: number
+                    .and_then(|one| PersonIdentifier::guess(one, PersonNumbers::Lenient).ok()),
+                ..Named::default()
+            },
+        };
+        let known = named("p-1", Some(crate::rules::people::PHYSICIAN));
+        assert!(known != named("p-1", None) && known.says(&named("p-1", None)));
+        assert!(!named("p-1", None).says(&named("p-2", None)));
+        assert!(Closed::Everything.says(&Closed::Everything));
+        assert!(!Closed::Everything.says(&Closed::Sharing));
     }
 }

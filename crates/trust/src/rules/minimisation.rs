@@ -100,7 +100,7 @@ mod tests {
         });
         let permit = permit(&case);
         assert_eq!(permit.services(), [service("IT08"), service("IT17")]);
-        let year = case.facts.now.0 - 365 * DAY_SECONDS * 1_000_000;
+        let year = case.facts.now.0 - 365 * 86_400 * 1_000_000;
         assert_eq!(
             permit.period(),
             Some(Range {
