@@ -67,6 +67,9 @@ pub fn log(events: &[Event], state: &State, t: &Text) -> Vec<LogLine> {
         given: match (event.allowed, event.kinds.is_empty()) {
             (false, _) => t.of("log.refused").to_owned(),
             (true, true) => t.of("log.nothing").to_owned(),
+            (true, false) if event.wrote => {
+                t.fill("log.wrote", &[("kinds", &kinds(&event.kinds, t))])
+            }
             (true, false) => kinds(&event.kinds, t),
         },
         pseudonym: event.pseudonym.clone(),

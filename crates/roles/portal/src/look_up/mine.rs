@@ -47,6 +47,8 @@ pub struct Event {
     pub kinds: Vec<String>,
     /// Whether it was allowed.
     pub allowed: bool,
+    /// Whether something was stored rather than looked at.
+    pub wrote: bool,
 }
 
 /// What she wants closed, as the form says it and as a holder tells it.
@@ -199,6 +201,7 @@ fn event(node: Node<'_>) -> Event {
             .filter_map(|one| owned(one, "name"))
             .collect(),
         allowed: node.text("outcome").as_deref() == Some("0"),
+        wrote: matches!(node.text("action").as_deref(), Some("C" | "U" | "D")),
     }
 }
 

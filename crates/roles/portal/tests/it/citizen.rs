@@ -31,6 +31,7 @@ async fn start() -> Portal {
     *portal.fake.events.lock().unwrap() = vec![
         event("Berit Testnabo", Some("p-1"), "BTG", "0"),
         event("Ragnhild Testmo", None, "TREAT", "4"),
+        json!({"resourceType": "AuditEvent", "recorded": NOW, "outcome": "0", "action": "C", "entity": [{"name": "IT08"}]}),
     ];
     portal
 }
@@ -58,6 +59,8 @@ async fn she_reads_who_looked_and_shuts_one_of_them_out() {
         "«bevisstløs»",
         "målinger og funn, legemidler og vaksiner",
         "ingenting, avvist",
+        "et fagsystem",
+        "lagret: planer",
         "aria-label=\"Sperr for denne personen: Berit Testnabo\"",
         "<th scope=\"row\">",
     ] {
