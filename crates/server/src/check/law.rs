@@ -46,7 +46,11 @@ pub struct Need {
     pub id: String,
     /// The [`Reference`] that refuses.
     pub rule: String,
-    /// What is refused, in a sentence.
+    /// What is refused, in a sentence; `docs/law-needs.md` tells it.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the page is written by its test")
+    )]
     pub refused: String,
     /// What makes it right under the law as it is.
     pub remedy: String,
