@@ -10,11 +10,11 @@ pub struct Options {
     /// Reading threads.
     pub readers: usize,
     /// Resources that one page of a search may look at where the tables cannot answer it alone; beyond it the search is
-    /// refused with [`StoreError::TooCostly`].
+    /// refused with [`TooCostly`](crate::StoreError::TooCostly).
     pub candidates: usize,
     /// How long a delivered entry's key and time can be asked for, in seconds.
     pub keep_delivered_seconds: i64,
-    /// Largest size of the database in bytes; beyond it changes are refused with [`StoreError::Full`].
+    /// Largest size of the database in bytes; beyond it changes are refused with [`Full`](crate::StoreError::Full).
     pub max_bytes: Option<u64>,
     /// What others than the organisation itself see, and what is announced.
     pub publishing: Publishing,
