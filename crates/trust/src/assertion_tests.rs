@@ -30,8 +30,11 @@ fn our_own_assertion_stands() {
             .unwrap()
             .hash
     );
-    // It is remembered for as long as it could be accepted.
-    assert!(first.expires > Instant::from_seconds(NOW + LIFETIME_SECONDS + LEEWAY_SECONDS));
+    // It is remembered for longer than it could be accepted.
+    assert_eq!(
+        first.expires,
+        Instant::from_seconds(NOW + LIFETIME_SECONDS + 2 * LEEWAY_SECONDS)
+    );
 }
 
 #[test]
@@ -94,6 +97,12 @@ fn every_single_fault_is_refused() {
         with("nbf", Some(json!("now"))),
         Err(AssertionError::Claim("nbf"))
     );
+    assert_eq!(with("jti", Some(json!("j".repeat(256)))), Ok(()));
+    for jti in [String::new(), "j".repeat(257)] {
+        let error = with("jti", Some(json!(jti))).unwrap_err();
+        assert_eq!(error, AssertionError::Claim("jti"));
+        assert_eq!(error.code(), "invalid_client");
+    }
 }
 
 #[test]

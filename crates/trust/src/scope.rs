@@ -304,6 +304,14 @@ mod tests {
     }
 
     #[test]
+    fn the_same_right_in_another_context() {
+        let own = Scope::parse("user/Observation.rs").unwrap();
+        let moved = own.in_context(Context::Patient);
+        assert_eq!(moved.context(), Context::Patient);
+        assert_eq!(moved.to_string(), "patient/Observation.rs");
+    }
+
+    #[test]
     fn covers_by_context_type_and_right() {
         let scopes = Scopes::parse("user/Observation.rs system/*.c").unwrap();
         assert!(scopes.covers(Context::User, "Observation", Access::Search));
