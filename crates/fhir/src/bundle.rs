@@ -476,7 +476,10 @@ mod tests {
         let json = read(writer.finish());
         let entries: Vec<_> = entries(json.root()).collect();
         assert_eq!(entries[0].response_status(), Some(201));
-        assert_eq!(entries[0].resource.unwrap().text("id").as_deref(), Some("1"));
+        assert_eq!(
+            entries[0].resource.unwrap().text("id").as_deref(),
+            Some("1")
+        );
         let extension = entries[0]
             .response
             .unwrap()

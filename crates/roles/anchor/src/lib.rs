@@ -33,10 +33,12 @@ use registry::Registry;
 use std::sync::Arc;
 use store::Store;
 use trust::keys::{KeyError, KeySet, SigningKey};
-use wire::contract::operate::{CHANGE_SCOPE, CHANGES, END, READ_SCOPE, REMOVE_KEY, RESUME, ROTATE_KEY, SUSPEND};
 use wire::contract::anchor::{
     AGREEMENTS, AUTHORIZE, DISCOVERY, JWKS, PAR, PARTICIPANTS, REVOKE, SIGN_IN, SIGN_IN_STYLE,
     SIGN_OUT, TOKEN,
+};
+use wire::contract::operate::{
+    CHANGE_SCOPE, CHANGES, END, READ_SCOPE, REMOVE_KEY, RESUME, ROTATE_KEY, SUSPEND,
 };
 use wire::contract::{OPENAPI, demo::TEST_TOKEN};
 use wire::request_id::Join;

@@ -56,8 +56,10 @@ fn ask<'a>(
         ),
         ("POST", "/$reconcile") => door.post(
             "/$reconcile",
-            crate::reconcile::question(&[serde_json::json!({"name": "ending", "valueString": "0000"})])
-                .to_string(),
+            crate::reconcile::question(&[
+                serde_json::json!({"name": "ending", "valueString": "0000"}),
+            ])
+            .to_string(),
         ),
         ("GET", "/$copy-state") => door.get("/$copy-state"),
         ("POST", "/$copy-state") => {
@@ -83,9 +85,7 @@ fn ask<'a>(
             crate::wishes::consent(serde_json::json!({})).to_string(),
         ),
         ("POST", "/Consent/_search") => door.search("Consent", &[]),
-        ("DELETE", "/Consent/{id}") => {
-            door.knock(http::Method::DELETE, &format!("/Consent/{id}"))
-        }
+        ("DELETE", "/Consent/{id}") => door.knock(http::Method::DELETE, &format!("/Consent/{id}")),
         ("POST", "/$purge") => call(
             door,
             "/$purge",
@@ -193,7 +193,10 @@ fn callers(service: &Service) -> Vec<(&'static str, Option<Held>)> {
         ("physician, other patient", Some(service.physician(arne()))),
         ("citizen, other", Some(service.citizen(arne()))),
         ("citizen", Some(service.citizen(ragnhild()))),
-        ("citizen, about wishes", Some(crate::wishes::patient(service))),
+        (
+            "citizen, about wishes",
+            Some(crate::wishes::patient(service)),
+        ),
         ("physician", Some(service.physician(ragnhild()))),
         ("hub, delegated", Some(service.hub(FJELLVIK))),
         ("record system", Some(service.record_system(FJELLVIK))),

@@ -214,7 +214,9 @@ impl Writer {
     ) -> Result<(), StoreError> {
         let before = self.counters;
         // Each group that changes records has a time of its own, so that a time names a state of the store.
-        let now = (self.set.clock)().0.max(self.counters.updated.saturating_add(1));
+        let now = (self.set.clock)()
+            .0
+            .max(self.counters.updated.saturating_add(1));
         let mut failed = self.execute("BEGIN IMMEDIATE").err();
         for message in messages {
             if failed.is_some() {
@@ -456,7 +458,11 @@ impl Writer {
         Ok(next)
     }
 
-    pub(crate) fn audit(&mut self, record: &trust::audit::Record, now: i64) -> Result<Receipt, StoreError> {
+    pub(crate) fn audit(
+        &mut self,
+        record: &trust::audit::Record,
+        now: i64,
+    ) -> Result<Receipt, StoreError> {
         let link = audit::link(
             &self.set.owner,
             self.counters.audited + 1,
