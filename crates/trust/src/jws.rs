@@ -449,6 +449,25 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_is_read_and_one_byte_more_is_not() {
+        let key = SigningKey::generate().unwrap();
+        let set = KeySet::of(vec![key.public().clone()]).unwrap();
+        let header = base64url(br#"{"alg":"ES256","typ":"xyz"}"#);
+        let payload = "A".repeat(LONGEST - header.len() - ".AA.".len());
+        let whole = format!("{header}.{payload}.AA");
+        assert_eq!(whole.len(), LONGEST);
+        assert!(parse(&whole, Embedded::Refused).is_ok());
+        let more = format!("{whole}A");
+        assert!(parse(&more, Embedded::Refused).is_err());
+        let detached = |more: usize| {
+            let signature = "A".repeat(LONGEST + more - header.len() - "..".len());
+            verify_detached(&format!("{header}..{signature}"), "xyz", b"", &set).unwrap_err()
+        };
+        assert_ne!(detached(0), JwsError::Malformed);
+        assert_eq!(detached(1), JwsError::Malformed);
+    }
+
+    #[test]
     fn detached_covers_exactly_the_bytes() {
         let key = SigningKey::generate().unwrap();
         let set = KeySet::of(vec![key.public().clone()]).unwrap();
