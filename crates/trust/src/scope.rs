@@ -304,6 +304,16 @@ mod tests {
     }
 
     #[test]
+    fn a_registrations_list_says_the_same_as_a_text() {
+        let list = ["user/*.r".to_owned(), "user/*.s".to_owned()];
+        let scopes = Scopes::of(&list).unwrap();
+        assert_eq!(scopes, Scopes::parse("user/*.r user/*.s").unwrap());
+        assert!(!scopes.is_empty() && Scopes::default().is_empty());
+        assert!(Scopes::of(&["everything".to_owned()]).is_err());
+        assert!(Scopes::parse(&vec!["user/*.r"; MOST].join(" ")).is_ok());
+    }
+
+    #[test]
     fn the_same_right_in_another_context() {
         let own = Scope::parse("user/Observation.rs").unwrap();
         let moved = own.in_context(Context::Patient);

@@ -80,6 +80,7 @@ fn every_single_fault_is_refused() {
     assert_eq!(spoil(&|c| c.exp = NOW - 10), Err(TokenError::Expired));
     assert_eq!(spoil(&|c| c.nbf = NOW + 10), Ok(()));
     assert_eq!(spoil(&|c| c.nbf = NOW + 11), Err(TokenError::NotYetValid));
+    assert_eq!(spoil(&|c| c.iat = NOW + 10), Ok(()));
     assert_eq!(spoil(&|c| c.iat = NOW + 11), Err(TokenError::NotYetValid));
     assert_eq!(spoil(&|c| c.exp = i64::MIN), Err(TokenError::Expired));
     assert_eq!(spoil(&|c| c.cnf = None), Err(TokenError::Unbound));
@@ -105,6 +106,7 @@ fn every_single_fault_is_refused() {
     let other = SigningKey::generate().unwrap();
     let error = check(&issue(&claims(&key), &other).unwrap(), &key).unwrap_err();
     assert!(error.unknown_key());
+    assert!(!TokenError::Expired.unknown_key() && !TokenError::Jws(JwsError::Type).unknown_key());
     assert_eq!(
         (error.category(), error.code()),
         (Category::Unauthenticated, "invalid_token")
