@@ -99,6 +99,8 @@ const byNumber = (name) => name.endsWith("identifier");
 await holds("a search by every parameter that the statement lists, for every type", async () => {
   let asked = 0;
   for (const row of Object.values(listed)) {
+    // A patient's own blocks are hers alone: a record system is refused them.
+    if (row.type === "Consent") continue;
     for (const { name, type } of row.searchParam) {
       const known = row.type === "Observation" ? finds[name] : undefined;
       const value = known ?? (byNumber(name) ? `${FNR}|${person}` : name === "_id" ? randomUUID() : anything[type]);

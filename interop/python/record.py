@@ -132,6 +132,8 @@ FINDS = {
 }
 asked = 0
 for row in listed.values():
+    if row.type == "Consent":  # a patient's own blocks are hers alone: a record system is refused them
+        continue
     for parameter in row.searchParam:
         name = parameter.name
         known = FINDS.get(name) if row.type == "Observation" else None

@@ -258,6 +258,7 @@ mod tests {
             read(|d| d["toa"] = (NOW - 3601).into()),
             Err(StatementError::Expired)
         );
+        assert!(read(|d| d["toa"] = (NOW + 10).into()).is_ok());
         assert_eq!(
             read(|d| d["toa"] = (NOW + 11).into()),
             Err(StatementError::Future)
@@ -337,9 +338,48 @@ mod tests {
             Err(StatementError::Twice)
         );
         assert_eq!(
+            Statement::of(&[json!({"type": "other"}), detail()], NOW),
+            Err(StatementError::Type)
+        );
+        assert_eq!(
             Statement::of(&[json!("x")], NOW),
             Err(StatementError::Shape)
         );
+    }
+
+    #[test]
+    fn a_statement_about_nobody_is_read_and_opens_nobodys_data() {
+        let read = read(|d| d["patients"] = json!([])).unwrap().unwrap();
+        assert!(read.patients.is_empty());
+    }
+
+    #[test]
+    fn an_authorisation_that_is_stated_is_the_logins() {
+        let code = |code: &str| Code {
+            code: code.into(),
+            text: None,
+            system: "urn:oid:2.16.578.1.12.4.1.1.9060".into(),
+            assigner: None,
+        };
+        for (stated, fits) in [("LE", true), ("SP", false)] {
+            let read = read(|d| {
+                d["practitioner"]["authorization"] =
+                    json!({"code": stated, "system": "urn:oid:2.16.578.1.12.4.1.1.9060"});
+            });
+            let id = |id: &str, system: &str| Id {
+                id: id.into(),
+                name: None,
+                system: system.into(),
+                authority: None,
+            };
+            let attest = read.unwrap().unwrap().complete(
+                id("13888410009", systems::FNR),
+                None,
+                Some(code("LE")),
+                id("310001007", systems::ORGNR),
+            );
+            assert_eq!(attest.is_ok(), fits, "{stated}");
+        }
     }
 
     #[test]
