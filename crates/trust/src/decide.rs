@@ -93,10 +93,7 @@ impl Facts {
 
     /// Is this organisation, or the controller of this sub-unit, the owner or a member?
     pub fn is_own(&self, organisation: &OrganisationNumber) -> bool {
-        let controller = self
-            .register
-            .controller(organisation)
-            .unwrap_or(*organisation);
+        let controller = self.register.main_unit(*organisation);
         controller == self.owner || self.members.contains(&controller)
     }
 }

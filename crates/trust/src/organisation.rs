@@ -60,6 +60,11 @@ impl Register {
         self.units.get(organisation).map(|unit| unit.controller)
     }
 
+    /// The controller of an organisation number, or the number itself where nobody registered it.
+    pub fn main_unit(&self, organisation: OrganisationNumber) -> OrganisationNumber {
+        self.controller(&organisation).unwrap_or(organisation)
+    }
+
     /// The controller of an identifier as FHIR writes it: organisation number or RESH id, in any published system name.
     pub fn controller_of(&self, system: &str, value: &str) -> Option<OrganisationNumber> {
         match systems::canonical(system) {

@@ -42,12 +42,7 @@ pub(crate) fn claims(
         pid: None,
         security_level: None,
         hpr_number: None,
-        orgnr_parent: Some(
-            state
-                .registry
-                .controller(&client.orgnr)
-                .unwrap_or(client.orgnr),
-        ),
+        orgnr_parent: Some(state.registry.organisations.main_unit(client.orgnr)),
         attest: None,
         authorization_details: Vec::new(),
         grant: None,

@@ -264,7 +264,7 @@ impl Registry {
 
     /// Is the organisation, or the one it is a unit of, suspended?
     pub(crate) fn is_suspended(&self, orgnr: &OrganisationNumber) -> bool {
-        let controller = self.controller(orgnr).unwrap_or(*orgnr);
+        let controller = self.organisations.main_unit(*orgnr);
         let standings = self.book.standings();
         !standings.counts(Kind::Participant, &controller.to_string())
     }
@@ -280,7 +280,7 @@ impl Registry {
 
     /// Is this organisation the owner of what is behind the audience, or a member of the shared register?
     pub(crate) fn is_own(&self, orgnr: &OrganisationNumber, audience: &Audience) -> bool {
-        let controller = self.controller(orgnr).unwrap_or(*orgnr);
+        let controller = self.organisations.main_unit(*orgnr);
         audience.owner == Some(controller) || audience.members.contains(&controller)
     }
 

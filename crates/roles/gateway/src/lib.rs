@@ -117,10 +117,7 @@ impl State {
 
     /// The controller of an organisation, itself where nobody registered it.
     fn controller(&self, organisation: OrganisationNumber) -> OrganisationNumber {
-        self.config
-            .register
-            .controller(&organisation)
-            .unwrap_or(organisation)
+        self.config.register.main_unit(organisation)
     }
 }
 

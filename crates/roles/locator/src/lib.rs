@@ -96,8 +96,7 @@ impl State {
 
     /// The controller of an organisation or sub-unit.
     fn controller(&self, organisation: OrganisationNumber) -> OrganisationNumber {
-        let register = &self.reception.facts().register;
-        register.controller(&organisation).unwrap_or(organisation)
+        self.reception.facts().register.main_unit(organisation)
     }
 
     /// Is it bound by the agreement, itself or by its controller?

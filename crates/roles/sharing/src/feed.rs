@@ -144,7 +144,7 @@ fn written_by(
     bundle: Option<Node<'_>>,
 ) -> Result<Option<OrganisationNumber>, Problem> {
     let config = &state.config;
-    let controller = |n: &OrganisationNumber| config.register.controller(n).unwrap_or(*n);
+    let controller = |n: &OrganisationNumber| config.register.main_unit(*n);
     let foreign = || {
         refused(
             IssueCode::BusinessRule,
@@ -227,7 +227,7 @@ pub async fn own_only(
     let organisation = visit
         .caller()
         .organisation
-        .map(|n| config.register.controller(&n).unwrap_or(n));
+        .map(|n| config.register.main_unit(n));
     if config.members.is_empty() || organisation == Some(config.owner) {
         return Ok(());
     }
@@ -243,7 +243,7 @@ pub async fn own_only(
     )?;
     let controller = |tag: &str| {
         let number = OrganisationNumber::parse(tag).ok()?;
-        Some(config.register.controller(&number).unwrap_or(number))
+        Some(config.register.main_unit(number))
     };
     // A sub-unit's tag is its controller's.
     let others =

@@ -56,7 +56,7 @@ fn check(question: &Question<'_>) -> Answer {
         );
     };
     let register = &question.facts.register;
-    let main = |number: OrganisationNumber| register.controller(&number).unwrap_or(number);
+    let main = |number: OrganisationNumber| register.main_unit(number);
     let attested = match systems::canonical(&entity.system) {
         systems::ORGNR => OrganisationNumber::parse(&entity.id).ok().map(main),
         _ => None,

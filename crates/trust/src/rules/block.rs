@@ -34,14 +34,11 @@ fn check(question: &Question<'_>) -> Answer {
             "the patient has closed the record to this practitioner",
         );
     }
-    let from = caller
-        .organisation
-        .map(|one| facts.register.controller(&one).unwrap_or(one));
+    let from = caller.organisation.map(|one| facts.register.main_unit(one));
     let whole = facts.wishes().any(|wish| match &wish.closed {
         Closed::Everything => true,
         Closed::Organisation { organisation } => {
-            let blocked = facts.register.controller(organisation);
-            from == Some(blocked.unwrap_or(*organisation))
+            from == Some(facts.register.main_unit(*organisation))
         }
         _ => false,
     });

@@ -86,7 +86,7 @@ async fn told(
 
 /// Whether a record is about a request of the caller's own: the patient's are all hers, and hers alone are her blocks.
 fn theirs(state: &State, visit: &Visit<'_>, record: &Record) -> bool {
-    let controller = |one| state.config.register.controller(&one).unwrap_or(one);
+    let controller = |one| state.config.register.main_unit(one);
     match &visit.caller().person {
         Person::Citizen {
             represents: None, ..

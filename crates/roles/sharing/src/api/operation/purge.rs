@@ -118,7 +118,7 @@ async fn allowed(
             let speaks = visit
                 .caller()
                 .organisation
-                .map(|number| register.controller(&number).unwrap_or(number));
+                .map(|number| register.main_unit(number));
             if speaks != Some(state.config.owner) {
                 return Err(End::Refused(WHOLE_REGISTER));
             }
