@@ -249,6 +249,20 @@ pub struct Demo {
     pub represents: Vec<Represents>,
 }
 
+impl Demo {
+    /// What the citizen may see of the patient's, if they may act for them at all.
+    pub(crate) fn representation(
+        &self,
+        citizen: &PersonIdentifier,
+        patient: &PersonIdentifier,
+    ) -> Option<&trust::Representation> {
+        let mut known = self.represents.iter();
+        known
+            .find(|one| one.citizen == *citizen && one.patient == *patient)
+            .map(|one| &one.representation)
+    }
+}
+
 /// A citizen who acts for a patient.
 #[derive(Clone)]
 pub struct Represents {

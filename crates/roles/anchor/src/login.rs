@@ -73,10 +73,8 @@ impl Login {
     /// The representation in force for whom the citizen acts for; `None` for own data, and for a representation that has ended.
     pub(crate) fn representation(&self, state: &State) -> Option<trust::Representation> {
         let patient = self.patient.as_ref().filter(|_| self.represents())?;
-        let mut known = state.config.demo.as_ref()?.represents.iter();
-        known
-            .find(|one| one.citizen == self.number && one.patient == *patient)
-            .map(|one| one.representation.clone())
+        let demo = state.config.demo.as_ref()?;
+        demo.representation(&self.number, patient).cloned()
     }
 
     /// For the audit trail.
@@ -125,11 +123,8 @@ impl Login {
             system: system.to_owned(),
             authority: None,
         };
-        let own = state
-            .registry
-            .controller(&client.orgnr)
-            .unwrap_or(client.orgnr);
         let register = &state.registry.organisations;
+        let own = register.main_unit(client.orgnr);
         let attest = statement
             .complete(
                 id(

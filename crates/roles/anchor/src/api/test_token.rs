@@ -181,16 +181,9 @@ impl<'a> Order<'a> {
         let represents = match request.as_ {
             As::Practitioner => None,
             As::Citizen if who == patient => None,
-            As::Citizen => {
-                let known = demo.represents.iter();
-                let one = known
-                    .filter(|one| one.citizen == who && one.patient == patient)
-                    .map(|one| &one.representation)
-                    .next();
-                Some(one.ok_or_else(|| {
-                    invalid("patient is neither the citizen nor a person the citizen represents")
-                })?)
-            }
+            As::Citizen => Some(demo.representation(&who, &patient).ok_or_else(|| {
+                invalid("patient is neither the citizen nor a person the citizen represents")
+            })?),
         };
         let (organisation, point_of_care) = organisations(state, request)?;
         let audience = state
