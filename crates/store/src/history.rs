@@ -15,7 +15,6 @@ use crate::backend::sqlite::reader::Reader;
 use crate::body;
 use crate::commit::Stored;
 use crate::errors::StoreError;
-use crate::prepare::person_mac;
 use crate::publish::View;
 
 /// Most versions on one page.
@@ -127,17 +126,10 @@ impl Sight {
             .map(|period| (period.lo, period.hi));
         let patient = match permit.patient() {
             PermitScope::OwnStore => None,
-            PermitScope::Patient(person) => {
-                let number = reader
-                    .connection
-                    .prepare_cached("SELECT n FROM patient WHERE mac = ?")?
-                    .query_row([person_mac(&reader.keys, person)], |row| row.get(0))
-                    .optional()?;
-                match number {
-                    Some(number) => Some(number),
-                    None => return Ok(None),
-                }
-            }
+            PermitScope::Patient(person) => match reader.number_of(person)? {
+                Some(number) => Some(number),
+                None => return Ok(None),
+            },
         };
         Ok(Some(Sight { patient, period }))
     }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::backend::sqlite::reader::Reader;
 use crate::errors::StoreError;
-use crate::prepare::{CODE, UNDATED, person_mac};
+use crate::prepare::{CODE, UNDATED};
 use crate::record::person_of;
 use crate::store::Store;
 use crate::{identified, query};
@@ -172,7 +172,7 @@ fn tallies(
     match patients {
         Patients::These(people) => {
             for person in people {
-                if let Some(number) = number_of(reader, person)? {
+                if let Some(number) = reader.number_of(person)? {
                     add(number, person.clone())?;
                 }
             }
@@ -200,7 +200,7 @@ fn holdings(
 ) -> Result<Vec<Holding>, StoreError> {
     let mut holdings = Vec::new();
     if opens(permit, what.0)
-        && let Some(patient) = number_of(reader, person)?
+        && let Some(patient) = reader.number_of(person)?
     {
         each(&reader.connection, patient, what, |one| holdings.push(one))?;
     }
@@ -252,14 +252,6 @@ fn named(
 /// Only the store's own system compares.
 fn opens(permit: &Permit, resource_type: ResourceType) -> bool {
     *permit.patient() == PermitScope::OwnStore && permit.opens(resource_type.information_service())
-}
-
-fn number_of(reader: &Reader, person: &PersonIdentifier) -> Result<Option<i64>, StoreError> {
-    Ok(reader
-        .connection
-        .prepare_cached("SELECT n FROM patient WHERE mac = ?")?
-        .query_row([person_mac(&reader.keys, person)], |row| row.get(0))
-        .optional()?)
 }
 
 /// Calls `one` with each live resource of a patient's series.

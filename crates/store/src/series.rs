@@ -4,12 +4,12 @@
 use fhir::ids::PersonIdentifier;
 use fhir::index::Coding;
 use fhir::resource::ResourceType;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 use trust::{Permit, PermitScope};
 
 use crate::backend::sqlite::reader::Reader;
 use crate::errors::StoreError;
-use crate::prepare::{CODE, person_mac};
+use crate::prepare::CODE;
 
 /// The coding sets of `person`'s series of a type, each once, in a stable order; none where the permit opens nothing of it.
 pub(crate) fn codings(
@@ -26,11 +26,7 @@ pub(crate) fn codings(
         return Ok(Vec::new());
     }
     let connection = &reader.connection;
-    let patient: Option<i64> = connection
-        .prepare_cached("SELECT n FROM patient WHERE mac = ?")?
-        .query_row([person_mac(&reader.keys, person)], |row| row.get(0))
-        .optional()?;
-    let Some(patient) = patient else {
+    let Some(patient) = reader.number_of(person)? else {
         return Ok(Vec::new());
     };
     let mut statement = connection.prepare_cached(

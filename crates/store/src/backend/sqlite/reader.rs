@@ -8,13 +8,15 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use rusqlite::Connection;
+use fhir::ids::PersonIdentifier;
+use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::oneshot;
 
 use crate::Clock;
 use crate::body::Unpacker;
 use crate::errors::StoreError;
 use crate::keys::Keys;
+use crate::prepare::person_mac;
 use crate::publish::Publishing;
 
 /// Questions that may wait.
@@ -33,6 +35,15 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// The number that a person's rows go by here; `None` for whom the store does not know.
+    pub(crate) fn number_of(&self, person: &PersonIdentifier) -> Result<Option<i64>, StoreError> {
+        Ok(self
+            .connection
+            .prepare_cached("SELECT n FROM patient WHERE mac = ?")?
+            .query_row([person_mac(&self.keys, person)], |row| row.get(0))
+            .optional()?)
+    }
+
     /// Unpacks a stored body with the dictionaries of this store.
     pub(crate) fn unpack(&mut self, packed: &[u8]) -> Result<Vec<u8>, StoreError> {
         let Self {
