@@ -5,7 +5,7 @@
 
 mod answer;
 
-pub(super) use answer::{Named, next_link, own_link, sealed_link};
+pub(super) use answer::{NOBODY, Named, next_link, own_link, sealed_link};
 
 use super::type_of;
 use crate::State;

@@ -17,7 +17,7 @@ use http::{HeaderValue, StatusCode, header};
 use std::sync::Arc;
 use store::{AuditFilter, MOST_WISHES, StoreError};
 use trust::wish::{Closed, Named, Wish};
-use trust::{Ask, Category, Interaction, Permit, PermitScope, Refusal};
+use trust::{Ask, Interaction, Permit, PermitScope};
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
@@ -25,14 +25,6 @@ use wire::visit::{End, Visit};
 /// Records of a patient's trail taken at a time, and how often: more is not looked through for a name.
 const CHUNK: usize = 1_000;
 const MOST_CHUNKS: usize = 50;
-
-/// Wishes of somebody else than the token's patient are not there.
-const OTHER: Refusal = Refusal {
-    rule: "patient",
-    category: Category::NotFound,
-    code: "other_patient",
-    message: "the search names another patient than the token's",
-};
 
 /// `POST {base}/Consent`: 201 with the wish as it holds; 200 with the one that is there when the same holds already, so that
 /// sending it again is safe.
@@ -228,7 +220,7 @@ async fn listed(
         let id = value.strip_prefix("Patient/").unwrap_or(value);
         let named = visit.store().patient_of(super::id_of(id)?).await?;
         if named.as_ref() != Some(&patient) {
-            return Err(End::Nothing(OTHER));
+            return Err(End::Nothing(super::search::NOBODY));
         }
     }
     let wishes = visit.store().wishes(&patient).await?;

@@ -18,7 +18,7 @@ use wire::paging::{self, Ticket};
 use wire::visit::{End, Visit};
 
 /// An id that no patient here has: the answer is as empty as for a patient of somebody else.
-const NOBODY: Refusal = Refusal {
+pub(in crate::api) const NOBODY: Refusal = Refusal {
     rule: "patient",
     category: Category::NotFound,
     code: "other_patient",
