@@ -37,6 +37,17 @@ pub struct Promise {
     pub feeds: Vec<String>,
 }
 
+impl Promise {
+    /// Whether a copy that is whole up to `as_of` is new enough.
+    fn judges(&self, as_of: Option<Instant>, now: Instant) -> CopyAge {
+        match (self.max_lag_seconds, as_of) {
+            (None, _) => CopyAge::Unjudged,
+            (Some(most), Some(as_of)) if lag(as_of, now) <= most => CopyAge::Ok,
+            _ => CopyAge::Late,
+        }
+    }
+}
+
 /// One line of the ledger.
 #[derive(Clone)]
 struct Line {
@@ -154,8 +165,22 @@ impl Book {
         *place = Some(Instant(line.at));
     }
 
+    /// Up to when everything of every feed that counts is here, and whether that is new enough: what every answer says, so
+    /// nothing is copied for it. A feed that counts and never said anything: nobody knows how old the copy is.
+    fn whole(&self, promise: &Promise, now: Instant) -> (Option<Instant>, CopyAge) {
+        let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        let as_of = if promise.feeds.is_empty() {
+            feeds.values().filter_map(Feed::as_of).min()
+        } else {
+            let named = promise.feeds.iter().map(|client| feeds.get(client));
+            named.map(|feed| feed?.as_of()).min().flatten()
+        };
+        (as_of, promise.judges(as_of, now))
+    }
+
     /// How the copy stands at `now`.
     fn at(&self, promise: &Promise, now: Instant) -> Copy {
+        let (as_of, state) = self.whole(promise, now);
         let mut known = self
             .feeds
             .lock()
@@ -170,11 +195,6 @@ impl Book {
                 stated: None,
             });
         }
-        let age = |as_of: Option<Instant>| match (promise.max_lag_seconds, as_of) {
-            (None, _) => CopyAge::Unjudged,
-            (Some(most), Some(as_of)) if lag(as_of, now) <= most => CopyAge::Ok,
-            _ => CopyAge::Late,
-        };
         let counts = |feed: &Feed| {
             if promise.feeds.is_empty() {
                 feed.as_of().is_some()
@@ -182,21 +202,14 @@ impl Book {
                 promise.feeds.contains(&feed.client)
             }
         };
-        let counted: Vec<Option<Instant>> = known
-            .values()
-            .filter(|feed| counts(feed))
-            .map(Feed::as_of)
-            .collect();
-        // One that never said anything: nobody knows how old the copy is.
-        let as_of = counted.iter().copied().min().flatten();
         Copy {
             as_of,
-            state: age(as_of),
+            state,
             feeds: known
                 .into_values()
                 .map(|feed| {
                     let state = if counts(&feed) {
-                        age(feed.as_of())
+                        promise.judges(feed.as_of(), now)
                     } else {
                         CopyAge::Unjudged
                     };
@@ -259,7 +272,7 @@ fn line(caller: &Caller, at: Instant) -> Line {
 impl State {
     /// How old the copy is now, feed by feed: for operators.
     pub fn copy(&self) -> Copy {
-        self.copy.at(&self.config.copy, (self.house.clock)())
+        self.copy.at(&self.config.copy, self.now())
     }
 
     /// Its service id.
@@ -326,7 +339,7 @@ pub async fn told(
 ) -> Response {
     let mut response = next.run(request).await;
     if response.status().is_success() {
-        let copy = state.copy();
+        let (as_of, age) = state.copy.whole(&state.config.copy, state.now());
         let mut add = |name: &'static str, value: String| {
             if let Ok(value) = HeaderValue::try_from(value) {
                 response
@@ -334,11 +347,11 @@ pub async fn told(
                     .insert(HeaderName::from_static(name), value);
             }
         };
-        if let Some(as_of) = copy.as_of {
+        if let Some(as_of) = as_of {
             add(COPY_AS_OF_HEADER, as_of.to_string());
         }
-        if copy.state != CopyAge::Unjudged {
-            add(COPY_STATE_HEADER, copy.state.as_str().to_owned());
+        if age != CopyAge::Unjudged {
+            add(COPY_STATE_HEADER, age.as_str().to_owned());
         }
     }
     response
