@@ -1,9 +1,12 @@
 //! `delt audit verify`: proves that an organisation's audit trail is whole, or says where it is not.
 
+use crate::config::Config;
+use crate::heads::{self, Proof, Wanted};
 use crate::surroundings;
 use anyhow::Context;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use store::AuditFaultKind;
 
 /// What to do with an audit trail.
 #[derive(clap::Subcommand)]
@@ -19,18 +22,58 @@ pub enum Command {
         /// A head that was kept elsewhere (the JSON line of an earlier run): shows a trail that was cut or replaced.
         #[arg(long)]
         head: Option<String>,
+        /// The region's configuration: compares with every head that was signed and kept, and with those the anchor witnessed.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// Take the kept heads from this folder instead of the configured one: a copy from another machine.
+        #[arg(long, requires = "config")]
+        kept: Option<PathBuf>,
+        /// Further public keys (a JWK set) that heads may be signed with: those of before a change of keys.
+        #[arg(long, requires = "config")]
+        keys: Option<PathBuf>,
+        /// Do not ask the anchor what it witnessed.
+        #[arg(long, requires = "config")]
+        offline: bool,
     },
 }
 
 /// Prints the head as JSON on standard output and what is wrong on standard error; 1 if anything is.
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    let Command::Verify { store, owner, head } = command;
+    let Command::Verify {
+        store,
+        owner,
+        head,
+        config,
+        kept,
+        keys,
+        offline,
+    } = command;
     anyhow::ensure!(store.is_dir(), "there is no store at {}", store.display());
-    let kept = head
+    let noted: Option<store::AuditHead> = head
         .as_deref()
         .map(serde_json::from_str)
         .transpose()
         .context("--head is not a head as this command prints it")?;
+    let mut proof = match config {
+        None => Proof {
+            heads: Vec::new(),
+            faults: Vec::new(),
+            witnessed: None,
+        },
+        Some(path) => {
+            let config = &Config::read(&path)?;
+            let owner = &owner;
+            heads::prove(&Wanted {
+                config,
+                owner,
+                kept,
+                keys,
+                offline,
+            })
+            .await?
+        }
+    };
+    proof.heads.extend(noted);
     let opened = store::Store::open(
         &store,
         &owner,
@@ -40,23 +83,54 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         },
     )
     .with_context(|| format!("cannot open the store at {}", store.display()))?;
-    let report = opened.verify_audit(kept).await?;
+    let many = proof.heads.len();
+    let report = opened.verify_audit(proof.heads).await?;
     println!("{}", serde_json::to_string(&report.head)?);
-    for fault in &report.faults {
-        eprintln!("record {}: {:?}", fault.sequence, fault.what);
+    for fault in &proof.faults {
+        eprintln!("{fault}");
     }
-    eprintln!(
-        "{} records, {}",
-        report.records,
-        if report.is_sound() {
-            "the trail is whole"
-        } else {
-            "the trail is NOT whole"
+    for fault in &report.faults {
+        eprintln!(
+            "record {}: {:?} ({})",
+            fault.sequence,
+            fault.what,
+            words(fault.what)
+        );
+    }
+    if many > 0 {
+        let witnessed = proof
+            .witnessed
+            .map_or("the anchor was not asked".to_owned(), |many| {
+                format!("{many} of them witnessed by the anchor")
+            });
+        eprintln!("compared with {many} kept heads, {witnessed}");
+        match report.agreed {
+            Some(last) => {
+                eprintln!("up to record {last} the trail is what it was when its head was kept")
+            }
+            None => eprintln!("the trail agrees with none of them"),
         }
-    );
-    Ok(if report.is_sound() {
+    }
+    let whole = report.is_sound() && proof.faults.is_empty();
+    let says = if whole {
+        "the trail is whole"
+    } else {
+        "the trail is NOT whole"
+    };
+    eprintln!("{} records, {says}", report.records);
+    Ok(if whole {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(1)
     })
+}
+
+fn words(what: AuditFaultKind) -> &'static str {
+    match what {
+        AuditFaultKind::Changed => "its content, time, hash or listing was changed",
+        AuditFaultKind::Unlinked => "it does not follow the record before it",
+        AuditFaultKind::Missing => "records before it are missing",
+        AuditFaultKind::Cut => "records after it are missing",
+        AuditFaultKind::OtherThanKept => "it is another record than the one whose head was kept",
+    }
 }

@@ -25,6 +25,8 @@ pub struct Config {
     pub listen: Listen,
     /// Figures for operators; none: none are served.
     pub metrics: Option<Metrics>,
+    /// How the audit trails' heads are kept; none: by the defaults.
+    pub audit: Option<Audit>,
     /// Which networks it may speak to besides public https.
     #[serde(default)]
     pub network: Network,
@@ -76,6 +78,29 @@ pub struct Listen {
 pub struct Metrics {
     /// Address and port; nothing else is served there, and nobody is asked who they are.
     pub address: SocketAddr,
+}
+
+/// How the heads of audit trails are kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// Folder of the signed heads; best on another machine. None: a folder beside `data`, named after it with `-heads`.
+    pub keep: Option<PathBuf>,
+    /// Seconds between two heads.
+    #[serde(default = "every_seconds")]
+    pub every_seconds: u32,
+    /// Whether the anchor is told as witness.
+    #[serde(default = "yes")]
+    pub witness: bool,
+}
+
+/// Five minutes.
+pub fn every_seconds() -> u32 {
+    300
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What the network rules allow beyond public https.
@@ -532,6 +557,9 @@ impl Config {
     /// Makes relative paths relative to `folder`.
     fn resolve(&mut self, folder: &Path) {
         self.data = folder.join(&self.data);
+        if let Some(keep) = self.audit.as_mut().and_then(|audit| audit.keep.as_mut()) {
+            *keep = folder.join(&*keep);
+        }
         let files = [
             self.catalogue.as_mut().and_then(|p| p.client_file.as_mut()),
             self.gateway.as_mut().and_then(|p| p.client_file.as_mut()),
@@ -541,6 +569,34 @@ impl Config {
         for file in files.into_iter().chain(services).flatten() {
             *file = folder.join(&*file);
         }
+    }
+
+    /// Where signed heads of audit trails are kept.
+    pub fn heads_folder(&self) -> PathBuf {
+        let kept = self.audit.as_ref().and_then(|audit| audit.keep.clone());
+        kept.unwrap_or_else(|| {
+            self.data.with_file_name(match self.data.file_name() {
+                Some(name) => format!("{}-heads", name.to_string_lossy()),
+                None => "heads".into(),
+            })
+        })
+    }
+
+    /// The anchor's URL, as tokens name it.
+    pub fn issuer(&self) -> String {
+        self.anchor.base.as_str().trim_end_matches('/').to_owned()
+    }
+
+    /// The client file that speaks for the owner of an audit trail: a service, or a role that is a client. A gateway's trails
+    /// of organisations that look up are the gateway's.
+    pub fn client_file_of(&self, owner: &str) -> Option<&Path> {
+        let service = self.service.iter().find(|s| s.id == owner);
+        let role = match owner {
+            "hub" => self.hub.as_ref().and_then(|h| h.client_file.as_deref()),
+            "anchor" | "catalogue" | "locator" => None,
+            _ => self.gateway.as_ref().and_then(|g| g.client_file.as_deref()),
+        };
+        service.map_or(role, |s| s.client_file.as_deref())
     }
 
     /// Whether this process runs `role`.

@@ -16,6 +16,7 @@ mod client_key;
 mod config;
 mod demo;
 mod faults;
+mod heads;
 mod listen;
 mod metrics;
 mod roles;

@@ -39,6 +39,8 @@ pub struct AuditReport {
     pub records: u64,
     /// The end of the trail as it is now.
     pub head: AuditHead,
+    /// The last kept head that the trail still agrees with: up to there nothing can have been rewritten.
+    pub agreed: Option<u64>,
     /// What is wrong, in order of place; empty for a sound trail. At most 100 are listed.
     pub faults: Vec<AuditFault>,
 }
@@ -307,11 +309,13 @@ fn is_listed(
     Ok(requested && about)
 }
 
-/// Walks the whole trail. `kept` is a head noted earlier, best outside this machine.
+/// Walks the whole trail. `kept` are heads noted earlier, best outside this machine, in any order.
 pub(crate) fn verify(
     reader: &mut Reader,
-    kept: Option<AuditHead>,
+    mut kept: Vec<AuditHead>,
 ) -> Result<AuditReport, StoreError> {
+    kept.sort_by_key(|head| head.sequence);
+    kept.dedup();
     let Reader {
         connection,
         unpacker,
@@ -330,7 +334,8 @@ pub(crate) fn verify(
         hash: GENESIS,
     };
     let mut records = 0;
-    let mut kept_found = kept.is_none_or(|kept| kept.sequence == 0);
+    let mut waiting = kept.into_iter().filter(|head| head.sequence > 0).peekable();
+    let mut agreed = None;
     let mut statement =
         connection.prepare("SELECT seq, made, prev, hash, body FROM audit ORDER BY seq")?;
     let mut rows = statement.query([])?;
@@ -361,12 +366,12 @@ pub(crate) fn verify(
         if !sound {
             fault(sequence, AuditFaultKind::Changed);
         }
-        if let Some(kept) = kept
-            && kept.sequence == sequence
-        {
-            kept_found = true;
-            if kept.hash != hash {
-                fault(sequence, AuditFaultKind::OtherThanKept);
+        while let Some(kept) = waiting.next_if(|kept| kept.sequence <= sequence) {
+            match (kept.sequence == sequence, kept.hash == hash) {
+                (true, true) => agreed = Some(sequence),
+                (true, false) => fault(sequence, AuditFaultKind::OtherThanKept),
+                // Its record is gone: that gap was noted above.
+                (false, _) => {}
             }
         }
         end = AuditHead { sequence, hash };
@@ -378,12 +383,13 @@ pub(crate) fn verify(
         connection.query_row("SELECT audited FROM store WHERE one = 1", [], |row| {
             row.get(0)
         })?;
-    if counted > end.sequence || !kept_found {
+    if counted > end.sequence || waiting.peek().is_some() {
         fault(end.sequence, AuditFaultKind::Cut);
     }
     Ok(AuditReport {
         records,
         head: end,
+        agreed,
         faults,
     })
 }

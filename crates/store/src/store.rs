@@ -680,11 +680,15 @@ impl Store {
             .await
     }
 
-    /// Walks the whole audit trail and says where it is not what was written. `kept` is a head noted earlier.
+    /// Walks the whole audit trail and says where it is not what was written. `kept` are heads noted earlier, in any order.
     ///
     /// # Errors
     /// Input/output and damage of the file itself; faults of the trail are in the report.
-    pub async fn verify_audit(&self, kept: Option<AuditHead>) -> Result<AuditReport, StoreError> {
+    pub async fn verify_audit(
+        &self,
+        kept: impl IntoIterator<Item = AuditHead>,
+    ) -> Result<AuditReport, StoreError> {
+        let kept = kept.into_iter().collect();
         self.0
             .readers
             .ask(move |reader| audit::verify(reader, kept))

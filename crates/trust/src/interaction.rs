@@ -54,6 +54,8 @@ pub enum Interaction {
     Token,
     /// Something suspended, resumed or ended at the anchor, a key of its own changed, or the list of such changes.
     Operate,
+    /// The end of an audit trail told to the anchor, or asked of it.
+    Witness,
 }
 
 /// What one interaction is called in FHIR and what right it takes.
@@ -120,6 +122,7 @@ const TABLE: &[Row] = &[
     ),
     Row(Interaction::Token, "operation", "E", None),
     Row(Interaction::Operate, "operation", "E", None),
+    Row(Interaction::Witness, "operation", "E", None),
 ];
 
 impl Interaction {
@@ -185,6 +188,7 @@ mod tests {
             ReviewClosed,
             Token,
             Operate,
+            Witness,
         ] {
             assert_eq!(
                 TABLE.iter().filter(|row| row.0 == one).count(),

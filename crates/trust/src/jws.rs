@@ -145,6 +145,12 @@ impl Compact<'_> {
         }
     }
 
+    /// A text member of the payload, of which nothing is verified yet: use it to find the registered keys, nothing else.
+    pub fn claimed(&self, name: &str) -> Option<String> {
+        let members = json::object(&self.payload).ok()?;
+        members.get(name).and_then(Value::as_str).map(str::to_owned)
+    }
+
     /// Verifies with one key, whose algorithm must be the header's. Gives the payload.
     pub fn verify(&self, key: &PublicKey) -> Result<&[u8], JwsError> {
         if key.algorithm() != self.header.alg {

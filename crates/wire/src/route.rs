@@ -32,6 +32,8 @@ pub enum Access {
     /// A client or a browser on its way through sign-in, which prove themselves in their own ways; there only where the
     /// configuration lets people sign in.
     SignIn,
+    /// A registered client's signed statement is the body itself; there is no token.
+    Signed,
     /// There in demo mode only.
     Demo,
 }

@@ -23,6 +23,7 @@ mod request;
 mod sign_in;
 mod signing_key;
 mod user_token;
+mod witness;
 
 pub use config::Config;
 pub use registry::RegistryError;
@@ -40,6 +41,7 @@ use wire::contract::anchor::{
 use wire::contract::operate::{
     CHANGE_SCOPE, CHANGES, END, READ_SCOPE, REMOVE_KEY, RESUME, ROTATE_KEY, SUSPEND,
 };
+use wire::contract::witness::{HEADS, HEADS_LIST};
 use wire::contract::{OPENAPI, demo::TEST_TOKEN};
 use wire::request_id::Join;
 use wire::route::{Access, RouteRow, Routes};
@@ -243,6 +245,16 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
+        path: HEADS,
+        access: Access::Signed,
+    },
+    RouteRow {
+        method: "POST",
+        path: HEADS_LIST,
+        access: Access::Signed,
+    },
+    RouteRow {
+        method: "POST",
         path: TEST_TOKEN,
         access: Access::Demo,
     },
@@ -289,7 +301,9 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("POST", END, api::operate::end)
         .on("POST", ROTATE_KEY, api::operate::rotate_key)
         .on("POST", REMOVE_KEY, api::operate::remove_key)
-        .on("GET", CHANGES, api::operate::changes);
+        .on("GET", CHANGES, api::operate::changes)
+        .on("POST", HEADS, api::witness::head)
+        .on("POST", HEADS_LIST, api::witness::list);
     if state.signs_in() {
         routes = routes
             .on("POST", PAR, api::par::par)

@@ -110,6 +110,12 @@ struct Locator {
 }
 
 impl State {
+    /// Every audit trail of this gateway: its own, and one for each organisation that looked up.
+    pub fn trails(&self) -> Vec<Store> {
+        let trails = self.desks.trails();
+        trails.into_iter().map(|(_, store)| store).collect()
+    }
+
     /// The gateway's own store. Those of consuming organisations lie in folders below it, named by organisation number.
     pub fn store(&self) -> &Store {
         &self.desks.own().store

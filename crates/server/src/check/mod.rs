@@ -4,6 +4,7 @@
 //! rule says so, and what would have to change for it to be allowed. The rules stand in one table, one function each.
 
 mod advice;
+mod audit;
 mod concept;
 mod copy;
 mod law;
@@ -81,6 +82,7 @@ const RULES: &[Rule] = &[
     network::no_test_tokens,
     publish::policy_can_be_met,
     copy::age_can_be_kept,
+    audit::heads_are_signed_at_intervals,
     rules::types_are_known,
     rules::profiles_are_known,
 ];

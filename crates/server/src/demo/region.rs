@@ -107,6 +107,7 @@ pub fn make(
         .collect();
     let config = Config {
         metrics: None,
+        audit: None,
         roles: crate::roles::NAMES
             .iter()
             .map(|n| (*n).to_owned())

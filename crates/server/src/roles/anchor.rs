@@ -1,6 +1,6 @@
 //! The anchor's settings from the region's facts: who takes part, what they agreed, which clients and audiences there are.
 
-use super::{Mounted, Setting, held, organisation, organisations, path_of, plain, services};
+use super::{Mounted, Setting, held, organisation, organisations, path_of, plain, services, trail};
 use crate::config::{self, Config};
 use crate::surroundings;
 use ::anchor::config::{Grant, IDENTITY_SCOPES};
@@ -18,6 +18,8 @@ pub async fn open(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     let state = ::anchor::open(settings(setting)?, house).await?;
     Ok(vec![Mounted {
         gauged: None,
+        trails: trail(state.store()),
+        client_file: None,
         path: path_of(&config.anchor.base),
         store: Some(state.store().clone()),
         workers: ::anchor::workers(state.clone()),

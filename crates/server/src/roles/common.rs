@@ -1,6 +1,6 @@
 //! The common services: catalogue and locator.
 
-use super::{Mounted, Setting, held, needed, organisation, organisations, path_of};
+use super::{Mounted, Setting, held, needed, organisation, organisations, path_of, trail};
 use crate::surroundings;
 use anyhow::anyhow;
 use fhir::ids::ReshId;
@@ -58,6 +58,8 @@ pub async fn catalogue(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         ::catalogue::open(settings, setting.house("catalogue", surroundings::clock())?).await?;
     Ok(vec![Mounted {
         gauged: None,
+        trails: trail(state.store()),
+        client_file: None,
         path: path_of(&part.base),
         store: Some(state.store().clone()),
         workers: ::catalogue::workers(state.clone()),
@@ -92,6 +94,8 @@ pub async fn locator(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     let state = ::locator::open(settings, setting.house("locator", surroundings::clock())?).await?;
     Ok(vec![Mounted {
         gauged: None,
+        trails: trail(state.store()),
+        client_file: None,
         path: path_of(&part.base),
         store: Some(state.store().clone()),
         workers: ::locator::workers(state.clone()),

@@ -39,6 +39,11 @@ pub async fn gateway(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     let state = ::gateway::open(settings, setting.house("gateway", surroundings::clock())?).await?;
     Ok(vec![Mounted {
         gauged: None,
+        trails: Some(std::sync::Arc::new({
+            let state = state.clone();
+            move || state.trails()
+        })),
+        client_file: part.client_file.clone(),
         path: path_of(&part.base),
         store: Some(state.store().clone()),
         workers: ::gateway::workers(state.clone()),
@@ -94,6 +99,8 @@ pub async fn portal(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     let state = ::portal::open(settings, setting.house("portal", surroundings::clock())?)?;
     Ok(vec![Mounted {
         gauged: None,
+        trails: None,
+        client_file: None,
         path: String::new(),
         store: None,
         workers: ::portal::workers(state.clone()),

@@ -12,6 +12,7 @@ pub(crate) use providers::demands;
 
 use crate::config::{self, Config};
 use crate::faults::Faults;
+use crate::heads::{Keeper, Trails};
 use crate::surroundings;
 use anyhow::{Context, anyhow};
 use axum::Router;
@@ -147,6 +148,10 @@ struct Mounted {
     router: Router,
     workers: Vec<Worker>,
     store: Option<store::Store>,
+    /// Its audit trails, where it has any.
+    trails: Option<Trails>,
+    /// The client it speaks as, whose key signs the heads of its trails.
+    client_file: Option<PathBuf>,
     gauged: Option<Gauged>,
 }
 
@@ -171,6 +176,7 @@ pub struct Region {
     stop: Stop,
     workers: Vec<(&'static str, tokio::task::JoinHandle<()>)>,
     stores: Vec<store::Store>,
+    keepers: Vec<Keeper>,
     gauged: Vec<Gauged>,
 }
 
@@ -189,6 +195,7 @@ impl Region {
         let mut stores = Vec::new();
         let mut workers = Vec::new();
         let mut gauged = Vec::new();
+        let mut keepers: Vec<Keeper> = Vec::new();
         for (name, open) in ROLES {
             let part = config
                 .roles
@@ -206,6 +213,10 @@ impl Region {
                 } else {
                     router.nest(&mounted.path, mounted.router)
                 };
+                if let Some(trails) = mounted.trails {
+                    let (http, file) = (outgoing(config)?, mounted.client_file.as_deref());
+                    keepers.push(Keeper::new(config, trails, file, http)?);
+                }
                 workers.extend(
                     mounted
                         .workers
@@ -216,6 +227,10 @@ impl Region {
                 gauged.extend(mounted.gauged);
             }
         }
+        workers.extend(keepers.iter().map(|keeper| {
+            let worker = keeper.worker(setting.stop.clone());
+            (worker.name, tokio::spawn(worker.run))
+        }));
         // The portal answers unknown paths with a page of its own; without it they get an OperationOutcome.
         let router = if config.runs("portal") {
             router
@@ -227,6 +242,7 @@ impl Region {
             stop: setting.stop,
             workers,
             stores,
+            keepers,
             gauged,
         })
     }
@@ -271,6 +287,8 @@ impl Region {
                 tracing::warn!(worker = name, "did not stop in time");
             }
         }
+        // Nothing is written any more: these are the last heads.
+        futures::future::join_all(self.keepers.iter().map(Keeper::finish)).await;
     }
 }
 
@@ -310,12 +328,7 @@ fn services(names: &[String]) -> anyhow::Result<Vec<InformationService>> {
 
 impl Setting<'_> {
     fn issuer(&self) -> String {
-        self.config
-            .anchor
-            .base
-            .to_string()
-            .trim_end_matches('/')
-            .to_owned()
+        self.config.issuer()
     }
 
     /// A role's surroundings, with `folder` of its own under the data folder.
@@ -362,6 +375,12 @@ pub fn outgoing(config: &Config) -> anyhow::Result<wire::client::Http> {
         allow: allow.collect::<anyhow::Result<_>>()?,
     };
     wire::client::Http::new(policy).map_err(|e| anyhow!("outgoing client: {e}"))
+}
+
+/// The trail of a role with one store.
+fn trail(store: &store::Store) -> Option<Trails> {
+    let store = store.clone();
+    Some(std::sync::Arc::new(move || vec![store.clone()]))
 }
 
 fn make_private_folder(path: &std::path::Path) -> anyhow::Result<()> {

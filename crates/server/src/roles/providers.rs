@@ -2,7 +2,7 @@
 
 use super::{
     Figure, Gauged, Mounted, Setting, client_file, needed, organisation, organisations, path_of,
-    services,
+    services, trail,
 };
 use crate::config;
 use crate::surroundings;
@@ -64,6 +64,8 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
     let state = ::sharing::open(config, house).await?;
     Ok(Mounted {
         gauged: Some(gauged(state.clone())),
+        trails: trail(state.store()),
+        client_file: s.client_file.clone(),
         path: path_of(&s.fhir),
         store: Some(state.store().clone()),
         workers: ::sharing::workers(state.clone()),
@@ -159,6 +161,8 @@ pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     let state = ::hub::open(config, setting.house("hub", surroundings::clock())?).await?;
     Ok(vec![Mounted {
         gauged: None,
+        trails: trail(state.store()),
+        client_file: part.client_file.clone(),
         path: path_of(&part.base),
         store: Some(state.store().clone()),
         workers: ::hub::workers(state.clone()),

@@ -30,8 +30,9 @@ enum Sent {
     Json(&'static str),
     Fhir(&'static str),
     Patch(&'static str),
+    Jose(&'static str),
 }
-use Sent::{Fhir, Form, Json, Nothing, Patch};
+use Sent::{Fhir, Form, Jose, Json, Nothing, Patch};
 
 /// How a route is knocked at: role, method, path as in the role's table, body. Whoever gets in changes nothing: what is
 /// asked for is not there ([`address_of`]), what is sent is empty.
@@ -65,6 +66,8 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("anchor", "POST", "/operate/rotate-key", Json("{}")),
     ("anchor", "POST", "/operate/remove-key", Json("{}")),
     ("anchor", "GET", "/operate/changes", Nothing),
+    ("anchor", "POST", "/audit-heads", Jose("e30.e30.AA")),
+    ("anchor", "POST", "/audit-heads/list", Jose("e30.e30.AA")),
     ("anchor", "POST", "/test-token", Json("{}")),
     ("catalogue", "GET", "/fhir/metadata", Nothing),
     ("catalogue", "GET", "/fhir/{type}", Nothing),
@@ -235,6 +238,8 @@ async fn every_route_by_every_kind_of_caller() {
                     Access::Token { .. } if matches!(caller, "nobody" | "elsewhere") => {
                         status == 401
                     }
+                    // No token replaces a signature.
+                    Access::Signed => status == 401,
                     // No token replaces a session.
                     Access::Session => status != 200,
                     _ => true,
@@ -253,6 +258,7 @@ fn request(method: &str, url: String, sent: Sent) -> Request {
         Form(body) => Request::post(url, "application/x-www-form-urlencoded", body),
         Json(body) => Request::post(url, "application/json", body),
         Fhir(body) => Request::post_fhir(url, body),
+        Jose(body) => Request::post(url, "application/jose", body),
         Patch(body) => Request::post(url, "application/json-patch+json", body),
     };
     request.method = method.parse().unwrap();

@@ -345,3 +345,44 @@ async fn an_access_hidden_from_its_patient_is_found() {
         [(3, AuditFaultKind::Changed)]
     );
 }
+
+#[tokio::test]
+async fn heads_kept_along_the_way_say_from_where_a_trail_was_rewritten() {
+    let world = World::new();
+    let mut kept = Vec::new();
+    for _ in 0..4 {
+        let store = world.store();
+        let change = Change {
+            audit: Some(record("as it was", Some(GURI), world.now())),
+            ..Change::default()
+        };
+        store.commit(change).await.unwrap();
+        world.pass(1);
+        kept.push(store.audit_head().await.unwrap());
+    }
+    // Rewritten from the third record on with every hash and link in order, as the machine's owner can.
+    bend(
+        &world,
+        "DELETE FROM audit WHERE seq > 2; DELETE FROM audit_request WHERE seq > 2;
+         DELETE FROM audit_patient WHERE seq > 2; UPDATE store SET audited = 2",
+    );
+    let store = world.store();
+    for n in 0..3 {
+        let change = Change {
+            audit: Some(record(&format!("invented-{n}"), None, world.now())),
+            ..Change::default()
+        };
+        store.commit(change).await.unwrap();
+    }
+    assert!(store.verify_audit(None).await.unwrap().is_sound());
+    kept.reverse();
+    let report = store.verify_audit(kept).await.unwrap();
+    assert_eq!(report.agreed, Some(2));
+    let found: Vec<_> = report
+        .faults
+        .iter()
+        .map(|one| (one.sequence, one.what))
+        .collect();
+    let other = AuditFaultKind::OtherThanKept;
+    assert_eq!(found, [(3, other), (4, other)]);
+}

@@ -186,6 +186,23 @@ impl Party {
         receipt.sign(&self.inner.key)
     }
 
+    /// Signs a statement of its own with this client's registered key, as a compact JWS.
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub fn sign(
+        &self,
+        typ: &str,
+        claims: &serde_json::Value,
+    ) -> Result<String, trust::keys::KeyError> {
+        trust::jws::sign(typ, claims, &self.inner.key)
+    }
+
+    /// Who gives it its tokens: the anchor's URL.
+    pub fn issuer(&self) -> &str {
+        &self.inner.issuer
+    }
+
     /// Sends a request as this client: a token for `audience` and `scope` (kept or new), a proof, and one repeat with a
     /// new token after a 401.
     ///

@@ -10,6 +10,7 @@ pub mod locator;
 pub mod operate;
 pub mod record_system;
 pub mod sharing;
+pub mod witness;
 
 use serde::{Deserialize, Serialize};
 

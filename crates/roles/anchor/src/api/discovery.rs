@@ -155,6 +155,14 @@ const SUMMARIES: &[(&str, &str)] = &[
         "Operators: who did what when, signed, each with the hash of the one before",
     ),
     (
+        "POST /audit-heads",
+        "Clients: the end of their audit trail, signed by them (application/jose); witnessed and kept",
+    ),
+    (
+        "POST /audit-heads/list",
+        "Clients: what was witnessed of their audit trail (application/jose)",
+    ),
+    (
         "POST /test-token",
         "Demo mode only: a token for a synthetic person",
     ),

@@ -13,3 +13,4 @@ pub(crate) mod sign_in;
 pub(crate) mod test_token;
 pub(crate) mod token;
 pub(crate) mod token_exchange;
+pub(crate) mod witness;

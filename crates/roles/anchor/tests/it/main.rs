@@ -13,3 +13,4 @@ mod region;
 mod sign_in;
 mod test_token;
 mod token_exchange;
+mod witness;
