@@ -5,14 +5,18 @@
 //! once. That there is exactly one `DPoP` header is seen by whoever holds the headers; that a `jti` comes once is the
 //! store's to remember, by [`Replay`].
 
+mod said;
+
 use crate::LEEWAY_SECONDS;
 use crate::category::Category;
-use crate::encoding::sha256_base64url;
-use crate::jws::{self, Embedded, JwsError};
+use crate::encoding::{base64url, sha256_base64url};
+use crate::jws::{self, Embedded, Header, JwsError};
 use crate::keys::{KeyError, SigningKey};
 use crate::replay::Replay;
 use fhir::time::Instant;
-use serde_json::{Map, Value, json};
+use said::{Member, Said};
+use serde_json::{Value, json};
+use std::sync::OnceLock;
 use url::Url;
 
 /// `typ` of a proof.
@@ -116,6 +120,35 @@ pub fn prove_with_nonce(
     jws::sign_embedded(TYP, &claims, key)
 }
 
+/// What ties proofs to one access token, and what need not be read again: a client's proofs under one key begin with the
+/// same bytes each time, so the header of the first that was accepted serves for the others. Every proof is verified.
+pub struct Binding {
+    ath: String,
+    jkt: String,
+    header: OnceLock<(Box<str>, Header)>,
+}
+
+impl Binding {
+    /// `token_hash` is the SHA-256 of the access token, `jkt` the thumbprint of the key it is bound to.
+    pub fn new(token_hash: &[u8; 32], jkt: &str) -> Binding {
+        Binding {
+            ath: base64url(token_hash),
+            jkt: jkt.to_owned(),
+            header: OnceLock::new(),
+        }
+    }
+}
+
+/// What a proof is held against.
+struct Expected<'a> {
+    method: &'a str,
+    url: &'a str,
+    ath: Option<&'a str>,
+    jkt: Option<&'a str>,
+    /// Where the header of an accepted proof is kept.
+    header: Option<&'a OnceLock<(Box<str>, Header)>>,
+}
+
 /// Checks a proof against the request it came with. `method` and `url` are the request's own (`url` from our
 /// configured origin and the path as received); `ath` is required at resource servers and absent at the token
 /// endpoint; `expected_jkt` is the key the token is bound to.
@@ -127,14 +160,42 @@ pub fn verify(
     expected_jkt: Option<&str>,
     now: Instant,
 ) -> Result<Proof, DpopError> {
-    check(proof, method, url, ath, expected_jkt, &|iat, _| {
-        let now = now.seconds();
-        if iat < now.saturating_sub(OLDEST_SECONDS) || iat > now.saturating_add(LEEWAY_SECONDS) {
-            Err(DpopError::Time)
-        } else {
-            Ok(iat.saturating_add(OLDEST_SECONDS))
-        }
-    })
+    let expected = Expected {
+        method,
+        url,
+        ath,
+        jkt: expected_jkt,
+        header: None,
+    };
+    check(proof, &expected, &|said| young(said, now))
+}
+
+/// As [`verify`], for a token that many requests come with.
+pub fn verify_bound(
+    proof: &str,
+    method: &str,
+    url: &str,
+    binding: &Binding,
+    now: Instant,
+) -> Result<Proof, DpopError> {
+    let expected = Expected {
+        method,
+        url,
+        ath: Some(&binding.ath),
+        jkt: Some(&binding.jkt),
+        header: Some(&binding.header),
+    };
+    check(proof, &expected, &|said| young(said, now))
+}
+
+/// Is the proof of now? Says until when it is.
+fn young(said: &Said<'_>, now: Instant) -> Result<i64, DpopError> {
+    let (now, iat) = (now.seconds(), issued(said)?);
+    if iat < now.saturating_sub(OLDEST_SECONDS) || iat > now.saturating_add(LEEWAY_SECONDS) {
+        Err(DpopError::Time)
+    } else {
+        Ok(iat.saturating_add(OLDEST_SECONDS))
+    }
 }
 
 /// As [`verify`] at a token endpoint that gives nonces (RFC 9449 section 8): the proof must carry one that `until` takes,
@@ -145,54 +206,55 @@ pub fn verify_with_nonce(
     url: &str,
     until: &dyn Fn(&str) -> Option<i64>,
 ) -> Result<Proof, DpopError> {
-    check(proof, method, url, None, None, &|_, claims| {
-        let nonce = claims.get("nonce").and_then(Value::as_str);
+    let expected = Expected {
+        method,
+        url,
+        ath: None,
+        jkt: None,
+        header: None,
+    };
+    check(proof, &expected, &|said| {
+        issued(said)?;
+        let nonce = said.nonce.as_ref().and_then(Member::text);
         nonce.and_then(until).ok_or(DpopError::Nonce)
     })
 }
 
-/// Looks at `iat` and the claims; says until when (Unix seconds) the proof could be sent again.
-type Fresh<'a> = &'a dyn Fn(i64, &Map<String, Value>) -> Result<i64, DpopError>;
+/// Looks at `iat` and the nonce; says until when (Unix seconds) the proof could be sent again.
+type Fresh<'a> = &'a dyn Fn(&Said<'_>) -> Result<i64, DpopError>;
 
 /// All checks.
-fn check(
-    proof: &str,
-    method: &str,
-    url: &str,
-    ath: Option<&str>,
-    expected_jkt: Option<&str>,
-    fresh: Fresh<'_>,
-) -> Result<Proof, DpopError> {
-    let compact = jws::parse(proof, Embedded::Required)?;
+fn check(proof: &str, expected: &Expected<'_>, fresh: Fresh<'_>) -> Result<Proof, DpopError> {
+    let known = expected.header.and_then(OnceLock::get);
+    let known = known.map(|(text, header)| (&**text, header));
+    let compact = jws::parse_known(proof, Embedded::Required, known)?;
     compact.require_typ(TYP)?;
-    let claims = jws::claims(compact.verify_embedded()?)?;
+    let said = Said::read(compact.verify_embedded()?).map_err(|_| JwsError::Payload)?;
     let jkt = compact
         .header
         .jwk
         .as_ref()
         .ok_or(JwsError::Key)?
         .thumbprint();
-    if text(&claims, "htm")? != method {
+    if text(&said.htm, "htm")? != expected.method {
         return Err(DpopError::Method);
     }
-    let htu = normalise(text(&claims, "htu")?).ok_or(DpopError::Claim("htu"))?;
-    if Some(htu) != normalise(url) {
-        return Err(DpopError::Url);
+    let htu = text(&said.htu, "htu")?;
+    // What is the same text is the same URL.
+    if htu != expected.url {
+        let htu = normalise(htu).ok_or(DpopError::Claim("htu"))?;
+        if Some(htu) != normalise(expected.url) {
+            return Err(DpopError::Url);
+        }
     }
-    if let Some(ath) = ath
-        && claims.get("ath").and_then(Value::as_str) != Some(ath)
-    {
+    if expected.ath.is_some() && said.ath.as_ref().and_then(Member::text) != expected.ath {
         return Err(DpopError::Ath);
     }
-    let iat = claims
-        .get("iat")
-        .and_then(Value::as_i64)
-        .ok_or(DpopError::Claim("iat"))?;
-    let until = fresh(iat, &claims)?;
-    if expected_jkt.is_some_and(|expected| expected != jkt) {
+    let until = fresh(&said)?;
+    if expected.jkt.is_some_and(|expected| expected != jkt) {
         return Err(DpopError::Key);
     }
-    let jti = text(&claims, "jti")?;
+    let jti = text(&said.jti, "jti")?;
     if jti.is_empty() || jti.len() > 256 {
         return Err(DpopError::Claim("jti"));
     }
@@ -203,17 +265,26 @@ fn check(
         &[jkt, jti],
         until.saturating_add(LEEWAY_SECONDS + UNDER_WAY_SECONDS),
     );
-    Ok(Proof {
+    let proof = Proof {
         jkt: jkt.to_owned(),
         replay,
-    })
+    };
+    if let Some(keep) = expected.header {
+        keep.get_or_init(|| (compact.raw_header().into(), compact.header.into_owned()));
+    }
+    Ok(proof)
 }
 
-fn text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, DpopError> {
-    claims
-        .get(name)
-        .and_then(Value::as_str)
+fn text<'a>(member: &'a Option<Member<'_>>, name: &'static str) -> Result<&'a str, DpopError> {
+    member
+        .as_ref()
+        .and_then(Member::text)
         .ok_or(DpopError::Claim(name))
+}
+
+fn issued(said: &Said<'_>) -> Result<i64, DpopError> {
+    let iat = said.iat.as_ref().and_then(Member::integer);
+    iat.ok_or(DpopError::Claim("iat"))
 }
 
 /// A URL in the form that `htu` is compared in: scheme and host in lower case, default port left out, empty path `/`,

@@ -263,3 +263,59 @@ fn with_the_servers_nonce_the_clients_clock_does_not_count() {
     late["htm"] = "GET".into();
     assert_eq!(check(late), Err(DpopError::Method));
 }
+
+#[test]
+fn a_header_that_was_seen_before_forgives_nothing() {
+    let key = SigningKey::generate().unwrap();
+    let stranger = SigningKey::generate().unwrap();
+    let hash = crate::encoding::sha256(b"token");
+    let binding = Binding::new(&hash, key.thumbprint());
+    let token = ath("token");
+    let now = Instant::from_seconds(NOW);
+    let check = |proof: &str, method: &str| verify_bound(proof, method, URL, &binding, now);
+    let by = |key: &SigningKey, url: &str, ath: &str, iat: i64, jti: &str| {
+        prove(key, "POST", url, Some(ath), iat, jti).unwrap()
+    };
+    // Another's proof is refused for its key, and leaves no header behind.
+    let theirs = by(&stranger, URL, &token, NOW, "j-0");
+    assert_eq!(check(&theirs, "POST"), Err(DpopError::Key));
+    assert!(binding.header.get().is_none());
+    let first = by(&key, URL, &token, NOW, "j-1");
+    assert_eq!(
+        check(&first, "POST"),
+        check_as(&first, Some(&token), Some(key.thumbprint()))
+    );
+    assert!(binding.header.get().is_some());
+    // From now on the header is known, and everything else is looked at as before.
+    let elsewhere = by(&key, "https://other.example/", &token, NOW, "j-2");
+    for (proof, method, expected) in [
+        (&first, "GET", DpopError::Method),
+        (&elsewhere, "POST", DpopError::Url),
+        (
+            &by(&key, URL, &ath("other"), NOW, "j-3"),
+            "POST",
+            DpopError::Ath,
+        ),
+        (
+            &by(&key, URL, &token, NOW - 61, "j-4"),
+            "POST",
+            DpopError::Time,
+        ),
+        (
+            &by(&key, URL, &token, NOW, ""),
+            "POST",
+            DpopError::Claim("jti"),
+        ),
+        (&theirs, "POST", DpopError::Key),
+    ] {
+        assert_eq!(check(proof, method), Err(expected));
+    }
+    // The known header over another's payload and signature.
+    let (header, _) = first.split_once('.').unwrap();
+    let (_, rest) = theirs.split_once('.').unwrap();
+    assert_eq!(
+        check(&format!("{header}.{rest}"), "POST"),
+        Err(DpopError::Jws(JwsError::Signature))
+    );
+    assert!(check(&by(&key, URL, &token, NOW, "j-5"), "POST").is_ok());
+}

@@ -8,6 +8,7 @@ use crate::encoding::{base64url, from_base64url};
 use crate::json;
 use crate::keys::{Algorithm, KeyError, KeySet, PublicKey, SigningKey};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 
 /// The longest compact JWS that is read, in bytes.
 pub const LONGEST: usize = 16 * 1024;
@@ -73,7 +74,9 @@ pub struct Header {
 /// A compact JWS taken apart; nothing is believed before [`Compact::verify`].
 pub struct Compact<'a> {
     /// What the header says.
-    pub header: Header,
+    pub header: Cow<'a, Header>,
+    /// The header as it was sent.
+    raw_header: &'a str,
     payload: Vec<u8>,
     signed: &'a str,
     signature: Vec<u8>,
@@ -114,16 +117,29 @@ fn header_of(text: &str, embedded: Embedded) -> Result<Header, JwsError> {
 
 /// Takes a compact JWS apart.
 pub fn parse(text: &str, embedded: Embedded) -> Result<Compact<'_>, JwsError> {
+    parse_known(text, embedded, None)
+}
+
+/// As [`parse`], by somebody who has read a header with these very bytes, for the same `embedded`, before.
+pub(crate) fn parse_known<'a>(
+    text: &'a str,
+    embedded: Embedded,
+    known: Option<(&str, &'a Header)>,
+) -> Result<Compact<'a>, JwsError> {
     if text.len() > LONGEST {
         return Err(JwsError::Malformed);
     }
     let (signed, signature) = text.rsplit_once('.').ok_or(JwsError::Malformed)?;
-    let (header, payload) = signed.split_once('.').ok_or(JwsError::Malformed)?;
-    let header = header_of(header, embedded)?;
+    let (raw_header, payload) = signed.split_once('.').ok_or(JwsError::Malformed)?;
+    let header = match known {
+        Some((read, header)) if read == raw_header => Cow::Borrowed(header),
+        _ => Cow::Owned(header_of(raw_header, embedded)?),
+    };
     let payload = from_base64url(payload).ok_or(JwsError::Malformed)?;
     let signature = from_base64url(signature).ok_or(JwsError::Malformed)?;
     Ok(Compact {
         header,
+        raw_header,
         payload,
         signed,
         signature,
@@ -131,6 +147,11 @@ pub fn parse(text: &str, embedded: Embedded) -> Result<Compact<'_>, JwsError> {
 }
 
 impl Compact<'_> {
+    /// The header's own bytes, as base64url.
+    pub(crate) fn raw_header(&self) -> &str {
+        self.raw_header
+    }
+
     /// Checks `typ`: compared without regard to case and to the `application/` prefix (RFC 7515 section 4.1.9).
     pub fn require_typ(&self, expected: &str) -> Result<(), JwsError> {
         let typ = self.header.typ.as_deref().ok_or(JwsError::Type)?;
@@ -232,7 +253,8 @@ pub fn verify_detached(
     let (header, signature) = text.split_once("..").ok_or(JwsError::Malformed)?;
     let signed = format!("{header}.{}", base64url(payload));
     let compact = Compact {
-        header: header_of(header, Embedded::Refused)?,
+        header: Cow::Owned(header_of(header, Embedded::Refused)?),
+        raw_header: header,
         payload: Vec::new(),
         signed: &signed,
         signature: from_base64url(signature).ok_or(JwsError::Malformed)?,

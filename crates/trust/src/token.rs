@@ -2,6 +2,7 @@
 //! one audience, with HelseID's claim names and our own under `https://delt.example/claims/`.
 
 pub mod foreign;
+pub mod memory;
 
 use crate::LEEWAY_SECONDS;
 use crate::attest::{self, Attestation};
@@ -9,12 +10,12 @@ use crate::caller::{Agreement, Caller, ClientUse, Delegation, Person, Representa
 use crate::category::Category;
 use crate::encoding::{is_sha256_base64url, sha256};
 use crate::jws::{self, Embedded, JwsError};
-use crate::keys::{KeyError, KeySet, SigningKey};
+use crate::keys::{KeyError, KeySet, PublicKey, SigningKey};
 use crate::scope::Scopes;
 use fhir::ids::{HprNumber, OrganisationNumber, PersonIdentifier, PersonNumbers};
 use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::fmt;
 
 /// `typ` of an access token.
@@ -252,9 +253,20 @@ pub fn verify(
     audience: &str,
     now: Instant,
 ) -> Result<Claims, TokenError> {
+    verified(jwt, keys, issuer, audience, now).map(|(claims, _)| claims)
+}
+
+/// As [`verify`], and the key that verified it.
+fn verified(
+    jwt: &str,
+    keys: &KeySet,
+    issuer: &str,
+    audience: &str,
+    now: Instant,
+) -> Result<(Claims, By), TokenError> {
     let compact = jws::parse(jwt, Embedded::Refused)?;
     compact.require_typ(TYP)?;
-    let members = jws::claims(compact.verify_with(keys)?)?;
+    let (members, by) = signed(&compact, keys)?;
     let claims: Claims =
         serde_json::from_value(Value::Object(members)).map_err(|_| TokenError::Claims)?;
     if claims.iss != issuer {
@@ -264,23 +276,43 @@ pub fn verify(
         return Err(TokenError::Audience);
     }
     timely(&claims, now)?;
-    Ok(claims)
+    Ok((claims, by))
+}
+
+/// Which key verified a token: its name in the token's header, and the key that this name had.
+struct By {
+    kid: Option<String>,
+    key: PublicKey,
+}
+
+/// The members of a token whose signature a key of the set made.
+fn signed(compact: &jws::Compact<'_>, keys: &KeySet) -> Result<(Map<String, Value>, By), JwsError> {
+    let kid = compact.header.kid.clone();
+    let key = keys.find(kid.as_deref()).ok_or(JwsError::UnknownKey)?;
+    let members = jws::claims(compact.verify(key)?)?;
+    let key = key.clone();
+    Ok((members, By { kid, key }))
 }
 
 /// Is it now that the token is good, and is it bound to a key?
 fn timely(claims: &Claims, now: Instant) -> Result<(), TokenError> {
-    let now = now.seconds();
-    if claims.exp <= now.saturating_sub(LEEWAY_SECONDS) {
-        return Err(TokenError::Expired);
-    }
-    let soon = now.saturating_add(LEEWAY_SECONDS);
-    if claims.nbf > soon || claims.iat > soon {
-        return Err(TokenError::NotYetValid);
-    }
+    in_time(claims.nbf.max(claims.iat), claims.exp, now)?;
     match &claims.cnf {
         Some(cnf) if is_sha256_base64url(&cnf.jkt) => Ok(()),
         _ => Err(TokenError::Unbound),
     }
+}
+
+/// Is it between two moments (Unix seconds), give or take the leeway?
+fn in_time(not_before: i64, expires: i64, now: Instant) -> Result<(), TokenError> {
+    let now = now.seconds();
+    if expires <= now.saturating_sub(LEEWAY_SECONDS) {
+        return Err(TokenError::Expired);
+    }
+    if not_before > now.saturating_add(LEEWAY_SECONDS) {
+        return Err(TokenError::NotYetValid);
+    }
+    Ok(())
 }
 
 impl Claims {

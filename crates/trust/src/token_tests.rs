@@ -5,11 +5,11 @@ use super::*;
 use crate::{assertion, dpop};
 use serde_json::json;
 
-const ISSUER: &str = "https://anchor.example";
-const AUDIENCE: &str = "https://fjellvik.example/fhir";
-const NOW: i64 = 1_800_000_000;
+pub(super) const ISSUER: &str = "https://anchor.example";
+pub(super) const AUDIENCE: &str = "https://fjellvik.example/fhir";
+pub(super) const NOW: i64 = 1_800_000_000;
 
-fn claims(key: &SigningKey) -> Claims {
+pub(super) fn claims(key: &SigningKey) -> Claims {
     serde_json::from_value(json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": "user-1", "client_id": "delt-test",
         "iat": NOW - 10, "nbf": NOW - 10, "exp": NOW + 100, "jti": "t-1", "scope": "user/Observation.rs",
@@ -24,7 +24,7 @@ fn claims(key: &SigningKey) -> Claims {
     .unwrap()
 }
 
-fn set(key: &SigningKey) -> KeySet {
+pub(super) fn set(key: &SigningKey) -> KeySet {
     KeySet::of(vec![key.public().clone()]).unwrap()
 }
 

@@ -121,7 +121,7 @@ pub(crate) fn client<'a>(
     let jwt = form.get("client_assertion").unwrap_or_default();
     let kid = jws::parse(jwt, Embedded::Refused)
         .ok()
-        .and_then(|one| one.header.kid);
+        .and_then(|one| one.header.into_owned().kid);
     if is_stopped(state, client, client.keys.find(kid.as_deref())) {
         tracing::warn!(client = client.client_id, "a suspended client asked");
         return Err((invalid_client(), Some((client, assertion))));

@@ -6,7 +6,7 @@
 //! HelseID writes too). Nothing of ours is believed from there: agreements, representations, delegations and the use of a
 //! client come from the service's own configuration, for a foreign issuer cannot vouch for them.
 
-use super::{Claims, Kind, TYP, TokenError, timely};
+use super::{By, Claims, Kind, TYP, TokenError, signed, timely};
 use crate::attest;
 use crate::caller::{Agreement, ClientUse};
 use crate::encoding::from_base64url;
@@ -91,11 +91,22 @@ pub fn verify(
     audience: &str,
     now: Instant,
 ) -> Result<Claims, TokenError> {
+    verified(jwt, keys, foreign, audience, now).map(|(claims, _)| claims)
+}
+
+/// As [`verify`], and the key that verified it.
+pub(super) fn verified(
+    jwt: &str,
+    keys: &KeySet,
+    foreign: &Foreign,
+    audience: &str,
+    now: Instant,
+) -> Result<(Claims, By), TokenError> {
     let compact = jws::parse(jwt, Embedded::Refused)?;
     compact
         .require_typ(TYP)
         .or_else(|_| compact.require_typ("JWT"))?;
-    let members = jws::claims(compact.verify_with(keys)?)?;
+    let (members, by) = signed(&compact, keys)?;
     if members.get("iss").and_then(Value::as_str) != Some(&foreign.issuer) {
         return Err(TokenError::Issuer);
     }
@@ -114,15 +125,28 @@ pub fn verify(
         serde_json::from_value(Value::Object(ours)).map_err(|_| TokenError::Claims)?;
     timely(&claims, now)?;
     claims.agreement = claims.orgnr_parent.and_then(|consumer| {
-        let fits = foreign
-            .agreements
-            .iter()
-            .filter(|(who, range, _)| *who == consumer && range.lo <= now.0 && now.0 < range.hi);
-        fits.map(|(_, _, agreement)| agreement)
+        let fits = of(foreign, consumer).filter(|(range, _)| range.lo <= now.0 && now.0 < range.hi);
+        fits.map(|(_, agreement)| agreement)
             .max_by_key(|agreement| agreement.version)
             .cloned()
     });
-    Ok(claims)
+    Ok((claims, by))
+}
+
+/// The agreements of one consumer, with when they hold.
+fn of(
+    foreign: &Foreign,
+    consumer: OrganisationNumber,
+) -> impl Iterator<Item = (&Range, &Agreement)> {
+    let all = foreign.agreements.iter();
+    all.filter(move |(who, ..)| *who == consumer)
+        .map(|(_, range, agreement)| (range, agreement))
+}
+
+/// Until when what was found for this consumer's token stays so: the next border of one of its agreements.
+pub(super) fn unchanged_until(foreign: &Foreign, claims: &Claims, now: Instant) -> Option<Instant> {
+    let borders = of(foreign, claims.orgnr_parent?).flat_map(|(range, _)| [range.lo, range.hi]);
+    borders.filter(|border| *border > now.0).min().map(Instant)
 }
 
 /// The members that we look at, under our names; everything else stays behind.

@@ -324,3 +324,39 @@ fn every_single_fault_is_refused() {
     );
     assert_eq!(claimed_issuer("a.b.c"), None);
 }
+
+#[test]
+fn what_was_found_stands_until_the_next_border_of_the_consumers_agreements() {
+    let mut foreign = foreign();
+    let second = |n: i64| Instant::from_seconds(NOW + n).0;
+    let agreement = foreign.agreements[0].2.clone();
+    let (own, other) = (
+        OrganisationNumber::parse("310001074").unwrap(),
+        OrganisationNumber::parse("310001007").unwrap(),
+    );
+    foreign.agreements = [
+        (own, -100, 50),
+        (own, 30, 90),
+        (other, 0, 10),
+        (own, -90, 0),
+    ]
+    .map(|(who, lo, hi)| {
+        let (lo, hi) = (second(lo), second(hi));
+        (who, Range { lo, hi }, agreement.clone())
+    })
+    .to_vec();
+    let claims = checked(&foreign, "at+jwt", |_| {}).unwrap();
+    for (now, until) in [
+        (0, Some(30)),
+        (29, Some(30)),
+        (30, Some(50)),
+        (50, Some(90)),
+        (90, None),
+    ] {
+        assert_eq!(
+            unchanged_until(&foreign, &claims, Instant(second(now))),
+            until.map(|until| Instant(second(until))),
+            "{now}"
+        );
+    }
+}

@@ -13,10 +13,12 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use store::{Change, Store, StoreError};
 use trust::audit::Record;
+use trust::encoding::sha256;
 use trust::keys::KeySet;
+use trust::token::TokenError;
 use trust::token::foreign::{self, Foreign};
-use trust::token::{Claims, TokenError};
-use trust::{Caller, Interaction, Replay, dpop, token};
+use trust::token::memory::{Memory, Standing};
+use trust::{Caller, Interaction, Replay, dpop};
 
 use crate::House;
 use crate::outcome::{Challenge, Problem};
@@ -64,18 +66,24 @@ struct Inner {
     config: GuardConfig,
     store: Store,
     clock: store::Clock,
-    keys: HeldKeys,
+    anchor: Issuer,
     /// The other issuer, if this audience takes its tokens.
-    other: Option<(Foreign, HeldKeys)>,
+    other: Option<(Foreign, Issuer)>,
     without_credentials: AtomicU64,
     /// When the minute began, and how many strangers were refused in it.
     strangers: Mutex<(i64, u32)>,
 }
 
+/// What is held of one issuer: its keys, and its tokens that were verified here and have not ended.
+struct Issuer {
+    keys: HeldKeys,
+    known: Memory,
+}
+
 /// A caller that proved who it is.
 pub struct Verified {
     /// Who asks.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// To be committed with the interaction's audit record: a proof counts once.
     pub replay: Replay,
     /// The token as received, for a gateway's exchange. Never logged.
@@ -94,7 +102,7 @@ struct Refused {
     code: &'static str,
     words: String,
     /// Known when the token stood and the proof did not.
-    caller: Option<Box<Caller>>,
+    caller: Option<Arc<Caller>>,
 }
 
 impl Refused {
@@ -127,27 +135,25 @@ enum Credentials<'a> {
 impl Guard {
     /// A guard that writes its audit records to `store` and fetches keys with the house's client.
     pub fn new(config: GuardConfig, store: Store, house: &House) -> Self {
-        let keys = HeldKeys::new(
-            config.jwks_url.clone(),
-            KeySet::parse,
-            house.http.clone(),
-            house.clock.clone(),
-        );
-        let other = house.other_issuer.as_ref().and_then(|issuer| {
-            let foreign = issuer.services.get(&config.audience)?.clone();
-            let keys = HeldKeys::new(
-                issuer.jwks_url.clone(),
-                KeySet::parse_foreign,
+        let issuer = |url: &str, read| Issuer {
+            keys: HeldKeys::new(
+                url.to_owned(),
+                read,
                 house.http.clone(),
                 house.clock.clone(),
-            );
-            Some((foreign, keys))
+            ),
+            known: Memory::default(),
+        };
+        let anchor = issuer(&config.jwks_url, KeySet::parse);
+        let other = house.other_issuer.as_ref().and_then(|other| {
+            let foreign = other.services.get(&config.audience)?.clone();
+            Some((foreign, issuer(&other.jwks_url, KeySet::parse_foreign)))
         });
         let inner = Inner {
             config,
             store,
             clock: house.clock.clone(),
-            keys,
+            anchor,
             other,
             without_credentials: AtomicU64::new(0),
             strangers: Mutex::new((i64::MIN, 0)),
@@ -282,13 +288,15 @@ impl Guard {
         jwt: &str,
         proof: &str,
     ) -> Result<Result<Verified, Refused>, Problem> {
-        let inner = &self.inner;
+        let (inner, hash) = (&self.inner, sha256(jwt.as_bytes()));
         // Whose it says it is chooses among the configured issuers; each verifies with its own keys alone.
-        let other = inner.other.as_ref().filter(|(foreign, _)| {
-            foreign::claimed_issuer(jwt).as_deref() == Some(&foreign.issuer)
+        let other = inner.other.as_ref().filter(|(foreign, issuer)| {
+            !inner.anchor.known.knows(&hash)
+                && (issuer.known.knows(&hash)
+                    || foreign::claimed_issuer(jwt).as_deref() == Some(&foreign.issuer))
         });
-        let held = other.map_or(&inner.keys, |(_, keys)| keys);
-        let Some(keys) = held.current().await else {
+        let issuer = other.map_or(&inner.anchor, |(_, issuer)| issuer);
+        let Some(keys) = issuer.keys.current().await else {
             tracing::error!("there is no key set to verify tokens with");
             return Err(Problem::unavailable(
                 2,
@@ -296,55 +304,55 @@ impl Guard {
             ));
         };
         let (audience, now) = (&inner.config.audience, (inner.clock)());
-        let check = |keys| match other {
-            Some((foreign, _)) => foreign::verify(jwt, keys, foreign, audience, now),
-            None => token::verify(jwt, keys, &inner.config.issuer, audience, now),
+        let standing = match issuer.known.find(&hash, &keys, now) {
+            Some(known) => known,
+            None => {
+                let check = |keys: &KeySet| match other {
+                    Some((foreign, _)) => Standing::of_foreign(jwt, keys, foreign, audience, now),
+                    None => Standing::of(jwt, keys, &inner.config.issuer, audience, now),
+                };
+                let mut found = check(&keys);
+                if found.as_ref().is_err_and(|error| error.unknown_key())
+                    && let Some(renewed) = issuer.keys.after_unknown_key().await
+                    && !Arc::ptr_eq(&renewed, &keys)
+                {
+                    found = check(&renewed);
+                }
+                match found {
+                    Err(error) => return Ok(Err(refused_token(error))),
+                    Ok(standing) => {
+                        let standing = Arc::new(standing);
+                        issuer.known.keep(standing.clone(), now);
+                        standing
+                    }
+                }
+            }
         };
-        let mut claims = check(&keys);
-        if claims.as_ref().is_err_and(|error| error.unknown_key())
-            && let Some(renewed) = held.after_unknown_key().await
-            && !Arc::ptr_eq(&renewed, &keys)
-        {
-            claims = check(&renewed);
-        }
-        Ok(claims
-            .and_then(|claims| claims.caller(jwt).map(|caller| (claims, caller)))
-            .map_err(refused_token)
-            .and_then(|(claims, caller)| {
-                let replay =
-                    self.verify_proof(parts, jwt, proof, &claims)
-                        .map_err(|mut refused| {
-                            refused.caller = Some(Box::new(caller.clone()));
-                            refused
-                        })?;
-                Ok(Verified {
-                    caller,
-                    replay,
-                    token: jwt.to_owned(),
-                })
-            }))
+        let caller = standing.caller.clone();
+        Ok(match self.verify_proof(parts, proof, &standing) {
+            Ok(replay) => Ok(Verified {
+                caller,
+                replay,
+                token: jwt.to_owned(),
+            }),
+            Err(refused) => Err(Refused {
+                caller: Some(caller),
+                ..refused
+            }),
+        })
     }
 
     fn verify_proof(
         &self,
         parts: &Parts,
-        jwt: &str,
         proof: &str,
-        claims: &Claims,
+        standing: &Standing,
     ) -> Result<Replay, Refused> {
         let url = absolute(&self.inner.config.base, parts.uri.path());
-        let jkt = claims.cnf.as_ref().map(|cnf| cnf.jkt.as_str());
-        let ath = dpop::ath(jwt);
-        dpop::verify(
-            proof,
-            parts.method.as_str(),
-            &url,
-            Some(&ath),
-            jkt,
-            (self.inner.clock)(),
-        )
-        .map(|proof| proof.replay)
-        .map_err(|error| Refused::proof(error.to_string()))
+        let (method, now) = (parts.method.as_str(), (self.inner.clock)());
+        dpop::verify_bound(proof, method, &url, &standing.binding, now)
+            .map(|proof| proof.replay)
+            .map_err(|error| Refused::proof(error.to_string()))
     }
 }
 

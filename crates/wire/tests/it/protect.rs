@@ -385,3 +385,62 @@ async fn a_flood_of_strangers_is_answered_but_does_not_fill_the_trail() {
         before + 2
     );
 }
+
+#[tokio::test]
+async fn a_token_that_was_verified_before_forgives_no_proof_and_ends_on_time() {
+    let region = Region::new().await;
+    let stranger = Stranger::new(&region);
+    let other = SigningKey::generate().unwrap();
+    let (url, token) = (region.url(), stranger.token());
+    let created = async |token: &str| {
+        let status = stranger.send(&stranger.request(token)).await.status;
+        status == StatusCode::CREATED
+    };
+    for _ in 0..3 {
+        assert!(created(&token).await);
+    }
+    let now = (region.house.clock)().seconds();
+    let ath = dpop::ath(&token);
+    let old = dpop::prove(&stranger.key, "POST", &url, Some(&ath), now - 61, "old").unwrap();
+    let foreign = dpop::prove(&other, "POST", &url, Some(&ath), now, "foreign").unwrap();
+    let mut changed = token.clone();
+    let last = if changed.pop() == Some('A') { 'B' } else { 'A' };
+    changed.push(last);
+    for (mistake, request) in [
+        ("a changed token", stranger.request(&changed)),
+        (
+            "another method",
+            stranger.request_with(&token, stranger.proof("GET", &url, &token)),
+        ),
+        (
+            "another path",
+            stranger.request_with(&token, stranger.proof("POST", &region.hub, &token)),
+        ),
+        (
+            "another token",
+            stranger.request_with(&token, stranger.proof("POST", &url, "other")),
+        ),
+        (
+            "an old proof",
+            stranger.request_with(&token, old.try_into().unwrap()),
+        ),
+        (
+            "another's key",
+            stranger.request_with(&token, foreign.try_into().unwrap()),
+        ),
+    ] {
+        let answer = stranger.send(&request).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{mistake}");
+    }
+    let repeated = stranger.request(&token);
+    assert_eq!(stranger.send(&repeated).await.status, StatusCode::CREATED);
+    assert_eq!(
+        stranger.send(&repeated).await.status,
+        StatusCode::UNAUTHORIZED
+    );
+    // It ends when it says, with the leeway of any token.
+    region.pass(trust::token::LIFETIME_SECONDS + 9);
+    assert!(created(&token).await);
+    region.pass(1);
+    assert!(!created(&token).await);
+}
