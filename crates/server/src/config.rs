@@ -4,6 +4,10 @@
 //! Several processes may share one such file and differ only in `roles`, `data` and `[listen]`: every role
 //! has its own base URL, so where it runs is one line.
 
+mod outside;
+
+pub use outside::Hpr;
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -150,6 +154,8 @@ pub struct Anchor {
     /// How long a new signing key is published before it signs, in seconds; services keep the key set for up to 60.
     #[serde(default = "publish_key_seconds")]
     pub publish_key_seconds: i64,
+    /// The register of health personnel, asked before a token for patients' data is given.
+    pub hpr: Option<Hpr>,
 }
 
 fn publish_key_seconds() -> i64 {
@@ -565,8 +571,10 @@ impl Config {
             self.gateway.as_mut().and_then(|p| p.client_file.as_mut()),
             self.hub.as_mut().and_then(|p| p.client_file.as_mut()),
         ];
+        let hpr = self.anchor.hpr.as_mut();
+        let hpr = hpr.and_then(|hpr| hpr.client_file.as_mut());
         let services = self.service.iter_mut().map(|s| s.client_file.as_mut());
-        for file in files.into_iter().chain(services).flatten() {
+        for file in files.into_iter().chain([hpr]).chain(services).flatten() {
             *file = folder.join(&*file);
         }
     }

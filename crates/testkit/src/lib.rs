@@ -13,6 +13,7 @@ pub mod dice;
 pub mod door;
 pub mod event;
 pub mod feed;
+pub mod health_personnel;
 pub mod home_system;
 pub mod issuer;
 pub mod kinds;

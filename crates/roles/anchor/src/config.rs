@@ -5,6 +5,7 @@ use bytes::Bytes;
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
 use fhir::resource::InformationService;
 use fhir::time::Zone;
+use std::path::PathBuf;
 use trust::ClientUse;
 use trust::keys::KeySet;
 use trust::scope::Scopes;
@@ -40,8 +41,25 @@ pub struct Config {
     pub publish_key_seconds: i64,
     /// Styles of the sign-in page; without them it is plain.
     pub stylesheet: Option<Bytes>,
+    /// The register of health personnel, where authorisations are looked up; `None`: they are what the sign-in says.
+    pub hpr: Option<Hpr>,
     /// Demo mode: test tokens for synthetic people, and sign-in by choosing one. `None`: neither exists.
     pub demo: Option<Demo>,
+}
+
+/// The register of health personnel (HPR), as it is asked.
+#[derive(Clone, Debug)]
+pub struct Hpr {
+    /// Its FHIR base, without a slash at the end.
+    pub url: String,
+    /// Whom it is asked as (HelseID's or the anchor's own client); `None` in a closed network that asks nobody.
+    pub client_file: Option<PathBuf>,
+    /// The audience of that client's tokens.
+    pub audience: String,
+    /// Their scope.
+    pub scope: String,
+    /// How long an answer is used, in seconds; a withdrawn authorisation gives tokens no longer than that.
+    pub keep_seconds: i64,
 }
 
 /// An organisation that takes part.

@@ -14,6 +14,7 @@ mod api;
 mod authenticate;
 pub mod config;
 mod documents;
+mod hpr;
 mod issue;
 mod kept;
 mod login;
@@ -59,6 +60,9 @@ pub enum OpenError {
     /// The configured register.
     #[error("the register: {0}")]
     Registry(#[from] RegistryError),
+    /// The client file for the register of health personnel.
+    #[error("the client file for the register of health personnel: {0}")]
+    Hpr(#[from] wire::client::PartyError),
     /// Signing failed.
     #[error("signing the documents: {0}")]
     Sign(#[from] KeyError),
@@ -74,6 +78,8 @@ pub struct State {
     house: House,
     store: Store,
     ring: operate::Ring,
+    /// The register of health personnel, if there is one to ask.
+    hpr: Option<hpr::Register>,
     /// Verifies nobody: stands in for the keys of a client that does not exist.
     decoy: KeySet,
     documents: documents::Documents,
@@ -268,6 +274,11 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     let registry = Registry::new(&config, book)?;
     let now = (house.clock)().seconds();
     let ring = operate::Ring::open(&house.data, &changes, now, config.demo.is_some())?;
+    let hpr = config
+        .hpr
+        .as_ref()
+        .map(|source| hpr::Register::open(source, &house, &config.zone))
+        .transpose()?;
     let decoy = KeySet::of(vec![SigningKey::generate()?.public().clone()])?;
     let state = State {
         config,
@@ -275,6 +286,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         house,
         store,
         ring,
+        hpr,
         decoy,
         documents: documents::Documents::default(),
         sessions: sign_in::session::Sessions::default(),

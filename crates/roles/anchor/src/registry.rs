@@ -428,6 +428,7 @@ mod tests {
             dpop_nonce: false,
             operator: None,
             publish_key_seconds: 600,
+            hpr: None,
             stylesheet: None,
             demo: None,
         }

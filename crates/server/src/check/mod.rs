@@ -9,6 +9,7 @@ mod concept;
 mod copy;
 mod law;
 mod network;
+mod outside;
 mod publish;
 mod rules;
 
@@ -83,6 +84,7 @@ const RULES: &[Rule] = &[
     publish::policy_can_be_met,
     copy::age_can_be_kept,
     audit::heads_are_signed_at_intervals,
+    outside::hpr_can_be_asked,
     rules::types_are_known,
     rules::profiles_are_known,
 ];

@@ -34,6 +34,8 @@ pub fn addresses(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
             )
         }));
     }
+    let hpr = config.anchor.hpr.as_ref();
+    bases.extend(hpr.map(|hpr| ("anchor.hpr.url".to_owned(), &hpr.url)));
     for (setting, url) in bases {
         if url.path().len() > 1 && url.path().ends_with('/') {
             found.push(Refusal::ours(

@@ -127,6 +127,7 @@ pub fn make(
             dpop_nonce: false,
             operator: Some(directory.orgnr(OPERATOR).to_owned()),
             publish_key_seconds: 600,
+            hpr: None,
         },
         issuer: None,
         catalogue: Some(Party {

@@ -110,6 +110,7 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
             .map(organisation)
             .transpose()?,
         publish_key_seconds: config.anchor.publish_key_seconds,
+        hpr: config.anchor.hpr.as_ref().map(super::outside::hpr),
         stylesheet: crate::assets::lookup()(STYLESHEET).map(|asset| asset.bytes),
         demo: setting
             .demo

@@ -6,6 +6,7 @@ mod anchor;
 mod common;
 mod consumers;
 mod other_issuer;
+mod outside;
 mod providers;
 
 pub(crate) use providers::demands;

@@ -5,7 +5,9 @@
 //! takes); Tillitsrammeverk data model v1.1 (`authorization`, code system 9060; `hpr_nr`, if it exists); pasientjournalloven
 //! § 19. Which kinds each row opens is Delt's default, to be confirmed by each controller. Example: a physician's treatment
 //! opens everything; the helsesekretær at the GP office opens medicines, plans and measurements, not documents and dialogue;
-//! a follow-up centre's assistant without HPR number opens plans, measurements and who the patient is.
+//! a follow-up centre's assistant without HPR number opens plans, measurements and who the patient is. Somebody with an HPR number
+//! whose attest does not say as what they work is given what every registered person's work takes, so that nobody sees more
+//! by saying less. That an authorisation is in force is the issuer's to know (decision 0040).
 
 use super::{Answer, Parts, Question, Rule, deny};
 use crate::attest::{Attestation, Purpose};
@@ -14,7 +16,7 @@ use fhir::resource::InformationService;
 
 pub(super) const RULE: Rule = Rule {
     name: "authorisation",
-    version: 1,
+    version: 2,
     source: "helsepersonelloven §§ 25, 45; Tillitsrammeverk data model v1.1",
     check,
 };
@@ -70,6 +72,7 @@ const TABLE: &[(&str, Work)] = &[
     ("TT", Work::Assists),
     ("VE", Work::Elsewhere),
     ("FB", Work::Elsewhere),
+    ("XX", Work::Elsewhere),
 ];
 
 /// Kinds that assisting work needs: medicines, media, plans, appointments, demographics, measurements, procedures, aids.
@@ -120,8 +123,8 @@ fn check(question: &Question<'_>) -> Answer {
                 "the authorisation is none that care of patients rests on",
             ),
         },
-        // The login is registered health personnel; the attest does not say which.
-        (None, true) => Answer::NotMine,
+        // Registered health personnel; nobody says as what.
+        (None, true) => narrowed(ASSISTING),
         (None, false) => unauthorised(attest),
     }
 }
@@ -174,7 +177,7 @@ mod tests {
             (Some("SP"), vec!["IT03", "IT08", "IT09", "IT17"]),
             (Some("HE"), vec!["IT03", "IT08", "IT17"]),
             (Some("HF"), vec!["IT03", "IT08", "IT17"]),
-            (None, vec!["IT03", "IT08", "IT09", "IT17"]),
+            (None, vec!["IT03", "IT08", "IT17"]),
         ] {
             let opens: Vec<_> = opens.into_iter().map(service).collect();
             assert_eq!(permit(&authorised(code)).services(), opens, "{code:?}");
@@ -233,15 +236,76 @@ mod tests {
 
     #[test]
     fn a_number_at_the_login_or_in_the_attest_is_enough() {
-        let all = ["IT03", "IT08", "IT09", "IT17"].map(service);
+        let registered = ["IT03", "IT08", "IT17"].map(service);
         let mut case = authorised(None);
         case.attest(|attest| attest.practitioner.hpr_nr = None);
-        assert_eq!(permit(&case).services(), all);
+        assert_eq!(permit(&case).services(), registered);
         let mut case = authorised(None);
         if let Person::Practitioner { hpr, .. } = &mut case.caller.person {
             *hpr = None;
         }
-        assert_eq!(permit(&case).services(), all);
+        assert_eq!(permit(&case).services(), registered);
+        // Registered is enough for an emergency; what its work takes stays the same.
+        case.purpose("ETREAT", None);
+        assert_eq!(permit(&case).services(), registered);
+    }
+
+    /// Every code of 9060 (Volven), retired MT among them.
+    const CODES: &str = "AA AT AU BI ET FA1 FA2 FB FO FT HE HF HP JO KE KI LE MT NP OA OI OP OR OS PE PM PS RA SP TH TL TP \
+                         TT VE VP XX";
+
+    #[test]
+    fn every_code_of_the_system_has_a_row_and_no_other_has() {
+        for code in CODES.split_whitespace() {
+            assert!(TABLE.iter().any(|(row, _)| *row == code), "{code}");
+        }
+        assert_eq!(TABLE.len(), CODES.split_whitespace().count());
+    }
+
+    #[test]
+    fn the_roles_of_the_target_architecture_see_what_their_work_takes() {
+        const ALL: &[&str] = &["IT03", "IT08", "IT09", "IT17"];
+        const SOME: &[&str] = &["IT03", "IT08", "IT17"];
+        const LEAST: &[&str] = &["IT08", "IT17"];
+        // Who; authorisation, none: without HPR number; purpose; what of medicines, plans, documents, measurements.
+        for (who, code, purpose, opens) in [
+            ("physician at the hospital", Some("LE"), "TREAT", ALL),
+            ("nurse at the hospital", Some("SP"), "TREAT", ALL),
+            ("physiotherapist", Some("FT"), "TREAT", ALL),
+            ("GP", Some("LE"), "TREAT", ALL),
+            ("helsesekretær at the GP office", Some("HE"), "TREAT", SOME),
+            ("emergency clinic's physician", Some("LE"), "ETREAT", ALL),
+            ("ambulance worker", Some("AA"), "ETREAT", ALL),
+            ("nurse of the follow-up centre", Some("SP"), "TREAT", ALL),
+            ("vernepleier of the home service", Some("VP"), "TREAT", ALL),
+            (
+                "helsefagarbeider of the home service",
+                Some("HF"),
+                "TREAT",
+                SOME,
+            ),
+            ("occupational therapist", Some("ET"), "TREAT", ALL),
+            ("pharmacist", Some("FA1"), "TREAT", ALL),
+            ("assistant of the follow-up centre", None, "TREAT", LEAST),
+        ] {
+            let mut case = match code {
+                Some(code) => authorised(Some(code)),
+                None => without_hpr(),
+            };
+            case.purpose(purpose, None);
+            let opens: Vec<_> = opens.iter().map(|one| service(one)).collect();
+            assert_eq!(permit(&case).services(), opens, "{who}");
+        }
+        // The municipality's case handler coordinates: no more than that, whatever the purpose takes.
+        let mut case = without_hpr();
+        case.purpose("COC", None);
+        let least = LEAST.iter().map(|one| service(one)).collect::<Vec<_>>();
+        assert!(
+            permit(&case)
+                .services()
+                .iter()
+                .all(|one| least.contains(one))
+        );
     }
 
     #[test]

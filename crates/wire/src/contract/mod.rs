@@ -5,6 +5,7 @@ pub mod anchor;
 pub mod catalogue;
 pub mod demo;
 pub mod gateway;
+pub mod hpr;
 pub mod hub;
 pub mod locator;
 pub mod operate;

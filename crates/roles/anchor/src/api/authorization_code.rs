@@ -63,7 +63,7 @@ pub(crate) async fn grant(
     let used_up = kept::put(state, &place, &code, Expect::Version(version))
         .map_err(|_| Refusal::new(invalid_grant(), record.clone()))?;
     let made = match behind.filter(|_| stands(state, who, form, &code)) {
-        Some(behind) => issue(state, who, form, &code, behind, record),
+        Some(behind) => issue(state, who, form, &code, behind, record).await,
         None => Err(Refusal::new(invalid_grant(), record)),
     };
     match made {
@@ -71,6 +71,8 @@ pub(crate) async fn grant(
             grant.ledger.push(used_up);
             Ok(grant)
         }
+        // What is no fault of the client's leaves it its code.
+        Err(refusal) if refusal.is_passing() => Err(refusal),
         Err(refusal) => Err(refusal.using_up(vec![used_up])),
     }
 }
@@ -89,7 +91,7 @@ fn stands(state: &State, who: &Authenticated<'_>, form: &Form, code: &Code) -> b
         && request.jkt.as_ref().is_none_or(|jkt| *jkt == who.jkt)
 }
 
-fn issue(
+async fn issue(
     state: &State,
     who: &Authenticated<'_>,
     form: &Form,
@@ -113,16 +115,15 @@ fn issue(
         current: None,
         until: refresh_token::until(login),
     };
-    let made = refresh_token::token(state, who, form, &holder, &granted, &mut record).and_then(
-        |(claims, mut answer)| {
-            if request.wanted.has("openid") {
-                let nonce = request.nonce.as_deref();
-                let claims = login.id_token(state, who.client, nonce, &request.wanted.identity);
-                answer.id_token = Some(issue::sign_id_token(state, &claims)?.into());
-            }
-            Ok((claims, answer))
-        },
-    );
+    let made = refresh_token::token(state, who, form, &holder, &granted, &mut record).await;
+    let made = made.and_then(|(claims, mut answer)| {
+        if request.wanted.has("openid") {
+            let nonce = request.nonce.as_deref();
+            let claims = login.id_token(state, who.client, nonce, &request.wanted.identity);
+            answer.id_token = Some(issue::sign_id_token(state, &claims)?.into());
+        }
+        Ok((claims, answer))
+    });
     let (claims, answer) = made.map_err(|error| Refusal::new(error, record.clone()))?;
     let (answer, write) =
         refresh_token::renew(state, who, &behind, granted, answer, Expect::Absent)

@@ -11,7 +11,7 @@ use crate::kept::{self, Place};
 use crate::login::Login;
 use crate::request::Wanted;
 use crate::user_token::{self, Holder};
-use crate::{State, issue};
+use crate::{State, hpr, issue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{Expect, LedgerWrite};
@@ -82,6 +82,7 @@ pub(crate) async fn grant(
         grant: kept::grant_name(&place),
     };
     let made = self::token(state, who, form, &holder, &granted, &mut record)
+        .await
         .map_err(|error| Refusal::new(error, record.clone()));
     let (claims, answer) = made?;
     let (answer, write) = renew(
@@ -103,7 +104,7 @@ pub(crate) async fn grant(
 }
 
 /// One token of a grant: the attest from one of the two flows, scopes no wider than granted.
-pub(crate) fn token(
+pub(crate) async fn token(
     state: &State,
     who: &Authenticated<'_>,
     form: &Form,
@@ -122,6 +123,14 @@ pub(crate) fn token(
         OAuthError::new(OAuthCode::InvalidAuthorizationDetails, error.to_string())
     })?;
     let statement = stated.or_else(|| granted.statement.clone());
+    record.person = Some(holder.login.asker());
+    let login = hpr::confirmed(state, holder.login, statement.as_ref()).await?;
+    let holder = &Holder {
+        login: &login,
+        client: holder.client,
+        jkt: holder.jkt,
+        grant: holder.grant.clone(),
+    };
     if form.get("audience").is_some() {
         return Err(invalid("the audience is named by resource"));
     }

@@ -48,6 +48,11 @@ impl Refusal {
         }
     }
 
+    /// Is it our own trouble, which asking again may mend?
+    pub(crate) fn is_passing(&self) -> bool {
+        self.error.code == OAuthCode::TemporarilyUnavailable
+    }
+
     pub(crate) fn using_up(mut self, ledger: Vec<LedgerWrite>) -> Refusal {
         self.ledger = ledger;
         self

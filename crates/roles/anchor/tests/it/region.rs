@@ -264,6 +264,7 @@ fn config(keys: &Keys) -> Config {
         dpop_nonce: false,
         operator: None,
         publish_key_seconds: 600,
+        hpr: None,
         stylesheet: None,
         demo: Some(Demo {
             people: vec![
@@ -345,6 +346,17 @@ impl Region {
     }
 
     pub async fn open_as(folder: &Path, keys: Keys, change: impl FnOnce(&mut Config)) -> Region {
+        let http = wire::client::Http::new(wire::client::Policy::default()).unwrap();
+        Region::open_with(folder, keys, http, change).await
+    }
+
+    /// The same with another client for what the anchor asks of others.
+    pub async fn open_with(
+        folder: &Path,
+        keys: Keys,
+        http: wire::client::Http,
+        change: impl FnOnce(&mut Config),
+    ) -> Region {
         let clock = Arc::new(AtomicI64::new(NOW));
         let reader = clock.clone();
         // A region that is opened anew makes other ids than before.
@@ -358,7 +370,7 @@ impl Region {
         let house = wire::House {
             clock: now.clone(),
             ids,
-            http: wire::client::Http::new(wire::client::Policy::default()).unwrap(),
+            http,
             data: folder.to_owned(),
             stop: wire::Stop::default(),
             other_issuer: None,
