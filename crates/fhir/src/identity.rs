@@ -101,7 +101,8 @@ fn is_correction(index: &Index) -> bool {
 }
 
 /// The first identifier that has both system and value.
-fn business_identifier<'a>(resource: Node<'a>) -> Option<(Cow<'a, str>, Cow<'a, str>)> {
+#[must_use]
+pub fn business_identifier<'a>(resource: Node<'a>) -> Option<(Cow<'a, str>, Cow<'a, str>)> {
     resource
         .all(&["identifier"])
         .into_iter()

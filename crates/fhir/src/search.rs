@@ -8,6 +8,7 @@ mod condition;
 mod control;
 mod fields;
 mod filter;
+mod handle;
 mod link;
 mod matching;
 mod number;
@@ -29,6 +30,7 @@ use crate::time::{Instant, Zone};
 
 pub use control::steers;
 pub use filter::{Condition, Filter, Target, Test, Text, Uri, Whom};
+pub use handle::{Grip, Handle, Wanted, handles, wanted, wanted_by};
 pub use matching::{filters_match, matches};
 pub use number::{NumberParam, Unit};
 pub use order::{SortValue, compare, sort_values};
