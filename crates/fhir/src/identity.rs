@@ -22,6 +22,8 @@ pub struct Identity {
     pub digest: [u8; 32],
     /// Whether it comes as a correction: status `corrected`, `amended` or `entered-in-error`.
     pub correction: bool,
+    /// The business identifier (system, value) that the key is made of, if it is.
+    pub business: Option<(String, String)>,
 }
 
 /// Shows the digest's beginning only.
@@ -46,17 +48,27 @@ const VALUE_PARTS: &[&str] = &["component", "dataAbsentReason"];
 pub fn of(resource: Node<'_>, resource_type: ResourceType, index: &Index) -> Identity {
     let digest = content(resource);
     let mut key = whose(resource_type, index.subject.as_ref());
-    if resource_type != ResourceType::PATIENT || index.subject.is_none() {
-        match business_identifier(resource) {
-            Some((system, value)) => business(&mut key, &system, &value),
-            None => measured(resource, index, &digest, &mut key),
-        }
+    let business = business(resource, resource_type);
+    match &business {
+        _ if resource_type == ResourceType::PATIENT && index.subject.is_some() => {}
+        Some((system, value)) => identified(&mut key, system, value),
+        None => measured(resource, index, &digest, &mut key),
     }
     Identity {
         key: key.0,
         digest,
         correction: is_correction(index),
+        business,
     }
+}
+
+/// The business identifier (system, value) by which a resource is the same as another: the first that has both. A Patient is
+/// its person's number.
+#[must_use]
+pub fn business(resource: Node<'_>, resource_type: ResourceType) -> Option<(String, String)> {
+    business_identifier(resource)
+        .filter(|_| resource_type != ResourceType::PATIENT)
+        .map(|(system, value)| (system.into_owned(), value.into_owned()))
 }
 
 /// The key of a resource of this type about `subject` that has this business identifier, and it first.
@@ -68,7 +80,7 @@ pub fn business_key(
     value: &str,
 ) -> Vec<u8> {
     let mut key = whose(resource_type, subject);
-    business(&mut key, system, value);
+    identified(&mut key, system, value);
     key.0
 }
 
@@ -87,7 +99,7 @@ fn whose(resource_type: ResourceType, subject: Option<&Subject>) -> Key {
     key
 }
 
-fn business(key: &mut Key, system: &str, value: &str) {
+fn identified(key: &mut Key, system: &str, value: &str) {
     key.field("system", system.as_bytes());
     key.field("value", value.as_bytes());
 }
@@ -101,8 +113,7 @@ fn is_correction(index: &Index) -> bool {
 }
 
 /// The first identifier that has both system and value.
-#[must_use]
-pub fn business_identifier<'a>(resource: Node<'a>) -> Option<(Cow<'a, str>, Cow<'a, str>)> {
+fn business_identifier<'a>(resource: Node<'a>) -> Option<(Cow<'a, str>, Cow<'a, str>)> {
     resource
         .all(&["identifier"])
         .into_iter()

@@ -1,4 +1,4 @@
-//! What comes with the matches of a search (`_include`, `_revinclude`), from the same snapshot as the page.
+//! What comes with the matches of a search (`_include`, `_revinclude`), as of the same moment as all its pages.
 //!
 //! Standard: FHIR R4 search 3.1.1.5.7. References are followed as a store knows them: `Type/id`, or a person's number, which
 //! means that person's Patient here; contained resources are in the resource already. What is included is read under a
@@ -21,7 +21,7 @@ use crate::backend::sqlite::reader::Reader;
 use crate::commit::Stored;
 use crate::errors::StoreError;
 use crate::prepare::LIMITS;
-use crate::query::{self, Cursor, Page};
+use crate::query::{self, Moment, Page, Start};
 
 /// Most resources in an answer, matches counted.
 const MOST: usize = 1_000;
@@ -62,10 +62,10 @@ pub(crate) fn search(
     permit: &Permit,
     permits: &[(ResourceType, Permit)],
     query: &Query,
-    after: Option<Cursor>,
+    start: Start,
 ) -> Result<Gathered, StoreError> {
-    let page = query::search(reader, permit, permits, query, after)?;
-    let included = gather(reader, permits, query, &page.matches)?;
+    let page = query::search(reader, &[(permit, query)], permits, start)?;
+    let included = gather(reader, permits, query, &page)?;
     Ok(Gathered { page, included })
 }
 
@@ -73,10 +73,12 @@ fn gather(
     reader: &mut Reader,
     permits: &[(ResourceType, Permit)],
     query: &Query,
-    matches: &[Stored],
+    page: &Page,
 ) -> Result<Result<Vec<Stored>, Excess>, StoreError> {
+    let matches = page.matches.as_slice();
     let mut room = Room {
         permits,
+        moment: page.moment,
         seen: matches.iter().map(|m| (m.resource_type, m.id)).collect(),
         bytes: matches.iter().map(|m| m.body.len()).sum(),
         excess: None,
@@ -119,6 +121,8 @@ fn gather(
 /// What is there already, and what may come.
 struct Room<'a> {
     permits: &'a [(ResourceType, Permit)],
+    /// As of when everything comes: that of the first page.
+    moment: Moment,
     seen: HashSet<(ResourceType, LogicalId)>,
     bytes: usize,
     excess: Option<Excess>,
@@ -172,10 +176,9 @@ impl Room<'_> {
                     let Some(permit) = self.permit(resource) else {
                         continue;
                     };
-                    match query::read(reader, permit, resource, id) {
-                        Ok(Some(stored)) => self.take(stored, found),
-                        Ok(None) | Err(StoreError::Gone) => {}
-                        Err(error) => return Err(error),
+                    let there = query::read_at(reader, permit, (resource, id), self.moment)?;
+                    if let Some(stored) = there {
+                        self.take(stored, found);
                     }
                     if self.excess.is_some() {
                         return Ok(());
@@ -205,14 +208,14 @@ impl Room<'_> {
             };
             let targets: Vec<&Stored> = to.iter().filter(|s| pointed(s.resource_type)).collect();
             for query in questions(include.source, parameter, &targets) {
-                let mut after = None;
-                loop {
-                    let page = query::search(reader, &permit, &[], &query, after)?;
+                let mut start = Some(Start::At(self.moment));
+                while let Some(from) = start {
+                    let page = query::search(reader, &[(&permit, &query)], &[], from)?;
                     for stored in page.matches {
                         self.take(stored, found);
                     }
-                    after = page.next;
-                    if after.is_none() || self.excess.is_some() {
+                    start = page.next.map(Start::After);
+                    if self.excess.is_some() {
                         break;
                     }
                 }

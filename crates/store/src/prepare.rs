@@ -12,6 +12,7 @@ use fhir::time::Instant;
 use crate::body;
 use crate::commit::{Change, Put};
 use crate::errors::StoreError;
+use crate::handle::{self, Held};
 use crate::keys::{Keys, Mac};
 
 /// `t` of a resource without time: it sorts after all others.
@@ -77,6 +78,8 @@ pub(crate) struct Resource {
     /// Cut, see [`body::cut`].
     pub(crate) body: Vec<u8>,
     pub(crate) identity: Mac,
+    /// What it is found by in the index of handles.
+    pub(crate) handles: Vec<Held>,
     pub(crate) digest: Digest,
     pub(crate) correction: bool,
     /// The member of a shared register that wrote it.
@@ -185,6 +188,13 @@ fn ready(
     let (index, identity, resource_type) =
         (checked.index(), checked.identity(), checked.resource_type());
     let (t, span) = place(index);
+    let json = bare(checked, written_by.as_ref())?;
+    let handles = handle::held(
+        keys,
+        (json.root(), resource_type),
+        index.subject.as_ref(),
+        identity.business.as_ref(),
+    );
     Ok(Resource {
         resource_type,
         subject: index.subject.as_ref().map(|subject| match subject {
@@ -195,11 +205,9 @@ fn ready(
         t,
         span,
         status: index.status.clone(),
-        body: cut_checked(checked, written_by)?,
-        identity: keys.mac(
-            "delt identity",
-            &[resource_type.as_str().as_bytes(), &identity.key],
-        ),
+        body: cut(&json)?,
+        identity: handle::mac_of(keys, resource_type, identity),
+        handles,
         digest: half(&identity.digest),
         correction: identity.correction,
         written_by,
@@ -252,14 +260,11 @@ fn kind(resource_type: ResourceType, index: &Index) -> Kind {
     }
 }
 
-/// The body as sent, with a tag for the member that wrote it unless it carries that tag already.
-fn cut_checked(
-    checked: &Checked,
-    written_by: Option<OrganisationNumber>,
-) -> Result<Vec<u8>, StoreError> {
+/// The body as sent, without what the server owns, with a tag for the member that wrote it unless it carries that tag already.
+fn bare(checked: &Checked, written_by: Option<&OrganisationNumber>) -> Result<Json, StoreError> {
     let bare = parse(checked.with_server_fields("", &meta(Vec::new())))?;
     let Some(member) = written_by else {
-        return cut(&bare);
+        return Ok(bare);
     };
     let tag = Coding::new(systems::ORGNR, member.as_str());
     let tagged = bare
@@ -269,9 +274,9 @@ fn cut_checked(
         .filter_map(Coding::read)
         .any(|held| held == tag);
     if tagged {
-        cut(&bare)
+        Ok(bare)
     } else {
-        cut(&parse(checked.with_server_fields("", &meta(vec![tag])))?)
+        parse(checked.with_server_fields("", &meta(vec![tag])))
     }
 }
 
@@ -304,20 +309,33 @@ fn cut(json: &Json) -> Result<Vec<u8>, StoreError> {
         ))
 }
 
-/// A Patient that has an identifier and no invented name: body (cut) and content digest.
-pub(crate) fn bare_patient(person: &PersonIdentifier) -> Result<(Vec<u8>, Digest), StoreError> {
+/// A Patient that has an identifier and no invented name, known by `mac`.
+pub(crate) fn bare_patient(
+    keys: &Keys,
+    person: &PersonIdentifier,
+    mac: Mac,
+) -> Result<Resource, StoreError> {
     let mut text = br#"{"resourceType":"Patient","id":"","meta":{"versionId":"0","lastUpdated":""},"identifier":[{"system":"#.to_vec();
     fhir::json::write_string(&mut text, person.system());
     text.extend_from_slice(b",\"value\":");
     fhir::json::write_string(&mut text, person.value().expose());
     text.extend_from_slice(b"}]}");
     let json = parse(text)?;
-    Ok((cut(&json)?, half(&fhir::identity::content(json.root()))))
-}
-
-/// The kind of a Patient: the type alone.
-pub(crate) fn patient_kind() -> Kind {
-    kind(ResourceType::PATIENT, &Index::default())
+    let root = json.root();
+    Ok(Resource {
+        resource_type: ResourceType::PATIENT,
+        subject: None,
+        kind: kind(ResourceType::PATIENT, &Index::default()),
+        t: UNDATED,
+        span: None,
+        status: None,
+        body: cut(&json)?,
+        identity: mac,
+        handles: handle::held(keys, (root, ResourceType::PATIENT), None, None),
+        digest: half(&fhir::identity::content(root)),
+        correction: false,
+        written_by: None,
+    })
 }
 
 fn half(digest: &[u8; 32]) -> Digest {

@@ -19,7 +19,7 @@ use trust::Permit;
 use crate::Clock;
 use crate::errors::StoreError;
 use crate::prepare::CODE;
-use crate::record;
+use crate::presence;
 
 /// What is published. The default publishes everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -226,7 +226,7 @@ impl<'a> View<'a> {
         service: InformationService,
     ) -> Result<bool, StoreError> {
         self.any(connection, patient, |resource| {
-            record::announced(resource) == Some(service)
+            presence::announced(resource) == Some(service)
         })
     }
 

@@ -19,7 +19,7 @@ use crate::dictionary;
 use crate::errors::StoreError;
 use crate::outbox;
 use crate::prepare::person_mac;
-use crate::record;
+use crate::presence;
 
 /// The ledger that holds the mark of files to be rewritten.
 const MARK: &str = "delt scrub";
@@ -61,6 +61,7 @@ impl Writer {
         for patient in &patients {
             self.depart(*patient, committed)?;
         }
+        let series = self.series_of_doomed(&doomed)?;
         for one in &doomed {
             purged.versions += self.erase(one)?;
             if !patients.contains(&one.patient) && !one.gone {
@@ -83,6 +84,7 @@ impl Writer {
         }
         let everything = matches!(purge, Purge::Store);
         purged.parcels = self.erase_parcels(&doomed, &numbers, everything)?;
+        self.release(&series)?;
         self.set.trainer.forget();
         self.clean_dictionaries(&bodies, now)?;
         self.drop_unused()?;
@@ -177,10 +179,26 @@ impl Writer {
             .query_map([patient], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         for number in services {
-            let service = record::service_of(number)?;
+            let service = presence::service_of(number)?;
             self.presence_is(patient, service, false, committed)?;
         }
         Ok(())
+    }
+
+    /// The series in which any version of these lay.
+    fn series_of_doomed(&self, doomed: &[Doomed]) -> Result<HashSet<(i64, i64)>, StoreError> {
+        let mut series = HashSet::new();
+        for one in doomed {
+            series.insert((one.patient, one.kind));
+            let mut statement = self
+                .connection
+                .prepare_cached("SELECT patient, kind FROM history WHERE id = ?")?;
+            let mut rows = statement.query([one.id])?;
+            while let Some(row) = rows.next()? {
+                series.insert((row.get(0)?, row.get(1)?));
+            }
+        }
+        Ok(series)
     }
 
     /// Removes one resource from every table; gives how many versions it had.

@@ -12,25 +12,28 @@
 mod cursor;
 mod filter;
 mod link;
+mod named;
+mod narrow;
 mod rows;
 mod series;
 mod sift;
+mod one;
 mod sort;
+mod together;
 mod walk;
 
-pub use cursor::Cursor;
+pub use cursor::{Cursor, Moment, Start};
+pub(crate) use one::{read, read_at};
 pub(crate) use series::carries;
 pub(crate) use walk::walk;
 pub use walk::{Met, Walker};
-
-use std::collections::HashSet;
 
 use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::resource::ResourceType;
 use fhir::search::{PatientParam, Query, Total};
 use fhir::subset::Summary;
 use fhir::time::{Instant, Range};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::OptionalExtension;
 use trust::{Permit, PermitScope};
 use uuid::Uuid;
 
@@ -42,7 +45,9 @@ use crate::publish::View;
 use cursor::Place;
 use filter::Filter;
 use link::Links;
-use rows::{At, Row, Sought};
+use named::Named;
+use narrow::Narrow;
+use rows::{At, Sought};
 
 /// Bytes of bodies on one page, but always one resource: readers of other organisations take answers of 10 MiB.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
@@ -62,29 +67,18 @@ pub struct Page {
     pub total: Option<u64>,
     /// The Patient that question or permit names, if it is known here.
     pub patient: Option<LogicalId>,
-}
-
-impl Page {
-    fn empty(query: &Query) -> Page {
-        Page {
-            matches: Vec::new(),
-            next: None,
-            total: (query.total != Total::None || query.summary == Summary::Count).then_some(0),
-            patient: None,
-        }
-    }
+    /// The state of the store that the page is of.
+    pub moment: Moment,
 }
 
 /// Who asks, as of when, and how much may still be looked at.
 struct Asking<'a> {
     /// For the type that is searched, and for those it is joined with. A type without one is not seen.
     permits: Vec<(ResourceType, &'a Permit)>,
-    /// The commit as of which everything is answered.
-    as_of: i64,
+    /// As of when everything is answered.
+    moment: Moment,
     /// Whether anything has been superseded since.
     superseded: bool,
-    /// When the first page was asked: the publishing policy shows what it showed then.
-    asked: i64,
     /// Resources that may still be looked at.
     left: usize,
     /// When the clock runs out.
@@ -169,77 +163,13 @@ fn scope(
     };
     let newest = match newest {
         Some(newest) => newest,
-        None => reader
-            .connection
-            .prepare_cached("SELECT updated FROM store WHERE one = 1")?
-            .query_row([], |row| row.get(0))?,
+        None => self::newest(reader)?,
     };
     Ok(Scope {
         whose,
         patient: asked.or(permitted).flatten().map(|(_, id)| id),
         newest,
     })
-}
-
-/// One resource by id, if the permit opens it. Withdrawn is [`StoreError::Gone`], but only for who might have seen it.
-pub(crate) fn read(
-    reader: &mut Reader,
-    permit: &Permit,
-    resource_type: ResourceType,
-    id: LogicalId,
-) -> Result<Option<Stored>, StoreError> {
-    if !permit.opens(resource_type.information_service()) {
-        return Ok(None);
-    }
-    let Some(whose) = scope(reader, permit, None)?.whose else {
-        return Ok(None);
-    };
-    let found = reader
-        .connection
-        .prepare_cached(
-            "SELECT i.patient, i.kind, i.t, i.gone FROM record_id i JOIN kind k ON k.n = i.kind WHERE i.id = ? AND k.type = ?",
-        )?
-        .query_row(params![id.uuid().as_bytes(), resource_type.as_str()], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, row.get::<_, bool>(3)?))
-        })
-        .optional()?;
-    let Some((patient, kind, t, gone)) = found else {
-        return Ok(None);
-    };
-    if matches!(whose, Whose::One(one) if one != patient) {
-        return Ok(None);
-    }
-    let period = period(permit, resource_type);
-    let view = View::of(&reader.publishing, &reader.clock, permit);
-    if gone {
-        // The span of what was withdrawn is not at hand, so a permit for some time only is not told; nor
-        // is who sees only what is published.
-        return if period.is_none() && view.is_none() {
-            Err(StoreError::Gone)
-        } else {
-            Ok(None)
-        };
-    }
-    let row = reader
-        .connection
-        .prepare_cached("SELECT version, updated, span, body FROM record WHERE patient = ? AND kind = ? AND t = ? AND id = ?")?
-        .query_row(params![patient, kind, t, id.uuid().as_bytes()], |row| {
-            Row::read((t, *id.uuid().as_bytes()), row)
-        })
-        .optional()?
-        .ok_or(StoreError::Damaged("a record is not where its id says"))?;
-    if period.is_some_and(|period| !row.when().is_some_and(|when| when.overlaps(&period))) {
-        return Ok(None);
-    }
-    if let Some(view) = view
-        && !view.shows(
-            &reader.connection,
-            (patient, kind, t, *id.uuid().as_bytes()),
-        )?
-    {
-        return Ok(None);
-    }
-    row.stored(reader, resource_type).map(Some)
 }
 
 /// The time that a permit narrows a type to. A Patient has no time, so no period hides who it is about; of all other
@@ -250,120 +180,143 @@ fn period(permit: &Permit, resource_type: ResourceType) -> Option<Range> {
         .filter(|_| resource_type != ResourceType::PATIENT)
 }
 
-/// One page of a search, within the permit. `others` are the permits of types that the query joins
-/// ([`Query::others`]); each link sees what the permit of its type opens, and without one nothing.
+/// One page of a search of one type or several, each within its permit, all in one order. The queries differ in type alone.
+/// `others` are the permits of types that they join ([`Query::others`]); each link sees what the permit of its type opens, and
+/// without one nothing.
 pub(crate) fn search(
     reader: &mut Reader,
-    permit: &Permit,
+    asks: &[(&Permit, &Query)],
     others: &[(ResourceType, Permit)],
-    query: &Query,
-    after: Option<Cursor>,
+    start: Start,
 ) -> Result<Page, StoreError> {
-    if !permit.opens(query.resource.information_service()) {
-        return Ok(Page::empty(query));
-    }
+    let Some((_, first)) = asks.first() else {
+        return Err(StoreError::Bug);
+    };
     let now = (reader.clock)().0;
-    let scope = scope(reader, permit, query.patient.as_ref())?;
-    let Some(whose) = scope.whose else {
-        return Ok(Page {
-            patient: scope.patient,
-            ..Page::empty(query)
-        });
+    let mut scopes = Vec::with_capacity(asks.len());
+    for (permit, query) in asks {
+        if permit.opens(query.resource.information_service()) {
+            let scope = scope(reader, permit, query.patient.as_ref())?;
+            scopes.push((*permit, *query, scope));
+        }
+    }
+    let newest = match scopes.first() {
+        Some((_, _, scope)) => scope.newest,
+        None => newest(reader)?,
+    };
+    let (moment, after) = match start {
+        Start::Now => (Moment { as_of: newest, asked: now }, None),
+        Start::At(moment) => (moment, None),
+        Start::After(cursor) => (cursor.moment, Some(cursor)),
     };
     let mut asking = Asking {
-        permits: std::iter::once((query.resource, permit))
+        permits: asks
+            .iter()
+            .map(|(permit, query)| (query.resource, *permit))
             .chain(others.iter().map(|(of, permit)| (*of, permit)))
             .collect(),
-        as_of: after.as_ref().map_or(scope.newest, |after| after.as_of),
-        superseded: false,
-        asked: after.as_ref().map_or(now, |after| after.asked),
+        moment,
+        superseded: superseded(reader, moment, newest)?,
         left: reader.candidates,
         until: now.saturating_add(LONGEST),
     };
-    asking.superseded = asking.as_of < scope.newest && superseded(reader, asking.as_of)?;
-    let mut query = query.clone();
-    query.approximate(Instant(asking.asked));
-    let counted = after.as_ref().and_then(|after| after.total);
-    let first = after.is_none();
-    let place = after.map(|after| after.place);
-    let found = found(reader, &mut asking, (permit, &whose), &query, place)?;
-    let total = match query.total {
-        Total::None if query.summary != Summary::Count => None,
-        _ if !first => counted,
-        _ => found.total,
+    let (counted, place) = match after {
+        None => (None, None),
+        Some(cursor) => (Some(cursor.total), Some(cursor.place)),
     };
-    let next = found.next.map(|place| Cursor {
-        as_of: asking.as_of,
-        asked: asking.asked,
+    let mut parts = Vec::with_capacity(scopes.len());
+    for (permit, query, scope) in &scopes {
+        if let Some(whose) = &scope.whose {
+            let mut query = (*query).clone();
+            query.approximate(Instant(moment.asked));
+            parts.push(found(reader, &mut asking, (permit, whose), query, place.clone())?);
+        }
+    }
+    let found = together::merged(parts, first)?;
+    let total = match (first.total, counted) {
+        (Total::None, _) if first.summary != Summary::Count => None,
+        (_, Some(counted)) => counted,
+        (_, None) => found.total,
+    };
+    let last = found.matches.last().map(|(_, place)| place.clone());
+    let next = last.filter(|_| found.more).map(|place| Cursor {
+        moment,
         total,
         place,
     });
     Ok(Page {
-        matches: found.matches,
+        matches: found.matches.into_iter().map(|(stored, _)| stored).collect(),
         next,
         total,
-        patient: scope.patient,
+        patient: scopes.iter().find_map(|(_, _, scope)| scope.patient),
+        moment,
     })
 }
 
-/// Whether anything at all has been superseded since a commit.
-fn superseded(reader: &Reader, as_of: i64) -> Result<bool, StoreError> {
+/// The newest commit.
+fn newest(reader: &Reader) -> Result<i64, StoreError> {
     Ok(reader
         .connection
-        .prepare_cached("SELECT 1 FROM history WHERE until > ? LIMIT 1")?
-        .exists([as_of])?)
+        .prepare_cached("SELECT updated FROM store WHERE one = 1")?
+        .query_row([], |row| row.get(0))?)
 }
 
-/// A page's matches, where the next page starts if there is one, and how many there are in all where that is known or
-/// asked for.
+/// Whether anything at all has been superseded since a moment.
+fn superseded(reader: &Reader, moment: Moment, newest: i64) -> Result<bool, StoreError> {
+    Ok(moment.as_of < newest
+        && reader
+            .connection
+            .prepare_cached("SELECT 1 FROM history WHERE until > ? LIMIT 1")?
+            .exists([moment.as_of])?)
+}
+
+/// A page's matches with their places, whether there are more, and how many there are in all where that is known or asked for.
 struct Found {
-    matches: Vec<Stored>,
-    next: Option<Place>,
+    matches: Vec<(Stored, Place)>,
+    more: bool,
     total: Option<u64>,
+}
+
+impl Found {
+    fn nothing(total: u64) -> Found {
+        Found {
+            matches: Vec::new(),
+            more: false,
+            total: Some(total),
+        }
+    }
 }
 
 fn found(
     reader: &mut Reader,
     asking: &mut Asking<'_>,
     (permit, whose): (&Permit, &Whose),
-    query: &Query,
+    query: Query,
     place: Option<Place>,
 ) -> Result<Found, StoreError> {
     let counts = matches!(query.total, Total::Accurate | Total::Estimate);
     let only_count = query.summary == Summary::Count;
     let first = place.is_none();
-    let mut links = Links::of(reader, asking, query)?;
-    let sought = sought(reader, asking, (permit, whose), query, links.ids())?;
-    let Some(sought) = sought else {
-        return Ok(Found {
-            matches: Vec::new(),
-            next: None,
-            total: Some(0),
-        });
-    };
     let plain = query.filters.is_empty() && query.links.is_empty();
-    let completed;
     let query = if plain {
         query
     } else {
-        completed = sift::completed(reader, permit, query)?;
-        &completed
+        sift::completed(reader, permit, &query)?
+    };
+    let mut links = Links::of(reader, asking, &query)?;
+    let Some(sought) = sought(reader, asking, (permit, whose), &query, links.narrow())? else {
+        return Ok(Found::nothing(0));
     };
     if only_count {
-        let total = if plain {
+        return Ok(Found::nothing(if plain {
             sought.count(&reader.connection, || asking.pace(reader))?
         } else {
-            sift::count(reader, asking, &sought, query, &mut links)?
-        };
-        return Ok(Found {
-            matches: Vec::new(),
-            next: None,
-            total: Some(total),
-        });
+            sift::count(reader, asking, &sought, &query, &mut links)?
+        }));
     }
     let wanted = query.count.clamp(1, Query::MAX_COUNT) as usize;
     if !query.keys.is_empty() {
-        return sort::page(reader, asking, &sought, (query, &mut links), wanted, place);
+        return sort::page(reader, asking, &sought, (&query, &mut links), wanted, place);
     }
     let at = match place {
         None => None,
@@ -374,53 +327,63 @@ fn found(
     let mut found = if plain {
         page(reader, &sought, query.resource, wanted, at)?
     } else {
-        sift::page(reader, asking, &sought, (query, &mut links), wanted, at)?
+        sift::page(reader, asking, &sought, (&query, &mut links), wanted, at)?
     };
     if first {
-        found.total = match &found.next {
-            None => Some(found.matches.len() as u64),
-            Some(_) if !counts => None,
-            Some(_) if plain => Some(sought.count(&reader.connection, || asking.pace(reader))?),
-            Some(_) => Some(sift::count(reader, asking, &sought, query, &mut links)?),
+        found.total = match found.more {
+            false => Some(found.matches.len() as u64),
+            true if !counts => None,
+            true if plain => Some(sought.count(&reader.connection, || asking.pace(reader))?),
+            true => Some(sift::count(reader, asking, &sought, &query, &mut links)?),
         };
     }
     Ok(found)
 }
 
-/// What the tables have to be read for: within the permit, what is published, and the ids that are known to be the only
-/// ones. `None`: nothing.
+/// What the tables have to be read for: within the permit, what is published, and where alone a match can be. `None`: nothing.
 fn sought(
     reader: &Reader,
     asking: &Asking<'_>,
     (permit, whose): (&Permit, &Whose),
     query: &Query,
-    joined: Option<HashSet<[u8; 16]>>,
+    joined: Option<&Narrow>,
 ) -> Result<Option<Sought>, StoreError> {
-    let named: HashSet<[u8; 16]> = query.ids.iter().map(|id| *id.uuid().as_bytes()).collect();
-    let ids = match (named.is_empty(), joined) {
-        (true, joined) => joined,
-        (false, None) => Some(named),
-        (false, Some(joined)) => Some(named.intersection(&joined).copied().collect()),
-    };
+    let narrow = narrow::both(joined.cloned(), narrow::by_query(reader, query)?);
     let connection = &reader.connection;
     let mut filter = Filter::of(connection, permit, query)?;
-    let past = asking.superseded.then_some(asking.as_of);
-    let mut series = series::sought(connection, past, whose, query, ids.as_ref())?;
-    if let Some(ids) = ids {
-        if ids.is_empty() {
-            return Ok(None);
+    let view = (!permit.is_own() && !reader.publishing.is_everything())
+        .then(|| View::at(&reader.publishing, asking.moment.asked));
+    let as_of = asking.moment.as_of;
+    let (mut series, mut named) = (Vec::new(), None);
+    let within = match &narrow {
+        Some(Narrow::Ids(ids)) => {
+            let mut found =
+                Named::of(connection, (as_of, asking.superseded), whose, query, ids)?;
+            if let Some(view) = &view {
+                found.publish(connection, view, query, &mut filter)?;
+            }
+            named = Some(found);
+            None
         }
-        filter.ids(ids);
+        Some(Narrow::Series(within)) => Some(within),
+        None => None,
+    };
+    if named.is_none() {
+        let past = asking.superseded.then_some(as_of);
+        series = series::sought(connection, past, whose, query, within)?;
+        if let Some(view) = &view {
+            filter.publish(connection, view, query.resource, &mut series)?;
+        }
     }
-    if !permit.is_own() && !reader.publishing.is_everything() {
-        let view = View::at(&reader.publishing, asking.asked);
-        filter.publish(connection, &view, query.resource, &mut series)?;
+    if named.as_ref().map_or(series.is_empty(), Named::is_empty) {
+        return Ok(None);
     }
     Ok(Some(Sought {
         series,
+        named,
         filter,
         sort: query.sort,
-        as_of: asking.as_of,
+        as_of,
     }))
 }
 
@@ -434,8 +397,8 @@ fn page(
 ) -> Result<Found, StoreError> {
     let rows = sought.rows(&reader.connection, after, wanted + 1)?;
     let mut more = rows.len() > wanted;
-    let mut matches: Vec<Stored> = Vec::with_capacity(wanted.min(rows.len()));
-    let (mut next, mut size) = (None, 0);
+    let mut matches = Vec::with_capacity(wanted.min(rows.len()));
+    let mut size = 0;
     for row in rows.iter().take(wanted) {
         let stored = row.stored(reader, resource)?;
         size += stored.body.len();
@@ -443,12 +406,11 @@ fn page(
             more = true;
             break;
         }
-        next = Some(row.place());
-        matches.push(stored);
+        matches.push((stored, row.place()));
     }
     Ok(Found {
         matches,
-        next: next.filter(|_| more),
+        more,
         total: None,
     })
 }

@@ -7,7 +7,6 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use fhir::ids::{LogicalId, PersonIdentifier};
-use fhir::index::Subject;
 use fhir::resource::ResourceType;
 use fhir::search::TokenParam;
 use fhir::time::Instant;
@@ -17,8 +16,9 @@ use uuid::Uuid;
 
 use crate::backend::sqlite::reader::Reader;
 use crate::errors::StoreError;
+use crate::handle;
 use crate::prepare::{CODE, UNDATED};
-use crate::record::person_of;
+use crate::patient::person_of;
 use crate::store::Store;
 use crate::{identified, query};
 
@@ -219,7 +219,7 @@ fn named(
     if !opens(permit, resource_type) {
         return Ok(vec![None; identifiers.len()]);
     }
-    let subjects = identified::subjects(reader, Some(&Subject::Person(person.clone())))?;
+    let subjects = identified::subjects(reader, person)?;
     let mut statement = reader
         .connection
         .prepare_cached("SELECT version, gone, digest FROM record_id WHERE id = ?")?;
@@ -229,7 +229,9 @@ fn named(
             for subject in &subjects {
                 let key =
                     fhir::identity::business_key(resource_type, subject.as_ref(), system, value);
-                let Some(id) = identified::known_as(reader, resource_type, &key)? else {
+                let business = Some((system.as_str(), value.as_str()));
+                let mac = handle::identity_mac(&reader.keys, resource_type, business, &key);
+                let Some(id) = identified::known_as(reader, mac)? else {
                     continue;
                 };
                 let row = |row: &rusqlite::Row<'_>| {

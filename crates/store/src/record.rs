@@ -3,17 +3,16 @@
 //! A record lies where its search will look: patient, kind, time. `record_id` finds it by id, `identity` by what makes
 //! it the same reading. Old versions move to `history`; nothing clinical is overwritten or removed.
 
-use fhir::ids::{LogicalId, PersonIdentifier, PersonNumbers};
-use fhir::resource::{InformationService, ResourceType};
+use fhir::ids::LogicalId;
+use fhir::resource::ResourceType;
 use fhir::time::Instant;
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
 use crate::backend::sqlite::writer::Writer;
-use crate::commit::{Committed, Fate, Presence, PutOutcome};
+use crate::commit::{Committed, Fate, PutOutcome};
 use crate::errors::{Conflict, StoreError};
-use crate::prepare::{self, Digest, Kind, ReadyPut, Resource, UNDATED, Who};
-use crate::publish::View;
+use crate::prepare::{Digest, Kind, ReadyPut, Resource};
 
 /// The patient number of what is about nobody.
 pub(crate) const NOBODY: i64 = 0;
@@ -195,124 +194,8 @@ impl Writer {
         Ok(outcome(id, version, now, resource_type, Fate::Withdrawn))
     }
 
-    /// A Patient is found by its identifier: known becomes a new version, unknown a new patient.
-    fn put_patient(
-        &mut self,
-        chosen: Option<LogicalId>,
-        resource: &Resource,
-        now: i64,
-        committed: &mut Committed,
-    ) -> Result<PutOutcome, StoreError> {
-        let Some(Who::Person(person, mac)) = &resource.subject else {
-            return Err(StoreError::UnknownPatient);
-        };
-        let held = self
-            .connection
-            .prepare_cached("SELECT id FROM patient WHERE mac = ?")?
-            .query_row([mac], |row| row.get::<_, [u8; 16]>(0))
-            .optional()?;
-        let Some(id) = held.map(|id| LogicalId(Uuid::from_bytes(id))) else {
-            return self
-                .new_patient(chosen, (person, mac), resource, now, committed)
-                .map(|(_, outcome)| outcome);
-        };
-        meant(chosen, id)?;
-        let known = self
-            .known(id)?
-            .ok_or(StoreError::Damaged("a patient has no record"))?;
-        if known.digest == resource.digest && !known.gone {
-            return Ok(outcome(
-                id,
-                known.version,
-                self.updated(&known)?,
-                ResourceType::PATIENT,
-                Fate::Existing,
-            ));
-        }
-        self.next_version(&known, resource, now, committed)
-    }
-
-    fn new_patient(
-        &mut self,
-        chosen: Option<LogicalId>,
-        (person, mac): (&PersonIdentifier, &[u8; 16]),
-        resource: &Resource,
-        now: i64,
-        committed: &mut Committed,
-    ) -> Result<(i64, PutOutcome), StoreError> {
-        let id = self.new_id(chosen)?;
-        self.connection
-            .prepare_cached("INSERT INTO patient(mac, id, system, value) VALUES (?, ?, ?, ?)")?
-            .execute(params![
-                mac,
-                id.uuid().as_bytes(),
-                person.system(),
-                person.value().expose()
-            ])?;
-        let patient = self.connection.last_insert_rowid();
-        let kind = self.insert(id, patient, resource, 1, now, committed)?;
-        self.connection
-            .prepare_cached("INSERT INTO record_id(id, patient, kind, t, version, gone, digest) VALUES (?, ?, ?, ?, 1, 0, ?)")?
-            .execute(params![id.uuid().as_bytes(), patient, kind, resource.t, resource.digest])?;
-        Ok((
-            patient,
-            outcome(id, 1, now, ResourceType::PATIENT, Fate::Created),
-        ))
-    }
-
-    /// The number of a subject; makes a patient of an unknown person if asked to.
-    pub(crate) fn patient(
-        &mut self,
-        subject: Option<&Who>,
-        enrol: bool,
-        now: i64,
-        committed: &mut Committed,
-    ) -> Result<i64, StoreError> {
-        let (found, person) = match subject {
-            None => return Ok(NOBODY),
-            Some(Who::Local(id)) => (
-                self.connection
-                    .prepare_cached("SELECT n FROM patient WHERE id = ?")?
-                    .query_row([id.uuid().as_bytes()], |row| row.get(0))
-                    .optional()?,
-                None,
-            ),
-            Some(Who::Person(person, mac)) => (
-                self.connection
-                    .prepare_cached("SELECT n FROM patient WHERE mac = ?")?
-                    .query_row([mac], |row| row.get(0))
-                    .optional()?,
-                Some((person, mac)),
-            ),
-        };
-        match (found, person) {
-            (Some(number), _) => Ok(number),
-            (None, Some((person, mac))) if enrol => {
-                let (body, digest) = prepare::bare_patient(person)?;
-                let resource = Resource {
-                    resource_type: ResourceType::PATIENT,
-                    subject: None,
-                    kind: prepare::patient_kind(),
-                    t: UNDATED,
-                    span: None,
-                    status: None,
-                    body,
-                    identity: *mac,
-                    digest,
-                    correction: false,
-                    written_by: None,
-                };
-                let (number, outcome) =
-                    self.new_patient(None, (person, mac), &resource, now, committed)?;
-                committed.enrolled.push(outcome);
-                Ok(number)
-            }
-            _ => Err(StoreError::UnknownPatient),
-        }
-    }
-
     /// A new resource's id: the chosen one, which nothing may have yet.
-    fn new_id(&self, chosen: Option<LogicalId>) -> Result<LogicalId, StoreError> {
+    pub(crate) fn new_id(&self, chosen: Option<LogicalId>) -> Result<LogicalId, StoreError> {
         match chosen {
             None => Ok(LogicalId((self.set.ids)())),
             Some(id) if self.known(id)?.is_none() => Ok(id),
@@ -471,7 +354,7 @@ impl Writer {
     }
 
     /// Writes the clustered row, and begins its series where it is the first. Gives the kind's number.
-    fn insert(
+    pub(crate) fn insert(
         &mut self,
         id: LogicalId,
         patient: i64,
@@ -491,6 +374,7 @@ impl Writer {
                 "INSERT INTO record(patient, kind, t, id, span, version, updated, status, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![patient, kind, resource.t, id.uuid().as_bytes(), resource.span, version, now, status, body])?;
+        self.hold(id.uuid().as_bytes(), (patient, kind), &resource.handles)?;
         self.counters.updated = now;
         let widest: Option<i64> = self
             .connection
@@ -509,131 +393,6 @@ impl Writer {
             self.turn(patient, resource.resource_type, true, committed)?;
         }
         Ok(kind)
-    }
-
-    /// Ends a series if its last record is gone, and the patient's presence if that was the last of its service.
-    pub(crate) fn ended(
-        &mut self,
-        patient: i64,
-        kind: i64,
-        resource_type: ResourceType,
-        committed: &mut Committed,
-    ) -> Result<(), StoreError> {
-        let left = self
-            .connection
-            .prepare_cached("SELECT 1 FROM record WHERE patient = ? AND kind = ? LIMIT 1")?
-            .exists([patient, kind])?;
-        if left {
-            return Ok(());
-        }
-        self.connection
-            .prepare_cached("DELETE FROM series WHERE patient = ? AND kind = ?")?
-            .execute([patient, kind])?;
-        let service = announced(resource_type);
-        let mut statement = self.connection.prepare_cached(
-            "SELECT DISTINCT k.type FROM series s JOIN kind k ON k.n = s.kind WHERE s.patient = ?",
-        )?;
-        let types: Vec<String> = statement
-            .query_map([patient], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        drop(statement);
-        let others = types.iter().filter_map(|name| ResourceType::parse(name));
-        if others.map(announced).any(|other| other == service) {
-            return Ok(());
-        }
-        self.turn(patient, resource_type, false, committed)
-    }
-
-    /// Notes that a patient's data of one information service begins or ends, if that is news. Under a policy what is
-    /// published decides, not `present`.
-    pub(crate) fn turn(
-        &mut self,
-        patient: i64,
-        resource_type: ResourceType,
-        present: bool,
-        committed: &mut Committed,
-    ) -> Result<(), StoreError> {
-        let Some(service) = announced(resource_type).filter(|_| patient != NOBODY) else {
-            return Ok(());
-        };
-        let publishing = self.set.publishing.clone();
-        let present = if publishing.is_everything() {
-            present
-        } else {
-            // The reader's clock, not the commit's: both ask the same question of the same moment.
-            let view = View::at(&publishing, (self.set.clock)().0);
-            view.any_of(&self.connection, patient, service)?
-        };
-        self.presence_is(patient, service, present, committed)
-    }
-
-    /// Notes whether a patient's data of an information service is here, if that is news.
-    pub(crate) fn presence_is(
-        &mut self,
-        patient: i64,
-        service: InformationService,
-        present: bool,
-        committed: &mut Committed,
-    ) -> Result<(), StoreError> {
-        let held: Option<bool> = self
-            .connection
-            .prepare_cached("SELECT present FROM presence WHERE patient = ? AND service = ?")?
-            .query_row(params![patient, service.number()], |row| row.get(0))
-            .optional()?;
-        if held.unwrap_or(false) == present {
-            return Ok(());
-        }
-        self.counters.sequence += 1;
-        self.connection
-            .prepare_cached("INSERT OR REPLACE INTO presence(patient, service, present, sequence) VALUES (?, ?, ?, ?)")?
-            .execute(params![patient, service.number(), present, self.counters.sequence])?;
-        let person = self
-            .connection
-            .prepare_cached("SELECT system, value FROM patient WHERE n = ?")?
-            .query_row([patient], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-            })
-            .optional()?;
-        let patient = person_of(person)?;
-        committed.presence.push(Presence {
-            patient,
-            service,
-            present,
-            sequence: self.counters.sequence,
-        });
-        Ok(())
-    }
-
-    /// Looks at up to `limit` patients after number `from`: has anything turned by time alone, or by another policy than
-    /// the one their presence was last settled by? Gives where to go on, 0 after the last.
-    pub(crate) fn settle(
-        &mut self,
-        from: i64,
-        limit: usize,
-        committed: &mut Committed,
-    ) -> Result<i64, StoreError> {
-        let patients: Vec<i64> = self
-            .connection
-            .prepare_cached("SELECT n FROM patient WHERE n > ? ORDER BY n LIMIT ?")?
-            .query_map(params![from, limit as i64], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        for patient in &patients {
-            let types: Vec<String> = self
-                .connection
-                .prepare_cached(
-                    "SELECT DISTINCT k.type FROM series s JOIN kind k ON k.n = s.kind WHERE s.patient = ?",
-                )?
-                .query_map([patient], |row| row.get(0))?
-                .collect::<Result<_, _>>()?;
-            for resource_type in types.iter().filter_map(|name| ResourceType::parse(name)) {
-                self.turn(*patient, resource_type, true, committed)?;
-            }
-        }
-        Ok(if patients.len() < limit {
-            0
-        } else {
-            patients.last().copied().unwrap_or(0)
-        })
     }
 
     fn kind(&mut self, kind: &Kind) -> Result<i64, StoreError> {
@@ -699,46 +458,8 @@ impl Writer {
     }
 }
 
-/// The service whose presence a resource gives. A Patient is what the others are about, made with the first of them,
-/// and no data in itself.
-pub(crate) fn announced(resource_type: ResourceType) -> Option<InformationService> {
-    if resource_type == ResourceType::PATIENT {
-        None
-    } else {
-        resource_type.information_service()
-    }
-}
-
-/// A person from the two columns of `patient`.
-pub(crate) fn person_of(row: Option<(String, String)>) -> Result<PersonIdentifier, StoreError> {
-    row.and_then(|(system, value)| {
-        PersonIdentifier::parse(&system, &value, PersonNumbers::Lenient).ok()
-    })
-    .ok_or(StoreError::Damaged("a patient has no readable identifier"))
-}
-
-/// The person behind a Patient's logical id, or whom any resource with this id is (or was) about.
-pub(crate) fn person_by_id(
-    connection: &rusqlite::Connection,
-    id: LogicalId,
-) -> Result<Option<PersonIdentifier>, StoreError> {
-    let row = connection
-        .prepare_cached("SELECT p.system, p.value FROM record_id i JOIN patient p ON p.n = i.patient WHERE i.id = ?")?
-        .query_row([id.uuid().as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    row.map(|row| person_of(Some(row))).transpose()
-}
-
-/// An information service from its number.
-pub(crate) fn service_of(number: u8) -> Result<InformationService, StoreError> {
-    InformationService::ALL
-        .into_iter()
-        .find(|service| service.number() == number)
-        .ok_or(StoreError::Damaged("an unknown information service"))
-}
-
 /// Others of the change refer to the id that was chosen: it must be the one that the resource has.
-fn meant(chosen: Option<LogicalId>, existing: LogicalId) -> Result<(), StoreError> {
+pub(crate) fn meant(chosen: Option<LogicalId>, existing: LogicalId) -> Result<(), StoreError> {
     match chosen {
         Some(id) if id != existing => Err(Conflict::Identity { existing }.into()),
         _ => Ok(()),
@@ -759,27 +480,4 @@ pub(crate) fn outcome(
         resource_type,
         fate,
     }
-}
-
-/// Turns of presence after a sequence number, in order.
-pub(crate) fn presence_since(
-    connection: &rusqlite::Connection,
-    sequence: u64,
-    limit: usize,
-) -> Result<Vec<Presence>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT t.system, t.value, p.service, p.present, p.sequence FROM presence p JOIN patient t ON t.n = p.patient
-         WHERE p.sequence > ? ORDER BY p.sequence LIMIT ?",
-    )?;
-    let mut rows = statement.query(params![sequence, limit as i64])?;
-    let mut turns = Vec::new();
-    while let Some(row) = rows.next()? {
-        turns.push(Presence {
-            patient: person_of(Some((row.get(0)?, row.get(1)?)))?,
-            service: service_of(row.get(2)?)?,
-            present: row.get(3)?,
-            sequence: row.get(4)?,
-        });
-    }
-    Ok(turns)
 }

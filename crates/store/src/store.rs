@@ -28,8 +28,8 @@ use crate::keys::Keys;
 use crate::ledger::{self, LedgerEntry};
 use crate::options::Options;
 use crate::outbox::{self, Delivery, DeliveryId, Due, ReceiverState, Report};
-use crate::query::{self, Cursor, Page, Walker};
-use crate::{Surroundings, prepare, record, seal, series};
+use crate::query::{self, Page, Start, Walker};
+use crate::{Surroundings, handle, patient, prepare, presence, seal, series};
 
 /// Changes that may wait for the writer; beyond that, [`StoreError::Busy`].
 const WAITING: usize = 8_192;
@@ -271,33 +271,10 @@ impl Store {
         {
             return self.patient_id(person).await;
         }
-        let key = resource.identity().key.clone();
+        let mac = handle::mac_of(&self.0.keys, resource_type, resource.identity());
         self.0
             .readers
-            .ask(move |reader| identified::known_as(reader, resource_type, &key))
-            .await
-    }
-
-    /// The resources of a type whose first business identifier is this one, as far as the permit opens them; withdrawn
-    /// ones are not among them. `about` narrows to one subject; without it every patient's are looked at.
-    ///
-    /// # Errors
-    /// Input/output and damage.
-    pub async fn identified(
-        &self,
-        permit: &Permit,
-        resource_type: ResourceType,
-        system: &str,
-        value: &str,
-        about: Option<Subject>,
-    ) -> Result<Vec<Stored>, StoreError> {
-        let (permit, system, value) = (permit.clone(), system.to_owned(), value.to_owned());
-        self.0
-            .readers
-            .ask(move |reader| {
-                let what = (resource_type, system.as_str(), value.as_str());
-                identified::identified(reader, &permit, what, about.as_ref())
-            })
+            .ask(move |reader| identified::known_as(reader, mac))
             .await
     }
 
@@ -338,8 +315,8 @@ impl Store {
             .await
     }
 
-    /// One page of a search, narrowed to what the permit opens: its patient, services and period. `after` is the
-    /// cursor of the page before; the question must be the same.
+    /// One page of a search, narrowed to what the permit opens: its patient, services and period. `start` says which: the
+    /// first, or (a cursor) the page after another; the question must be the same then.
     ///
     /// In the order that the query asks for, ties by id. All pages answer as of the commit that the first saw, whatever is
     /// changed or withdrawn meanwhile; only what is purged is gone from the next page on. Types that the query joins
@@ -353,16 +330,37 @@ impl Store {
         &self,
         permit: &Permit,
         query: &Query,
-        after: Option<Cursor>,
+        start: impl Into<Start>,
     ) -> Result<Page, StoreError> {
-        let (permit, query) = (permit.clone(), query.clone());
+        let (permit, query, start) = (permit.clone(), query.clone(), start.into());
         self.0
             .readers
-            .ask(move |reader| query::search(reader, &permit, &[], &query, after))
+            .ask(move |reader| query::search(reader, &[(&permit, &query)], &[], start))
             .await
     }
 
-    /// As [`Store::search`], with what comes with the page's matches, from the same snapshot. `others` holds the permits of
+    /// As [`Store::search`], of several types in one order, each under its own permit; the queries differ in nothing but the
+    /// type. `others` holds the permits of the types that they join.
+    ///
+    /// # Errors
+    /// As [`Store::search`]; what may be looked at is for all types together.
+    pub async fn search_types(
+        &self,
+        asks: Vec<(Permit, Query)>,
+        others: Vec<(ResourceType, Permit)>,
+        start: impl Into<Start>,
+    ) -> Result<Page, StoreError> {
+        let start = start.into();
+        self.0
+            .readers
+            .ask(move |reader| {
+                let asks: Vec<_> = asks.iter().map(|(permit, query)| (permit, query)).collect();
+                query::search(reader, &asks, &others, start)
+            })
+            .await
+    }
+
+    /// As [`Store::search`], with what comes with the page's matches, as of the same moment. `others` holds the permits of
     /// the types that may take part; what a type's own permit does not open takes none.
     ///
     /// # Errors
@@ -372,12 +370,12 @@ impl Store {
         permit: &Permit,
         others: Vec<(ResourceType, Permit)>,
         query: &Query,
-        after: Option<Cursor>,
+        start: impl Into<Start>,
     ) -> Result<Gathered, StoreError> {
-        let (permit, query) = (permit.clone(), query.clone());
+        let (permit, query, start) = (permit.clone(), query.clone(), start.into());
         self.0
             .readers
-            .ask(move |reader| include::search(reader, &permit, &others, &query, after))
+            .ask(move |reader| include::search(reader, &permit, &others, &query, start))
             .await
     }
 
@@ -408,7 +406,7 @@ impl Store {
     pub async fn patient_of(&self, id: LogicalId) -> Result<Option<PersonIdentifier>, StoreError> {
         self.0
             .readers
-            .ask(move |reader| record::person_by_id(&reader.connection, id))
+            .ask(move |reader| patient::person_by_id(&reader.connection, id))
             .await
     }
 
@@ -638,7 +636,7 @@ impl Store {
         let limit = limit.min(MOST);
         self.0
             .readers
-            .ask(move |reader| record::presence_since(&reader.connection, sequence, limit))
+            .ask(move |reader| presence::presence_since(&reader.connection, sequence, limit))
             .await
     }
 

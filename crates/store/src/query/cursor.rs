@@ -7,10 +7,49 @@ use fhir::search::SortValue;
 /// number of matches if that was counted. Goes to the client sealed only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cursor {
-    pub(crate) as_of: i64,
-    pub(crate) asked: i64,
+    pub(crate) moment: Moment,
     pub(crate) total: Option<u64>,
     pub(crate) place: Place,
+}
+
+/// A state of the store that may be asked about again: a commit, and when it was first asked about (the publishing policy
+/// shows what it showed then).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    pub(crate) as_of: i64,
+    pub(crate) asked: i64,
+}
+
+impl Moment {
+    /// As two numbers, to be kept sealed.
+    #[must_use]
+    pub fn to_numbers(self) -> (i64, i64) {
+        (self.as_of, self.asked)
+    }
+
+    /// What `to_numbers` gave.
+    #[must_use]
+    pub fn from_numbers((as_of, asked): (i64, i64)) -> Moment {
+        Moment { as_of, asked }
+    }
+}
+
+/// From where a search goes.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// Its first page, of the store as it is.
+    Now,
+    /// Its first page, of the store as it was.
+    At(Moment),
+    /// The page after another, of the same state.
+    After(Cursor),
+}
+
+impl From<Option<Cursor>> for Start {
+    /// The page after another, or the first.
+    fn from(cursor: Option<Cursor>) -> Start {
+        cursor.map_or(Start::Now, Start::After)
+    }
 }
 
 /// A place in an order.
@@ -36,8 +75,8 @@ impl Cursor {
     /// A few dozen bytes; more by what a `_sort` compares.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(50);
-        out.extend(self.as_of.to_be_bytes());
-        out.extend(self.asked.to_be_bytes());
+        out.extend(self.moment.as_of.to_be_bytes());
+        out.extend(self.moment.asked.to_be_bytes());
         out.push(u8::from(self.total.is_some()));
         out.extend(self.total.unwrap_or_default().to_be_bytes());
         match &self.place {
@@ -89,8 +128,7 @@ impl Cursor {
             _ => return None,
         };
         rest.is_empty().then_some(Cursor {
-            as_of,
-            asked,
+            moment: Moment { as_of, asked },
             total: (counted == 1).then_some(total),
             place,
         })
@@ -142,8 +180,7 @@ mod tests {
             ),
         ] {
             let cursor = Cursor {
-                as_of: 5,
-                asked: 6,
+                moment: Moment { as_of: 5, asked: 6 },
                 total,
                 place,
             };

@@ -97,13 +97,6 @@ impl Filter {
         Ok(())
     }
 
-    pub(super) fn ids(&mut self, ids: HashSet<[u8; 16]>) {
-        self.within(
-            "id",
-            ids.into_iter().map(|id| Value::Blob(id.to_vec())).collect(),
-        );
-    }
-
     /// `column IN (…)`. An empty list matches nothing.
     fn within(&mut self, column: &str, values: Vec<Value>) {
         self.sql.push_str(&format!(" AND {column} IN ("));

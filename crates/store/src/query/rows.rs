@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::cursor::Place;
 use super::filter::Filter;
+use super::named::Named;
 use super::series::{SERIES, Series};
 use crate::backend::sqlite::reader::Reader;
 use crate::body;
@@ -26,6 +27,8 @@ const CHUNK: usize = 16;
 /// What is read, in which order, and as of which commit.
 pub(super) struct Sought {
     pub(super) series: Vec<Series>,
+    /// Where it is known which resources alone can be meant; then there are no series.
+    pub(super) named: Option<Named>,
     pub(super) filter: Filter,
     pub(super) sort: Sort,
     pub(super) as_of: i64,
@@ -39,6 +42,9 @@ impl Sought {
         after: Option<At>,
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
+        if let Some(named) = &self.named {
+            return named.rows(connection, &self.filter, after, limit);
+        }
         let mut rows: Vec<Row> = Vec::new();
         for part in self.series.chunks(SERIES) {
             let first = rows.is_empty();
@@ -57,6 +63,9 @@ impl Sought {
         connection: &Connection,
         mut pace: impl FnMut() -> Result<(), StoreError>,
     ) -> Result<u64, StoreError> {
+        if let Some(named) = &self.named {
+            return named.count(connection, &self.filter);
+        }
         let mut count = 0;
         for one in &self.series {
             pace()?;
@@ -309,7 +318,7 @@ struct Open {
 }
 
 /// Smallest first: `t` grows towards the past; what has no time comes last.
-fn rank(t: i64, sort: Sort) -> i64 {
+pub(super) fn rank(t: i64, sort: Sort) -> i64 {
     match sort {
         Sort::DateDesc => t,
         Sort::DateAsc if t == UNDATED => t,

@@ -15,7 +15,7 @@ pub(super) const SERIES: usize = 5_000;
 /// Most series that a search without a patient merges for a page: beyond it a page would take too long.
 const MERGED: usize = 25_000;
 /// Most series that a search without a patient chooses among.
-const LOOKED_AT: usize = 200_000;
+pub(super) const LOOKED_AT: usize = 200_000;
 
 /// One patient's resources of one kind.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,38 +28,67 @@ pub(super) struct Series {
     pub(super) past: bool,
 }
 
-/// The series of the asked type, within `whose`, that can hold what the query (and `ids`, if that is known) asks for; `past_of`: also those of which something
-/// that counted as of that commit has been superseded since.
+impl Series {
+    /// One that is there now.
+    pub(super) fn one(patient: i64, kind: i64) -> Series {
+        Series {
+            patient,
+            kind,
+            widest: i64::MAX,
+            past: false,
+        }
+    }
+}
+
+/// Which kinds carry what a query asks for, each looked up once.
+#[derive(Default)]
+pub(super) struct Carrying(HashMap<i64, bool>);
+
+impl Carrying {
+    pub(super) fn meets(
+        &mut self,
+        connection: &Connection,
+        kind: i64,
+        query: &Query,
+    ) -> Result<bool, StoreError> {
+        if let Some(known) = self.0.get(&kind) {
+            return Ok(*known);
+        }
+        let meets = carries(connection, kind, CODE, &query.codes)?
+            && carries(connection, kind, CATEGORY, &query.categories)?;
+        self.0.insert(kind, meets);
+        Ok(meets)
+    }
+}
+
+/// The series of the asked type, within `whose` (and `within`, if it is known that there are no others), that can hold what the
+/// query asks for; `past_of`: also those of which something that counted as of that commit has been superseded since.
 pub(super) fn sought(
     connection: &Connection,
     past_of: Option<i64>,
     whose: &Whose,
     query: &Query,
-    ids: Option<&HashSet<[u8; 16]>>,
+    within: Option<&HashSet<(i64, i64)>>,
 ) -> Result<Vec<Series>, StoreError> {
     let patient = match whose {
         Whose::One(patient) => Some(*patient),
         Whose::Everyone => None,
     };
-    let mut all = match ids {
-        Some(ids) => of_ids(connection, patient, query, ids)?,
+    let mut all = match within {
+        Some(within) => of_these(connection, patient, query, within)?,
         None => of_type(connection, patient, query)?,
     };
-    let crowded = ids.is_none() && patient.is_none() && all.len() >= LOOKED_AT;
+    let crowded = within.is_none() && patient.is_none() && all.len() >= LOOKED_AT;
     if let Some(as_of) = past_of {
         past(connection, as_of, patient, query, &mut all)?;
+        if let Some(within) = within {
+            all.retain(|one| within.contains(&(one.patient, one.kind)));
+        }
     }
-    let mut kinds: HashMap<i64, bool> = HashMap::new();
+    let mut carrying = Carrying::default();
     let mut kept = Vec::new();
     for one in all {
-        let carries = match kinds.get(&one.kind) {
-            Some(known) => *known,
-            None => *kinds.entry(one.kind).or_insert(
-                carries(connection, one.kind, CODE, &query.codes)?
-                    && carries(connection, one.kind, CATEGORY, &query.categories)?,
-            ),
-        };
-        if carries {
+        if carrying.meets(connection, one.kind, query)? {
             kept.push(one);
         }
     }
@@ -101,34 +130,29 @@ fn of_type(
         .collect::<Result<Vec<_>, _>>()?)
 }
 
-/// The series in which the asked ids lie.
-fn of_ids(
+/// Those of `within` that are there and of the type.
+fn of_these(
     connection: &Connection,
     patient: Option<i64>,
     query: &Query,
-    ids: &HashSet<[u8; 16]>,
+    within: &HashSet<(i64, i64)>,
 ) -> Result<Vec<Series>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT i.patient, i.kind FROM record_id i JOIN kind k ON k.n = i.kind WHERE i.id = ? AND i.gone = 0 AND k.type = ?",
+        "SELECT s.widest FROM series s JOIN kind k ON k.n = s.kind WHERE s.patient = ? AND s.kind = ? AND k.type = ?",
     )?;
-    let mut found = HashSet::new();
-    for id in ids {
-        let place: Option<(i64, i64)> = statement
-            .query_row(params![id, query.resource.as_str()], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
+    let mut found = Vec::new();
+    for (of, kind) in within {
+        if patient.is_some_and(|one| one != *of) {
+            continue;
+        }
+        let widest = statement
+            .query_row(params![of, kind, query.resource.as_str()], |row| row.get(0))
             .optional()?;
-        found.extend(place.filter(|(of, _)| patient.is_none_or(|one| one == *of)));
+        found.extend(widest.map(|widest| Series {
+            widest,
+            ..Series::one(*of, *kind)
+        }));
     }
-    let mut found: Vec<Series> = found
-        .into_iter()
-        .map(|(patient, kind)| Series {
-            patient,
-            kind,
-            widest: i64::MAX,
-            past: false,
-        })
-        .collect();
     found.sort_unstable_by_key(|one| (one.patient, one.kind));
     Ok(found)
 }

@@ -11,6 +11,7 @@ use rusqlite::OptionalExtension;
 use trust::{Permit, PermitScope};
 use uuid::Uuid;
 
+use super::cursor::Place;
 use super::link::Links;
 use super::rows::{At, Row, Sought};
 use super::{Asking, Found, PAGE_BYTES};
@@ -74,21 +75,20 @@ pub(super) fn page(
     wanted: usize,
     after: Option<At>,
 ) -> Result<Found, StoreError> {
-    let mut matches: Vec<Stored> = Vec::new();
-    let (mut next, mut size, mut more) = (None, 0, false);
+    let mut matches: Vec<(Stored, Place)> = Vec::new();
+    let (mut size, mut more) = (0, false);
     through(reader, asking, sought, (query, links), after, |_, found| {
         size += found.stored.body.len();
         if matches.len() == wanted || size > PAGE_BYTES && !matches.is_empty() {
             more = true;
             return Ok(ControlFlow::Break(()));
         }
-        next = Some(found.row.place());
-        matches.push(found.stored);
+        matches.push((found.stored, found.row.place()));
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(Found {
         matches,
-        next: next.filter(|_| more),
+        more,
         total: None,
     })
 }
@@ -135,7 +135,7 @@ pub(super) fn completed(
         let Some((id, system, value)) = row else {
             return Ok(None);
         };
-        let person = crate::record::person_of(Some((system, value)))?;
+        let person = crate::patient::person_of(Some((system, value)))?;
         let open = match permit.patient() {
             PermitScope::OwnStore => true,
             PermitScope::Patient(own) => *own == person,

@@ -61,8 +61,8 @@ pub(super) fn page(
     })?;
     first(query, &mut all, most);
     let mut more = all.len() > wanted;
-    let mut matches: Vec<Stored> = Vec::new();
-    let (mut next, mut size) = (None, 0);
+    let mut matches: Vec<(Stored, Place)> = Vec::new();
+    let mut size = 0;
     for one in all.into_iter().take(wanted) {
         let stored = one.row.stored(reader, query.resource)?;
         size += stored.body.len();
@@ -70,15 +70,15 @@ pub(super) fn page(
             more = true;
             break;
         }
-        next = Some(Place::Sorted {
+        let place = Place::Sorted {
             values: one.values,
             id: one.row.id,
-        });
-        matches.push(stored);
+        };
+        matches.push((stored, place));
     }
     Ok(Found {
         matches,
-        next: next.filter(|_| more),
+        more,
         total: Some(total),
     })
 }

@@ -203,8 +203,26 @@ async fn pages(
     }
 }
 
-/// Questions on each type: what joins, and what does not.
+/// Questions on each type: what joins, what the index finds, and what does neither. The ids are those of [`id`].
 const QUESTIONS: &[(&str, &str, &str)] = &[
+    ("Observation", "identifier", "urn:o|3"),
+    ("Observation", "identifier", "2"),
+    ("Observation", "identifier", "urn:x|2,urn:o|1,5"),
+    ("Observation", "identifier:not", "urn:o|1"),
+    ("Observation", "encounter", "{0}"),
+    ("Observation", "encounter", "Encounter/{1}"),
+    ("Observation", "encounter:Encounter", "{0},{2}"),
+    ("Observation", "encounter:Encounter.identifier", "urn:e|1"),
+    ("Observation", "encounter:Encounter.identifier", "urn:e|1,2"),
+    ("Observation", "subject:identifier", GURI),
+    ("Observation", "derived-from:Observation.identifier", "1"),
+    ("Encounter", "identifier", "|1"),
+    ("Encounter", "identifier", "urn:e|0,urn:e|1"),
+    ("Encounter", "part-of", "{1}"),
+    ("Encounter", "_has:Observation:encounter:identifier", "3"),
+    ("Condition", "encounter", "{1},{2}"),
+    ("Condition", "encounter:Encounter.identifier", "urn:e|2"),
+    ("Patient", "_has:Condition:subject:encounter", "{1}"),
     ("Observation", "encounter:Encounter.status", "finished"),
     ("Observation", "encounter:Encounter.status:not", "finished"),
     (
@@ -321,6 +339,11 @@ proptest! {
                 if order.0 == one.0 {
                     form.push(("_sort", order.1));
                 }
+                let of = |value: &str| {
+                    (0..3).fold(value.to_owned(), |text, n| text.replace(&format!("{{{n}}}"), &id(0, n).to_string()))
+                };
+                let form: Vec<(&str, String)> = form.into_iter().map(|(name, value)| (name, of(value))).collect();
+                let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
                 let query = any(type_of(one.0), &form);
                 let mut asked = query.clone();
                 asked.approximate(world.now());

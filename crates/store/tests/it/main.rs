@@ -1,8 +1,10 @@
 //! The store's promises, each with a test: nothing lost, nothing doubled, nobody else's data, a trail that tells.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod age;
 mod audit;
 mod commit;
+mod handle;
 mod history;
 mod join;
 mod joint;

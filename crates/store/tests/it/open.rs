@@ -94,10 +94,10 @@ async fn a_newer_format_and_a_strange_file_are_refused_untouched() {
             .execute_batch(sql)
             .unwrap()
     };
-    bend("PRAGMA user_version = 2");
+    bend("PRAGMA user_version = 3");
     let newer = Store::open(world.path(), OWNER, world.surroundings()).unwrap_err();
-    assert_eq!(newer, StoreError::NewerFormat { found: 2, known: 1 });
-    bend("PRAGMA user_version = 1; PRAGMA application_id = 7");
+    assert_eq!(newer, StoreError::NewerFormat { found: 3, known: 2 });
+    bend("PRAGMA user_version = 2; PRAGMA application_id = 7");
     assert!(matches!(
         Store::open(world.path(), OWNER, world.surroundings()),
         Err(StoreError::Damaged(_))

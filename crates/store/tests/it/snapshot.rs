@@ -16,6 +16,10 @@ const OBSERVATION: ResourceType = ResourceType::OBSERVATION;
 type Write = (usize, usize, u32, u32);
 
 fn reading(n: usize, day: u32, value: u32, status: &str, loinc: &str) -> String {
+    let device = format!(
+        r#""device":{{"identifier":{{"system":"urn:d","value":"{}"}}}},"status""#,
+        value % 4
+    );
     Pulse {
         of: if n.is_multiple_of(3) { HENRIK } else { GURI },
         id: &n.to_string(),
@@ -25,6 +29,7 @@ fn reading(n: usize, day: u32, value: u32, status: &str, loinc: &str) -> String 
         loinc,
     }
     .json()
+    .replacen("\"status\"", &device, 1)
 }
 
 struct Writer {
@@ -55,7 +60,13 @@ impl Writer {
                     return;
                 }
                 let loinc = ["8867-4", "8889-8"][day as usize % 2];
-                let body = reading(at, day, 50 + value, "amended", loinc);
+                // Sometimes under another identifier.
+                let name = if value.is_multiple_of(3) { "c" } else { "" };
+                let body = reading(at, day, 50 + value, "amended", loinc).replacen(
+                    &format!(r#""value":"{at}""#),
+                    &format!(r#""value":"{name}{at}""#),
+                    1,
+                );
                 Put::Update {
                     id: self.ids[at],
                     expect_version: None,
@@ -111,6 +122,10 @@ const FORMS: &[&[(&str, &str)]] = &[
         ("subject:Patient.gender:missing", "true"),
     ],
     &[("_has:Observation:derived-from:status:missing", "true")],
+    &[("identifier", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15")],
+    &[("identifier", "urn:home|3,c3,urn:home|c4,5,6,c6,9,12")],
+    &[("device:identifier", "urn:d|1"), ("_total", "accurate")],
+    &[("device:identifier", "0,2"), ("_sort", "-value-quantity")],
 ];
 
 proptest! {

@@ -43,6 +43,7 @@ fn given(source: usize, number: usize, (thing, other, time): Seed) -> Given {
             key,
             digest: [u8::from(other); 32],
             correction: false,
+            business: None,
         },
         named: false,
         when,

@@ -1,4 +1,4 @@
-//! The tables, in SQLite's words. Format 1.
+//! The tables, in SQLite's words. Format 2 (format 1 had no table `handle`; see `migrate`).
 //!
 //! * Times are UTC microseconds. `t` is minus the start of a resource's time, so that newest comes first; `span` is
 //!   its length, NULL for a resource without time (which sorts last and meets no date).
@@ -9,7 +9,7 @@
 pub(crate) const APPLICATION: i64 = 0x4465_6c74;
 
 /// Newest format that this program reads and writes.
-pub(crate) const FORMAT: i64 = 1;
+pub(crate) const FORMAT: i64 = 2;
 
 /// Oldest SQLite that may be used (threats-and-faults section 12).
 pub(crate) const OLDEST_SQLITE: i32 = 3_051_003;
@@ -31,7 +31,18 @@ pub(crate) const READER: &str =
     "PRAGMA query_only = ON; PRAGMA cache_size = -4096; PRAGMA mmap_size = 0;
     PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA busy_timeout = 5000;";
 
-/// Tables of format 1.
+/// The index of what resources are taken hold of by.
+pub(crate) const HANDLE: &str = "
+CREATE TABLE handle(
+  key BLOB NOT NULL,               -- keyed hash of type and handle, see store/src/handle.rs
+  patient INTEGER NOT NULL,        -- the series in which something has it
+  kind INTEGER NOT NULL,
+  id BLOB NOT NULL,                -- the resource; x'' where the series is all that is told
+  PRIMARY KEY(key, patient, kind, id)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Tables, but for [`HANDLE`].
 pub(crate) const TABLES: &str = "
 CREATE TABLE store(
   one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -85,7 +96,7 @@ CREATE TABLE record_id(
   digest BLOB NOT NULL             -- first 16 bytes of the content's digest
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE identity(
-  mac BLOB PRIMARY KEY,
+  mac BLOB PRIMARY KEY,            -- begins with the handle of the first identifier, if there is one
   id BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE history(

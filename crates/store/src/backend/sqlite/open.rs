@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::dialect;
+use super::{dialect, migrate};
 use crate::errors::StoreError;
 use crate::keys::Keys;
 
@@ -51,6 +51,12 @@ pub(crate) fn open(folder: &Path, owner: &str) -> Result<Opened, StoreError> {
     match (application, format, tables) {
         (0, 0, 0) => make(&writer, owner, &keys)?,
         (dialect::APPLICATION, dialect::FORMAT, _) => writer.execute_batch(dialect::WRITER)?,
+        (dialect::APPLICATION, 1, _) => {
+            writer.execute_batch(dialect::WRITER)?;
+            // Nothing is written to another's store.
+            check(&writer, owner, &keys)?;
+            migrate::from_1(&writer, &keys)?;
+        }
         (dialect::APPLICATION, found, _) if found > dialect::FORMAT => {
             return Err(StoreError::NewerFormat {
                 found,
@@ -130,6 +136,7 @@ fn make(writer: &Connection, owner: &str, keys: &Keys) -> Result<(), StoreError>
     writer.execute_batch(dialect::WRITER)?;
     writer.execute_batch("BEGIN IMMEDIATE")?;
     writer.execute_batch(dialect::TABLES)?;
+    writer.execute_batch(dialect::HANDLE)?;
     writer.execute(
         "INSERT INTO store(one, owner, key_check, updated, sequence, audited) VALUES (1, ?, ?, 0, 0, 0)",
         params![owner, key_check(keys, owner)],

@@ -16,12 +16,13 @@ use crate::body::Packer;
 use crate::commit::{Committed, OutboxEntry, Receipt};
 use crate::dictionary::{self, Trainer};
 use crate::errors::StoreError;
+use crate::handle::Remembered;
 use crate::joint::Joint;
 use crate::keys::Keys;
 use crate::outbox::{self, Report};
 use crate::prepare::Ready;
 use crate::publish::Publishing;
-use crate::record;
+use crate::patient;
 use crate::{Clock, Ids, audit, ledger, together};
 
 /// Changes in one group at most: bounds how long the first of them waits.
@@ -97,6 +98,7 @@ pub(crate) struct Writer {
     /// Kind numbers by key, and word numbers; forgotten whenever something is rolled back.
     pub(crate) kinds: HashMap<[u8; 16], i64>,
     pub(crate) words: HashMap<String, i64>,
+    pub(crate) remembered: Remembered,
     pub(crate) dictionaries: HashMap<i64, Option<Dictionary>>,
     /// Bodies per kind packed without a dictionary since opening.
     pub(crate) untrained: HashMap<i64, usize>,
@@ -145,6 +147,7 @@ impl Writer {
             packer: Packer::default(),
             kinds: HashMap::new(),
             words: HashMap::new(),
+            remembered: Remembered::default(),
             dictionaries: HashMap::new(),
             untrained: HashMap::new(),
             forgot: i64::MIN,
@@ -416,7 +419,7 @@ impl Writer {
                 if record.patient.is_none()
                     && let Some(first) = committed.puts.first()
                 {
-                    record.patient = record::person_by_id(&self.connection, first.id)?;
+                    record.patient = patient::person_by_id(&self.connection, first.id)?;
                 }
             }
             match rest.audit_entry {
@@ -548,6 +551,7 @@ impl Writer {
         self.counters = before;
         self.kinds.clear();
         self.words.clear();
+        self.remembered.forget();
         self.dictionaries.clear();
     }
 }
