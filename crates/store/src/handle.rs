@@ -238,7 +238,8 @@ impl Writer {
             "DELETE FROM handle WHERE (patient, kind) IN (SELECT patient, kind FROM temp.released)",
             [],
         )?;
-        self.connection.execute_batch("DELETE FROM temp.released;")?;
+        self.connection
+            .execute_batch("DELETE FROM temp.released;")?;
         for (patient, kind) in series {
             self.hold_again(*patient, *kind)?;
         }
@@ -283,9 +284,19 @@ pub(crate) fn of_stored(
     let json = Json::parse(text.to_vec(), LIMITS).map_err(|_| DAMAGED)?;
     let root = json.root();
     let business = fhir::identity::business(root, resource_type);
-    let subject = fhir::index::of(root, resource_type, &Zone::default(), PersonNumbers::Lenient)
-        .ok()
-        .and_then(|index| index.subject);
-    let held = held(keys, (root, resource_type), subject.as_ref(), business.as_ref());
+    let subject = fhir::index::of(
+        root,
+        resource_type,
+        &Zone::default(),
+        PersonNumbers::Lenient,
+    )
+    .ok()
+    .and_then(|index| index.subject);
+    let held = held(
+        keys,
+        (root, resource_type),
+        subject.as_ref(),
+        business.as_ref(),
+    );
     Ok((held, business))
 }

@@ -22,6 +22,7 @@ use crate::commit::Stored;
 use crate::errors::StoreError;
 use crate::prepare::LIMITS;
 use crate::query::{self, Moment, Page, Start};
+use crate::store::Store;
 
 /// Most resources in an answer, matches counted.
 const MOST: usize = 1_000;
@@ -55,9 +56,29 @@ pub enum Excess {
     Steps,
 }
 
+impl Store {
+    /// As [`Store::search`], with what comes with the page's matches, as of the same moment. `others` holds the permits of
+    /// the types that may take part; what a type's own permit does not open takes none.
+    ///
+    /// # Errors
+    /// As [`Store::search`].
+    pub async fn gather(
+        &self,
+        permit: &Permit,
+        others: Vec<(ResourceType, Permit)>,
+        query: &Query,
+        start: impl Into<Start>,
+    ) -> Result<Gathered, StoreError> {
+        let (permit, query, start) = (permit.clone(), query.clone(), start.into());
+        self.readers()
+            .ask(move |reader| search(reader, &permit, &others, &query, start))
+            .await
+    }
+}
+
 /// One page of a search with what its `includes` bring. `permits` opens the types that may come along, each by its own
 /// rules; a type that is not in it does not come.
-pub(crate) fn search(
+fn search(
     reader: &mut Reader,
     permit: &Permit,
     permits: &[(ResourceType, Permit)],

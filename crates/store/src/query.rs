@@ -9,15 +9,16 @@
 //! All pages of a search answer as of the commit that the first saw: what came since is left out, what was changed or
 //! withdrawn since is given as it was (`history` has it). A purge wins: what it erased is nowhere.
 
+mod ask;
 mod cursor;
 mod filter;
 mod link;
 mod named;
 mod narrow;
+mod one;
 mod rows;
 mod series;
 mod sift;
-mod one;
 mod sort;
 mod together;
 mod walk;
@@ -205,7 +206,13 @@ pub(crate) fn search(
         None => newest(reader)?,
     };
     let (moment, after) = match start {
-        Start::Now => (Moment { as_of: newest, asked: now }, None),
+        Start::Now => (
+            Moment {
+                as_of: newest,
+                asked: now,
+            },
+            None,
+        ),
         Start::At(moment) => (moment, None),
         Start::After(cursor) => (cursor.moment, Some(cursor)),
     };
@@ -229,7 +236,13 @@ pub(crate) fn search(
         if let Some(whose) = &scope.whose {
             let mut query = (*query).clone();
             query.approximate(Instant(moment.asked));
-            parts.push(found(reader, &mut asking, (permit, whose), query, place.clone())?);
+            parts.push(found(
+                reader,
+                &mut asking,
+                (permit, whose),
+                query,
+                place.clone(),
+            )?);
         }
     }
     let found = together::merged(parts, first)?;
@@ -245,7 +258,11 @@ pub(crate) fn search(
         place,
     });
     Ok(Page {
-        matches: found.matches.into_iter().map(|(stored, _)| stored).collect(),
+        matches: found
+            .matches
+            .into_iter()
+            .map(|(stored, _)| stored)
+            .collect(),
         next,
         total,
         patient: scopes.iter().find_map(|(_, _, scope)| scope.patient),
@@ -357,8 +374,7 @@ fn sought(
     let (mut series, mut named) = (Vec::new(), None);
     let within = match &narrow {
         Some(Narrow::Ids(ids)) => {
-            let mut found =
-                Named::of(connection, (as_of, asking.superseded), whose, query, ids)?;
+            let mut found = Named::of(connection, (as_of, asking.superseded), whose, query, ids)?;
             if let Some(view) = &view {
                 found.publish(connection, view, query, &mut filter)?;
             }

@@ -17,8 +17,8 @@ use uuid::Uuid;
 use crate::backend::sqlite::reader::Reader;
 use crate::errors::StoreError;
 use crate::handle;
-use crate::prepare::{CODE, UNDATED};
 use crate::patient::person_of;
+use crate::prepare::{CODE, UNDATED};
 use crate::store::Store;
 use crate::{identified, query};
 

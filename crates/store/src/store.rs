@@ -9,27 +9,25 @@ use std::thread::JoinHandle;
 use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::index::{Coding, Subject};
 use fhir::resource::{Checked, ResourceType};
-use fhir::search::Query;
 use fhir::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use trust::Permit;
 
 use crate::audit::{self, AuditEntry, AuditFilter, AuditHead, AuditReport};
+use crate::backend::sqlite::message::Message;
 use crate::backend::sqlite::open;
 use crate::backend::sqlite::reader::Readers;
-use crate::backend::sqlite::writer::{Message, Setting, Writer};
+use crate::backend::sqlite::writer::{Setting, Writer};
 use crate::commit::{Change, Committed, Presence, Stored};
 use crate::dictionary::Trainer;
 use crate::errors::StoreError;
 use crate::history::{self, HistoryCursor, HistoryPage, Past};
 use crate::identified;
-use crate::include::{self, Gathered};
 use crate::keys::Keys;
 use crate::ledger::{self, LedgerEntry};
 use crate::options::Options;
 use crate::outbox::{self, Delivery, DeliveryId, Due, ReceiverState, Report};
-use crate::query::{self, Page, Start, Walker};
-use crate::{Surroundings, handle, patient, prepare, presence, seal, series};
+use crate::{Surroundings, handle, patient, prepare, presence, query, seal, series};
 
 /// Changes that may wait for the writer; beyond that, [`StoreError::Busy`].
 const WAITING: usize = 8_192;
@@ -242,23 +240,6 @@ impl Store {
         })
     }
 
-    /// One resource, if the permit opens it. `None` alike for what is not there and what is not opened.
-    ///
-    /// # Errors
-    /// [`StoreError::Gone`] if it was withdrawn and the permit would have opened it.
-    pub async fn read(
-        &self,
-        permit: &Permit,
-        resource_type: ResourceType,
-        id: LogicalId,
-    ) -> Result<Option<Stored>, StoreError> {
-        let permit = permit.clone();
-        self.0
-            .readers
-            .ask(move |reader| query::read(reader, &permit, resource_type, id))
-            .await
-    }
-
     /// The id by which a resource like this one is known already: the same identity, or the same patient. For choosing
     /// the ids of a change, not for an answer.
     ///
@@ -312,89 +293,6 @@ impl Store {
         self.0
             .readers
             .ask(move |reader| history::history(reader, &permit, &past, after))
-            .await
-    }
-
-    /// One page of a search, narrowed to what the permit opens: its patient, services and period. `start` says which: the
-    /// first, or (a cursor) the page after another; the question must be the same then.
-    ///
-    /// In the order that the query asks for, ties by id. All pages answer as of the commit that the first saw, whatever is
-    /// changed or withdrawn meanwhile; only what is purged is gone from the next page on. Types that the query joins
-    /// ([`Query::others`]) are not seen: see [`Store::gather`].
-    ///
-    /// # Errors
-    /// [`StoreError::TooCostly`] for a search over more than 5,000 series (only without a patient), or one that must look at
-    /// more resources than [`Options::candidates`]; [`StoreError::Timeout`] after two seconds; [`StoreError::NotFound`] for
-    /// the cursor of another question.
-    pub async fn search(
-        &self,
-        permit: &Permit,
-        query: &Query,
-        start: impl Into<Start>,
-    ) -> Result<Page, StoreError> {
-        let (permit, query, start) = (permit.clone(), query.clone(), start.into());
-        self.0
-            .readers
-            .ask(move |reader| query::search(reader, &[(&permit, &query)], &[], start))
-            .await
-    }
-
-    /// As [`Store::search`], of several types in one order, each under its own permit; the queries differ in nothing but the
-    /// type. `others` holds the permits of the types that they join.
-    ///
-    /// # Errors
-    /// As [`Store::search`]; what may be looked at is for all types together.
-    pub async fn search_types(
-        &self,
-        asks: Vec<(Permit, Query)>,
-        others: Vec<(ResourceType, Permit)>,
-        start: impl Into<Start>,
-    ) -> Result<Page, StoreError> {
-        let start = start.into();
-        self.0
-            .readers
-            .ask(move |reader| {
-                let asks: Vec<_> = asks.iter().map(|(permit, query)| (permit, query)).collect();
-                query::search(reader, &asks, &others, start)
-            })
-            .await
-    }
-
-    /// As [`Store::search`], with what comes with the page's matches, as of the same moment. `others` holds the permits of
-    /// the types that may take part; what a type's own permit does not open takes none.
-    ///
-    /// # Errors
-    /// As [`Store::search`].
-    pub async fn gather(
-        &self,
-        permit: &Permit,
-        others: Vec<(ResourceType, Permit)>,
-        query: &Query,
-        start: impl Into<Start>,
-    ) -> Result<Gathered, StoreError> {
-        let (permit, query, start) = (permit.clone(), query.clone(), start.into());
-        self.0
-            .readers
-            .ask(move |reader| include::search(reader, &permit, &others, &query, start))
-            .await
-    }
-
-    /// Takes each walker through the resources that its question means, in one snapshot for all of them, and gives the
-    /// walkers back. What the permit or the publishing policy does not open is not met. A question is of one patient and
-    /// of what the tables alone answer (no filters, no ids).
-    ///
-    /// # Errors
-    /// [`StoreError::TooCostly`] for more than `most` resources in all, or two seconds; what a walker ends with.
-    pub async fn walk<W: Walker>(
-        &self,
-        permit: &Permit,
-        steps: Vec<(Query, W)>,
-        most: usize,
-    ) -> Result<Vec<W>, StoreError> {
-        let permit = permit.clone();
-        self.0
-            .readers
-            .ask(move |reader| query::walk(reader, &permit, steps, most))
             .await
     }
 

@@ -312,7 +312,11 @@ mod tests {
         let id = LogicalId::parse(ID).unwrap();
         let asked = wanted_by(id, Some(&person));
         let held = handles(observation().root(), ResourceType::OBSERVATION);
-        assert!(held.into_iter().map(Wanted::from).any(|one| asked.contains(&one)));
+        assert!(
+            held.into_iter()
+                .map(Wanted::from)
+                .any(|one| asked.contains(&one))
+        );
         assert!(!format!("{asked:?}").contains("148"));
     }
 }

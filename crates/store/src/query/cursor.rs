@@ -72,6 +72,12 @@ impl std::fmt::Debug for Cursor {
 }
 
 impl Cursor {
+    /// The state of the store that its pages are of.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        self.moment
+    }
+
     /// A few dozen bytes; more by what a `_sort` compares.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(50);

@@ -42,8 +42,7 @@ enum End<'q> {
 }
 
 impl<'q> Links<'q> {
-    /// Finds what can be found before the first resource is looked at. The patients of the query's references are known in
-    /// both forms.
+    /// Finds what can be found before the first resource is looked at.
     pub(super) fn of(
         reader: &mut Reader,
         asking: &mut Asking<'_>,
@@ -54,7 +53,7 @@ impl<'q> Links<'q> {
         for link in &query.links {
             let of = query.resource;
             if link.reverse {
-                let few = few(reader, query)?;
+                let few = few(reader, asking, query)?;
                 let found = pointed(reader, asking, link, (of, few.as_ref()))?;
                 if found.len() <= NARROW {
                     let ids = found.iter().map(|id| *id.uuid().as_bytes()).collect();
@@ -145,7 +144,14 @@ fn targets(
 }
 
 /// The resources that a query's own conditions leave, where they are few.
-fn few(reader: &Reader, query: &Query) -> Result<Option<HashSet<LogicalId>>, StoreError> {
+fn few(
+    reader: &Reader,
+    asking: &Asking<'_>,
+    query: &Query,
+) -> Result<Option<HashSet<LogicalId>>, StoreError> {
+    let Some(permit) = asking.permit(query.resource) else {
+        return Ok(None);
+    };
     if query.resource == ResourceType::PATIENT
         && let Some(patient) = &query.patient
     {
@@ -155,7 +161,8 @@ fn few(reader: &Reader, query: &Query) -> Result<Option<HashSet<LogicalId>>, Sto
         };
         return Ok(Some(id.into_iter().collect()));
     }
-    Ok(match narrow::by_query(reader, query)? {
+    let query = sift::completed(reader, permit, query)?;
+    Ok(match narrow::by_query(reader, &query)? {
         Some(Narrow::Ids(ids)) if ids.len() <= NARROW => Some(
             ids.into_iter()
                 .map(|id| LogicalId(Uuid::from_bytes(id)))
@@ -184,14 +191,20 @@ fn targeted(
     asking.left -= spare;
     let mut found = HashSet::new();
     let result = Links::of(reader, asking, &link.query).and_then(|mut links| {
-        each(reader, asking, (&link.query, &mut links), None, |_, root| {
-            found.extend(root.text("id").and_then(|id| LogicalId::parse(&id).ok()));
-            Ok(if found.len() > NARROW {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            })
-        })
+        each(
+            reader,
+            asking,
+            (&link.query, &mut links),
+            None,
+            |_, root| {
+                found.extend(root.text("id").and_then(|id| LogicalId::parse(&id).ok()));
+                Ok(if found.len() > NARROW {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                })
+            },
+        )
     });
     asking.left += spare;
     match result {

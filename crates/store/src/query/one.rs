@@ -86,4 +86,3 @@ pub(crate) fn read_at(
     let page = super::search(reader, &[(permit, &query)], &[], Start::At(moment))?;
     Ok(page.matches.into_iter().next())
 }
-

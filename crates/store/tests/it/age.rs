@@ -185,15 +185,27 @@ async fn a_store_of_format_1_answers_and_knows_again_what_it_had() {
     };
     assert_eq!(count("Observation", &[]).await, 8);
     assert_eq!(count("Observation", &[("identifier", "r2")]).await, 2);
-    assert_eq!(count("Observation", &[("identifier", "urn:home|r0b")]).await, 1);
-    assert_eq!(count("Observation", &[("identifier", "urn:home|r3")]).await, 1);
-    assert_eq!(count("Observation", &[("device:identifier", "urn:d|7")]).await, 1);
+    assert_eq!(
+        count("Observation", &[("identifier", "urn:home|r0b")]).await,
+        1
+    );
+    assert_eq!(
+        count("Observation", &[("identifier", "urn:home|r3")]).await,
+        1
+    );
+    assert_eq!(
+        count("Observation", &[("device:identifier", "urn:d|7")]).await,
+        1
+    );
     assert_eq!(count("Medication", &[("identifier", "|bare")]).await, 1);
     assert_eq!(count("Patient", &[("identifier", "urn:hnr|h1")]).await, 1);
     let medications = any(ResourceType::parse("Medication").unwrap(), &[]);
     let medications = store.search(&whole(), &medications, None).await.unwrap();
     let named = format!("Medication/{}", medications.matches[0].id);
-    assert_eq!(count("MedicationStatement", &[("medication", &named)]).await, 1);
+    assert_eq!(
+        count("MedicationStatement", &[("medication", &named)]).await,
+        1
+    );
     // What was there is there: first versions too, under both identifiers.
     for change in [
         day(GURI, 0).create(),

@@ -110,7 +110,11 @@ async fn a_search_by_identifier_or_reference_looks_at_what_it_finds() {
     let store = filled(&world).await;
     let encounter = format!("Encounter/{}", id(0, 7));
     let device = format!("Device/{}", id(1, 7));
-    let patient = store.patient_id(&person(&numbers()[7])).await.unwrap().unwrap();
+    let patient = store
+        .patient_id(&person(&numbers()[7]))
+        .await
+        .unwrap()
+        .unwrap();
     let patient = format!("Patient/{patient}");
     let bare = id(0, 7).to_string();
     // No search here may look at more than twelve resources of almost five hundred.
@@ -126,17 +130,51 @@ async fn a_search_by_identifier_or_reference_looks_at_what_it_finds() {
         ("Observation", &[("identifier", "second-7-3")], 1),
         ("Observation", &[("encounter", encounter.as_str())], 1),
         ("Observation", &[("encounter", bare.as_str())], 1),
-        ("Observation", &[("encounter:Encounter.identifier", "urn:e|e7")], 1),
+        (
+            "Observation",
+            &[("encounter:Encounter.identifier", "urn:e|e7")],
+            1,
+        ),
         ("Observation", &[("device", device.as_str())], EACH / 2),
-        ("Observation", &[("device:identifier", "urn:serial|s7")], EACH / 2),
+        (
+            "Observation",
+            &[("device:identifier", "urn:serial|s7")],
+            EACH / 2,
+        ),
         ("Observation", &[("device:identifier", "s7")], EACH / 2),
         ("Observation", &[("subject", patient.as_str())], EACH),
-        ("Encounter", &[("service-provider:identifier", "urn:org|2")], 10),
+        (
+            "Encounter",
+            &[("service-provider:identifier", "urn:org|2")],
+            10,
+        ),
         ("Encounter", &[("subject", patient.as_str())], 1),
-        ("Encounter", &[("_has:Observation:encounter:identifier", "second-7-3")], 1),
-        ("Encounter", &[("identifier", "e7"), ("_has:Observation:encounter:status", "final")], 1),
-        ("Device", &[("identifier", "urn:d|7"), ("_has:Observation:device:code", "steps")], 1),
-        ("Device", &[("_has:Observation:device:encounter", encounter.as_str())], 0),
+        (
+            "Encounter",
+            &[("_has:Observation:encounter:identifier", "second-7-3")],
+            1,
+        ),
+        (
+            "Encounter",
+            &[
+                ("identifier", "e7"),
+                ("_has:Observation:encounter:status", "final"),
+            ],
+            1,
+        ),
+        (
+            "Device",
+            &[
+                ("identifier", "urn:d|7"),
+                ("_has:Observation:device:code", "steps"),
+            ],
+            1,
+        ),
+        (
+            "Device",
+            &[("_has:Observation:device:encounter", encounter.as_str())],
+            0,
+        ),
         ("Patient", &[("_has:Encounter:subject:identifier", "e7")], 1),
     ] {
         let found = ask(&store, kind, form).await;
@@ -165,7 +203,10 @@ async fn many_that_refer_to_one_are_found_in_their_series() {
         put(&store, id(2, n), &json).await;
     }
     let device = format!("Device/{target}");
-    let query = any(ResourceType::OBSERVATION, &[("device", device.as_str()), ("_total", "accurate")]);
+    let query = any(
+        ResourceType::OBSERVATION,
+        &[("device", device.as_str()), ("_total", "accurate")],
+    );
     let page = store.search(&whole(), &query, None).await.unwrap();
     assert_eq!((page.matches.len(), page.total), (50, Some(2_100)));
     let page = store.search(&own(GURI), &query, None).await.unwrap();
@@ -191,9 +232,17 @@ async fn no_row_survives_what_it_told_of() {
     let world = World::new();
     let store = world.store();
     let reading = |n: usize, device: &str| {
-        let device = format!(r#""device":{{"identifier":{{"system":"urn:d","value":"{device}"}}}},"derivedFrom":[{{"reference":"Observation/{}"}}],"status""#, id(3, n));
+        let device = format!(
+            r#""device":{{"identifier":{{"system":"urn:d","value":"{device}"}}}},"derivedFrom":[{{"reference":"Observation/{}"}}],"status""#,
+            id(3, n)
+        );
         let id = n.to_string();
-        Pulse { id: &id, ..Pulse::default() }.json().replacen("\"status\"", &device, 1)
+        Pulse {
+            id: &id,
+            ..Pulse::default()
+        }
+        .json()
+        .replacen("\"status\"", &device, 1)
     };
     put(&store, id(2, 1), &reading(1, "kept")).await;
     let before = rows(&world);
@@ -224,7 +273,12 @@ async fn no_row_survives_what_it_told_of() {
     assert_eq!(rows(&world), before);
     // And is written again after it, although it was written before.
     put(&store, id(2, 4), &reading(4, "erased")).await;
-    let found = ask(&store, "Observation", &[("device:identifier", "urn:d|erased")]).await;
+    let found = ask(
+        &store,
+        "Observation",
+        &[("device:identifier", "urn:d|erased")],
+    )
+    .await;
     assert_eq!(found.unwrap().len(), 1);
     store
         .commit(purge(Purge::Patient(person(GURI))))

@@ -363,6 +363,64 @@ proptest! {
     }
 }
 
+/// Questions that several types can be asked at once.
+const SHARED: &[(&str, &str)] = &[
+    ("_count", "200"),
+    ("identifier", "1"),
+    ("identifier", "0,urn:o|2,urn:e|1"),
+    ("subject:identifier", GURI),
+    ("subject:Patient.gender", "male"),
+    ("encounter", "{1}"),
+    ("_sort", "_id"),
+    ("_sort", "-_id"),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn several_types_are_one_list_as_the_oracle_has_it(
+        made in prop::collection::vec((0_usize..8, prop::bool::ANY, 0_usize..6, 0_usize..9, 0_u32..40), 1..40),
+        picks in prop::collection::vec((prop::sample::subsequence(vec!["Observation", "Encounter", "Condition", "MedicationStatement"], 1..=4), prop::sample::select(SHARED), prop::sample::select(SHARED), 1_u32..6), 16),
+    ) {
+        let made: Vec<Made> = made
+            .into_iter()
+            .map(|(kind, henrik, to, a, b)| Made { kind, henrik, to, a, b })
+            .collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let world = World::new();
+            let (store, oracle) = filled(&world, &made).await;
+            for (types, one, other, count) in picks {
+                let encounter = id(0, 1).to_string();
+                let mut form = vec![(one.0, one.1.replace("{1}", &encounter)), ("_total", "accurate".into())];
+                if other.0 != one.0 {
+                    form.push((other.0, other.1.replace("{1}", &encounter)));
+                }
+                let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                let queries: Option<Vec<Query>> = types.iter().map(|kind| crate::world::try_any(type_of(kind), &form)).collect();
+                // Not every type has every parameter.
+                let Some(mut queries) = queries else { continue };
+                for query in &mut queries {
+                    query.count = count;
+                }
+                for (permit, who) in [(whole(), None), (own(GURI), Some(person(GURI)))] {
+                    let expected = oracle.answer_types(&queries, who.as_ref());
+                    let (mut found, mut start) = (Vec::new(), Some(store::Start::Now));
+                    while let Some(from) = start {
+                        let asks = queries.iter().map(|query| (permit.clone(), query.clone())).collect();
+                        let page = store.search_types(asks, others(&permit), from).await.unwrap();
+                        assert!(page.matches.len() <= count as usize);
+                        assert_eq!(page.total, Some(expected.len() as u64));
+                        found.extend(page.matches.iter().map(|one| one.id));
+                        start = page.next.map(store::Start::After);
+                    }
+                    assert_eq!(found, expected, "{types:?} {form:?}");
+                }
+            }
+        });
+    }
+}
+
 #[tokio::test]
 async fn what_the_caller_cannot_see_joins_nothing() {
     let world = World::new();

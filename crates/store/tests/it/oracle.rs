@@ -41,6 +41,7 @@ const REFERENCES: &[(&str, &str, &[&str])] = &[
     ("Encounter", "part-of", &["partOf"]),
     ("Condition", "encounter", &["encounter"]),
     ("Condition", "subject", &["subject"]),
+    ("MedicationStatement", "subject", &["subject"]),
     (
         "MedicationStatement",
         "medication",
@@ -86,6 +87,18 @@ impl Oracle {
             .filter(|one| self.matches(one, query, who))
             .collect();
         found.sort_by(|a, b| self.order(query, a, b));
+        found.into_iter().map(|one| one.id).collect()
+    }
+
+    /// As [`Oracle::answer`], of several types in one order; the queries differ in type alone.
+    pub fn answer_types(
+        &self,
+        queries: &[Query],
+        who: Option<&PersonIdentifier>,
+    ) -> Vec<LogicalId> {
+        let meets = |one: &&Held| queries.iter().any(|query| self.matches(one, query, who));
+        let mut found: Vec<&Held> = self.all.iter().filter(meets).collect();
+        found.sort_by(|a, b| self.order(&queries[0], a, b));
         found.into_iter().map(|one| one.id).collect()
     }
 

@@ -161,7 +161,8 @@ fn made_of(
 ) -> HashSet<[u8; 16]> {
     let mut macs = HashSet::new();
     for version in versions {
-        let json = body::text(&version.cut).and_then(|text| Json::parse(text.to_vec(), LIMITS).ok());
+        let json =
+            body::text(&version.cut).and_then(|text| Json::parse(text.to_vec(), LIMITS).ok());
         let Some(json) = json else { continue };
         for numbers in [PersonNumbers::Strict, PersonNumbers::Lenient] {
             let index = fhir::index::of(json.root(), resource_type, &Zone::default(), numbers);

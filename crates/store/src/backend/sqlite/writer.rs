@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{Connection, OptionalExtension, params};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
+
+use super::message::{Done, Message};
 
 use crate::body::Packer;
 use crate::commit::{Committed, OutboxEntry, Receipt};
@@ -20,9 +22,9 @@ use crate::handle::Remembered;
 use crate::joint::Joint;
 use crate::keys::Keys;
 use crate::outbox::{self, Report};
+use crate::patient;
 use crate::prepare::Ready;
 use crate::publish::Publishing;
-use crate::patient;
 use crate::{Clock, Ids, audit, ledger, together};
 
 /// Changes in one group at most: bounds how long the first of them waits.
@@ -36,31 +38,8 @@ const FORGET: i64 = 2_000;
 /// Entries kept in each small cache.
 const CACHED: usize = 4_096;
 
-type Answer<T> = oneshot::Sender<T>;
-
 /// A dictionary's number and bytes.
 type Dictionary = (i64, Arc<[u8]>);
-
-/// What the thread is asked to do.
-pub(crate) enum Message {
-    Commit {
-        changes: Vec<Ready>,
-        answer: Answer<Vec<Result<Committed, StoreError>>>,
-        room: OwnedSemaphorePermit,
-    },
-    Report {
-        report: Report,
-        answer: Answer<Result<(), StoreError>>,
-        room: OwnedSemaphorePermit,
-    },
-    /// A look at the presence of some patients.
-    Settle {
-        from: i64,
-        limit: usize,
-        answer: Answer<Result<i64, StoreError>>,
-        room: OwnedSemaphorePermit,
-    },
-}
 
 /// What is counted across commits; goes back when a change or a group does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -589,80 +568,12 @@ fn announcement(turn: &crate::commit::Presence, receiver: &str) -> OutboxEntry {
     }
 }
 
-impl Message {
-    fn size(&self) -> usize {
-        match self {
-            Self::Commit { changes, .. } => changes.len(),
-            _ => 1,
-        }
-    }
-}
-
-/// An answer that waits for the flush.
-enum Done {
-    Commit(
-        Vec<Result<Committed, StoreError>>,
-        Answer<Vec<Result<Committed, StoreError>>>,
-        OwnedSemaphorePermit,
-    ),
-    Report(
-        Result<(), StoreError>,
-        Answer<Result<(), StoreError>>,
-        OwnedSemaphorePermit,
-    ),
-    Settle(
-        Result<i64, StoreError>,
-        Answer<Result<i64, StoreError>>,
-        OwnedSemaphorePermit,
-    ),
-}
-
-impl Done {
-    /// For a message that was not carried out; the group's error answers it.
-    fn nothing(message: Message) -> Done {
-        match message {
-            Message::Commit {
-                changes,
-                answer,
-                room,
-            } => Done::Commit(
-                changes.iter().map(|_| Err(StoreError::Io)).collect(),
-                answer,
-                room,
-            ),
-            Message::Report { answer, room, .. } => Done::Report(Err(StoreError::Io), answer, room),
-            Message::Settle { answer, room, .. } => Done::Settle(Err(StoreError::Io), answer, room),
-        }
-    }
-
-    /// With an error of the whole group, every change of it gets that error, whatever it had reached itself.
-    fn answer(self, error: Option<&StoreError>) {
-        match self {
-            Done::Commit(results, answer, room) => {
-                drop(room);
-                let _ = answer.send(match error {
-                    None => results,
-                    Some(error) => results.iter().map(|_| Err(error.clone())).collect(),
-                });
-            }
-            Done::Settle(result, answer, room) => {
-                drop(room);
-                let _ = answer.send(error.map_or(result, |error| Err(error.clone())));
-            }
-            Done::Report(result, answer, room) => {
-                drop(room);
-                let _ = answer.send(error.map_or(result, |error| Err(error.clone())));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
     use crate::commit::{Change, Expect, LedgerWrite};
-    use tokio::sync::Semaphore;
+    use tokio::sync::{Semaphore, oneshot};
 
     fn writer(folder: &std::path::Path) -> (Writer, std::fs::File) {
         let opened = super::super::open::open(folder, "310001007").unwrap();
