@@ -150,6 +150,20 @@ pub const ROUTES: &[RouteRow] = &[
         },
     },
     RouteRow {
+        method: "GET",
+        path: "/",
+        access: Access::Token {
+            scope: "user/*.rs or system/*.rs; no person's number in the URL",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/_search",
+        access: Access::Token {
+            scope: "user/*.rs or system/*.rs",
+        },
+    },
+    RouteRow {
         method: "POST",
         path: "/$replace-series",
         access: Access::Token {
@@ -353,6 +367,13 @@ pub const ROUTES: &[RouteRow] = &[
         },
     },
     RouteRow {
+        method: "PATCH",
+        path: "/{type}",
+        access: Access::Token {
+            scope: "system/*.us",
+        },
+    },
+    RouteRow {
         method: "DELETE",
         path: "/{type}",
         access: Access::Token {
@@ -449,6 +470,8 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("GET", "/metadata", api::metadata::metadata)
         .on("GET", api::smart::PATH, api::smart::configuration)
         .on("POST", "/", api::bundle::bundle)
+        .on("GET", "/", api::search::of_types_by_get)
+        .on("POST", "/_search", api::search::of_types)
         .on("POST", "/$replace-series", api::operation::replace::replace)
         .on("POST", RECONCILE, api::reconcile::reconcile)
         .on("GET", COPY_STATE, api::copy_state::read)
@@ -502,6 +525,7 @@ pub fn routes(state: Arc<State>) -> Router {
             api::search::compartment,
         )
         .on("PUT", "/{type}", api::update::by_condition)
+        .on("PATCH", "/{type}", api::patch::by_condition)
         .on("DELETE", "/{type}", api::withdraw::by_condition)
         .on("PUT", "/{type}/{id}", api::update::update)
         .on("PATCH", "/{type}/{id}", api::patch::patch)

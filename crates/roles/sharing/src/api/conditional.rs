@@ -1,21 +1,23 @@
 //! Conditional interactions (FHIR R4 http.html#ccreate, #cupdate, #cdelete): what to do is decided by a search.
 //!
-//! A condition is a search of the type, or its business identifier (`identifier=system|value`), which the store keeps
-//! unique with the patient. Search and commit of one condition follow each other without another condition between them,
+//! A condition is any search of the type, chains and `_has` among it. Search and commit of one condition follow each other without another condition between them,
 //! so that any number of equal requests at once make one resource. A person's number stands in no URL or header.
 
-use super::search::Form;
+use super::search::{self, Form, Named};
 use crate::State;
 use fhir::index::Subject;
 use fhir::outcome::IssueCode;
 use fhir::resource::ResourceType;
-use fhir::search::{Grammar, PatientParam, Via};
+use fhir::search::{Grammar, PatientParam, Query, Via};
 use http::HeaderMap;
 use store::Stored;
 use tokio::sync::MutexGuard;
 use trust::{Ask, Interaction, Permit};
 use wire::outcome::Problem;
 use wire::visit::{End, Visit};
+
+/// The parameter that a resource's own identifiers are found by.
+const IDENTIFIER: &str = "identifier";
 
 /// The header of a conditional create.
 pub const IF_NONE_EXIST: &str = "if-none-exist";
@@ -96,81 +98,57 @@ pub async fn one(
     via: Via,
 ) -> Result<Option<(Stored, Permit)>, End> {
     let permit = visit.permit(&Ask::of(Interaction::Search, resource))?;
-    let mut found = all(state, &permit, resource, form, about, via).await?;
+    let query = understood(state, resource, form, about, via)?;
+    let others = search::others(state, visit, &Named::by(state, &query).await?, &query);
+    let store = &state.desk.store;
+    let mut found = store
+        .gather(&permit, others, &query, None)
+        .await?
+        .page
+        .matches;
     if found.len() > 1 {
         return Err(Problem::multiple_matches().into());
     }
     Ok(found.pop().map(|stored| (stored, permit)))
 }
 
-async fn all(
+/// The search that a condition is. A resource's own identifiers may stand in a URL or header as long as no person's number is
+/// among them; they mean the resource about whom the one that is sent is about, where the condition names nobody.
+fn understood(
     state: &State,
-    permit: &Permit,
     resource: ResourceType,
     form: &Form,
     about: Option<&Subject>,
     via: Via,
-) -> Result<Vec<Stored>, End> {
-    const IDENTIFIER: &str = "identifier";
-    let understood = |form: &Form| {
-        fhir::search::parse(
-            resource,
-            form,
-            via,
-            &state.config.zone,
-            state.config.person_numbers,
-            Grammar::Whole(&state.config.types),
-        )
-        .map_err(Problem::invalid_all)
-        .and_then(|query| {
-            if query.links.is_empty() {
-                return Ok(query);
-            }
-            let words = "a condition is on the resource itself: no chains and no _has";
-            Err(Problem::invalid(IssueCode::NotSupported, "", words))
-        })
+) -> Result<Query, Problem> {
+    let read = |form: &Form, via| {
+        let (zone, numbers) = (&state.config.zone, state.config.person_numbers);
+        let grammar = Grammar::Whole(&state.config.types);
+        fhir::search::parse(resource, form, via, zone, numbers, grammar)
+            .map_err(Problem::invalid_all)
     };
-    let searchable = fhir::search::supported(resource)
-        .is_some_and(|row| row.parameters.iter().any(|p| p.name == IDENTIFIER));
+    if resource == ResourceType::PATIENT {
+        let mut query = read(form, via)?;
+        query.count = 2;
+        return Ok(query);
+    }
     let (identifiers, rest): (Form, Form) = form
         .iter()
         .cloned()
-        .partition(|(name, _)| name == IDENTIFIER && !searchable);
-    let Some((_, identifier)) = identifiers.first() else {
-        let mut query = understood(form)?;
-        query.count = 2;
-        return Ok(state.desk.store.search(permit, &query, None).await?.matches);
-    };
-    let fault = |words: &str| Problem::invalid(IssueCode::Value, IDENTIFIER, words);
-    if via == Via::Get && fhir::search::holds_a_person(identifier) {
+        .partition(|(name, _)| name.split(':').next() == Some(IDENTIFIER));
+    let numbered = |(_, value): &(String, String)| fhir::search::holds_a_person(value);
+    if via == Via::Get && identifiers.iter().any(numbered) {
         let words = "a person's number is not accepted in a URL or header: send the condition in a bundle, as ifNoneExist";
-        return Err(Problem::invalid(IssueCode::Security, IDENTIFIER, words).into());
+        return Err(Problem::invalid(IssueCode::Security, IDENTIFIER, words));
     }
-    let (system, value) = identifier
-        .split_once('|')
-        .filter(|(system, value)| {
-            !system.is_empty() && !value.is_empty() && !value.contains(['|', ',', '\\'])
-        })
-        .ok_or_else(|| fault("expected one identifier, as system|value"))?;
-    if identifiers.len() > 1 {
-        return Err(fault("one identifier was expected").into());
+    let mut query = read(&rest, via)?;
+    query.filters.extend(read(&identifiers, Via::Post)?.filters);
+    query.count = 2;
+    if !identifiers.is_empty() && query.patient.is_none() {
+        query.patient = about.map(|about| match about {
+            Subject::Local(id) => PatientParam::Local(*id),
+            Subject::Person(person) => PatientParam::Identifier(person.clone()),
+        });
     }
-    let narrowed = match understood(&rest)?.patient {
-        Some(PatientParam::Local(id)) => Some(Subject::Local(id)),
-        Some(PatientParam::Identifier(person)) => Some(Subject::Person(person)),
-        None => None,
-    };
-    if rest
-        .iter()
-        .any(|(name, _)| !name.starts_with("patient") && !name.starts_with("subject"))
-    {
-        let words = "beside identifier a condition here takes only whom it is about";
-        return Err(Problem::not_supported(IDENTIFIER, words).into());
-    }
-    let about = narrowed.or_else(|| about.cloned());
-    Ok(state
-        .desk
-        .store
-        .identified(permit, resource, system, value, about)
-        .await?)
+    Ok(query)
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use wire::outcome::fhir_response;
 
 /// Day on which the shape of this statement last changed.
-const DATE: &str = "2026-11-22";
+const DATE: &str = "2026-11-30";
 
 /// `GET {base}/metadata`.
 pub async fn metadata(extract::State(state): extract::State<Arc<State>>) -> Response {
@@ -45,16 +45,34 @@ fn statement(state: &State) -> Value {
         "format": ["application/fhir+json", "json"],
         "rest": [{
             "mode": "server",
-            "documentation": "Search is by POST [type]/_search, by GET and in a Patient's compartment; a person's number never stands in a URL, so what is searched by it goes by POST. Searches take chains (reference[:Type].parameter) and _has:Type:reference:parameter, at most two one after the other, within what could be read alone; _sort by any parameter but composites (at most five; what has no value comes last), _total (none, estimate, accurate), _count (0: the number alone). All pages of a search answer as of the first. A search that looks at too much is refused (too-costly), and one that takes over two seconds (timeout). Searches, reads and histories take _summary and _elements. _include and _revinclude, with :iterate, go two steps; an answer holds at most 1,000 resources, and more is refused. Bundles of type collection and batch are posted to the base, each entry taken alone; a transaction's entries are taken all or none, in the order DELETE, POST, PUT and PATCH (JSON Patch in a Binary), GET. A delete withdraws the shared copy; it touches no record and erases nothing. Not offered yet: XML.",
+            "documentation": "Search is by POST [type]/_search, by GET and in a Patient's compartment; a person's number never stands in a URL, so what is searched by it goes by POST. Searches take chains (reference[:Type].parameter) and _has:Type:reference:parameter, at most two one after the other, within what could be read alone; _sort by any parameter but composites (at most five; what has no value comes last), _total (none, estimate, accurate), _count (0: the number alone). All pages of a search answer as of the first, what comes along among them. Several types are searched at once by POST [base]/_search or GET [base]?_type=A,B, by the parameters that each of them has (without _type, those of every type), sorted by _id or _lastUpdated or else newest first. A search that looks at too much is refused (too-costly), and one that takes over two seconds (timeout). Searches, reads and histories take _summary and _elements. _include and _revinclude, with :iterate, go two steps; an answer holds at most 1,000 resources, and more is refused. Bundles of type collection and batch are posted to the base, each entry taken alone; a transaction's entries are taken all or none, in the order DELETE, POST, PUT and PATCH (JSON Patch in a Binary), GET. A delete withdraws the shared copy; it touches no record and erases nothing. Not offered yet: XML.",
             "security": {
                 "service": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}]}],
                 "description": format!("DPoP-bound access tokens (RFC 9449, RFC 9068) from {} with this base as audience; patient data needs the attest of the Norwegian trust framework (tillitsrammeverket).", state.config.issuer),
             },
             "resource": resources,
-            "interaction": [{"code": "batch"}, {"code": "transaction"}],
+            "interaction": [{"code": "batch"}, {"code": "transaction"}, {"code": "search-system"}],
+            "searchParam": everywhere(state),
             "operation": super::operation::offered("", false),
         }],
     })
+}
+
+/// What a search of any type takes besides the type's own parameters.
+fn everywhere(state: &State) -> Value {
+    let mut all = vec![json!({
+        "name": "_type",
+        "type": "token",
+        "documentation": "the types to search at once, with commas between; of [base] alone",
+    })];
+    if super::search::lists(state) {
+        all.push(json!({
+            "name": "_list",
+            "type": "special",
+            "documentation": "the id of a List here: what its entries refer to, as far as the List is seen",
+        }));
+    }
+    all.into()
 }
 
 /// What comes along with a type's matches (`searchInclude`), and what may refer to them (`searchRevInclude`): references

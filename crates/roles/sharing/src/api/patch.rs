@@ -2,7 +2,7 @@
 //! Needs `If-Match`; the result is checked as an update is. What the patch does not name keeps every digit.
 
 use super::bundle::asked::fault;
-use super::search::Form;
+use super::search::{self, Form};
 use super::written::Written;
 use super::{conditional, id_of, if_match, update, writable};
 use crate::State;
@@ -45,6 +45,48 @@ pub async fn patch(
         .await
 }
 
+/// `PATCH {base}/{type}?…`: patches the one resource that meets the condition; 404 where none does (FHIR R4 http.html#patch).
+pub async fn by_condition(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(type_name): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let nothing = || Err(Problem::not_found());
+    let work =
+        async |visit: &mut Visit<'_>| change_one(&state, visit, &type_name, &parts, body).await;
+    let desk = &state.desk;
+    desk.serve(&parts, ids, Interaction::Update, nothing, work)
+        .await
+}
+
+async fn change_one(
+    state: &State,
+    visit: &Visit<'_>,
+    type_name: &str,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, End> {
+    let resource = writable(state, type_name)?;
+    visit.permit(&Ask::of(Interaction::Update, resource))?;
+    let condition = search::of_url(parts)?;
+    conditional::require(&condition, "")?;
+    update::expected_version(state, visit, if_match(&parts.headers)?)?;
+    let operations = operations(parts, body).await?;
+    let _alone = conditional::alone(state).await;
+    let id = one_of(state, visit, resource, &condition).await?;
+    let what = (resource, id);
+    let written = sent(state, visit, &parts.headers, what, &operations, None).await?;
+    Ok(written.response(state))
+}
+
+async fn operations(parts: &Parts, body: Body) -> Result<Json, Problem> {
+    let bytes =
+        wire::body::typed(&parts.headers, body, Limits::RESOURCE.bytes, &[MEDIA_TYPE]).await?;
+    Ok(Json::parse(bytes, Limits::RESOURCE)?)
+}
+
 async fn change(
     state: &State,
     visit: &Visit<'_>,
@@ -56,9 +98,7 @@ async fn change(
     visit.permit(&Ask::of(Interaction::Update, resource))?;
     let id = id_of(id)?;
     update::expected_version(state, visit, if_match(&parts.headers)?)?;
-    let bytes =
-        wire::body::typed(&parts.headers, body, Limits::RESOURCE.bytes, &[MEDIA_TYPE]).await?;
-    let operations = Json::parse(bytes, Limits::RESOURCE)?;
+    let operations = operations(parts, body).await?;
     let what = (resource, id);
     let written = sent(state, visit, &parts.headers, what, &operations, None).await?;
     Ok(written.response(state))

@@ -4,8 +4,10 @@
 //! same client and patient; it holds the question, so a page answers what the first page was asked.
 
 mod answer;
+mod listed;
+mod types;
 
-pub(super) use answer::{NOBODY, Named, next_link, own_link, sealed_link};
+pub(super) use answer::{NOBODY, Named, next_link, others, own_link, sealed_link};
 
 use super::type_of;
 use crate::State;
@@ -106,6 +108,41 @@ pub async fn compartment(
     serve(&state, &parts, ids, work).await
 }
 
+/// `POST {base}/_search`: several types at once.
+pub async fn of_types(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let work = async |visit: &mut Visit<'_>| {
+        let form = sent(visit, &parts, body).await?;
+        types::page(&state, visit, form, None).await
+    };
+    serve(&state, &parts, ids, work).await
+}
+
+/// `GET {base}?…`: as by POST, but a person's number never stands in a URL.
+pub async fn of_types_by_get(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let work = async |visit: &mut Visit<'_>| {
+        let form = of_url(&parts)?;
+        types::understood(&state, &form)?;
+        visit.asked(&written(&form));
+        types::page(&state, visit, form, None).await
+    };
+    serve(&state, &parts, ids, work).await
+}
+
+/// Whether searches can be narrowed to the members of a List (`_list`).
+pub(super) fn lists(state: &State) -> bool {
+    listed::served(state).is_some()
+}
+
 /// To whom nothing is opened, nothing is found.
 async fn serve(
     state: &State,
@@ -130,12 +167,13 @@ async fn further(
     if let Some(answer) = super::history::page(state, visit, of, &form, after).await {
         return answer;
     }
+    let cursor = |bytes| Cursor::from_bytes(bytes).ok_or_else(Problem::not_found);
+    if of == types::OF {
+        return types::page(state, visit, form, Some(cursor(after)?)).await;
+    }
     match type_of(state, of)? {
         ResourceType::AUDIT_EVENT => super::audit::page(state, visit, form, after).await,
-        resource => {
-            let after = Cursor::from_bytes(after).ok_or_else(Problem::not_found)?;
-            answer(state, visit, resource, form, Some(after)).await
-        }
+        resource => answer(state, visit, resource, form, Some(cursor(after)?)).await,
     }
 }
 
@@ -178,10 +216,13 @@ fn read(
         None => sent,
     };
     understood(state, resource, &form)?;
-    visit.asked(&wire::form::write(
-        form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
-    ));
+    visit.asked(&written(&form));
     Ok((resource, form))
+}
+
+/// Parameters as they go on record.
+fn written(form: &Form) -> String {
+    wire::form::write(form.iter().map(|(n, v)| (n.as_str(), v.as_str())))
 }
 
 /// That the parameters of a search in a URL are understood, and name nobody by number.
@@ -194,14 +235,15 @@ pub(super) fn understood(
     form: &Form,
 ) -> Result<(), Problem> {
     // The trail has a short list of its own.
-    let grammar = if resource == ResourceType::AUDIT_EVENT {
-        Grammar::Shared
+    let (grammar, form) = if resource == ResourceType::AUDIT_EVENT {
+        (Grammar::Shared, form.clone())
     } else {
-        Grammar::Whole(&state.config.types)
+        let (form, _) = listed::taken(state, form)?;
+        (Grammar::Whole(&state.config.types), form)
     };
     fhir::search::parse(
         resource,
-        form,
+        &form,
         Via::Get,
         &state.config.zone,
         state.config.person_numbers,
@@ -258,14 +300,17 @@ async fn asked(
     body: Body,
 ) -> Result<(ResourceType, Form), End> {
     let resource = type_of(state, type_name)?;
+    Ok((resource, sent(visit, parts, body).await?))
+}
+
+/// Reads a form; it goes on record as received.
+async fn sent(visit: &mut Visit<'_>, parts: &Parts, body: Body) -> Result<Form, End> {
     let form = wire::form::read(&parts.headers, body)
         .await
         .map_err(Problem::from)?
         .0;
-    visit.asked(&wire::form::write(
-        form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
-    ));
-    Ok((resource, form))
+    visit.asked(&written(&form));
+    Ok(form)
 }
 
 /// The parameters of a URL.
@@ -302,9 +347,6 @@ fn opened(
         Ticket::open(state.desk.store.unseal(sealed), visit.caller(), visit.now)?;
     let (of, after) = ticket.cursor;
     let form = ticket.query;
-    visit.asked(&format!(
-        "{of} {}",
-        wire::form::write(form.iter().map(|(n, v)| (n.as_str(), v.as_str())))
-    ));
+    visit.asked(&format!("{of} {}", written(&form)));
     Ok((of, form, after))
 }

@@ -46,6 +46,8 @@ fn ask<'a>(
             )
             .to_string(),
         ),
+        ("GET", "/") => door.get("/?_type=Observation,Patient"),
+        ("POST", "/_search") => call(door, "/_search", &[("_type", "Observation,Patient")]),
         ("POST", "/$replace-series") => door.post(
             "/$replace-series",
             crate::replace::series(
@@ -136,6 +138,14 @@ fn ask<'a>(
             "/Observation?identifier=urn:example:readings|matrix",
             body(None),
         ),
+        ("PATCH", "/{type}") => door
+            .knock(
+                Method::PATCH,
+                "/Observation?identifier=urn:example:readings|r-1",
+            )
+            .header("content-type", "application/json-patch+json")
+            .header("if-match", "\"1\"")
+            .body(r#"[{"op":"replace","path":"/status","value":"amended"}]"#),
         ("DELETE", "/{type}") => door.knock(
             Method::DELETE,
             "/Observation?identifier=urn:example:readings|r-1",

@@ -124,14 +124,12 @@ async fn a_condition_that_is_not_understood_or_not_allowed_does_nothing() {
             "not-supported @ If-None-Exist",
         ),
         ("_elements=id", "not-supported @ If-None-Exist"),
-        ("identifier=x", "value @ identifier"),
-        ("identifier=urn:x|", "value @ identifier"),
-        ("identifier=urn:x|a,urn:x|b", "value @ identifier"),
+        ("identifier=", "value @ identifier"),
+        ("identifier:below=x", "not-supported @ identifier:below"),
         (
-            "identifier=urn:x|a&identifier=urn:x|b",
-            "value @ identifier",
+            "subject:Patient.identifier=x",
+            "security @ subject:Patient.identifier",
         ),
-        ("identifier=urn:x|a&code=x", "not-supported @ identifier"),
         ("codes=x", "not-supported @ codes"),
         ("code=", "value @ code"),
         (
@@ -357,4 +355,57 @@ async fn only_who_is_registered_so_updates_without_if_match() {
             status
         );
     }
+}
+
+#[tokio::test]
+async fn a_condition_is_any_search_chains_among_it() {
+    let service = Service::fjellvik().await;
+    let owner = service.record_system(FJELLVIK);
+    let encounter = serde_json::json!({
+        "resourceType": "Encounter", "status": "finished",
+        "identifier": [{"system": "urn:example:encounters", "value": "e-1"}],
+        "class": {"system": "urn:x", "code": "x"},
+        "subject": {"identifier": {"system": fhir::systems::FNR, "value": ragnhild().number}},
+        "period": {"start": WHEN},
+    });
+    let at = service.created(&encounter).await;
+    let mut body = reading(ragnhild(), "r-1", WHEN, "91");
+    body["encounter"] = serde_json::json!({ "reference": format!("Encounter/{at}") });
+    let id = service.created(&body).await;
+    service
+        .created(&reading(
+            ragnhild(),
+            "r-2",
+            "2026-11-19T08:00:00+01:00",
+            "92",
+        ))
+        .await;
+    let other = reading(ragnhild(), "r-9", WHEN, "19");
+    for condition in [
+        "encounter:Encounter.status=finished",
+        "encounter:Encounter.status=finished&code=59408-5",
+        "identifier=r-1",
+        "identifier=urn:example:readings|r-1&code=59408-5",
+        "identifier=urn:example:readings|r-0,urn:example:readings|r-1",
+        "identifier=urn:example:readings|",
+    ] {
+        let reply = create(&service, &owner, condition, &other).await;
+        let several = condition.ends_with('|');
+        let expected = if several {
+            StatusCode::PRECONDITION_FAILED
+        } else {
+            StatusCode::OK
+        };
+        assert_eq!(reply.status, expected, "{condition}: {}", reply.json);
+        assert!(several || reply.json["id"] == id.as_str(), "{condition}");
+    }
+    // What an encounter is met at decides about the encounter.
+    let path = "/Encounter?_has:Observation:encounter:status=final";
+    let taken = service.delete(&owner, path, None).await;
+    assert_eq!(taken.status, StatusCode::NO_CONTENT, "{}", taken.json);
+    // And is not there any more for a chain.
+    let path = "/Observation?encounter:Encounter.status=finished";
+    let gone = service.delete(&owner, path, None).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+    assert_eq!(count(&service).await, 2);
 }

@@ -39,6 +39,7 @@ const SHOWN: &[(&str, &[&str])] = &[
         &[
             "patch.rs::what_is_named_changes_and_the_rest_keeps_every_digit",
             "patch.rs::of_many_writers_with_one_version_one_wins",
+            "patch.rs::a_patch_by_condition_changes_one_and_never_more",
         ],
     ),
     (
@@ -66,6 +67,15 @@ const SHOWN: &[(&str, &[&str])] = &[
             "search.rs::unknown_and_malformed_parameters_are_refused_by_name",
             "by_get.rs::get_and_post_give_the_same",
             "paging.rs::all_is_given_once_and_in_order_whatever_the_page",
+        ],
+    ),
+    (
+        "search-system",
+        &[
+            "several.rs::several_types_are_one_list_newest_first_of_one_moment",
+            "several.rs::without_types_it_is_what_the_caller_may_see",
+            "several.rs::what_the_types_do_not_share_is_refused_by_name",
+            "several.rs::a_list_narrows_to_its_members_for_who_sees_the_list",
         ],
     ),
     (

@@ -33,6 +33,7 @@ mod refusals;
 mod replace;
 mod review;
 mod search;
+mod several;
 mod smart;
 mod trail;
 mod transaction;

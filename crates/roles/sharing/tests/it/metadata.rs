@@ -303,7 +303,7 @@ async fn what_is_claimed_works_and_what_is_not_is_refused() {
         .iter()
         .map(|i| i["code"].as_str().unwrap())
         .collect();
-    assert_eq!(system, ["batch", "transaction"]);
+    assert_eq!(system, ["batch", "transaction", "search-system"]);
     for unclaimed in ["Practitioner", "Organization", "Specimen", "Foo"] {
         assert_eq!(
             service.search(&owner, unclaimed, &[]).await.status,

@@ -381,3 +381,62 @@ async fn who_never_reads_here_learns_nothing_by_a_patch() {
         assert_eq!(reply.status, StatusCode::FORBIDDEN, "{}", reply.json);
     }
 }
+
+#[tokio::test]
+async fn a_patch_by_condition_changes_one_and_never_more() {
+    let service = Service::fjellvik().await;
+    let owner = service.record_system(FJELLVIK);
+    let id = service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    let earlier = "2026-11-19T08:00:00+01:00";
+    service
+        .created(&reading(ragnhild(), "r-2", earlier, "92"))
+        .await;
+    let amend = r#"[{"op":"replace","path":"/status","value":"amended"}]"#;
+    let one = "/Observation?identifier=urn:example:readings|r-1";
+    let version = Some("W/\"1\"");
+    for (path, if_match, status) in [
+        (one, None, StatusCode::PRECONDITION_REQUIRED),
+        (one, Some("W/\"2\""), StatusCode::PRECONDITION_FAILED),
+        (
+            "/Observation?code=59408-5",
+            version,
+            StatusCode::PRECONDITION_FAILED,
+        ),
+        (
+            "/Observation?identifier=urn:x|none",
+            version,
+            StatusCode::NOT_FOUND,
+        ),
+        ("/Observation", version, StatusCode::BAD_REQUEST),
+        ("/Observation?_count=1", version, StatusCode::BAD_REQUEST),
+        ("/Observation?codes=x", version, StatusCode::BAD_REQUEST),
+    ] {
+        let reply = patch(&service, &owner, path, if_match, amend).await;
+        assert_eq!(reply.status, status, "{path} {}", reply.json);
+    }
+    let number = format!("/Observation?identifier={}", number(ragnhild()));
+    let reply = patch(&service, &owner, &number, version, amend).await;
+    assert_eq!(issues(&reply.json), ["security @ identifier"]);
+    for who in [service.physician(ragnhild()), service.hub(FJELLVIK)] {
+        let reply = patch(&service, &who, one, version, amend).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN);
+    }
+    let reply = patch(&service, &owner, one, version, amend).await;
+    assert_eq!(
+        (reply.status, reply.header("etag")),
+        (StatusCode::OK, "W/\"2\""),
+        "{}",
+        reply.json
+    );
+    assert_eq!(
+        (&reply.json["id"], &reply.json["status"]),
+        (&json!(id), &json!("amended"))
+    );
+    let record = service.last_record().await;
+    assert_eq!(
+        (record.interaction, record.outcome),
+        (Interaction::Update, Outcome::Allowed)
+    );
+}

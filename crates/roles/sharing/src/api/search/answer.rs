@@ -2,7 +2,7 @@
 //!
 //! Standard: FHIR R4 search 3.1.1.5, 3.1.1.5.7 (includes). What comes along is read under a permit of its own type.
 
-use super::Form;
+use super::{Form, listed};
 use crate::State;
 use crate::disclose::disclose_with;
 use crate::part::Part;
@@ -11,7 +11,7 @@ use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::outcome::IssueCode;
 use fhir::resource::ResourceType;
 use fhir::search::{Grammar, PatientParam, Query, Via};
-use store::{Cursor, Excess};
+use store::{Cursor, Excess, Start};
 use trust::{Ask, Category, Interaction, Permit, PermitScope, Refusal};
 use wire::outcome::Problem;
 use wire::paging::{self, Ticket};
@@ -72,9 +72,10 @@ pub(in crate::api) async fn answer(
 ) -> Result<Response, End> {
     let ask = Ask::of(Interaction::Search, resource);
     visit.permit(&ask)?;
-    let query = fhir::search::parse(
+    let (asked, lists) = listed::taken(state, &form)?;
+    let mut query = fhir::search::parse(
         resource,
-        &form,
+        &asked,
         Via::Post,
         &state.config.zone,
         state.config.person_numbers,
@@ -84,8 +85,11 @@ pub(in crate::api) async fn answer(
     let named = Named::by(state, &query).await?;
     let permit = named.permit(visit, ask)?;
     let others = others(state, visit, &named, &query);
+    let start = after.map_or(Start::Now, Start::After);
+    let queries = std::slice::from_mut(&mut query);
+    let start = listed::narrow(state, visit, &named, &lists, queries, start).await?;
     let store = &state.desk.store;
-    let found = store.gather(&permit, others, &query, after).await?;
+    let found = store.gather(&permit, others, &query, start).await?;
     let mut included = found.included.map_err(too_much)?;
     let mut page = found.page;
     let part = Part::of(&query);
@@ -104,7 +108,7 @@ pub(in crate::api) async fn answer(
 
 /// The permits of other types that take part: what comes along, and what is asked about through a reference. What the
 /// token does not open takes no part.
-fn others(
+pub(in crate::api) fn others(
     state: &State,
     visit: &Visit<'_>,
     named: &Named,
@@ -152,7 +156,7 @@ pub(in crate::api) fn own_link(
 }
 
 /// Whether a parameter names the patient, or may hold a person's number, which stands in no link.
-fn names_person(name: &str, value: &str) -> bool {
+pub(super) fn names_person(name: &str, value: &str) -> bool {
     let patient = ["patient", "patient.identifier", "subject:identifier"];
     let digits = || {
         value
