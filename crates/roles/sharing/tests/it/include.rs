@@ -348,3 +348,61 @@ async fn an_include_that_means_nothing_is_refused() {
         assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{shown}");
     }
 }
+
+#[tokio::test]
+async fn what_comes_along_with_a_later_page_is_of_the_first_pages_moment() {
+    let service = Service::fjellvik().await;
+    let owner = service.record_system(FJELLVIK);
+    let who = service.physician(ragnhild());
+    let mut encounters = Vec::new();
+    for n in 0..3 {
+        let mut one = encounter(ragnhild(), None);
+        one["identifier"] = json!([{ "system": "urn:e", "value": n.to_string() }]);
+        let at = service.created(&one).await;
+        let mut body = met(ragnhild(), &format!("r-{n}"), &at);
+        body["effectiveDateTime"] = format!("2026-11-0{}T08:00:00+01:00", 5 - n).into();
+        service.created(&body).await;
+        encounters.push(at);
+    }
+    let [first, second, third] = [&encounters[0], &encounters[1], &encounters[2]];
+    let ahead = [("_count", "1"), ("_include", "Observation:encounter")];
+    let back = [
+        ("_count", "1"),
+        ("_sort", "_id"),
+        ("_revinclude", "Observation:encounter"),
+    ];
+    let forwards = service.search(&who, "Observation", &ahead).await;
+    let backwards = service.search(&who, "Encounter", &back).await;
+    assert_eq!(along(&forwards), [format!("Encounter/{first}")]);
+    // Between the pages one encounter is changed, one withdrawn; and one more reading comes to each.
+    let mut changed = encounter(ragnhild(), None);
+    changed["id"] = second.as_str().into();
+    changed["status"] = "cancelled".into();
+    let path = format!("/Encounter/{second}");
+    let put = service.put(&owner, &path, Some("W/\"1\""), &changed).await;
+    assert_eq!(put.status, StatusCode::OK, "{}", put.json);
+    let path = format!("/Encounter/{third}");
+    service.delete(&owner, &path, None).await;
+    for (n, at) in encounters.iter().enumerate() {
+        service
+            .created(&met(ragnhild(), &format!("late-{n}"), at))
+            .await;
+    }
+    let statuses = |reply: &Reply| -> Vec<Value> {
+        let entries = reply.json["entry"].as_array().unwrap();
+        let included = entries.iter().filter(|e| e["search"]["mode"] == "include");
+        included.map(|e| e["resource"]["status"].clone()).collect()
+    };
+    let next = service.get(&who, forwards.next().unwrap()).await;
+    assert_eq!(along(&next), [format!("Encounter/{second}")]);
+    assert_eq!(statuses(&next), [json!("finished")]);
+    let last = service.get(&who, next.next().unwrap()).await;
+    assert_eq!(along(&last), [format!("Encounter/{third}")]);
+    let mut reply = backwards;
+    let mut count = along(&reply).len();
+    while let Some(next) = reply.next().map(str::to_owned) {
+        reply = service.get(&who, &next).await;
+        count += along(&reply).len();
+    }
+    assert_eq!(count, 3, "the late readings are of another moment");
+}

@@ -1,7 +1,8 @@
 //! `Patient/{id}/$everything` (FHIR R4 patient-operation-everything.html): the patient and all that the permit opens.
 //!
 //! Types come in the order in which the service lists them, the Patient first; each type newest first, as a search gives it.
-//! A type that the token does not cover is left out, as FHIR has it. Pages go on by sealed links, for the same client and
+//! A type that the token does not cover is left out, as FHIR has it. All types and all pages are of one moment, that of the first
+//! page. Pages go on by sealed links, for the same client and
 //! patient only; the question is sealed in them.
 
 use super::input::{self, Input};
@@ -19,7 +20,7 @@ use fhir::search::{DateParam, PatientParam, Prefix, Query, SUPPORTED};
 use fhir::time::{Instant, Range, parse_instant, parse_search_date};
 use http::request::Parts;
 use std::sync::Arc;
-use store::{Cursor, Stored};
+use store::{Cursor, Moment, Start, Stored};
 use trust::{Ask, Interaction, Permit};
 use wire::outcome::Problem;
 use wire::paging::Ticket;
@@ -96,8 +97,9 @@ async fn next(
     page(state, visit, id, ticket.query, Some(place)).await
 }
 
-/// Where a page starts: the type, and how far it came in it (a store's cursor; empty: at its beginning).
-type Place = (String, Vec<u8>);
+/// Where a page starts: the type, how far it came in it (a store's cursor; empty: at its beginning), and the moment of which all
+/// pages are.
+type Place = (String, Vec<u8>, (i64, i64));
 
 async fn page(
     state: &State,
@@ -134,16 +136,18 @@ async fn page(
     let (mut looked_at, mut size) = (0, 0);
     let start = place
         .as_ref()
-        .and_then(|(name, _)| asked.types.iter().position(|t| t.as_str() == name));
+        .and_then(|(name, ..)| asked.types.iter().position(|t| t.as_str() == name));
     let (start, mut after) = match (&place, start) {
         (None, _) => (0, None),
-        (Some((_, bytes)), Some(start)) if bytes.is_empty() => (start, None),
-        (Some((_, bytes)), Some(start)) => (
+        (Some((_, bytes, _)), Some(start)) if bytes.is_empty() => (start, None),
+        (Some((_, bytes, _)), Some(start)) => (
             start,
             Some(Cursor::from_bytes(bytes).ok_or_else(Problem::not_found)?),
         ),
         (Some(_), None) => return Err(Problem::not_found().into()),
     };
+    // One state of the store for all types and all pages.
+    let mut moment = place.map(|(_, _, numbers)| Moment::from_numbers(numbers));
     'types: for resource in asked.types.iter().skip(start) {
         // What this token does not cover is left out; the patient itself is decided on above.
         let Ok(permit) = visit.permit(&ask(*resource)) else {
@@ -154,11 +158,19 @@ async fn page(
         loop {
             if found.len() >= asked.count || looked_at >= MOST_LOOKED_AT || size >= PAGE_BYTES {
                 let bytes = from.map(|cursor: Cursor| cursor.to_bytes().to_vec());
-                on = Some((resource.as_str().to_owned(), bytes.unwrap_or_default()));
+                let Some(moment) = moment else { break 'types };
+                let name = resource.as_str().to_owned();
+                on = Some((name, bytes.unwrap_or_default(), moment.to_numbers()));
                 break 'types;
             }
             let query = asked.query(*resource, patient, &person, asked.count - found.len());
-            let answer = state.desk.store.search(&permit, &query, from).await?;
+            let start = match (from, moment) {
+                (Some(cursor), _) => Start::After(cursor),
+                (None, Some(moment)) => Start::At(moment),
+                (None, None) => Start::Now,
+            };
+            let answer = state.desk.store.search(&permit, &query, start).await?;
+            moment = Some(answer.moment);
             for stored in answer.matches {
                 looked_at += 1;
                 if asked.since.is_none_or(|since| stored.last_updated >= since) {

@@ -285,3 +285,30 @@ async fn what_is_not_understood_is_refused_by_name() {
         StatusCode::NOT_FOUND
     );
 }
+
+#[tokio::test]
+async fn all_types_and_pages_are_of_one_moment() {
+    let service = filled().await;
+    let (who, path) = (
+        service.physician(ragnhild()),
+        path(&service, ragnhild()).await,
+    );
+    let before = found(&call(&service, &who, &path, &[("_count", "200")]).await);
+    let mut reply = call(&service, &who, &path, &[("_count", "2")]).await;
+    let mut all = found(&reply);
+    let mut n = 0;
+    while let Some(next) = reply.next().map(str::to_owned) {
+        // Of the type that is being read, and of one that has not been reached.
+        n += 1;
+        let late = format!("late-{n}");
+        service
+            .created(&reading(ragnhild(), &late, &day(10 + n), "90"))
+            .await;
+        let medicine = json!({"resourceType": "MedicationStatement", "status": "active", "medicationCodeableConcept": {"text": late}, "effectiveDateTime": "2026-10-01"});
+        service.created(&about(ragnhild(), medicine)).await;
+        reply = service.get(&who, &next).await;
+        all.extend(found(&reply));
+    }
+    assert!(n > 2);
+    assert_eq!(all, before);
+}
