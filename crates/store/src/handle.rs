@@ -36,6 +36,9 @@ const REMEMBERED: usize = 16_384;
 /// A handle under the store's own key.
 pub(crate) type Key = [u8; 8];
 
+/// The identifier that an identity begins with: system and value.
+pub(crate) type Business = (String, String);
+
 /// One handle of a resource that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Held {
@@ -132,7 +135,7 @@ pub(crate) fn held(
     keys: &Keys,
     (resource, resource_type): (Node<'_>, ResourceType),
     subject: Option<&Subject>,
-    business: Option<&(String, String)>,
+    business: Option<&Business>,
 ) -> Vec<Held> {
     let subject = match subject {
         Some(Subject::Local(id)) => Some(id.to_string()),
@@ -144,7 +147,7 @@ pub(crate) fn held(
             system,
             value,
         } = handle;
-        let first = |(s, v): &(String, String)| system.as_deref() == Some(s) && value == *v;
+        let first = |(s, v): &Business| system.as_deref() == Some(s) && value == *v;
         if grip == Grip::Own && business.is_some_and(first) {
             return None;
         }
@@ -278,7 +281,7 @@ pub(crate) fn of_stored(
     keys: &Keys,
     resource_type: ResourceType,
     cut: &[u8],
-) -> Result<(Vec<Held>, Option<(String, String)>), StoreError> {
+) -> Result<(Vec<Held>, Option<Business>), StoreError> {
     const DAMAGED: StoreError = StoreError::Damaged("a stored resource does not read again");
     let text = body::text(cut).ok_or(DAMAGED)?;
     let json = Json::parse(text.to_vec(), LIMITS).map_err(|_| DAMAGED)?;

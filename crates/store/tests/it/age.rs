@@ -12,6 +12,7 @@ use fhir::systems::FNR;
 use rusqlite::Connection;
 use store::{Change, Fate, Put, Store, StoreError};
 
+use crate::handle::{Row, rows};
 use crate::world::*;
 
 const OBSERVATION: ResourceType = ResourceType::OBSERVATION;
@@ -134,8 +135,10 @@ fn format(world: &World) -> i64 {
         .unwrap()
 }
 
-/// The rows of both index tables.
-fn index(world: &World) -> (Vec<(Vec<u8>, Vec<u8>)>, Vec<(Vec<u8>, i64, i64, Vec<u8>)>) {
+/// Hash and id of each identity, and the rows of the other index.
+type Index = (Vec<(Vec<u8>, Vec<u8>)>, Vec<Row>);
+
+fn index(world: &World) -> Index {
     let connection = connect(world);
     let mut statement = connection
         .prepare("SELECT mac, id FROM identity ORDER BY mac")
@@ -143,16 +146,7 @@ fn index(world: &World) -> (Vec<(Vec<u8>, Vec<u8>)>, Vec<(Vec<u8>, i64, i64, Vec
     let identities = statement
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
         .unwrap();
-    let identities = identities.map(Result::unwrap).collect();
-    let mut statement = connection
-        .prepare("SELECT key, patient, kind, id FROM handle ORDER BY key, patient, kind, id")
-        .unwrap();
-    let handles = statement
-        .query_map([], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })
-        .unwrap();
-    (identities, handles.map(Result::unwrap).collect())
+    (identities.map(Result::unwrap).collect(), rows(world))
 }
 
 #[tokio::test]

@@ -213,8 +213,11 @@ async fn many_that_refer_to_one_are_found_in_their_series() {
     assert_eq!(page.total, Some(1_050));
 }
 
+/// Key, patient, kind and id.
+pub type Row = (Vec<u8>, i64, i64, Vec<u8>);
+
 /// All rows of the index.
-fn rows(world: &World) -> Vec<(Vec<u8>, i64, i64, Vec<u8>)> {
+pub fn rows(world: &World) -> Vec<Row> {
     let connection = rusqlite::Connection::open(world.path().join("store.db")).unwrap();
     let mut statement = connection
         .prepare("SELECT key, patient, kind, id FROM handle ORDER BY key, patient, kind, id")

@@ -16,7 +16,7 @@ use super::dialect;
 use crate::body::{self, Unpacker};
 use crate::dictionary;
 use crate::errors::StoreError;
-use crate::handle::{self, Remembered};
+use crate::handle::{self, Business, Remembered};
 use crate::keys::Keys;
 use crate::prepare::LIMITS;
 
@@ -121,7 +121,7 @@ fn identities(
     keys: &Keys,
     id: &[u8; 16],
     versions: &[Version],
-    first: &[(ResourceType, Option<(String, String)>)],
+    first: &[(ResourceType, Option<Business>)],
 ) -> Result<(), StoreError> {
     let mut named: Vec<(ResourceType, &str, &str)> = Vec::new();
     for (resource_type, business) in first {
