@@ -16,6 +16,7 @@ mod decide;
 pub mod dpop;
 pub mod encoding;
 pub mod explain;
+pub mod id_token;
 pub mod interaction;
 pub mod json;
 pub mod jws;

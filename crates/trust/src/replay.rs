@@ -14,7 +14,7 @@ pub struct Replay {
 
 impl Replay {
     /// Makes the memory of one use. `parts` are length-prefixed before hashing, so no two lists collide.
-    pub(crate) fn of(kind: &str, parts: &[&str], expires_seconds: i64) -> Replay {
+    pub fn of(kind: &str, parts: &[&str], expires_seconds: i64) -> Replay {
         let mut text = Vec::new();
         for part in std::iter::once(&kind).chain(parts) {
             text.extend_from_slice(&(part.len() as u64).to_be_bytes());

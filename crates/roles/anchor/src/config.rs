@@ -2,13 +2,14 @@
 //! values are parsed before they come here; days are checked when the anchor is opened.
 
 use bytes::Bytes;
-use fhir::ids::{OrganisationNumber, PersonIdentifier};
+use fhir::ids::{OrganisationNumber, PersonIdentifier, PersonNumbers};
 use fhir::resource::InformationService;
 use fhir::time::Zone;
 use std::path::PathBuf;
 use trust::ClientUse;
-use trust::keys::KeySet;
+use trust::keys::{Algorithm, KeySet, SigningKey};
 use trust::scope::Scopes;
+use trust::token::Kind;
 pub use wire::contract::anchor::AgreementKind;
 use wire::contract::anchor::{
     AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE,
@@ -43,6 +44,8 @@ pub struct Config {
     pub stylesheet: Option<Bytes>,
     /// The register of health personnel, where authorisations are looked up; `None`: they are what the sign-in says.
     pub hpr: Option<Hpr>,
+    /// Where people prove who they are outside the demo.
+    pub identity_providers: Vec<IdentityProvider>,
     /// Demo mode: test tokens for synthetic people, and sign-in by choosing one. `None`: neither exists.
     pub demo: Option<Demo>,
 }
@@ -225,6 +228,50 @@ pub const IDENTITY_SCOPES: [&str; 7] = [
     "helseid://scopes/identity/assurance_level",
     "helseid://scopes/hpr/hpr_number",
 ];
+
+/// An OpenID provider at which people sign in.
+#[derive(Clone, Debug)]
+pub struct IdentityProvider {
+    /// Plain id; part of its redirect URI, `{issuer}/sign-in/{id}/callback`.
+    pub id: String,
+    /// Name on the sign-in page.
+    pub name: String,
+    /// Who signs in there: practitioners or citizens.
+    pub people: Kind,
+    /// The issuer, exactly as in its discovery document.
+    pub issuer: String,
+    /// We there.
+    pub client_id: String,
+    /// Signs our assertions there.
+    pub key: SigningKey,
+    /// How its ID tokens may be signed.
+    pub algorithms: Vec<Algorithm>,
+    /// Whether its token endpoint wants DPoP proofs.
+    pub dpop: bool,
+    /// Scopes, divided by spaces.
+    pub scope: String,
+    /// Levels to ask for, where it takes them so.
+    pub acr_values: Option<String>,
+    /// Its names of claims.
+    pub claims: LoginClaims,
+    /// Values of the level's claim that mean high (4). Nobody is let in at another level.
+    pub high: Vec<String>,
+    /// How strictly its national identity numbers are read.
+    pub person_numbers: PersonNumbers,
+}
+
+/// A provider's names of the claims that are looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginClaims {
+    /// National identity number.
+    pub pid: String,
+    /// Whole name; else given_name, middle_name and family_name.
+    pub name: String,
+    /// HPR number, if it tells any.
+    pub hpr_number: Option<String>,
+    /// Level of the sign-in.
+    pub level: String,
+}
 
 /// What kind of party an audience is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

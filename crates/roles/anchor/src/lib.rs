@@ -8,7 +8,7 @@
 //! A token request's way: `api/token.rs` → `authenticate` (assertion, proof) → the grant's file in `api/` (what may be
 //! issued) → `issue.rs` (audit record, replay memory and what is used up durable, then signed). A sign-in's way:
 //! `api/par.rs` → `request` (read strictly) → `kept` (sealed, single-use) → `api/authorize.rs` → `api/sign_in.rs` →
-//! `api/authorization_code.rs` → `user_token`.
+//! `api/authorization_code.rs` → `user_token`; in operation by way of an identity provider (`upstream`).
 
 mod api;
 mod authenticate;
@@ -23,12 +23,14 @@ mod registry;
 mod request;
 mod sign_in;
 mod signing_key;
+mod upstream;
 mod user_token;
 mod witness;
 
 pub use config::Config;
 pub use registry::RegistryError;
 pub use signing_key::SigningKeyError;
+pub use upstream::ProviderError;
 
 use axum::Router;
 use registry::Registry;
@@ -36,8 +38,8 @@ use std::sync::Arc;
 use store::Store;
 use trust::keys::{KeyError, KeySet, SigningKey};
 use wire::contract::anchor::{
-    AGREEMENTS, AUTHORIZE, DISCOVERY, JWKS, PAR, PARTICIPANTS, REVOKE, SIGN_IN, SIGN_IN_STYLE,
-    SIGN_OUT, TOKEN,
+    AGREEMENTS, AUTHORIZE, DISCOVERY, JWKS, PAR, PARTICIPANTS, REVOKE, SIGN_IN, SIGN_IN_AT,
+    SIGN_IN_BACK, SIGN_IN_STYLE, SIGN_OUT, TOKEN,
 };
 use wire::contract::operate::{
     CHANGE_SCOPE, CHANGES, END, READ_SCOPE, REMOVE_KEY, RESUME, ROTATE_KEY, SUSPEND,
@@ -63,6 +65,9 @@ pub enum OpenError {
     /// The client file for the register of health personnel.
     #[error("the client file for the register of health personnel: {0}")]
     Hpr(#[from] wire::client::PartyError),
+    /// Its identity providers.
+    #[error(transparent)]
+    Providers(#[from] ProviderError),
     /// Signing failed.
     #[error("signing the documents: {0}")]
     Sign(#[from] KeyError),
@@ -84,6 +89,7 @@ pub struct State {
     decoy: KeySet,
     documents: documents::Documents,
     sessions: sign_in::session::Sessions,
+    providers: upstream::Providers,
     /// The issuer's origin, and its path, in front of our addresses on pages.
     origin: String,
     path: String,
@@ -120,7 +126,7 @@ impl State {
 
     /// Can people sign in here?
     fn signs_in(&self) -> bool {
-        self.config.demo.is_some()
+        self.config.demo.is_some() || !self.providers.is_empty()
     }
 
     /// Is this grant there at all?
@@ -197,6 +203,16 @@ pub const ROUTES: &[RouteRow] = &[
     RouteRow {
         method: "POST",
         path: SIGN_IN,
+        access: Access::SignIn,
+    },
+    RouteRow {
+        method: "GET",
+        path: SIGN_IN_AT,
+        access: Access::SignIn,
+    },
+    RouteRow {
+        method: "GET",
+        path: SIGN_IN_BACK,
         access: Access::SignIn,
     },
     RouteRow {
@@ -280,6 +296,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         .map(|source| hpr::Register::open(source, &house, &config.zone))
         .transpose()?;
     let decoy = KeySet::of(vec![SigningKey::generate()?.public().clone()])?;
+    let providers = upstream::Providers::open(&config, &house)?;
     let state = State {
         config,
         registry,
@@ -290,6 +307,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         decoy,
         documents: documents::Documents::default(),
         sessions: sign_in::session::Sessions::default(),
+        providers,
         origin: issuer.origin().ascii_serialization(),
         path: issuer.path().trim_end_matches('/').to_owned(),
         https: issuer.scheme() == "https",
@@ -323,6 +341,8 @@ pub fn routes(state: Arc<State>) -> Router {
             .on("POST", REVOKE, api::revoke::revoke)
             .on("GET", SIGN_IN, api::sign_in::show)
             .on("POST", SIGN_IN, api::sign_in::choose)
+            .on("GET", SIGN_IN_AT, api::upstream::go)
+            .on("GET", SIGN_IN_BACK, api::upstream::back)
             .on("POST", SIGN_OUT, api::sign_in::sign_out)
             .on("GET", SIGN_IN_STYLE, api::sign_in::style);
     }

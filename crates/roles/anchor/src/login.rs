@@ -23,7 +23,8 @@ const ID_TOKEN_SECONDS: i64 = 300;
 pub(crate) struct Login {
     /// National identity number.
     pub(crate) number: PersonIdentifier,
-    pub(crate) name: String,
+    /// As the identity provider gives it; ID-porten gives none.
+    pub(crate) name: Option<String>,
     pub(crate) hpr: Option<String>,
     /// Code of 9060 with its words.
     pub(crate) authorization: Option<(String, String)>,
@@ -47,7 +48,7 @@ impl Login {
         let own = || represented.unwrap_or(&person.number).clone();
         Login {
             number: person.number.clone(),
-            name: person.name.clone(),
+            name: Some(person.name.clone()),
             hpr: person.hpr.clone(),
             authorization: person.authorization.clone(),
             kind: if practitioner {
@@ -82,7 +83,7 @@ impl Login {
         Asker {
             practitioner: self.kind == Kind::Practitioner,
             identifier: self.number.clone(),
-            name: Some(self.name.clone()),
+            name: self.name.clone(),
             hpr: self
                 .hpr
                 .as_deref()
@@ -129,7 +130,7 @@ impl Login {
             .complete(
                 id(
                     self.number.value().expose(),
-                    Some(&self.name),
+                    self.name.as_deref(),
                     self.number.system(),
                 ),
                 self.hpr
@@ -183,7 +184,7 @@ impl Login {
             claims["nonce"] = nonce.into();
         }
         for (scope, claim, value) in [
-            ("profile", "name", Some(self.name.as_str())),
+            ("profile", "name", self.name.as_deref()),
             (
                 "helseid://scopes/identity/pid",
                 "helseid://claims/identity/pid",

@@ -108,7 +108,8 @@ const PRINTED: [&str; 2] = [
     "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
 ];
 
-fn is_sample(key: &PublicKey) -> bool {
+/// A key of the demo, or one printed in a standard: others have its private part.
+pub(crate) fn is_sample(key: &PublicKey) -> bool {
     let jwk = key.to_jwk();
     let printed = |x: &&str| jwk["x"] == **x;
     key.kid().is_some_and(|kid| kid.starts_with(KEY_MARK)) || PRINTED.iter().any(printed)
@@ -429,6 +430,7 @@ mod tests {
             operator: None,
             publish_key_seconds: 600,
             hpr: None,
+            identity_providers: vec![],
             stylesheet: None,
             demo: None,
         }

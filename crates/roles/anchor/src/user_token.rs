@@ -67,7 +67,7 @@ pub(crate) fn claims(
     claims.sub = login.subject(state);
     claims.grant = Some(holder.grant.clone());
     claims.kind = login.kind;
-    claims.name = Some(login.name.clone());
+    claims.name.clone_from(&login.name);
     claims.pid = Some(login.number.value().expose().to_owned());
     claims.security_level = Some(crate::login::HIGH.to_owned());
     match login.kind {

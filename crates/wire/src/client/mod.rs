@@ -1,11 +1,14 @@
 //! How we call others: no redirects, no proxy, an address policy at every dial, a deadline for the whole call and a cap
 //! on the answer that holds while it streams (threats-and-faults.md sections 6, 7 and 12).
 
+pub(crate) mod held;
 mod network;
 mod party;
+mod relying_party;
 
 pub use network::{Network, Policy, is_public, network_contains};
 pub use party::{Party, PartyError, Token};
+pub use relying_party::{Registration, RelyingError, RelyingParty, SignIn};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -20,6 +20,10 @@ pub const AUTHORIZE: &str = "/authorize";
 pub const REVOKE: &str = "/revoke";
 /// Sign-in under the issuer: who is signed in, and the form of the page.
 pub const SIGN_IN: &str = "/sign-in";
+/// To an identity provider, from the sign-in page, under the issuer.
+pub const SIGN_IN_AT: &str = "/sign-in/{provider}";
+/// Where an identity provider sends people back, under the issuer.
+pub const SIGN_IN_BACK: &str = "/sign-in/{provider}/callback";
 /// Sign-out under the issuer.
 pub const SIGN_OUT: &str = "/sign-out";
 /// Styles of the sign-in page under the issuer.

@@ -3,7 +3,7 @@
 //! request. A refusal of something that carried a token leaves an audit record, as long as strangers do not come in
 //! floods; a request without credentials is only counted.
 
-mod keyset;
+pub(crate) mod keyset;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

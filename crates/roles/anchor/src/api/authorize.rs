@@ -4,13 +4,14 @@
 //! redirected to; every response there carries `iss` (RFC 9207).
 
 use super::authorization_code::{Code, KEPT_SECONDS, LIFETIME_SECONDS};
-use super::refresh_token;
-use crate::config::Client;
+use super::{refresh_token, upstream};
+use crate::config::{Client, Demo};
 use crate::kept::{self, Ledger, Place};
 use crate::login::Login;
 use crate::request::Pushed;
-use crate::sign_in::page::{self, Choice, Choose, Message};
+use crate::sign_in::page::{self, Choice, Choose, Door, Message};
 use crate::sign_in::{PAGE_SECONDS, browser};
+use crate::upstream::Provider;
 use crate::{State, issue};
 use axum::extract::{self, RawQuery};
 use axum::response::{IntoResponse, Response};
@@ -21,7 +22,7 @@ use store::{Change, Expect, StoreError};
 use trust::encoding::sha256_base64url;
 use trust::token::Kind;
 use url::Url;
-use wire::contract::anchor::REQUEST_URI;
+use wire::contract::anchor::{REQUEST_URI, SIGN_IN_AT};
 use wire::form::Form;
 use wire::oauth_error::OAuthCode;
 use wire::request_id::RequestIds;
@@ -36,6 +37,7 @@ pub(crate) struct Standing<'a> {
 
 /// What the sign-in page's form brings back, sealed: which request it is for, at which browser, until when.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Ticket {
     /// The secret of the request.
     pub(crate) request: String,
@@ -54,6 +56,8 @@ pub(crate) enum Halt {
     Gone,
     /// From another site, or another browser.
     Foreign,
+    /// Not the chosen identity provider's answer, or to another browser's question.
+    Stranger,
     /// The store does not write now.
     Unavailable,
 }
@@ -76,14 +80,24 @@ impl Halt {
                 "Skjemaet kom ikke herfra",
                 "Det ble ikke sendt fra vår side i denne nettleseren. Gå tilbake til systemet du kom fra og prøv igjen.",
             ),
+            Halt::Stranger => (
+                StatusCode::FORBIDDEN,
+                "Svaret hører ikke til denne innloggingen",
+                "Det kom ikke fra innloggingstjenesten du valgte, eller ikke til denne nettleseren. Gå tilbake til systemet du kom fra og prøv igjen.",
+            ),
             Halt::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Innlogging er ikke tilgjengelig nå",
                 "Prøv igjen om litt.",
             ),
         };
-        let path = &state.path;
-        page::answer(state, status, &Message { path, title, said }, None)
+        let page = Message {
+            path: &state.path,
+            demo: state.config.demo.is_some(),
+            title,
+            said,
+        };
+        page::answer(state, status, &page, None)
     }
 }
 
@@ -157,7 +171,15 @@ async fn answer(
         browser: sha256_base64url(browser.as_bytes()),
         until: now + PAGE_SECONDS,
     };
-    let mut response = choose(state, &standing, &ticket)?;
+    let demo = state.config.demo.is_some();
+    let mut response = match state.providers.for_request(&standing.request).as_slice() {
+        [] if !demo => {
+            let words = "nobody whom these scopes are for can sign in here";
+            return refuse(state, ids, standing, None, OAuthCode::AccessDenied, words).await;
+        }
+        [only] if !demo => upstream::begin(state, &standing, only, &ticket).await?,
+        _ => choose(state, &standing, &ticket, StatusCode::OK, None)?,
+    };
     if let Some(fresh) = fresh {
         browser::set_secret(state, &mut response, Some(&fresh));
     }
@@ -184,9 +206,16 @@ pub(crate) async fn standing<'a>(state: &'a State, secret: &str) -> Result<Stand
     })
 }
 
-/// The page to choose a person on.
-fn choose(state: &State, standing: &Standing<'_>, ticket: &Ticket) -> Result<Response, Halt> {
-    let demo = state.config.demo.as_ref().ok_or(Halt::Unavailable)?;
+/// The page to choose on: an identity provider, in the demo a person. `notice` says what did not go well.
+pub(crate) fn choose(
+    state: &State,
+    standing: &Standing<'_>,
+    ticket: &Ticket,
+    status: StatusCode,
+    notice: Option<String>,
+) -> Result<Response, Halt> {
+    let nobody = Demo::default();
+    let demo = state.config.demo.as_ref().unwrap_or(&nobody);
     let plain = serde_json::to_vec(ticket).map_err(|_| Halt::Unavailable)?;
     let name_of = |number: &fhir::ids::PersonIdentifier| {
         demo.people
@@ -230,19 +259,33 @@ fn choose(state: &State, standing: &Standing<'_>, ticket: &Ticket) -> Result<Res
         }
     }
     let register = &state.registry.organisations;
+    let ticket = state.store.seal(&plain)?;
+    let query = wire::form::write([("ticket", ticket.as_str())]);
+    let door = |provider: &Provider| Door {
+        name: provider.config.name.clone(),
+        href: format!(
+            "{}{}?{query}",
+            state.path,
+            SIGN_IN_AT.replace("{provider}", &provider.config.id)
+        ),
+    };
+    let doors = state.providers.for_request(&standing.request);
     let page = Choose {
         path: &state.path,
+        demo: state.config.demo.is_some(),
+        notice,
+        doors: doors.into_iter().map(door).collect(),
         organisation: register
             .name(&standing.client.orgnr)
             .unwrap_or(&standing.client.client_id),
-        ticket: state.store.seal(&plain)?,
+        ticket,
         practitioners,
         citizens,
     };
     let origin = Url::parse(&standing.request.redirect_uri)
         .map(|url| url.origin().ascii_serialization())
         .map_err(|_| Halt::Gone)?;
-    Ok(page::answer(state, StatusCode::OK, &page, Some(&origin)))
+    Ok(page::answer(state, status, &page, Some(&origin)))
 }
 
 /// Answers the request with a code, once.
@@ -341,6 +384,11 @@ async fn redirect(state: &State, change: Change, to: &str) -> Result<Response, H
         Err(StoreError::LedgerMismatch { .. }) => return Err(Halt::Gone),
         Err(error) => return Err(error.into()),
     }
+    see_other(state, to)
+}
+
+/// A redirect that a browser follows with GET.
+pub(crate) fn see_other(state: &State, to: &str) -> Result<Response, Halt> {
     let mut response = StatusCode::SEE_OTHER.into_response();
     let to = HeaderValue::from_str(to).map_err(|_| Halt::Malformed)?;
     response.headers_mut().insert(header::LOCATION, to);

@@ -128,6 +128,14 @@ const SUMMARIES: &[(&str, &str)] = &[
     ),
     ("GET /sign-in", "Who is signed in at this browser"),
     ("POST /sign-in", "The sign-in page's form"),
+    (
+        "GET /sign-in/{provider}",
+        "From the sign-in page to an identity provider",
+    ),
+    (
+        "GET /sign-in/{provider}/callback",
+        "An identity provider's answer (OpenID Connect)",
+    ),
     ("POST /sign-out", "Ends the session at this browser"),
     ("GET /sign-in.css", "Styles of the pages"),
     ("GET /participants", "Signed participant documents (JWS)"),

@@ -13,4 +13,5 @@ pub(crate) mod sign_in;
 pub(crate) mod test_token;
 pub(crate) mod token;
 pub(crate) mod token_exchange;
+pub(crate) mod upstream;
 pub(crate) mod witness;

@@ -43,6 +43,17 @@ async fn chosen(
     }
     let login =
         person(state, &standing, form.get("person").unwrap_or_default()).ok_or(Halt::Malformed)?;
+    signed_in(state, ids, standing, login, cookie).await
+}
+
+/// Answers the request of somebody who signed in just now, and begins the browser's session.
+pub(crate) async fn signed_in(
+    state: &State,
+    ids: &RequestIds,
+    standing: Standing<'_>,
+    login: Login,
+    cookie: &str,
+) -> Result<Response, Halt> {
     let mut response = authorize::complete(state, ids, standing, login.clone()).await?;
     // A new session under a new secret, whoever sat here before.
     let secret = browser::new_secret(state);
@@ -66,7 +77,7 @@ async fn form(state: &State, headers: &HeaderMap, body: Body) -> Result<Form, Ha
 }
 
 /// The form's own value, made by us for this browser; and the browser's cookie.
-fn ticket<'a>(
+pub(crate) fn ticket<'a>(
     state: &State,
     headers: &'a HeaderMap,
     form: &Form,
@@ -128,7 +139,10 @@ pub(crate) async fn show(
     };
     let page = page::SignedIn {
         path: &state.path,
-        name: login.as_ref().map(|login| login.name.as_str()),
+        demo: state.config.demo.is_some(),
+        name: login
+            .as_ref()
+            .map(|login| login.name.as_deref().unwrap_or("Navnet er ikke kjent")),
         role: login.as_ref().map_or("", page::role),
         ticket,
     };
@@ -145,12 +159,9 @@ pub(crate) async fn sign_out(
         let form = form(&state, &headers, body).await?;
         let (_, cookie) = ticket(&state, &headers, &form)?;
         state.sessions.end(cookie);
-        let mut response = StatusCode::SEE_OTHER.into_response();
         let to = format!("{}{}", state.path, wire::contract::anchor::SIGN_IN);
-        let to = HeaderValue::from_str(&to).map_err(|_| Halt::Malformed)?;
-        response.headers_mut().insert(header::LOCATION, to);
+        let mut response = authorize::see_other(&state, &to)?;
         browser::set_secret(&state, &mut response, None);
-        browser::seal(&state, &mut response, None);
         Ok::<Response, Halt>(response)
     };
     match ended.await {

@@ -30,12 +30,22 @@ impl Choice {
     }
 }
 
-/// Choosing a person.
+/// An identity provider to sign in at.
+pub(crate) struct Door {
+    pub(crate) name: String,
+    pub(crate) href: String,
+}
+
+/// Choosing a person, or where to prove who one is.
 #[derive(Template)]
 #[template(path = "choose.html")]
 pub(crate) struct Choose<'a> {
     /// The issuer's path, in front of our addresses.
     pub(crate) path: &'a str,
+    pub(crate) demo: bool,
+    /// Something that did not go well.
+    pub(crate) notice: Option<String>,
+    pub(crate) doors: Vec<Door>,
     /// Whom it is for: the client's organisation.
     pub(crate) organisation: &'a str,
     /// The form's own value.
@@ -49,6 +59,7 @@ pub(crate) struct Choose<'a> {
 #[template(path = "signed_in.html")]
 pub(crate) struct SignedIn<'a> {
     pub(crate) path: &'a str,
+    pub(crate) demo: bool,
     pub(crate) name: Option<&'a str>,
     pub(crate) role: &'static str,
     pub(crate) ticket: String,
@@ -59,6 +70,7 @@ pub(crate) struct SignedIn<'a> {
 #[template(path = "message.html")]
 pub(crate) struct Message<'a> {
     pub(crate) path: &'a str,
+    pub(crate) demo: bool,
     pub(crate) title: &'static str,
     pub(crate) said: &'static str,
 }

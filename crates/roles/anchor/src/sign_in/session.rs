@@ -9,7 +9,7 @@ use trust::encoding::sha256;
 /// A session ends after this long without a request, in seconds.
 const IDLE_SECONDS: i64 = 20 * 60;
 /// A session ends this long after the sign-in, in seconds.
-const LIFE_SECONDS: i64 = 8 * 3600;
+pub(crate) const LIFE_SECONDS: i64 = 8 * 3600;
 /// Most sessions at once; beyond it people sign in for one request at a time.
 const MOST: usize = 10_000;
 

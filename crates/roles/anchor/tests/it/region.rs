@@ -266,6 +266,7 @@ fn config(keys: &Keys) -> Config {
         publish_key_seconds: 600,
         hpr: None,
         stylesheet: None,
+        identity_providers: vec![],
         demo: Some(Demo {
             people: vec![
                 DemoPerson {
