@@ -4,8 +4,10 @@
 //! Several processes may share one such file and differ only in `roles`, `data` and `[listen]`: every role
 //! has its own base URL, so where it runs is one line.
 
+mod identity;
 mod outside;
 
+pub use identity::{IdentityProvider, LoginProfile, People};
 pub use outside::Hpr;
 
 use serde::{Deserialize, Serialize};
@@ -156,6 +158,9 @@ pub struct Anchor {
     pub publish_key_seconds: i64,
     /// The register of health personnel, asked before a token for patients' data is given.
     pub hpr: Option<Hpr>,
+    /// Where people sign in; without one nobody can outside the demo.
+    #[serde(default)]
+    pub identity_provider: Vec<IdentityProvider>,
 }
 
 fn publish_key_seconds() -> i64 {
@@ -574,7 +579,10 @@ impl Config {
         let hpr = self.anchor.hpr.as_mut();
         let hpr = hpr.and_then(|hpr| hpr.client_file.as_mut());
         let services = self.service.iter_mut().map(|s| s.client_file.as_mut());
-        for file in files.into_iter().chain([hpr]).chain(services).flatten() {
+        let providers = self.anchor.identity_provider.iter_mut();
+        let providers = providers.map(|p| Some(&mut p.client_file));
+        let files = files.into_iter().chain([hpr]).chain(services);
+        for file in files.chain(providers).flatten() {
             *file = folder.join(&*file);
         }
     }

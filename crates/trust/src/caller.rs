@@ -93,6 +93,8 @@ pub enum Person {
         identifier: PersonIdentifier,
         /// Name.
         name: Option<String>,
+        /// Level of the login, 1 to 4; 4 is high.
+        security_level: u8,
         /// The representation by which the citizen acts for the patient, as the anchor knows it.
         represents: Option<Representation>,
     },

@@ -339,6 +339,7 @@ impl Claims {
             Kind::Citizen => Person::Citizen {
                 identifier: self.person()?,
                 name: self.name.clone(),
+                security_level: self.level()?,
                 represents: self.represents.clone(),
             },
         };

@@ -113,6 +113,7 @@ mod tests {
             person: Person::Citizen {
                 identifier: person("14835210260"),
                 name: None,
+                security_level: 4,
                 represents: None,
             },
             patient: Some(person("14835210260")),
@@ -182,6 +183,7 @@ mod tests {
         let someone = Person::Citizen {
             identifier: person("13717404089"),
             name: None,
+            security_level: 4,
             represents: Some(trust::Representation {
                 id: "r-1".into(),
                 services: Vec::new(),

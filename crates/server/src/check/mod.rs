@@ -7,6 +7,7 @@ mod advice;
 mod audit;
 mod concept;
 mod copy;
+mod identity;
 mod law;
 mod network;
 mod outside;
@@ -81,6 +82,7 @@ const RULES: &[Rule] = &[
     network::addresses,
     network::names_are_known,
     network::no_test_tokens,
+    identity::providers_can_be_used,
     publish::policy_can_be_met,
     copy::age_can_be_kept,
     audit::heads_are_signed_at_intervals,

@@ -68,7 +68,7 @@ pub fn addresses(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
     }
 }
 
-fn allowed(config: &Config, url: &Url) -> bool {
+pub(super) fn allowed(config: &Config, url: &Url) -> bool {
     let address = match url.host() {
         Some(url::Host::Ipv4(a)) => std::net::IpAddr::V4(a),
         Some(url::Host::Ipv6(a)) => std::net::IpAddr::V6(a),

@@ -128,6 +128,7 @@ pub fn make(
             operator: Some(directory.orgnr(OPERATOR).to_owned()),
             publish_key_seconds: 600,
             hpr: None,
+            identity_provider: Vec::new(),
         },
         issuer: None,
         catalogue: Some(Party {

@@ -111,6 +111,7 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
             .transpose()?,
         publish_key_seconds: config.anchor.publish_key_seconds,
         hpr: config.anchor.hpr.as_ref().map(super::outside::hpr),
+        identity_providers: super::identity::of(setting)?,
         stylesheet: crate::assets::lookup()(STYLESHEET).map(|asset| asset.bytes),
         demo: setting
             .demo

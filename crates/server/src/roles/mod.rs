@@ -5,10 +5,12 @@
 mod anchor;
 mod common;
 mod consumers;
+mod identity;
 mod other_issuer;
 mod outside;
 mod providers;
 
+pub(crate) use identity::agreed;
 pub(crate) use providers::demands;
 
 use crate::config::{self, Config};

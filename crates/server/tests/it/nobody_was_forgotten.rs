@@ -55,6 +55,8 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("anchor", "POST", "/revoke", Form("token=x")),
     ("anchor", "GET", "/sign-in", Nothing),
     ("anchor", "POST", "/sign-in", Form("person=0")),
+    ("anchor", "GET", "/sign-in/{provider}", Nothing),
+    ("anchor", "GET", "/sign-in/{provider}/callback", Nothing),
     ("anchor", "POST", "/sign-out", Form("")),
     ("anchor", "GET", "/sign-in.css", Nothing),
     ("anchor", "GET", "/participants", Nothing),

@@ -257,6 +257,7 @@ pub fn own(number: &str) -> Permit {
     let citizen = Person::Citizen {
         identifier: person(number),
         name: None,
+        security_level: 4,
         represents: None,
     };
     permit(

@@ -344,6 +344,7 @@ impl Record {
                 identifier,
                 name,
                 represents,
+                ..
             } => Some(Asker {
                 practitioner: false,
                 identifier: identifier.clone(),

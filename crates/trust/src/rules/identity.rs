@@ -1,7 +1,9 @@
-//! Identity: the practitioner who attests is the one who is logged in, at a high level of assurance.
+//! Identity: whoever asks is logged in at a high level of assurance, citizens too; the practitioner who attests is the one who
+//! is logged in.
 //!
 //! Source: Tillitsrammeverk ATT-9 (assurance level high), ATT-10 (FNR or DNR), ATT-11 (attest practitioner equals the
-//! authenticated user). Example: a nurse's token with a physician's attest is refused.
+//! authenticated user); for citizens' insight Delt's own rule, as Helsenorge has it (level 4 for health data). Examples: a
+//! nurse's token with a physician's attest is refused; a citizen who logged in at level 3 sees nothing.
 
 use super::{Answer, Question, Rule, deny};
 use crate::caller::Person;
@@ -10,7 +12,7 @@ use fhir::ids::PersonSystem;
 
 pub(super) const RULE: Rule = Rule {
     name: "identity",
-    version: 1,
+    version: 2,
     source: "Tillitsrammeverk ATT-9, ATT-10, ATT-11",
     check,
 };
@@ -19,26 +21,27 @@ pub(super) const RULE: Rule = Rule {
 const HIGH: u8 = 4;
 
 fn check(question: &Question<'_>) -> Answer {
-    let Person::Practitioner {
-        identifier,
-        security_level,
-        attestation,
-        ..
-    } = &question.caller.person
-    else {
-        return Answer::NotMine;
+    let (level, login) = match &question.caller.person {
+        Person::System => return Answer::NotMine,
+        Person::Citizen { security_level, .. } => (*security_level, None),
+        Person::Practitioner {
+            identifier,
+            security_level,
+            attestation,
+            ..
+        } => (*security_level, Some((identifier, attestation))),
     };
     if question.ask.interaction == Interaction::Directory {
         return Answer::NotMine;
     }
-    if *security_level < HIGH {
+    if level < HIGH {
         return deny(
             "identity",
             "assurance_too_low",
             "the login is not at a high level of assurance",
         );
     }
-    let Some(attest) = attestation else {
+    let Some((identifier, Some(attest))) = login else {
         return Answer::NotMine;
     };
     let attested = attest.practitioner.identifier.person();
@@ -89,11 +92,14 @@ mod tests {
             (3, Some(("identity", "assurance_too_low"))),
             (0, Some(("identity", "assurance_too_low"))),
         ] {
-            let mut case = Case::practitioner();
-            if let Person::Practitioner { security_level, .. } = &mut case.caller.person {
-                *security_level = level;
+            for mut case in [Case::practitioner(), Case::citizen()] {
+                match &mut case.caller.person {
+                    Person::Practitioner { security_level, .. }
+                    | Person::Citizen { security_level, .. } => *security_level = level,
+                    Person::System => unreachable!("a person's case"),
+                }
+                assert_eq!(refused_by(&case), expected, "{level}");
             }
-            assert_eq!(refused_by(&case), expected, "{level}");
         }
     }
 }

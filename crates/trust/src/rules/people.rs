@@ -153,6 +153,7 @@ impl Case {
         let person_ = Person::Citizen {
             identifier: person(PATIENT),
             name: Some("Ragnhild Testmo".into()),
+            security_level: 4,
             represents: None,
         };
         Case::of(person_, ClientUse::Portal, None, "patient/*.rs")

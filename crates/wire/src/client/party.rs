@@ -124,18 +124,24 @@ impl Party {
     /// # Errors
     /// [`PartyError`].
     pub fn from_file(path: &Path, http: Http, clock: Clock, ids: Ids) -> Result<Self, PartyError> {
+        Self::new(Self::read(path)?, http, clock, ids)
+    }
+
+    /// The content of a client file. Refuses a file that group or others may read.
+    ///
+    /// # Errors
+    /// [`PartyError`], but not [`PartyError::Key`].
+    pub fn read(path: &Path) -> Result<ClientFile, PartyError> {
         let io = |error: std::io::Error| PartyError::Io(error.kind());
         let mode = std::fs::metadata(path).map_err(io)?.permissions().mode();
         if mode & 0o077 != 0 {
             return Err(PartyError::NotPrivate);
         }
         let text = std::fs::read(path).map_err(io)?;
-        let file: ClientFile =
-            serde_json::from_slice(&text).map_err(|error| PartyError::Malformed {
-                line: error.line(),
-                column: error.column(),
-            })?;
-        Self::new(file, http, clock, ids)
+        serde_json::from_slice(&text).map_err(|error| PartyError::Malformed {
+            line: error.line(),
+            column: error.column(),
+        })
     }
 
     /// The same from a file's content.

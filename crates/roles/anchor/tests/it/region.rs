@@ -347,7 +347,7 @@ impl Region {
     }
 
     pub async fn open_as(folder: &Path, keys: Keys, change: impl FnOnce(&mut Config)) -> Region {
-        let http = wire::client::Http::new(wire::client::Policy::default()).unwrap();
+        let http = wire::client::Http::new(wire::client::Policy::loopback()).unwrap();
         Region::open_with(folder, keys, http, change).await
     }
 
