@@ -350,6 +350,11 @@ impl Setting<'_> {
         }
     }
 
+    /// Whether people can sign in at the anchor.
+    fn signs_in(&self) -> bool {
+        self.demo.people.is_some() || !self.config.anchor.identity_provider.is_empty()
+    }
+
     /// In the demo, and only there, no number that might belong to a living person is let in.
     fn synthetic_only(&self) -> bool {
         self.demo.people.is_some()

@@ -40,7 +40,7 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
         client_file: s.client_file.clone(),
         enrol: s.unknown_patients == config::UnknownPatients::Enrol,
         synthetic_only: setting.synthetic_only(),
-        sign_in: setting.demo.people.is_some(),
+        sign_in: setting.signs_in(),
         register: setting.register.clone(),
         zone: setting.zone.clone(),
         person_numbers: setting.person_numbers(),
