@@ -330,6 +330,8 @@ fn oracle() -> Outcome {
 
 /// What the clients of `interop` do, by program; the first of each is the quick form.
 const NODE_DAYS: &[&str] = &["quick", "record", "questions", "oauth"];
+/// Stories with regions of their own: programs that take the path of the `delt` binary.
+const NODE_STORIES: &[&str] = &["provider", "issuer"];
 const PYTHON_DAYS: &[&str] = &["quick", "record", "reconcile", "scenario"];
 
 fn interop() -> Outcome {
@@ -352,7 +354,7 @@ pub fn interop_by_name(args: &[String]) -> Outcome {
     strangers(quick)
 }
 
-/// Clients written from the contract alone, with libraries that know nothing of Delt.
+/// Clients, an identity provider and an issuer written from the contract alone, with libraries that know nothing of Delt.
 fn strangers(quick: bool) -> Outcome {
     setup::npm_packages("interop/node")?;
     let python = setup::python("interop/python/requirements.txt")?;
@@ -369,7 +371,13 @@ fn strangers(quick: bool) -> Outcome {
         client.arg(&region.file).env("PYTHONDONTWRITEBYTECODE", "1");
         run(&format!("interop python {day}"), Show::All, client)?;
     }
-    region.stop()
+    region.stop()?;
+    for story in NODE_STORIES.iter().take(most) {
+        let mut told = command("node", &[&format!("interop/node/{story}.mjs")]);
+        told.arg(target().join("debug").join("delt"));
+        run(&format!("interop node {story}"), Show::All, told)?;
+    }
+    Ok(())
 }
 
 /// The stories of `crates/server/tests`, or those whose name holds the given words.

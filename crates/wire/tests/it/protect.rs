@@ -444,3 +444,18 @@ async fn a_token_that_was_verified_before_forgives_no_proof_and_ends_on_time() {
     region.pass(1);
     assert!(!created(&token).await);
 }
+
+/// `fapi2-security-profile-final-access-token-type-header-case-sensitivity`: the scheme's letters may be of either size.
+#[tokio::test]
+async fn the_schemes_letters_may_be_of_either_size() {
+    let region = Region::new().await;
+    let stranger = Stranger::new(&region);
+    for scheme in ["dpop", "DPOP", "dPoP"] {
+        let token = stranger.token();
+        let value = format!("{scheme} {token}").try_into().unwrap();
+        let request = stranger
+            .request(&token)
+            .header(header::AUTHORIZATION, value);
+        assert_eq!(stranger.send(&request).await.status, StatusCode::CREATED);
+    }
+}

@@ -3,6 +3,7 @@
 
 mod authorization_code;
 mod client_credentials;
+mod fapi;
 mod hpr;
 mod journey;
 mod nonce;
