@@ -25,18 +25,20 @@ await story("issuer", async (holds, atEnd) => {
       {
         client_id,
         redirect_uris: [REDIRECT],
-        scope: `${helseid.SCOPES} ${AUDIENCE}/read`,
         jwks: { keys: [{ ...(await exportJWK(publicKey)), alg: "ES256", kid: "epj", use: "sig" }] },
       },
     ],
     audience: AUDIENCE,
     orgnr: PROVEHEIM,
-    attest: (person, { PID, HPR: NUMBER }) =>
-      attest({
+    // HelseID fills in who it is, and when it was said.
+    attest: (person, { PID, HPR: NUMBER }) => ({
+      toa: Math.floor(Date.now() / 1000),
+      ...attest({
         identifier: { id: person[PID], system: FNR },
         ...(person[NUMBER] && { hpr_nr: { id: person[NUMBER], system: HPR } }),
         ...more,
       }),
+    }),
   });
   atEnd(provider.stop);
   await region.start({
@@ -142,7 +144,7 @@ jwks = "${provider.issuer}/jwks"
   await holds("a login at level 3 opens nothing here either", async () => {
     assert.equal(await challenged(readings((await signIn("slapp")).access_token)), 403);
   });
-  await holds("an attest of somebody else's, or without a decision, opens nothing", async () => {
+  await holds("an attest of somebody else's opens nothing, her own does again", async () => {
     more = { identifier: { id: "08838410090", system: FNR } };
     assert.equal(await challenged(readings((await signIn("lege")).access_token)), 403);
     more = {};

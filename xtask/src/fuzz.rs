@@ -37,6 +37,7 @@ const TARGETS: &[Target] = &[
     of("trust", "fuzz", "jws::header"),
     of("trust", "fuzz", "claims::token"),
     of("trust", "fuzz", "claims::proof"),
+    of("trust", "fuzz", "id_token::answer"),
     of("wire", "it", "fuzz::a_form"),
     of("wire", "it", "fuzz::a_bundle"),
 ];

@@ -167,6 +167,7 @@ fn address_of(role: &str, base: &str, path: &str) -> String {
         .replace("{type}", resource_type)
         .replace("{vid}", "1")
         .replace("{sealed}", "nonsense")
+        .replace("{provider}", "nobody")
         .replace("{name}", "nothing.css");
     let path = path.replace("{id}", NOT_THERE).replace("{key}", NOT_THERE);
     assert!(

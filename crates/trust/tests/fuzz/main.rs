@@ -1,4 +1,4 @@
-//! Fuzz targets of what a stranger proves itself with: compact JWS, access token, attest, DPoP proof, client assertion.
+//! Fuzz targets of what a stranger proves itself with: compact JWS, access token, attest, DPoP proof, client assertion, ID token.
 //!
 //! Made and run as those of `fhir` (see there): tests with a corpus, spelt inputs, and libFuzzer by `cargo xtask fuzz`.
 #![allow(
@@ -8,6 +8,7 @@
 )]
 
 mod claims;
+mod id_token;
 mod jws;
 #[path = "../../../fhir/tests/fuzz/spell.rs"]
 mod spell;

@@ -5,7 +5,7 @@
 //! Only what the signed ID token says is believed; the access token that comes along is dropped. Everything goes through the
 //! outgoing client with its address rules, to the addresses of the discovery document alone.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -193,6 +193,8 @@ struct Inner {
     clock: Clock,
     ids: Ids,
     metadata: Held<Metadata>,
+    /// The provider's last nonce, where it gives any.
+    nonce: Mutex<Option<String>>,
     /// The key set of the address that the discovery document names.
     keys: Mutex<Option<(String, HeldKeys)>>,
 }
@@ -226,6 +228,7 @@ impl RelyingParty {
                 clock,
                 ids,
                 metadata,
+                nonce: Mutex::default(),
                 keys: Mutex::default(),
             }),
         })
@@ -302,16 +305,7 @@ impl RelyingParty {
             ("redirect_uri", ask.redirect_uri),
             ("code_verifier", ask.verifier),
         ];
-        let mut answer = self.send(&metadata.token_endpoint, &pairs, None).await?;
-        let nonce = answer.headers.get("dpop-nonce").cloned();
-        if let Some(nonce) = nonce.as_ref().and_then(|nonce| nonce.to_str().ok())
-            && refusal(&answer) == Some(OAuthCode::UseDpopNonce.as_str())
-        {
-            answer = self
-                .send(&metadata.token_endpoint, &pairs, Some(nonce))
-                .await?;
-        }
-        let members = read(&answer)?;
+        let members = read(&self.ask(&metadata.token_endpoint, &pairs).await?)?;
         let jwt = members.get("id_token").and_then(Value::as_str);
         let jwt = jwt.ok_or(RelyingError::Unusable("no ID token"))?;
         self.verify(jwt, &metadata.jwks_uri, ask).await
@@ -323,14 +317,35 @@ impl RelyingParty {
     }
 
     async fn push(&self, par: &str, pairs: &[(&str, &str)]) -> Result<Hidden, RelyingError> {
-        let members = read(&self.send(par, pairs, None).await?)?;
+        let members = read(&self.ask(par, pairs).await?)?;
         let uri = members.get("request_uri").and_then(Value::as_str);
         uri.filter(|uri| (1..=REQUEST_URI).contains(&uri.len()))
             .map(Hidden::from)
             .ok_or(RelyingError::Unusable("no request_uri"))
     }
 
-    /// One authenticated form.
+    fn nonce(&self) -> MutexGuard<'_, Option<String>> {
+        self.inner
+            .nonce
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One authenticated form; once more with the provider's nonce, if it asks for that (RFC 9449 section 8).
+    async fn ask(&self, url: &str, pairs: &[(&str, &str)]) -> Result<Answer, RelyingError> {
+        let known = self.nonce().clone();
+        let answer = self.send(url, pairs, known.as_deref()).await?;
+        let given = answer.headers.get("dpop-nonce");
+        let Some(given) = given.and_then(|nonce| nonce.to_str().ok()) else {
+            return Ok(answer);
+        };
+        *self.nonce() = Some(given.to_owned());
+        match refusal(&answer) == Some(OAuthCode::UseDpopNonce.as_str()) {
+            true => self.send(url, pairs, Some(given)).await,
+            false => Ok(answer),
+        }
+    }
+
     async fn send(
         &self,
         url: &str,

@@ -40,6 +40,8 @@ pub struct Said {
     pub discovery: Vec<(&'static str, Value)>,
     /// Does its token endpoint want a DPoP proof with its nonce?
     pub wants_nonce: bool,
+    /// How often it told its nonce.
+    pub told: usize,
     /// The time at which it works.
     pub now: i64,
 }
@@ -69,6 +71,7 @@ impl Provider {
                 token_error: None,
                 discovery: vec![],
                 wants_nonce: false,
+                told: 0,
                 now: NOW,
             })),
         };
@@ -147,6 +150,29 @@ impl Provider {
         ]
     }
 
+    /// Where proofs are wanted: one with the nonce, by the key that the request names.
+    fn proved(&self, path: &str, headers: &HeaderMap, request: &Form) -> Result<(), Response> {
+        if !self.said().wants_nonce {
+            return Ok(());
+        }
+        let url = format!("{}{path}", self.url);
+        let known = |nonce: &str| (nonce == NONCE).then_some(NOW + 60);
+        let proof = headers["dpop"].to_str().unwrap();
+        match dpop::verify_with_nonce(proof, "POST", &url, &known) {
+            Ok(proof) => {
+                assert_eq!(request.get("dpop_jkt"), Some(proof.jkt.as_str()));
+                Ok(())
+            }
+            Err(refused) => {
+                let mut answer = error(400, refused.code());
+                let headers = answer.headers_mut();
+                headers.insert("dpop-nonce", NONCE.parse().unwrap());
+                self.said().told += 1;
+                Err(answer)
+            }
+        }
+    }
+
     /// Who proved itself with this form.
     fn authenticated(&self, form: &Form) -> bool {
         let keys = KeySet::of(vec![self.client_key.public().clone()]).unwrap();
@@ -189,10 +215,13 @@ fn error(status: u16, word: &str) -> Response {
     (status, Json(json!({"error": word}))).into_response()
 }
 
-async fn par(State(provider): State<Provider>, body: Bytes) -> Response {
+async fn par(State(provider): State<Provider>, headers: HeaderMap, body: Bytes) -> Response {
     let form = Form::parse(&body).unwrap().once().unwrap();
     if !provider.authenticated(&form) {
         return error(401, "invalid_client");
+    }
+    if let Err(refused) = provider.proved("/par", &headers, &form) {
+        return refused;
     }
     let mut said = provider.said();
     said.pushed.push(form);
@@ -209,21 +238,9 @@ async fn token(State(provider): State<Provider>, headers: HeaderMap, body: Bytes
     if !provider.authenticated(&form) {
         return error(401, "invalid_client");
     }
-    let url = format!("{}/token", provider.url);
     let request = provider.request();
-    if provider.said().wants_nonce {
-        let proof = headers["dpop"].to_str().unwrap();
-        let known = |nonce: &str| (nonce == NONCE).then_some(NOW + 60);
-        match dpop::verify_with_nonce(proof, "POST", &url, &known) {
-            Ok(proof) => assert_eq!(request.get("dpop_jkt"), Some(proof.jkt.as_str())),
-            Err(refused) => {
-                let mut answer = error(400, refused.code());
-                answer
-                    .headers_mut()
-                    .insert("dpop-nonce", NONCE.parse().unwrap());
-                return answer;
-            }
-        }
+    if let Err(refused) = provider.proved("/token", &headers, &request) {
+        return refused;
     }
     let mut said = provider.said();
     if let Some((status, word)) = said.token_error {

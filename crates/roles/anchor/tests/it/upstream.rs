@@ -542,6 +542,8 @@ async fn a_provider_with_dpop_and_nonces_or_without_pushed_requests_is_met() {
     ground.helseid.said().wants_nonce = true;
     assert!(value(&ground.sign_in().await, "code").is_some());
     assert!(ground.helseid.request().get("dpop_jkt").is_some());
+    // Told once, at the first endpoint; from then on it is known.
+    assert_eq!(ground.helseid.said().told, 1);
     let plain = Ground::new().await;
     plain.helseid.said().discovery = vec![
         ("pushed_authorization_request_endpoint", Value::Null),
