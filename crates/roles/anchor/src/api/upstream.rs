@@ -210,7 +210,7 @@ async fn answer(
         Ok(false) => return Err(Halt::Stranger),
         Err(error) => return down(state, &standing, provider, &ticket, &error),
     }
-    once(state, sealed, underway.until()).await?;
+    once(state, &underway).await?;
     let code = match code {
         Ok(code) => code,
         Err(error) => return refused_there(state, ids, standing, provider, error).await,
@@ -247,10 +247,11 @@ async fn answer(
 }
 
 /// An answer works once, however many bring it, before anything is done with it.
-async fn once(state: &State, sealed: &str, until: i64) -> Result<(), Halt> {
-    let until = until + LEEWAY_SECONDS + REMEMBERED_SECONDS;
+async fn once(state: &State, underway: &Underway) -> Result<(), Halt> {
+    let until = underway.until() + LEEWAY_SECONDS + REMEMBERED_SECONDS;
+    let nonce = underway.nonce.as_str();
     let change = Change {
-        replays: vec![Replay::of("identity-provider-answer", &[sealed], until)],
+        replays: vec![Replay::of("identity-provider-answer", &[nonce], until)],
         ..Change::default()
     };
     match state.store.commit(change).await {

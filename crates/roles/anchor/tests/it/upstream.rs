@@ -1,12 +1,13 @@
 //! Sign-in at an identity provider, as in operation: no demo, nobody to choose. Names in brackets are modules of the OpenID
 //! conformance suite (`fapi2-security-profile-final-client-test-…`).
 
-use crate::journey::{cookie_of, sent_to, value};
+use crate::journey::{attest, cookie_of, sent_to, value};
 use crate::provider::{CLIENT, Provider};
 use crate::region::{Answer, CALLBACK, GATEWAY, ISSUER, JOURNAL, Keys, PATIENT, Region, physician};
-use anchor::config::{Config, IdentityProvider};
+use anchor::config::{Config, Hpr, IdentityProvider};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
+use testkit::health_personnel::{Approval, HealthPersonnel};
 use trust::keys::{Algorithm, SigningKey};
 
 /// A region in operation, whose people sign in at these providers.
@@ -562,4 +563,51 @@ async fn a_provider_with_dpop_and_nonces_or_without_pushed_requests_is_met() {
     plain.helseid.said().pushed.push(form);
     let pairs = [("code", "c-1".to_owned()), ("state", state)];
     assert!(value(&plain.back(&cookie, &pairs).await, "code").is_some());
+}
+
+#[tokio::test]
+async fn what_the_register_of_health_personnel_says_of_who_signed_in_goes_into_her_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let helseid = Provider::start().await;
+    helseid.said().claims = physicians();
+    let register = HealthPersonnel::start().await.unwrap();
+    register.enter(
+        "9144900",
+        &physician(),
+        vec![Approval::since("LE", "2020-01-01")],
+    );
+    let providers = vec![helseid.helseid("helseid")];
+    let region = Region::open_as(folder.path(), Keys::new(), |config| {
+        operation(config, providers);
+        config.hpr = Some(Hpr {
+            url: register.base().to_owned(),
+            client_file: None,
+            audience: register.base().to_owned(),
+            scope: wire::contract::hpr::SCOPE.to_owned(),
+            keep_seconds: 60,
+        });
+    })
+    .await;
+    let ground = Ground {
+        _folder: folder,
+        region,
+        helseid,
+    };
+    // Neither the client nor the identity provider says as what she is authorised.
+    let mut stated = attest();
+    stated["practitioner"]
+        .as_object_mut()
+        .unwrap()
+        .remove("authorization");
+    let ask = ground.region.push_bare();
+    let ask = ask.set("authorization_details", &json!([stated]).to_string());
+    let uri = ground.region.pushed(ask).await;
+    let cookie = cookie_of(&ground.region.visit(JOURNAL, &uri, None).await).unwrap();
+    let answer = ground.back(&cookie, &ground.helseid.answer()).await;
+    let code = value(&answer, "code").unwrap();
+    let tokens = ground.region.token(ground.region.redeem(&code)).await;
+    assert_eq!(tokens.status, 200, "{}", tokens.text);
+    let token = tokens.body["access_token"].as_str().unwrap();
+    let attest = ground.region.claims(token, GATEWAY).await.attest.unwrap();
+    assert_eq!(attest.practitioner.authorization.unwrap().code, "LE");
 }
