@@ -150,10 +150,10 @@ impl Provider {
         ]
     }
 
-    /// Where proofs are wanted: one with the nonce, by the key that the request names.
-    fn proved(&self, path: &str, headers: &HeaderMap, request: &Form) -> Result<(), Response> {
+    /// The refusal where proofs are wanted and there is none with the nonce, by the key that the request names.
+    fn unproved(&self, path: &str, headers: &HeaderMap, request: &Form) -> Option<Response> {
         if !self.said().wants_nonce {
-            return Ok(());
+            return None;
         }
         let url = format!("{}{path}", self.url);
         let known = |nonce: &str| (nonce == NONCE).then_some(NOW + 60);
@@ -161,14 +161,14 @@ impl Provider {
         match dpop::verify_with_nonce(proof, "POST", &url, &known) {
             Ok(proof) => {
                 assert_eq!(request.get("dpop_jkt"), Some(proof.jkt.as_str()));
-                Ok(())
+                None
             }
             Err(refused) => {
                 let mut answer = error(400, refused.code());
                 let headers = answer.headers_mut();
                 headers.insert("dpop-nonce", NONCE.parse().unwrap());
                 self.said().told += 1;
-                Err(answer)
+                Some(answer)
             }
         }
     }
@@ -220,7 +220,7 @@ async fn par(State(provider): State<Provider>, headers: HeaderMap, body: Bytes) 
     if !provider.authenticated(&form) {
         return error(401, "invalid_client");
     }
-    if let Err(refused) = provider.proved("/par", &headers, &form) {
+    if let Some(refused) = provider.unproved("/par", &headers, &form) {
         return refused;
     }
     let mut said = provider.said();
@@ -239,7 +239,7 @@ async fn token(State(provider): State<Provider>, headers: HeaderMap, body: Bytes
         return error(401, "invalid_client");
     }
     let request = provider.request();
-    if let Err(refused) = provider.proved("/token", &headers, &request) {
+    if let Some(refused) = provider.unproved("/token", &headers, &request) {
         return refused;
     }
     let mut said = provider.said();
