@@ -15,9 +15,11 @@
 //! | "twice within 20 minutes" | extension `repeated` on the target: `count` (positiveInt), `within` (Duration in min) |
 //! | "+ 5 over baseline" | extension `baseline` (Quantity) on the target; `detailRange` holds the absolute limits |
 //! | action of a zone | `activity.detail.description` with extension `zone` on the detail |
-//! | measuring times | `activity.detail` with `code` and `scheduledTiming.repeat` (`dayOfWeek`, `timeOfDay`) |
+//! | measuring times | `activity.detail` with `code` and `scheduledTiming.repeat` (`dayOfWeek`, `timeOfDay`, `boundsPeriod`) |
 //! | standing value ("breathes room air") | a contained Observation in `supportingInfo` |
 //! | missing readings | extension `missing-readings`: `in-a-row` (positiveInt), `by` (time), `text` (string) |
+//! | NEWS2 scale for SpO2 | extension `news2-scale` (positiveInt 1 or 2); without it no NEWS2 is reckoned |
+//! | pause (travel, admission) | extension `pause`, one for each: `period` (Period), `text` (string) |
 //!
 //! The more severe zone wins where bands overlap. A value in the gap between two bands (87.5 between yellow to
 //! 87 and green from 88) counts as the more severe neighbour. A value beyond the last band of a kind that has no band
@@ -28,7 +30,7 @@ mod read;
 mod tests;
 mod write;
 
-pub use write::plan_to_json;
+pub use write::{plan_to_json, quantity};
 
 use crate::ids::PersonIdentifier;
 use crate::measurement::{self, Decimal};
@@ -44,6 +46,10 @@ pub const BASELINE: &str = "https://delt.example/fhir/StructureDefinition/baseli
 pub const VERSION: &str = "https://delt.example/fhir/StructureDefinition/plan-version";
 /// Extension: when readings count as missing.
 pub const MISSING: &str = "https://delt.example/fhir/StructureDefinition/missing-readings";
+/// Extension: the scale (1 or 2) by which NEWS2 counts oxygen saturation.
+pub const NEWS2_SCALE: &str = "https://delt.example/fhir/StructureDefinition/news2-scale";
+/// Extension: a time in which nothing is expected.
+pub const PAUSE: &str = "https://delt.example/fhir/StructureDefinition/pause";
 /// HL7 Norway's code system of zones (planer-hacking, draft).
 pub const ZONES: &str =
     "http://hl7.no/fhir/ig/planer-hacking/CodeSystem/planer-hacking-observation-severity-zone-cs";
@@ -134,6 +140,52 @@ pub struct Scheduled {
     pub days: Vec<String>,
     /// `hh:mm:ss`; local time of the patient.
     pub times: Vec<String>,
+    /// First day, as sent (FHIR dateTime); `None`: from the plan's start.
+    pub from: Option<String>,
+    /// Last day, counted in, as sent (FHIR dateTime); `None`: as long as the plan holds.
+    pub through: Option<String>,
+}
+
+/// By which scale NEWS2 counts oxygen saturation. Scale 2 is for hypercapnic respiratory failure alone, and a clinician's
+/// choice (Royal College of Physicians, NEWS2, 2017).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// Scale 1, the usual one.
+    One,
+    /// Scale 2.
+    Two,
+}
+
+impl Scale {
+    /// The scale of this number.
+    #[must_use]
+    pub const fn numbered(number: u32) -> Option<Self> {
+        match number {
+            1 => Some(Self::One),
+            2 => Some(Self::Two),
+            _ => None,
+        }
+    }
+
+    /// 1 or 2.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+        }
+    }
+}
+
+/// A time in which nothing is expected from the patient: travel, admission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// First moment, a FHIR dateTime as sent; `None`: from the plan's start.
+    pub from: Option<String>,
+    /// Last moment, counted in, a FHIR dateTime as sent; `None`: until further notice.
+    pub until: Option<String>,
+    /// Why, in words.
+    pub text: String,
 }
 
 /// A value that holds until somebody says otherwise, so that it need not be measured.
@@ -204,6 +256,10 @@ pub struct PlanLimits {
     pub standing: Vec<Standing>,
     /// When readings count as missing.
     pub missing: Option<Missing>,
+    /// The scale of NEWS2; `None`: no NEWS2 is reckoned for this patient.
+    pub news2: Option<Scale>,
+    /// Times in which nothing is expected.
+    pub pauses: Vec<Pause>,
 }
 
 /// A reading to be judged.

@@ -46,6 +46,9 @@ pub const PURPOSE_OF_USE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActRe
 
 /// Our own canonicals start here (CONTRACT section 7).
 pub const DELT: &str = "https://delt.example/fhir";
+/// Codes of what a sharing service makes itself of the readings it holds (zones, scores, alerts). Whatever carries one is no
+/// source's: no feed writes it, compares it or replaces it.
+pub const ASSESSMENT: &str = "https://delt.example/fhir/CodeSystem/assessment";
 /// States of a source in the completeness receipt (CONTRACT section 7).
 pub const SOURCE_STATE: &str = "https://delt.example/fhir/CodeSystem/source-state";
 /// The extension that repeats the request's fullUrl in a batch response (VkpObservation 0.5.2).

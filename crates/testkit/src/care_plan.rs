@@ -7,7 +7,7 @@ use crate::kinds::Kind;
 use crate::observation::{self, Responsible};
 use crate::people::{Patient, ScenarioError};
 use crate::rows;
-use fhir::plan::{BASELINE, CATEGORY, MISSING, REPEATED, VERSION, ZONE, ZONES};
+use fhir::plan::{BASELINE, CATEGORY, MISSING, NEWS2_SCALE, REPEATED, VERSION, ZONE, ZONES};
 use jiff::civil::Weekday;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -39,6 +39,8 @@ pub struct Plan {
     pub aim: String,
     /// A note.
     pub note: String,
+    /// By which scale NEWS2 counts oxygen saturation, 1 or 2.
+    pub news2_scale: u8,
     /// A standing value, for example that she breathes room air.
     pub standing: Standing,
     /// When readings count as missing.
@@ -184,6 +186,7 @@ pub fn care_plan(
                 { "url": "by", "valueTime": format!("{}:00", plan.missing.by) },
                 { "url": "text", "valueString": plan.missing.text },
             ] },
+            { "url": NEWS2_SCALE, "valuePositiveInt": plan.news2_scale },
         ]),
     );
     put("identifier", json!([{ "system": system, "value": value }]));

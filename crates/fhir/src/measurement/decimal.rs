@@ -34,6 +34,20 @@ impl Decimal {
         scale: 0,
     };
 
+    /// So many tenths: `381` is 38.1.
+    #[must_use]
+    pub const fn tenths(tenths: i64) -> Self {
+        let (mut mantissa, mut scale) = (tenths as i128, 1);
+        if mantissa == 0 {
+            return Self::ZERO;
+        }
+        while mantissa % 10 == 0 {
+            mantissa /= 10;
+            scale -= 1;
+        }
+        Self { mantissa, scale }
+    }
+
     /// Reads a JSON number (`-12.50`, `1e3`). `None` if it is not one, has more than 30 significant digits
     /// or an exponent that no measurement has.
     #[must_use]

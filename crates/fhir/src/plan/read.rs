@@ -1,8 +1,8 @@
 //! Reading a plan out of a CarePlan; the form is described in the parent module.
 
 use super::{
-    Action, Author, BASELINE, Criterion, MISSING, Missing, PlanLimits, REPEATED, Repeated,
-    Scheduled, Standing, VERSION, ZONE, Zone,
+    Action, Author, BASELINE, Criterion, MISSING, Missing, NEWS2_SCALE, PAUSE, Pause, PlanLimits,
+    REPEATED, Repeated, Scale, Scheduled, Standing, VERSION, ZONE, Zone,
 };
 use crate::ids::{PersonIdentifier, PersonNumbers};
 use crate::json::Node;
@@ -76,6 +76,12 @@ impl PlanLimits {
             }
         }
         plan.missing = extension(node, MISSING).and_then(|e| reader.missing(e));
+        plan.news2 = extension(node, NEWS2_SCALE).and_then(|e| reader.scale(e));
+        for pause in node.get("extension").into_iter().flat_map(Node::items) {
+            if pause.text("url").is_some_and(|url| url == PAUSE) {
+                plan.pauses.extend(reader.pause(pause));
+            }
+        }
         if reader.issues.is_empty() {
             Ok(plan)
         } else {
@@ -328,10 +334,52 @@ impl<'a> Reader<'a> {
                 .filter_map(|i| i.str().map(|s| s.into_owned()))
                 .collect()
         };
+        let bound = |end: &str| {
+            detail
+                .path(&["scheduledTiming", "repeat", "boundsPeriod", end])
+                .and_then(|n| n.str())
+                .map(|t| t.into_owned())
+        };
         Some(Scheduled {
             kind: kind.id.clone(),
             days: list("dayOfWeek"),
             times: list("timeOfDay"),
+            from: bound("start"),
+            through: bound("end"),
+        })
+    }
+
+    fn scale(&mut self, node: Node<'a>) -> Option<Scale> {
+        let number = node
+            .get("valuePositiveInt")
+            .and_then(|n| n.number()?.parse().ok());
+        let scale = number.and_then(Scale::numbered);
+        if scale.is_none() {
+            let words = "valuePositiveInt 1 or 2 was expected: the scale of NEWS2";
+            self.issue(node, "valuePositiveInt", IssueCode::Value, words);
+        }
+        scale
+    }
+
+    fn pause(&mut self, node: Node<'a>) -> Option<Pause> {
+        let period = extension(node, "period").and_then(|e| e.get("valuePeriod"));
+        let text = extension(node, "text").and_then(|e| e.text("valueString"));
+        let Some((period, text)) = period.zip(text) else {
+            let words = "period (Period) and text (string) were expected";
+            self.issue(node, "", IssueCode::Required, words);
+            return None;
+        };
+        let end = |name: &str| period.text(name).map(|t| t.into_owned());
+        let (from, until) = (end("start"), end("end"));
+        if from.is_none() && until.is_none() {
+            let words = "a pause needs a start or an end";
+            self.issue(node, "", IssueCode::Required, words);
+            return None;
+        }
+        Some(Pause {
+            from,
+            until,
+            text: text.into_owned(),
         })
     }
 

@@ -31,6 +31,8 @@ fn scheduled(kind: &str, days: &[&str]) -> Scheduled {
         kind: kind.into(),
         days,
         times: vec!["08:30:00".into()],
+        from: None,
+        through: None,
     }
 }
 
@@ -116,6 +118,8 @@ fn story(version: u32) -> PlanLimits {
                 "To daglige målinger på rad er ikke her kl. 12, eller en planlagt ved dagens slutt"
                     .into(),
         }),
+        news2: Some(Scale::Two),
+        pauses: Vec::new(),
     }
 }
 
@@ -131,6 +135,62 @@ fn both_versions_pass_the_check_and_come_back_as_they_were() {
         let checked = check(&json, json.root(), &Rules::default());
         assert!(checked.is_ok(), "{:#?}", checked.err());
         assert_eq!(PlanLimits::read(json.root()), Ok(plan));
+    }
+}
+
+#[test]
+fn times_with_an_end_and_pauses_come_back_as_they_were() {
+    let mut plan = story(2);
+    plan.schedule.push(Scheduled {
+        times: vec!["08:30:00".into(), "20:30:00".into()],
+        from: Some("2026-03-12".into()),
+        through: Some("2026-03-19".into()),
+        ..scheduled("oxygen-saturation", &[])
+    });
+    plan.pauses.push(Pause {
+        from: Some("2026-04-01".into()),
+        until: None,
+        text: "Reise".into(),
+    });
+    let json = parse(plan_to_json(&plan));
+    let checked = check(&json, json.root(), &Rules::default());
+    assert!(checked.is_ok(), "{:#?}", checked.err());
+    assert_eq!(PlanLimits::read(json.root()), Ok(plan));
+}
+
+#[test]
+fn a_scale_or_a_pause_that_cannot_be_read_is_refused_with_its_place() {
+    let mut plan = story(1);
+    plan.pauses.push(Pause {
+        from: Some("2026-04-01".into()),
+        until: Some("2026-04-08".into()),
+        text: "Innlagt".into(),
+    });
+    let good: Value = serde_json::from_slice(&plan_to_json(&plan)).unwrap();
+    for (pointer, new, place) in [
+        (
+            "/extension/2/valuePositiveInt",
+            json!(3),
+            "CarePlan.extension[2].valuePositiveInt",
+        ),
+        (
+            "/extension/3/extension/0/valuePeriod",
+            json!({}),
+            "CarePlan.extension[3]",
+        ),
+        (
+            "/extension/3/extension/1/url",
+            json!("x"),
+            "CarePlan.extension[3]",
+        ),
+    ] {
+        let mut value = good.clone();
+        *value.pointer_mut(pointer).unwrap() = new;
+        let issues = PlanLimits::read(parse(value.to_string()).root()).unwrap_err();
+        assert!(
+            issues.iter().any(|i| i.expression == [place]),
+            "{pointer}: {issues:#?}"
+        );
     }
 }
 

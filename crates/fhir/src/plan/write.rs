@@ -1,7 +1,8 @@
 //! Writing a plan as a CarePlan; the form is described in the parent module.
 
 use super::{
-    BASELINE, CATEGORY, Criterion, MISSING, PlanLimits, REPEATED, VERSION, ZONE, ZONES, Zone,
+    BASELINE, CATEGORY, Criterion, MISSING, NEWS2_SCALE, PAUSE, PlanLimits, REPEATED, VERSION,
+    ZONE, ZONES, Zone,
 };
 use crate::measurement::{self, Decimal};
 use crate::systems;
@@ -61,9 +62,7 @@ pub fn plan_to_json(plan: &PlanLimits) -> Vec<u8> {
         plan.description.as_ref().map(|text| json!(text)),
     );
     insert(&mut out, "subject", subject);
-    let mut period = Map::new();
-    insert(&mut period, "start", plan.start.as_ref().map(|t| json!(t)));
-    insert(&mut period, "end", plan.end.as_ref().map(|t| json!(t)));
+    let period = period(plan.start.as_ref(), plan.end.as_ref());
     insert(
         &mut out,
         "period",
@@ -168,7 +167,9 @@ fn concept(kind: &str) -> Value {
     json!({"coding": codings.iter().map(|(s, c)| json!({"system": s, "code": c})).collect::<Vec<_>>()})
 }
 
-fn quantity(value: Decimal, kind: &str, unit: &str) -> Value {
+/// A Quantity of a kind: value, the unit as it is shown, its UCUM code.
+#[must_use]
+pub fn quantity(value: Decimal, kind: &str, unit: &str) -> Value {
     let show = measurement::by_id(kind)
         .and_then(|k| k.unit(unit))
         .map_or(unit, |u| u.show.as_str());
@@ -192,12 +193,35 @@ fn extensions(plan: &PlanLimits) -> Vec<Value> {
             {"url": "text", "valueString": missing.text},
         ]})
     });
-    version.chain(missing).collect()
+    let news2 = plan
+        .news2
+        .iter()
+        .map(|scale| json!({"url": NEWS2_SCALE, "valuePositiveInt": scale.number()}));
+    let pauses = plan.pauses.iter().map(|pause| {
+        let period = period(pause.from.as_ref(), pause.until.as_ref());
+        json!({"url": PAUSE, "extension": [
+            {"url": "period", "valuePeriod": period}, {"url": "text", "valueString": pause.text},
+        ]})
+    });
+    version.chain(missing).chain(news2).chain(pauses).collect()
+}
+
+fn period(start: Option<&String>, end: Option<&String>) -> Map<String, Value> {
+    let mut period = Map::new();
+    insert(&mut period, "start", start.map(|t| json!(t)));
+    insert(&mut period, "end", end.map(|t| json!(t)));
+    period
 }
 
 fn activities(plan: &PlanLimits) -> Vec<Value> {
     let schedule = plan.schedule.iter().map(|scheduled| {
         let mut repeat = Map::new();
+        let bounds = period(scheduled.from.as_ref(), scheduled.through.as_ref());
+        insert(
+            &mut repeat,
+            "boundsPeriod",
+            (!bounds.is_empty()).then_some(Value::Object(bounds)),
+        );
         insert_list(&mut repeat, "dayOfWeek", scheduled.days.iter().map(|d| json!(d)).collect());
         insert_list(&mut repeat, "timeOfDay", scheduled.times.iter().map(|t| json!(t)).collect());
         if scheduled.days.is_empty() {
