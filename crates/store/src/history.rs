@@ -8,7 +8,7 @@ use fhir::ids::LogicalId;
 use fhir::resource::ResourceType;
 use fhir::time::Instant;
 use rusqlite::{OptionalExtension, params};
-use trust::{Permit, PermitScope};
+use trust::{Interaction, Permit, PermitScope};
 use uuid::Uuid;
 
 use crate::backend::sqlite::reader::Reader;
@@ -107,6 +107,8 @@ struct Sight {
     patient: Option<i64>,
     /// The time that a current version must overlap: lo, hi.
     period: Option<(i64, i64)>,
+    /// Whether earlier versions of what was withdrawn are shown.
+    own: bool,
 }
 
 impl Sight {
@@ -131,12 +133,12 @@ impl Sight {
                 None => return Ok(None),
             },
         };
-        Ok(Some(Sight { patient, period }))
-    }
-
-    /// Whether earlier versions of what was withdrawn are shown.
-    fn own(&self) -> bool {
-        self.patient.is_none()
+        let own = patient.is_none() || permit.interaction() == Interaction::Assess;
+        Ok(Some(Sight {
+            patient,
+            period,
+            own,
+        }))
     }
 }
 
@@ -170,7 +172,7 @@ pub(crate) fn read(
     if sight.period.is_some() || View::of(&reader.publishing, &reader.clock, permit).is_some() {
         return Ok(None);
     }
-    if gone && !sight.own() {
+    if gone && !sight.own {
         return Err(StoreError::Gone);
     }
     match at(reader, resource_type, id, version)?.stored {

@@ -13,6 +13,7 @@ mod body;
 mod commit;
 mod dictionary;
 mod errors;
+mod follow;
 mod handle;
 mod history;
 mod identified;
@@ -47,6 +48,7 @@ pub use commit::{
     PutOutcome, Receipt, Replace, Stored,
 };
 pub use errors::{Conflict, StoreError};
+pub use follow::{FOLLOW, Followed, WrittenFate, WrittenOne};
 pub use history::{HistoryCursor, HistoryPage, Past, Version};
 pub use include::{Excess, Gathered};
 pub use ledger::LedgerEntry;

@@ -7,6 +7,8 @@ use crate::publish::Publishing;
 pub struct Options {
     /// Receiver of outbox entries that tell of each turn of presence (the locator's courier); `None`: nobody is told.
     pub announce: Option<String>,
+    /// Receivers of outbox entries that tell what each commit wrote about whom ([`FOLLOW`](crate::FOLLOW)); empty: nobody follows.
+    pub follow: Vec<String>,
     /// Reading threads.
     pub readers: usize,
     /// Resources that one page of a search may look at where the tables cannot answer it alone; beyond it the search is
@@ -21,10 +23,11 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// No announcements, two readers, 20 000 candidates, thirty days, as large as the disk allows, everything published.
+    /// No announcements, nobody follows, two readers, 20 000 candidates, thirty days, as large as the disk allows, everything published.
     fn default() -> Self {
         Options {
             announce: None,
+            follow: Vec::new(),
             readers: 2,
             candidates: 20_000,
             keep_delivered_seconds: 30 * 24 * 3600,

@@ -25,7 +25,7 @@ mod walk;
 
 pub use cursor::{Cursor, Moment, Start};
 pub(crate) use one::{read, read_at};
-pub(crate) use series::carries;
+pub(crate) use series::{carries, sourced};
 pub(crate) use walk::walk;
 pub use walk::{Met, Walker};
 

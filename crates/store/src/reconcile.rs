@@ -263,12 +263,7 @@ fn each(
     (resource_type, codes): (ResourceType, &[TokenParam]),
     mut one: impl FnMut(Holding),
 ) -> Result<(), StoreError> {
-    let kinds: Vec<i64> = connection
-        .prepare_cached(
-            "SELECT s.kind FROM series s JOIN kind k ON k.n = s.kind WHERE s.patient = ? AND k.type = ?",
-        )?
-        .query_map(params![patient, resource_type.as_str()], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+    let kinds = query::sourced(connection, patient, resource_type)?;
     let mut seen = 0;
     for kind in kinds {
         if !query::carries(connection, kind, CODE, codes)? {

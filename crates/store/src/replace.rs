@@ -75,16 +75,7 @@ impl Writer {
 
     /// What is here of the series now.
     fn series_of(&self, patient: i64, series: &ReadyReplace) -> Result<Vec<LogicalId>, StoreError> {
-        let kinds: Vec<i64> = self
-            .connection
-            .prepare_cached(
-                "SELECT s.kind FROM series s JOIN kind k ON k.n = s.kind WHERE s.patient = ? AND k.type = ?",
-            )?
-            .query_map(
-                rusqlite::params![patient, series.resource_type.as_str()],
-                |row| row.get(0),
-            )?
-            .collect::<Result<_, _>>()?;
+        let kinds = query::sourced(&self.connection, patient, series.resource_type)?;
         let mut ids = Vec::new();
         for kind in kinds {
             if !query::carries(&self.connection, kind, CODE, &series.codes)? {

@@ -100,6 +100,7 @@ impl Store {
             clock: surroundings.clock,
             ids: surroundings.ids,
             announce: options.announce,
+            follow: options.follow,
             publishing,
             keep_delivered: options.keep_delivered_seconds.saturating_mul(1_000_000),
             stopped: stopped.clone(),

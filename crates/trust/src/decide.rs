@@ -285,6 +285,22 @@ fn left_out(
     (!out.is_empty() || allowed.period.is_some()).then_some((rule.name, out))
 }
 
+/// The right of the organisation's own assessment to read one patient's data in its own store and to write there what comes of
+/// it. Nobody asks and nothing leaves, so there is no caller to decide about; each result is on record as
+/// [`Interaction::Assess`].
+pub fn assess(patient: PersonIdentifier) -> Permit {
+    Permit {
+        scope: PermitScope::Patient(patient),
+        interaction: Interaction::Assess,
+        services: InformationService::ALL.to_vec(),
+        period: None,
+        own: true,
+        broken: Vec::new(),
+        narrowed: Vec::new(),
+        rules: Vec::new(),
+    }
+}
+
 /// Asks only the rules about the person and the documented need ([`rules::NEED`]): attest, identity, purpose, decision
 /// reference, patient binding. The anchor asks this before it issues a token that opens patients' data.
 pub fn need(caller: &Caller, facts: &Facts) -> Result<(), Refusal> {

@@ -50,6 +50,8 @@ pub enum Interaction {
     ReviewsRead,
     /// What the controller found of one such request.
     ReviewClosed,
+    /// The organisation's own assessment of a patient's readings, and what it wrote; nobody asked.
+    Assess,
     /// A token asked of the anchor.
     Token,
     /// Something suspended, resumed or ended at the anchor, a key of its own changed, or the list of such changes.
@@ -120,6 +122,8 @@ const TABLE: &[Row] = &[
         "U",
         Some(Access::Update),
     ),
+    // Its results are stored: to the patient it is something that was written.
+    Row(Interaction::Assess, "operation", "C", None),
     Row(Interaction::Token, "operation", "E", None),
     Row(Interaction::Operate, "operation", "E", None),
     Row(Interaction::Witness, "operation", "E", None),
@@ -186,6 +190,7 @@ mod tests {
             Explain,
             ReviewsRead,
             ReviewClosed,
+            Assess,
             Token,
             Operate,
             Witness,

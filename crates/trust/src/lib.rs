@@ -30,7 +30,7 @@ pub mod wish;
 
 pub use caller::{Agreement, Caller, ClientUse, Delegation, Person, Representation};
 pub use category::Category;
-pub use decide::{Ask, Decision, Facts, Party, Permit, PermitScope, Refusal, decide, need};
+pub use decide::{Ask, Decision, Facts, Party, Permit, PermitScope, Refusal, assess, decide, need};
 pub use interaction::Interaction;
 pub use replay::Replay;
 

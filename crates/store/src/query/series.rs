@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use fhir::index::Coding;
+use fhir::resource::ResourceType;
 use fhir::search::{Query, TokenParam};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -191,6 +192,29 @@ fn past(
         }
     }
     Ok(())
+}
+
+/// The kinds of a type that a patient has series of and that a source may have sent: not what the service made itself of other
+/// readings ([`fhir::systems::ASSESSMENT`]), which no source holds.
+pub(crate) fn sourced(
+    connection: &Connection,
+    patient: i64,
+    resource_type: ResourceType,
+) -> Result<Vec<i64>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT s.kind FROM series s JOIN kind k ON k.n = s.kind WHERE s.patient = ?1 AND k.type = ?2
+         AND NOT EXISTS (SELECT 1 FROM kind_coding c WHERE c.kind = s.kind AND c.role = ?3 AND c.system = ?4)",
+    )?;
+    let kinds = statement.query_map(
+        params![
+            patient,
+            resource_type.as_str(),
+            CODE,
+            fhir::systems::ASSESSMENT
+        ],
+        |row| row.get(0),
+    )?;
+    Ok(kinds.collect::<Result<_, _>>()?)
 }
 
 /// Whether a kind has a coding that one of the tokens means; no tokens ask for nothing.

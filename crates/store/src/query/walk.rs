@@ -57,6 +57,11 @@ pub struct Met<'a> {
 }
 
 impl<'a> Met<'a> {
+    /// Its version.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
     /// Its JSON; `id`, `meta.versionId` and `meta.lastUpdated` are empty texts in it.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 mod age;
 mod audit;
 mod commit;
+mod follow;
 mod handle;
 mod history;
 mod join;

@@ -18,6 +18,7 @@ use crate::body::Packer;
 use crate::commit::{Committed, OutboxEntry, Receipt};
 use crate::dictionary::{self, Trainer};
 use crate::errors::StoreError;
+use crate::follow::Following;
 use crate::handle::Remembered;
 use crate::joint::Joint;
 use crate::keys::Keys;
@@ -61,6 +62,7 @@ pub(crate) struct Setting {
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
     pub(crate) announce: Option<String>,
+    pub(crate) follow: Vec<String>,
     pub(crate) publishing: Arc<Publishing>,
     pub(crate) keep_delivered: i64,
     pub(crate) stopped: Arc<AtomicBool>,
@@ -73,6 +75,8 @@ pub(crate) struct Writer {
     pub(crate) connection: Connection,
     pub(crate) set: Setting,
     pub(crate) counters: Counters,
+    /// What the group at hand has written.
+    pub(crate) following: Following,
     pub(crate) packer: Packer,
     /// Kind numbers by key, and word numbers; forgotten whenever something is rolled back.
     pub(crate) kinds: HashMap<[u8; 16], i64>,
@@ -123,6 +127,7 @@ impl Writer {
                 audited: audited.max(last),
                 head,
             },
+            following: Following::default(),
             packer: Packer::default(),
             kinds: HashMap::new(),
             words: HashMap::new(),
@@ -271,6 +276,7 @@ impl Writer {
         if let Some(error) = failed {
             return Err(error);
         }
+        *posted |= self.post_followed(now)?;
         self.keep_trained(now)?;
         self.forget()?;
         if self.counters != before {
@@ -296,7 +302,7 @@ impl Writer {
         &mut self,
         work: impl FnOnce(&mut Writer) -> Result<T, StoreError>,
     ) -> Result<Result<T, StoreError>, StoreError> {
-        let before = self.counters;
+        let (before, mark) = (self.counters, self.following.mark());
         self.execute("SAVEPOINT one")?;
         let result = catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or(Err(StoreError::Bug));
         if let Err(error) = &result {
@@ -309,6 +315,7 @@ impl Writer {
                 return Err(error.clone());
             }
             self.execute("ROLLBACK TO one")?;
+            self.following.back_to(mark);
             self.undone(before);
         }
         self.execute("RELEASE one")?;
@@ -354,6 +361,7 @@ impl Writer {
         if let Some(series) = &replace {
             self.replace(series, now, &mut committed)?;
         }
+        self.follow(&committed)?;
         if let Some(purge) = &rest.purge {
             let purged = self.purge(purge, now, &mut committed)?;
             committed.purged = Some(purged);
@@ -522,6 +530,7 @@ impl Writer {
         if !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
+        self.following = Following::default();
         self.undone(before);
     }
 
@@ -583,6 +592,7 @@ mod tests {
             clock: Arc::new(|| fhir::time::Instant(1)),
             ids: Arc::new(uuid::Uuid::new_v4),
             announce: None,
+            follow: Vec::new(),
             publishing: Arc::default(),
             keep_delivered: 0,
             stopped: Arc::default(),
