@@ -53,6 +53,8 @@ pub struct Config {
     pub gateway: Option<Party>,
     /// The portal, here or elsewhere.
     pub portal: Option<Portal>,
+    /// Assessment of readings at the sharing services that run here; none: nothing is assessed.
+    pub assessment: Option<Assessment>,
     /// Organisations of the region.
     #[serde(default)]
     pub organisation: Vec<Organisation>,
@@ -107,6 +109,25 @@ pub fn every_seconds() -> u32 {
 
 fn yes() -> bool {
     true
+}
+
+/// Who answers for the assessment as a medical device (Regulation (EU) 2017/745).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assessment {
+    /// The manufacturer.
+    pub manufacturer: String,
+    /// What it is meant for.
+    pub intended_purpose: String,
+    /// Unique device identification.
+    pub udi: String,
+    /// How old a part of NEWS2 may be when the newest is measured, in minutes.
+    #[serde(default = "an_hour")]
+    pub news2_window_minutes: u32,
+}
+
+fn an_hour() -> u32 {
+    60
 }
 
 /// What the network rules allow beyond public https.

@@ -1,6 +1,7 @@
 //! From bytes to a put: what every write shares, whether it comes alone or in a bundle.
 
 use crate::State;
+use crate::assess::NAMES;
 use fhir::ids::{LogicalId, OrganisationNumber};
 use fhir::index::Subject;
 use fhir::json::{Json, Limits, Node};
@@ -80,6 +81,14 @@ pub fn take(
     if let Some(issue) = not_synthetic(state, &checked) {
         return Err(Problem::unprocessable(vec![issue]).into());
     }
+    if let Some(place) = ours(node) {
+        return Err(refused(
+            IssueCode::BusinessRule,
+            place,
+            "results of the service's own assessment are made here alone; an assessment of the source's has a system of its own",
+        )
+        .into());
+    }
     let mut ask = Ask::of(interaction, resource_type);
     if let Some(Subject::Person(person)) = &checked.index().subject {
         ask.patient = Some(person.clone());
@@ -91,6 +100,19 @@ pub fn take(
         permit,
         written_by,
     })
+}
+
+/// Where a resource claims to be a result of the service's own assessment.
+fn ours(node: Node<'_>) -> Option<String> {
+    let claimed = node.all(&["identifier", "system"]).into_iter();
+    let coded = node.all(&["code", "coding", "system"]).into_iter();
+    let ours = |system: &Node<'_>| {
+        system
+            .str()
+            .is_some_and(|text| text == systems::ASSESSMENT || text == NAMES)
+    };
+    let found = claimed.chain(coded).find(ours)?;
+    Some(found.expression_from(node))
 }
 
 /// A finding when this is a demo and the resource is about somebody who is not marked synthetic.

@@ -8,6 +8,7 @@
 
 mod announce;
 mod api;
+mod assess;
 mod consent;
 mod copy;
 mod disclose;
@@ -16,6 +17,7 @@ mod part;
 mod publish;
 mod statistics;
 
+pub use assess::{Assessment, Device};
 pub use copy::{Copy, Feed, Promise, lag};
 
 use axum::Router;
@@ -78,6 +80,8 @@ pub struct Config {
     pub publish: store::Publishing,
     /// How old the copy may be.
     pub copy: Promise,
+    /// What is assessed, and who answers for it; `None`: nothing is.
+    pub assessment: Option<Assessment>,
 }
 
 /// Why a service cannot be opened.
@@ -409,6 +413,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     let options = store::Options {
         announce: announces.then(|| wire::contract::locator::OUTBOX_RECEIVER.to_owned()),
         publishing: config.publish.clone(),
+        follow: followers(&config),
         ..store::Options::default()
     };
     let store = Store::open_with(&house.data, &config.id, house.surroundings(), options)?;
@@ -461,6 +466,15 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         copy,
         conditions: tokio::sync::Mutex::new(()),
     }))
+}
+
+/// Who in this house hears of each change.
+fn followers(config: &Config) -> Vec<String> {
+    let assess = config.assessment.as_ref();
+    assess
+        .map(|_| assess::RECEIVER.to_owned())
+        .into_iter()
+        .collect()
 }
 
 /// Every route of the table with its handler.
@@ -535,10 +549,11 @@ pub fn routes(state: Arc<State>) -> Router {
         .layer(axum::middleware::from_fn(wire::body::negotiated))
 }
 
-/// Background work: announcing to the locator what is published, and the alarm of a copy that is too old.
+/// Background work: announcing to the locator what is published, the alarm of a copy that is too old, assessment.
 pub fn workers(state: Arc<State>) -> Vec<Worker> {
     let mut workers = announce::workers(state.clone());
     workers.extend(publish::workers(state.clone()));
-    workers.extend(copy::workers(state));
+    workers.extend(copy::workers(state.clone()));
+    workers.extend(assess::workers(state));
     workers
 }

@@ -89,6 +89,7 @@ const RULES: &[Rule] = &[
     outside::hpr_can_be_asked,
     rules::types_are_known,
     rules::profiles_are_known,
+    rules::assessment_is_declared,
 ];
 
 /// All refusals of `config` on `day`; empty means that it may start.

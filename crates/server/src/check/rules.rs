@@ -38,10 +38,62 @@ pub fn profiles_are_known(config: &Config, _day: &str, found: &mut Vec<Refusal>)
     }
 }
 
+/// Who assesses says who answers for it: such functions may be a medical device (Regulation (EU) 2017/745).
+pub fn assessment_is_declared(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
+    let Some(assessment) = &config.assessment else {
+        return;
+    };
+    let stated = [
+        ("manufacturer", &assessment.manufacturer),
+        ("intended_purpose", &assessment.intended_purpose),
+        ("udi", &assessment.udi),
+    ];
+    for (name, text) in stated {
+        if text.trim().is_empty() {
+            found.push(Refusal::ours(
+                format!("assessment.{name}"),
+                "assessment is on, and nobody answers for it as a medical device".into(),
+                "say who the manufacturer is, what it is meant for, and its UDI; or leave [assessment] out, and nothing is assessed",
+            ));
+        }
+    }
+    let window = assessment.news2_window_minutes;
+    if !(1..=24 * 60).contains(&window) {
+        found.push(Refusal::ours(
+            "assessment.news2_window_minutes".into(),
+            format!("{window} minutes is no time in which single readings make one score"),
+            "write 1 to 1440 minutes; 60 is usual",
+        ));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+
+    #[test]
+    fn assessment_needs_somebody_who_answers_for_it() {
+        let text = include_str!("../../../../config.default.toml");
+        let refused = |udi: &str, window: u32| {
+            let mut config: Config = toml::from_str(text).unwrap();
+            config.assessment = Some(crate::config::Assessment {
+                manufacturer: "Prøveprodusent (syntetisk)".into(),
+                intended_purpose: "Sortering av hjemmemålinger".into(),
+                udi: udi.into(),
+                news2_window_minutes: window,
+            });
+            let mut found = Vec::new();
+            assessment_is_declared(&config, "2026-11-30", &mut found);
+            found.into_iter().map(|one| one.setting).collect::<Vec<_>>()
+        };
+        assert!(refused("SYNT-0001", 60).is_empty());
+        assert_eq!(refused("  ", 60), ["assessment.udi"]);
+        for window in [0, 1441] {
+            let expected = ["assessment.news2_window_minutes"];
+            assert_eq!(refused("SYNT-0001", window), expected);
+        }
+    }
 
     fn refused(lines: &str) -> Vec<String> {
         let text = include_str!("../../../../config.default.toml");

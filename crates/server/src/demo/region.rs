@@ -108,6 +108,7 @@ pub fn make(
     let config = Config {
         metrics: None,
         audit: None,
+        assessment: None,
         roles: crate::roles::NAMES
             .iter()
             .map(|n| (*n).to_owned())

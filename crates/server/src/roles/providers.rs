@@ -52,6 +52,7 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
             max_lag_seconds: s.max_lag_minutes.map(|minutes| i64::from(minutes) * 60),
             feeds: s.feeds.clone(),
         },
+        assessment: assessment(setting, s),
     };
     let clock = setting
         .demo
@@ -70,6 +71,29 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
         store: Some(state.store().clone()),
         workers: ::sharing::workers(state.clone()),
         router: ::sharing::routes(state),
+    })
+}
+
+/// What the service assesses, and who answers for it. A register that several share is not assessed: each member answers for
+/// its own patients' plans.
+fn assessment(setting: &Setting<'_>, s: &config::Service) -> Option<::sharing::Assessment> {
+    if !s.members.is_empty() {
+        return None;
+    }
+    let declared = setting.config.assessment.as_ref();
+    let demonstration = setting.demo.people.is_some();
+    let device = match declared {
+        Some(one) => ::sharing::Device::Declared {
+            manufacturer: one.manufacturer.clone(),
+            intended_purpose: one.intended_purpose.clone(),
+            udi: one.udi.clone(),
+        },
+        None if demonstration => ::sharing::Device::Demonstration,
+        None => return None,
+    };
+    Some(::sharing::Assessment {
+        device,
+        news2_window_minutes: declared.map_or(60, |one| one.news2_window_minutes),
     })
 }
 

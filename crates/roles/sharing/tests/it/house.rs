@@ -111,6 +111,7 @@ pub fn config(folder: &Path, issuer: &Issuer, id: &str, owner: &str, members: &[
         person_numbers: PersonNumbers::Strict,
         publish: store::Publishing::default(),
         copy: sharing::Promise::default(),
+        assessment: None,
         types: fhir::definitions::Types::default(),
         profiles: fhir::check::profile::Demands::default(),
     }

@@ -4,6 +4,7 @@
 
 mod access;
 mod announce;
+mod assess;
 mod bundle;
 mod by_get;
 mod conditional;

@@ -1,0 +1,211 @@
+//! What an assessment looks at: one patient's readings of a time, what was made of them before, and the plans.
+
+use super::judge::Plan;
+use super::reading::{NOT_JUDGED, Reading};
+use super::result::{Held, NAMES};
+use super::submitted::{self, Inconsistency};
+use crate::State;
+use fhir::ids::{LogicalId, PersonIdentifier};
+use fhir::index::Coding;
+use fhir::json::{Glance, Json, Limits};
+use fhir::measurement::{self, Kind};
+use fhir::plan::PlanLimits;
+use fhir::resource::ResourceType;
+use fhir::search::{DateParam, PatientParam, Prefix, Query};
+use fhir::systems;
+use fhir::time::{Instant, Range, Zone};
+use store::{Met, StoreError, Walker};
+use trust::Permit;
+
+/// Most resources looked at for one assessment.
+const MOST: usize = 20_000;
+
+/// One patient's case.
+#[derive(Default)]
+pub struct Case {
+    /// Readings of known kinds, in no order.
+    pub readings: Vec<Reading>,
+    /// Earlier results, in no order.
+    pub held: Vec<Held>,
+    /// Early warning scores that others submitted, with what is wrong with each.
+    pub submitted: Vec<Submitted>,
+    /// Plans with limits.
+    pub plans: Vec<Plan>,
+    /// CarePlans of ours that claim limits that cannot be read: they must not be taken for no limit.
+    pub unreadable: Vec<LogicalId>,
+}
+
+/// A total that somebody else submitted.
+pub struct Submitted {
+    /// The Observation.
+    pub id: LogicalId,
+    /// Its version.
+    pub version: u64,
+    /// The moment it is about.
+    pub at: Instant,
+    /// What is wrong with it.
+    pub faults: Vec<Inconsistency>,
+}
+
+/// Reads the plans, all of them as of one moment.
+///
+/// # Errors
+/// Of the store.
+pub async fn plans(
+    state: &State,
+    permit: &Permit,
+    person: &PersonIdentifier,
+) -> Result<Case, StoreError> {
+    let query = of(person, ResourceType::CARE_PLAN);
+    walk(state, permit, query, Meets::Plan).await
+}
+
+/// Reads readings and earlier results of a time, all of them as of one moment.
+///
+/// # Errors
+/// Of the store; more than 20 000 resources is [`StoreError::TooCostly`].
+pub async fn readings(
+    state: &State,
+    permit: &Permit,
+    person: &PersonIdentifier,
+    range: Range,
+) -> Result<Case, StoreError> {
+    let mut query = of(person, ResourceType::OBSERVATION);
+    let bound = |prefix, micros: i64| DateParam {
+        prefix,
+        range: Range {
+            lo: micros,
+            hi: micros.saturating_add(1),
+        },
+    };
+    query.dates = vec![bound(Prefix::Ge, range.lo), bound(Prefix::Lt, range.hi)];
+    walk(state, permit, query, Meets::Nothing).await
+}
+
+fn of(person: &PersonIdentifier, resource: ResourceType) -> Query {
+    let mut query = Query::all(resource);
+    query.patient = Some(PatientParam::Identifier(person.clone()));
+    query
+}
+
+async fn walk(
+    state: &State,
+    permit: &Permit,
+    query: Query,
+    meets: Meets,
+) -> Result<Case, StoreError> {
+    let reader = Reader {
+        case: Case::default(),
+        meets,
+        zone: state.config.zone.clone(),
+    };
+    let walked = state
+        .desk
+        .store
+        .walk(permit, vec![(query, reader)], MOST)
+        .await?;
+    Ok(walked
+        .into_iter()
+        .next()
+        .map(|one| one.case)
+        .unwrap_or_default())
+}
+
+/// What the series at hand holds.
+#[derive(Clone, Copy)]
+enum Meets {
+    Nothing,
+    Reading(&'static Kind),
+    Result,
+    Submitted,
+    Plan,
+}
+
+struct Reader {
+    case: Case,
+    meets: Meets,
+    zone: Zone,
+}
+
+impl Walker for Reader {
+    fn enters(&mut self, codes: &[Coding]) -> bool {
+        if matches!(self.meets, Meets::Plan) {
+            return true;
+        }
+        let ours = |coding: &Coding| coding.system.as_deref() == Some(systems::ASSESSMENT);
+        self.meets = match measurement::of(codes) {
+            _ if codes.iter().any(ours) => Meets::Result,
+            Some(kind) if kind.id == "news2" => Meets::Submitted,
+            Some(kind) => Meets::Reading(kind),
+            None => Meets::Nothing,
+        };
+        !matches!(self.meets, Meets::Nothing)
+    }
+
+    fn meets(&mut self, met: &Met<'_>) -> Result<(), StoreError> {
+        match self.meets {
+            Meets::Nothing => {}
+            Meets::Plan => self.plan(met)?,
+            Meets::Reading(kind) => {
+                let value = Reading::value(kind, met.status, met.body()?);
+                if let (Some(value), Some(at)) = (value, met.start) {
+                    self.case.readings.push(Reading {
+                        id: met.id,
+                        version: met.version(),
+                        at,
+                        kind: &kind.id,
+                        value,
+                    });
+                }
+            }
+            Meets::Result => {
+                if let (Some(name), Some(at)) = (name(met.body()?), met.start) {
+                    self.case.held.push(Held {
+                        id: met.id,
+                        name,
+                        at,
+                        body: met.stored()?.body,
+                    });
+                }
+            }
+            Meets::Submitted => {
+                if let Some(at) = met.start.filter(|_| !NOT_JUDGED.contains(&met.status)) {
+                    let json = Json::parse(met.stored()?.body, Limits::RESOURCE)
+                        .map_err(|_| StoreError::Damaged("a stored score does not parse"))?;
+                    self.case.submitted.push(Submitted {
+                        id: met.id,
+                        version: met.version(),
+                        at,
+                        faults: submitted::faults(&json),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Reader {
+    fn plan(&mut self, met: &Met<'_>) -> Result<(), StoreError> {
+        let stored = met.stored()?;
+        let json = Json::parse(stored.body, Limits::RESOURCE)
+            .map_err(|_| StoreError::Damaged("a stored CarePlan does not parse"))?;
+        match PlanLimits::read(json.root()) {
+            Ok(limits) if limits.criteria.is_empty() && limits.schedule.is_empty() => {}
+            Ok(limits) => {
+                let plan = Plan::of(met.id, met.version(), limits, &self.zone);
+                self.case.plans.extend(plan);
+            }
+            Err(_) => self.case.unreadable.push(met.id),
+        }
+        Ok(())
+    }
+}
+
+/// The name by which a result of ours is known; `None` for what is another's.
+pub fn name(body: Glance<'_>) -> Option<String> {
+    body.get("identifier")?.items().find_map(|one| {
+        let system = one.get("system")?.str()?;
+        (system == NAMES).then(|| Some(one.get("value")?.str()?.into_owned()))?
+    })
+}

@@ -1,0 +1,262 @@
+//! What the plans say of readings, and the early warning score of each moment. No IO, no clock: the same readings and plans give
+//! the same judgements, in whatever order they arrived.
+
+use super::news2::{Measured, Score};
+use super::reading::{Reading, Value};
+use fhir::ids::LogicalId;
+use fhir::measurement::{self, Decimal, Kind};
+use fhir::plan::{self, Judgement, PlanLimits};
+use fhir::time::{Instant, Range, Zone, parse_date};
+
+/// A plan as it rests.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The CarePlan.
+    pub id: LogicalId,
+    /// Its version at the store.
+    pub version: u64,
+    /// What it says.
+    pub limits: PlanLimits,
+    /// When it holds.
+    pub holds: Range,
+}
+
+/// Status codes of a CarePlan that was a plan at its time.
+const PLANS: [&str; 4] = ["active", "completed", "on-hold", "revoked"];
+
+impl Plan {
+    /// A plan that may be judged by; `None` for a draft, or one whose period cannot be read.
+    pub fn of(id: LogicalId, version: u64, limits: PlanLimits, zone: &Zone) -> Option<Plan> {
+        if !PLANS.contains(&limits.status.as_str()) {
+            return None;
+        }
+        let side = |text: &Option<String>, open: i64, pick: fn(Range) -> i64| match text {
+            None => Some(open),
+            Some(text) => parse_date(text, zone).ok().map(pick),
+        };
+        let lo = side(&limits.start, i64::MIN, |range| range.lo)?;
+        let hi = side(&limits.end, fhir::time::LATEST, |range| range.hi)?;
+        (lo < hi).then_some(Plan {
+            id,
+            version,
+            limits,
+            holds: Range { lo, hi },
+        })
+    }
+
+    /// Whether it holds at this moment.
+    pub fn holds_at(&self, at: Instant) -> bool {
+        (self.holds.lo..self.holds.hi).contains(&at.0)
+    }
+}
+
+/// The plan in force at a moment: of those that hold, the one that began last.
+pub fn in_force(plans: &[Plan], at: Instant) -> Option<&Plan> {
+    let held = plans.iter().filter(|plan| plan.holds_at(at));
+    held.max_by_key(|plan| (plan.holds.lo, plan.id))
+}
+
+/// One reading judged by the plan of its time.
+#[derive(Debug, Clone)]
+pub struct Zoned<'a> {
+    /// The reading.
+    pub reading: &'a Reading,
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What the plan says.
+    pub judgement: Judgement,
+    /// The readings that went into it, this one among them, oldest first.
+    pub inputs: Vec<&'a Reading>,
+    /// The plan asks for no readings of this kind.
+    pub unexpected: bool,
+}
+
+/// The early warning score of one moment.
+#[derive(Debug, Clone)]
+pub struct Scored<'a> {
+    /// When its newest part was measured.
+    pub at: Instant,
+    /// The plan that says the scale.
+    pub plan: &'a Plan,
+    /// Points.
+    pub score: Score,
+    /// The readings that went into it, oldest first.
+    pub inputs: Vec<&'a Reading>,
+    /// Whether air or oxygen is the plan's standing value, not a reading.
+    pub standing: bool,
+}
+
+/// The plan's word on every reading in `range`. `readings` holds what is needed before it too, in any order.
+pub fn zones<'a>(readings: &'a [Reading], plans: &'a [Plan], range: Range) -> Vec<Zoned<'a>> {
+    let mut found = Vec::new();
+    for reading in within(readings, range) {
+        let (Value::Number(_, unit), Some(plan)) = (&reading.value, in_force(plans, reading.at))
+        else {
+            continue;
+        };
+        let window = longest_repeat(plan, reading);
+        let inputs = ordered(readings.iter().filter(|other| {
+            other.curve() == reading.curve()
+                && matches!(&other.value, Value::Number(_, theirs) if theirs == unit)
+                && (other.id == reading.id
+                    || (other.at < reading.at && other.at.0 >= reading.at.0 - window))
+        }));
+        let values: Vec<_> = inputs
+            .iter()
+            .filter_map(|one| match &one.value {
+                Value::Number(value, _) => Some(plan::Reading {
+                    at: one.at,
+                    value: *value,
+                }),
+                _ => None,
+            })
+            .collect();
+        if let Some(judgement) = plan.limits.judge(reading.kind, unit, &values) {
+            found.push(Zoned {
+                reading,
+                plan,
+                judgement,
+                inputs,
+                unexpected: !expects(plan, reading),
+            });
+        }
+    }
+    found
+}
+
+/// The longest window of repetition that the plan has for this curve, in microseconds.
+fn longest_repeat(plan: &Plan, reading: &Reading) -> i64 {
+    let curve = |kind: &str| {
+        measurement::by_id(kind)
+            .map(Kind::curve)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let rules = plan.limits.criteria.iter();
+    rules
+        .filter(|one| curve(&one.kind) == reading.curve())
+        .filter_map(|one| one.repeated)
+        .map(|one| i64::from(one.within_minutes) * 60_000_000)
+        .max()
+        .unwrap_or(0)
+}
+
+fn expects(plan: &Plan, reading: &Reading) -> bool {
+    plan.limits.schedule.iter().any(|one| {
+        measurement::by_id(&one.kind).is_some_and(|kind| kind.curve() == reading.curve())
+    })
+}
+
+/// The score at every moment in `range` when a part of it was measured, from single readings not older than `window`
+/// microseconds. Only where the plan in force says by which scale.
+pub fn scores<'a>(
+    readings: &'a [Reading],
+    plans: &'a [Plan],
+    range: Range,
+    window: i64,
+) -> Vec<Scored<'a>> {
+    let mut moments: Vec<_> = within(readings, range)
+        .filter(|reading| is_part(reading))
+        .map(|reading| reading.at)
+        .collect();
+    moments.sort_unstable();
+    moments.dedup();
+    let score = |at: Instant| {
+        let plan = in_force(plans, at)?;
+        let scale = plan.limits.news2?;
+        let newest = |fits: &dyn Fn(&Reading) -> bool| {
+            let fresh = readings
+                .iter()
+                .filter(|one| one.at <= at && one.at.0 >= at.0 - window && fits(one));
+            fresh.max_by_key(|one| (one.at, one.id))
+        };
+        let number = |kinds: &'static [&str], unit: &'static str| {
+            newest(&move |one| {
+                kinds.contains(&one.kind)
+                    && matches!(&one.value, Value::Number(_, theirs) if theirs.eq_ignore_ascii_case(unit))
+            })
+        };
+        let respiration = number(&["respiratory-rate"], "/min");
+        let saturation = number(&["oxygen-saturation"], "%");
+        let flow = number(&["oxygen-flow"], "L/min");
+        let pulse = number(&["heart-rate", "pulse"], "/min");
+        let temperature = number(&["body-temperature"], "Cel");
+        let systolic = newest(&|one| matches!(one.value, Value::Systolic(_)));
+        let alert = newest(&|one| matches!(one.value, Value::Alert(_)));
+        let mut measured = Measured {
+            respiration: respiration.and_then(number_of),
+            saturation: saturation.and_then(number_of),
+            oxygen: flow.and_then(number_of).map(|flow| flow > Decimal::ZERO),
+            systolic: systolic.and_then(number_of),
+            pulse: pulse.and_then(number_of),
+            alert: alert.and_then(|one| match one.value {
+                Value::Alert(alert) => Some(alert),
+                _ => None,
+            }),
+            temperature: temperature.and_then(number_of),
+        };
+        let standing = plan.limits.standing.iter();
+        let mut flows = standing.filter(|one| one.kind == "oxygen-flow");
+        let standing = match (measured.oxygen, flows.next()) {
+            (None, Some(flow)) => {
+                measured.oxygen = Some(flow.value > Decimal::ZERO);
+                true
+            }
+            _ => false,
+        };
+        let parts = [
+            respiration,
+            saturation,
+            flow,
+            systolic,
+            pulse,
+            alert,
+            temperature,
+        ];
+        Some(Scored {
+            at,
+            plan,
+            score: Score::of(&measured, scale),
+            inputs: ordered(parts.into_iter().flatten()),
+            standing,
+        })
+    };
+    moments.into_iter().filter_map(score).collect()
+}
+
+fn number_of(reading: &Reading) -> Option<Decimal> {
+    match &reading.value {
+        Value::Number(value, _) | Value::Systolic(value) => Some(*value),
+        Value::Alert(_) => None,
+    }
+}
+
+/// Whether a reading is a part of NEWS2.
+pub fn is_part(reading: &Reading) -> bool {
+    match &reading.value {
+        Value::Systolic(_) | Value::Alert(_) => true,
+        Value::Number(_, unit) => matches!(
+            (reading.kind, unit.as_str()),
+            ("respiratory-rate" | "heart-rate" | "pulse", "/min")
+                | ("oxygen-saturation", "%")
+                | ("body-temperature", "Cel")
+                | ("oxygen-flow", "L/min" | "l/min")
+        ),
+    }
+}
+
+fn within(readings: &[Reading], range: Range) -> impl Iterator<Item = &Reading> {
+    readings
+        .iter()
+        .filter(move |reading| (range.lo..range.hi).contains(&reading.at.0))
+}
+
+fn ordered<'a>(readings: impl Iterator<Item = &'a Reading>) -> Vec<&'a Reading> {
+    let mut readings: Vec<_> = readings.collect();
+    readings.sort_by_key(|one| (one.at, one.id));
+    readings
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

@@ -1,0 +1,224 @@
+//! One reading as an assessment sees it: what was measured, when, and in which version of which Observation.
+
+use fhir::ids::LogicalId;
+use fhir::index::Coding;
+use fhir::json::Glance;
+use fhir::measurement::{self, Decimal, Kind};
+use fhir::systems;
+use fhir::time::Instant;
+
+/// Status codes of readings that are not judged: what was entered in error should not have existed, what was cancelled was
+/// never measured, and of the unknown nobody knows (FHIR R4 observation-status).
+pub const NOT_JUDGED: [&str; 3] = ["entered-in-error", "cancelled", "unknown"];
+
+/// A reading.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The Observation.
+    pub id: LogicalId,
+    /// Its version.
+    pub version: u64,
+    /// When it was measured.
+    pub at: Instant,
+    /// What was measured.
+    pub kind: &'static str,
+    /// The value.
+    pub value: Value,
+}
+
+/// A reading's value, as far as it is judged.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A number and its UCUM code.
+    Number(Decimal, String),
+    /// The systolic part of a blood pressure, in mm\[Hg\].
+    Systolic(Decimal),
+    /// Level of consciousness: alert, or anything else of ACVPU.
+    Alert(bool),
+}
+
+impl Reading {
+    /// Whose limits are its: pulse goes with heart rate.
+    pub fn curve(&self) -> &'static str {
+        measurement::by_id(self.kind).map_or(self.kind, Kind::curve)
+    }
+
+    /// Reads the value out of a stored Observation of a known kind; `None` where there is nothing to judge.
+    pub fn value(kind: &'static Kind, status: &str, body: Glance<'_>) -> Option<Value> {
+        if NOT_JUDGED.contains(&status) {
+            return None;
+        }
+        if kind.id == "blood-pressure" {
+            return systolic(kind, body).map(Value::Systolic);
+        }
+        if kind.id == "consciousness" {
+            return alert(kind, body.get("valueCodeableConcept")?).map(Value::Alert);
+        }
+        let (value, code) = quantity(body.get("valueQuantity")?)?;
+        // A score may come without a unit; then it has the first of its kind.
+        let unit = match code {
+            Some(code) => code,
+            None => kind.units.first()?.code.clone(),
+        };
+        Some(Value::Number(value, unit))
+    }
+}
+
+/// A number that is exactly that, with its UCUM code. A bound ("less than") is no number to judge by.
+fn quantity(quantity: Glance<'_>) -> Option<(Decimal, Option<String>)> {
+    let (mut value, mut code, mut ucum) = (None, None, true);
+    for (name, held) in quantity.members() {
+        match name.as_ref() {
+            "comparator" => return None,
+            "value" => value = held.number().and_then(Decimal::parse),
+            "system" => ucum = held.str().is_some_and(|system| system == systems::UCUM),
+            "code" => code = held.str(),
+            _ => {}
+        }
+    }
+    match (code, ucum) {
+        (Some(_), false) => None,
+        (code, _) => Some((value?, code.map(|code| code.into_owned()))),
+    }
+}
+
+fn systolic(kind: &Kind, body: Glance<'_>) -> Option<Decimal> {
+    body.get("component")?.items().find_map(|component| {
+        let codings = codings(component.get("code")?);
+        let pairs = pairs(&codings);
+        if kind.component(pairs)?.id != "systolic" {
+            return None;
+        }
+        match quantity(component.get("valueQuantity")?)? {
+            (value, Some(unit)) if unit == "mm[Hg]" => Some(value),
+            _ => None,
+        }
+    })
+}
+
+/// ACVPU by SNOMED CT code, or by its letter or Norwegian word as text; `None` for an answer that is neither.
+fn alert(kind: &Kind, concept: Glance<'_>) -> Option<bool> {
+    let known = codings(concept).into_iter().find_map(|coding| {
+        let snomed = coding.system.as_deref() == Some(systems::SNOMED);
+        let mut answers = kind.answers.iter();
+        answers
+            .find(|answer| snomed && answer.snomed == coding.code)
+            .map(|answer| answer.id == "alert")
+    });
+    known.or_else(|| {
+        let text = concept.get("text")?.str()?;
+        let text = text.trim();
+        if let [letter] = text.as_bytes() {
+            return match letter.to_ascii_uppercase() {
+                b'A' => Some(true),
+                b'C' | b'V' | b'P' | b'U' => Some(false),
+                _ => None,
+            };
+        }
+        let mut answers = kind.answers.iter();
+        let answer = answers.find(|answer| answer.nb.eq_ignore_ascii_case(text))?;
+        Some(answer.id == "alert")
+    })
+}
+
+fn codings(concept: Glance<'_>) -> Vec<Coding> {
+    let coding = |one: Glance<'_>| {
+        Some(Coding {
+            system: one.get("system").and_then(|s| Some(s.str()?.into_owned())),
+            code: one.get("code")?.str()?.into_owned(),
+        })
+    };
+    let items = concept.get("coding").into_iter().flat_map(Glance::items);
+    items.filter_map(coding).collect()
+}
+
+fn pairs(codings: &[Coding]) -> impl Iterator<Item = (&str, &str)> {
+    codings
+        .iter()
+        .filter_map(|one| Some((one.system.as_deref()?, one.code.as_str())))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn value(kind: &str, status: &str, body: &str) -> Option<Value> {
+        Reading::value(
+            measurement::by_id(kind).unwrap(),
+            status,
+            Glance::of(body.as_bytes()),
+        )
+    }
+
+    fn number(text: &str, unit: &str) -> Option<Value> {
+        Some(Value::Number(Decimal::parse(text).unwrap(), unit.into()))
+    }
+
+    #[test]
+    fn a_number_counts_with_its_unit_and_a_bound_does_not() {
+        let ucum = r#""system":"http://unitsofmeasure.org""#;
+        let of = |quantity: &str| {
+            value(
+                "oxygen-saturation",
+                "final",
+                &format!(r#"{{"valueQuantity":{{{quantity}}}}}"#),
+            )
+        };
+        assert_eq!(
+            of(&format!(r#""value":87,{ucum},"code":"%""#)),
+            number("87", "%")
+        );
+        assert_eq!(
+            of(&format!(r#""value":87,"comparator":"<",{ucum},"code":"%""#)),
+            None
+        );
+        assert_eq!(of(r#""value":87,"system":"urn:other","code":"%""#), None);
+        assert_eq!(of(r#""unit":"%""#), None);
+        let score = value("cat-score", "final", r#"{"valueQuantity":{"value":26}}"#);
+        assert_eq!(score, number("26", "{score}"));
+        for status in NOT_JUDGED {
+            let body = format!(r#"{{"valueQuantity":{{"value":87,{ucum},"code":"%"}}}}"#);
+            assert_eq!(value("oxygen-saturation", status, &body), None, "{status}");
+        }
+    }
+
+    #[test]
+    fn of_a_blood_pressure_the_systolic_part() {
+        let body = r#"{"component":[
+            {"code":{"coding":[{"system":"http://loinc.org","code":"8462-4"}]},"valueQuantity":{"value":82,"system":"http://unitsofmeasure.org","code":"mm[Hg]"}},
+            {"code":{"coding":[{"system":"http://snomed.info/sct","code":"271649006"}]},"valueQuantity":{"value":138,"system":"http://unitsofmeasure.org","code":"mm[Hg]"}}]}"#;
+        let systolic = value("blood-pressure", "final", body);
+        assert_eq!(
+            systolic,
+            Some(Value::Systolic(Decimal::parse("138").unwrap()))
+        );
+    }
+
+    #[test]
+    fn consciousness_by_code_letter_or_word_and_nothing_guessed() {
+        let of = |concept: &str| {
+            value(
+                "consciousness",
+                "final",
+                &format!(r#"{{"valueCodeableConcept":{concept}}}"#),
+            )
+        };
+        let snomed = |code: &str| {
+            format!(r#"{{"coding":[{{"system":"http://snomed.info/sct","code":"{code}"}}]}}"#)
+        };
+        let said = |alert| Some(Value::Alert(alert));
+        assert_eq!(of(&snomed("248234008")), said(true));
+        for other in ["130987000", "300202002", "450847001", "422768004"] {
+            assert_eq!(of(&snomed(other)), said(false), "{other}");
+        }
+        assert_eq!(of(&snomed("1")), None);
+        assert_eq!(of(r#"{"text":" a "}"#), said(true));
+        for letter in ["C", "v", "P", "U"] {
+            assert_eq!(of(&format!(r#"{{"text":"{letter}"}}"#)), said(false));
+        }
+        assert_eq!(of(r#"{"text":"Våken"}"#), said(true));
+        assert_eq!(of(r#"{"text":"trøtt"}"#), None);
+        assert_eq!(of(r#"{"text":"X"}"#), None);
+    }
+}

@@ -1,0 +1,388 @@
+//! Assessment over HTTP: the story's days as a record system's feed gives them, and what a physician then finds.
+
+use fhir::measurement::Decimal;
+use fhir::plan::{Criterion, PlanLimits, Repeated, Scale, Scheduled, Standing, Zone, plan_to_json};
+use http::StatusCode;
+use serde_json::{Value, json};
+use sharing::{Assessment, Device};
+use testkit::people::Patient;
+
+use crate::house::*;
+
+const ZONES: &str = "https://delt.example/fhir/CodeSystem/assessment|zone";
+const NEWS2: &str = "http://snomed.info/sct|1104051000000101";
+
+async fn assessing() -> Service {
+    Service::with("fjellvik", FJELLVIK, &[], |config| {
+        config.assessment = Some(Assessment {
+            device: Device::Demonstration,
+            news2_window_minutes: 60,
+        });
+    })
+    .await
+}
+
+fn decimal(text: &str) -> Decimal {
+    Decimal::parse(text).unwrap()
+}
+
+/// A plan of the story: red from `red` down and yellow up to 87, twice within 20 minutes.
+fn plan(of: &Patient, version: &str, holds: (&str, Option<&str>), red: &str) -> Value {
+    let yellow = (decimal(red)).plus(Decimal::ONE).unwrap();
+    let band = |zone, low: Option<Decimal>, high: Option<Decimal>| Criterion {
+        kind: "oxygen-saturation".into(),
+        zone,
+        low,
+        high,
+        unit: "%".into(),
+        repeated: (zone == Zone::Yellow).then_some(Repeated {
+            count: 2,
+            within_minutes: 20,
+        }),
+        baseline: None,
+    };
+    let limits = PlanLimits {
+        title: "Egenbehandlingsplan (syntetisk)".into(),
+        version: Some(version.into()),
+        status: "active".into(),
+        identifier: Some(("urn:example:plans".into(), version.into())),
+        start: Some(holds.0.into()),
+        end: holds.1.map(str::to_owned),
+        patient: Some(identifier(of)),
+        criteria: vec![
+            band(Zone::Green, Some(decimal("88")), None),
+            band(Zone::Yellow, Some(yellow), Some(decimal("87"))),
+            band(Zone::Red, None, Some(decimal(red))),
+        ],
+        schedule: vec![Scheduled {
+            kind: "oxygen-saturation".into(),
+            days: vec![],
+            times: vec!["08:30:00".into()],
+            from: None,
+            through: None,
+        }],
+        standing: vec![Standing {
+            kind: "oxygen-flow".into(),
+            value: Decimal::ZERO,
+            unit: "L/min".into(),
+            text: Some("Puster romluft".into()),
+        }],
+        news2: Some(Scale::Two),
+        ..PlanLimits::default()
+    };
+    serde_json::from_slice(&plan_to_json(&limits)).unwrap()
+}
+
+/// Another kind than saturation at some time.
+fn other(key: &str, when: &str, loinc: &str, unit: &str, value: &str) -> Value {
+    let mut body = reading(ragnhild(), key, when, value);
+    body["code"] = json!({ "coding": [{ "system": "http://loinc.org", "code": loinc }] });
+    body["valueQuantity"]["unit"] = json!(unit);
+    body["valueQuantity"]["code"] = json!(unit);
+    body
+}
+
+fn pressure(key: &str, when: &str) -> Value {
+    let mut body = other(key, when, "85354-9", "/min", "1");
+    body.as_object_mut().unwrap().remove("valueQuantity");
+    let part = |code: &str, value: u32| {
+        json!({
+            "code": { "coding": [{ "system": "http://loinc.org", "code": code }] },
+            "valueQuantity": { "value": value, "unit": "mmHg", "system": "http://unitsofmeasure.org", "code": "mm[Hg]" },
+        })
+    };
+    body["component"] = json!([part("8480-6", 138), part("8462-4", 82)]);
+    body
+}
+
+fn alert(key: &str, when: &str) -> Value {
+    let mut body = other(key, when, "8867-4", "/min", "1");
+    body["category"][0]["coding"][0]["code"] = json!("survey");
+    body["code"] =
+        json!({ "coding": [{ "system": "http://snomed.info/sct", "code": "1104441000000107" }] });
+    body.as_object_mut().unwrap().remove("valueQuantity");
+    body["valueCodeableConcept"] = json!({ "text": "A" });
+    body
+}
+
+/// Results of a code, oldest first.
+async fn results(service: &Service, code: &str) -> Vec<Value> {
+    service.state.assess_waiting().await.unwrap();
+    let form = [("code", code), ("_sort", "date"), ("_count", "100")];
+    let owner = service.record_system(FJELLVIK);
+    let number = number(ragnhild());
+    let mut form = form.to_vec();
+    form.push(("patient.identifier", number.as_str()));
+    let reply = service.search(&owner, "Observation", &form).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    reply.matches().into_iter().cloned().collect()
+}
+
+fn zones(results: &[Value]) -> Vec<&str> {
+    results
+        .iter()
+        .filter_map(|one| one["valueCodeableConcept"]["coding"][0]["code"].as_str())
+        .collect()
+}
+
+/// Without what the store adds.
+fn said(result: &Value) -> Value {
+    let mut said = result.clone();
+    let members = said.as_object_mut().unwrap();
+    members.remove("id");
+    members.remove("meta");
+    said
+}
+
+#[tokio::test]
+async fn yellow_twice_then_red_each_with_its_limits_and_the_plans_version() {
+    let service = assessing().await;
+    let plan_id = service
+        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
+        .await;
+    for (key, when, value) in [
+        ("a", "2026-11-19T08:28:00+01:00", "87"),
+        ("b", "2026-11-19T08:45:00+01:00", "87"),
+        ("c", "2026-11-21T08:26:00+01:00", "84"),
+    ] {
+        service
+            .created(&reading(ragnhild(), key, when, value))
+            .await;
+    }
+    let found = results(&service, ZONES).await;
+    assert_eq!(zones(&found), ["green", "yellow", "red"]);
+    let first = &found[0];
+    assert_eq!(
+        first["component"][0]["valueCodeableConcept"]["coding"][0]["code"], "yellow",
+        "one more would be yellow: {first}"
+    );
+    let second = &found[1];
+    assert_eq!(second["derivedFrom"].as_array().unwrap().len(), 2);
+    let by = format!("CarePlan/{plan_id}/_history/1");
+    assert_eq!(second["extension"][0]["valueReference"]["reference"], by);
+    assert_eq!(second["extension"][1]["valueString"], "1");
+    assert_eq!(second["referenceRange"].as_array().unwrap().len(), 3);
+    assert_eq!(second["referenceRange"][2]["high"]["value"], 84);
+    assert!(
+        second["device"]["display"]
+            .as_str()
+            .unwrap()
+            .contains("Ikke CE-merket")
+    );
+    // The results are on record, and by nobody.
+    let record = service
+        .audit()
+        .await
+        .into_iter()
+        .map(|entry| entry.record)
+        .find(|record| record.interaction == trust::Interaction::Assess)
+        .unwrap();
+    assert!(record.person.is_none() && record.client.is_none());
+    assert_eq!(record.patient, Some(identifier(ragnhild())));
+    // Nothing new: assessing what was written comes to an end, and writes nothing twice.
+    assert_eq!(service.state.assess_waiting().await.unwrap(), 0);
+    let versions: Vec<_> = found.iter().map(|one| &one["meta"]["versionId"]).collect();
+    assert_eq!(versions, ["1", "1", "1"]);
+}
+
+#[tokio::test]
+async fn a_partial_score_says_what_is_missing_and_the_whole_one_shows_both_scales() {
+    let service = assessing().await;
+    service
+        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
+        .await;
+    let early = "2026-11-21T08:26:00+01:00";
+    let late = "2026-11-21T09:00:00+01:00";
+    for body in [
+        reading(ragnhild(), "s", early, "84"),
+        other("p", early, "8867-4", "/min", "118"),
+        pressure("bp", early),
+        other("t", early, "8310-5", "Cel", "37.8"),
+    ] {
+        service.created(&body).await;
+    }
+    let found = results(&service, NEWS2).await;
+    assert_eq!(found.len(), 1);
+    let partial = &found[0];
+    assert!(partial.get("valueQuantity").is_none());
+    assert_eq!(
+        partial["dataAbsentReason"]["text"],
+        "Ufullstendig: 4 poeng så langt"
+    );
+    let missing: Vec<_> = partial["component"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| one.get("dataAbsentReason").is_some())
+        .map(|one| one["code"]["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(missing, ["Respirasjonsfrekvens", "Bevissthet"]);
+    assert!(
+        partial["note"][0]["text"]
+            .as_str()
+            .unwrap()
+            .contains("faste opplysning")
+    );
+    for body in [
+        other("r", late, "9279-1", "/min", "24"),
+        alert("c", late),
+        other("o", late, "3151-8", "L/min", "0"),
+    ] {
+        service.created(&body).await;
+    }
+    let found = results(&service, NEWS2).await;
+    let whole = found.last().unwrap();
+    assert_eq!(whole["valueQuantity"]["value"], 6);
+    assert_eq!(whole["interpretation"][0]["coding"][0]["code"], "medium");
+    assert_eq!(
+        whole["note"][0]["text"],
+        "Oksygenmetning er regnet etter skala 2: 6. Skala 1 ville gitt 7."
+    );
+    assert_eq!(whole["derivedFrom"].as_array().unwrap().len(), 7);
+}
+
+#[tokio::test]
+async fn a_correction_amends_and_a_withdrawal_takes_back_what_was_made_of_it() {
+    let service = assessing().await;
+    let owner = service.record_system(FJELLVIK);
+    service
+        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
+        .await;
+    let when = "2026-11-20T08:30:00+01:00";
+    let id = service.created(&reading(ragnhild(), "a", when, "48")).await;
+    let found = results(&service, ZONES).await;
+    assert_eq!(zones(&found), ["red"]);
+    let mut right = reading(ragnhild(), "a", when, "90");
+    right["status"] = json!("corrected");
+    let reply = service
+        .put(&owner, &format!("/Observation/{id}"), Some("W/\"1\""), &{
+            right["id"] = json!(id);
+            right
+        })
+        .await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    let found = results(&service, ZONES).await;
+    assert_eq!(zones(&found), ["green"]);
+    assert_eq!(
+        (&found[0]["status"], &found[0]["meta"]["versionId"]),
+        (&json!("amended"), &json!("2"))
+    );
+    let reply = service
+        .delete(&owner, &format!("/Observation/{id}"), Some("W/\"2\""))
+        .await;
+    assert_eq!(reply.status, StatusCode::NO_CONTENT, "{}", reply.json);
+    let found = results(&service, ZONES).await;
+    assert_eq!(found[0]["status"], "entered-in-error");
+}
+
+#[tokio::test]
+async fn a_backlog_in_any_order_comes_to_the_same_and_history_keeps_its_limits() {
+    let (straight, shuffled) = (assessing().await, assessing().await);
+    let first = plan(
+        ragnhild(),
+        "1",
+        ("2026-11-01", Some("2026-11-20T12:59:59+01:00")),
+        "84",
+    );
+    let second = plan(ragnhild(), "2", ("2026-11-20T13:00:00+01:00", None), "85");
+    let readings: Vec<_> = [
+        ("a", "2026-11-19T08:28:00+01:00", "87"),
+        ("b", "2026-11-19T08:45:00+01:00", "87"),
+        ("c", "2026-11-20T08:30:00+01:00", "85"),
+        ("d", "2026-11-20T20:30:00+01:00", "85"),
+        ("e", "2026-11-21T08:30:00+01:00", "88"),
+    ]
+    .map(|(key, when, value)| reading(ragnhild(), key, when, value))
+    .into();
+    straight.created(&first).await;
+    straight.created(&second).await;
+    for one in &readings {
+        straight.created(one).await;
+        straight.state.assess_waiting().await.unwrap();
+    }
+    // The readings first, the newest of them first, each assessed as it comes; then the plans, the newest first.
+    for one in readings.iter().rev() {
+        shuffled.created(one).await;
+        shuffled.state.assess_waiting().await.unwrap();
+    }
+    for one in [&second, &first] {
+        shuffled.created(one).await;
+        shuffled.state.assess_waiting().await.unwrap();
+    }
+    let (one, other) = (
+        results(&straight, ZONES).await,
+        results(&shuffled, ZONES).await,
+    );
+    // On day 20 at 08:30 the first plan held: 85 is not red by it, and stays so.
+    assert_eq!(zones(&one), ["green", "yellow", "green", "red", "green"]);
+    assert_eq!(zones(&one), zones(&other));
+    // Ids and versions differ; limits and times do not.
+    for (one, other) in one.iter().zip(&other) {
+        let (one, other) = (said(one), said(other));
+        assert_eq!(one["referenceRange"], other["referenceRange"]);
+        assert_eq!(one["effectiveDateTime"], other["effectiveDateTime"]);
+    }
+}
+
+#[tokio::test]
+async fn a_submitted_total_is_held_against_its_parts_and_nothing_is_off_by_default() {
+    let service = assessing().await;
+    let score = |key: &str, total: u32| {
+        let part = |code: &str, points: u32| {
+            json!({
+                "code": { "coding": [{ "system": "http://snomed.info/sct", "code": code }] },
+                "valueQuantity": { "value": points },
+            })
+        };
+        let codes = [
+            ("1104301000000104", 2),
+            ("1104321000000108", 2),
+            ("1104331000000105", 0),
+            ("1104341000000101", 0),
+            ("1104351000000103", 2),
+            ("1104361000000100", 0),
+            ("1104371000000107", 0),
+        ];
+        json!({
+            "resourceType": "Observation",
+            "identifier": [{ "system": "urn:example:readings", "value": key }],
+            "status": "final",
+            "category": [{ "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "survey" }] }],
+            "code": { "coding": [{ "system": "http://snomed.info/sct", "code": "1104051000000101" }] },
+            "subject": { "identifier": { "system": fhir::systems::FNR, "value": ragnhild().number } },
+            "effectiveDateTime": "2026-11-21T08:00:00+01:00",
+            "valueQuantity": { "value": total },
+            "component": codes.map(|(code, points)| part(code, points)),
+        })
+    };
+    service.created(&score("right", 6)).await;
+    service.created(&score("wrong", 9)).await;
+    let code = "https://delt.example/fhir/CodeSystem/assessment|submitted-news2";
+    let mut said: Vec<_> = results(&service, code)
+        .await
+        .iter()
+        .map(|one| {
+            (
+                one["valueBoolean"].as_bool().unwrap(),
+                one["note"][0]["text"].clone(),
+            )
+        })
+        .collect();
+    said.sort_by_key(|one| one.0);
+    assert_eq!(
+        said,
+        [
+            (false, json!("Totalen er 9, men delene gir til sammen 6.")),
+            (true, Value::Null)
+        ]
+    );
+    // A service that does not say who answers for it assesses nothing.
+    let silent = Service::fjellvik().await;
+    silent
+        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
+        .await;
+    silent
+        .created(&reading(ragnhild(), "a", "2026-11-20T08:30:00+01:00", "48"))
+        .await;
+    assert!(results(&silent, ZONES).await.is_empty());
+}
