@@ -10,7 +10,7 @@ use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::resource::ResourceType;
 use fhir::search::TokenParam;
 use fhir::time::Instant;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 use trust::{Permit, PermitScope};
 use uuid::Uuid;
 

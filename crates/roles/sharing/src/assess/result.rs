@@ -3,7 +3,7 @@
 //!
 //! | What | Where |
 //! |---|---|
-//! | which result it is | `identifier`, system [`NAMES`]: `zone/{reading}`, `news2/{instant}`, `submitted/{reading}` |
+//! | which result it is | `identifier`, system [`NAMES`]: `zone/{reading}`, `news2/{organisation}/{instant}`, `submitted/{reading}` |
 //! | that it is ours | a coding of [`systems::ASSESSMENT`] in `code` |
 //! | zone | `code` `zone` of that system, `valueCodeableConcept` in the zone system of the plan |
 //! | a worse zone that one more such reading would mean | `component` `waiting` |
@@ -21,7 +21,7 @@ use super::reading::{Reading, Value};
 use super::submitted::Inconsistency;
 use super::{Device, Owner};
 use bytes::Bytes;
-use fhir::ids::LogicalId;
+use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::measurement::{self, Decimal};
 use fhir::plan::{self, Criterion};
 use fhir::systems::{self, ASSESSMENT as CODES};
@@ -62,8 +62,8 @@ pub struct Made {
 
 /// Who says so, about whom.
 pub struct Frame<'a> {
-    /// The patient.
-    pub patient: LogicalId,
+    /// The patient; named as readings name theirs, so that a result means the same person wherever it is read.
+    pub patient: &'a PersonIdentifier,
     /// The organisation.
     pub owner: &'a Owner,
     /// The medical device's own statement.
@@ -79,7 +79,7 @@ impl Frame<'_> {
             "status": "final",
             "category": [{"coding": [{"system": systems::OBSERVATION_CATEGORY, "code": "survey"}]}],
             "code": code,
-            "subject": {"reference": format!("Patient/{}", self.patient)},
+            "subject": {"identifier": {"system": self.patient.system(), "value": self.patient.value().expose()}},
             "effectiveDateTime": at.to_string(),
             "performer": [{
                 "type": "Organization",
@@ -134,7 +134,8 @@ impl Frame<'_> {
 
     /// The early warning score of one moment.
     pub fn score(&self, scored: &Scored<'_>) -> Made {
-        let name = format!("news2/{}", scored.at);
+        // Another organisation scores by its own readings: the two are not one result.
+        let name = format!("news2/{}/{}", self.owner.orgnr, scored.at);
         let (score, at) = (&scored.score, scored.at);
         let mut code = news2_code("news2", None);
         if let Some(codings) = code["coding"].as_array_mut() {

@@ -125,7 +125,7 @@ impl State {
             hi: judged.hi,
         };
         let case = case::readings(self, &permit, &person, seen).await?;
-        let made = self.results(patient, assessment, &case, &plans, judged);
+        let made = self.results(&person, assessment, &case, &plans, judged);
         let puts = self.differences(patient, made, case.held, judged)?;
         if puts.is_empty() {
             return Ok(());
@@ -135,7 +135,7 @@ impl State {
 
     fn results(
         &self,
-        patient: LogicalId,
+        patient: &PersonIdentifier,
         assessment: &Assessment,
         case: &Case,
         plans: &Case,
