@@ -89,3 +89,7 @@ pub async fn serve(
         tracing::warn!("some requests were still under way when the drain time was over");
     }
 }
+
+#[cfg(test)]
+#[path = "listen_tests.rs"]
+mod tests;

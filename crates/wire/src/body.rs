@@ -330,6 +330,22 @@ mod tests {
         );
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        use futures::StreamExt as _;
+        let none = HeaderMap::new();
+        let read = || {
+            let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
+            limited(&none, Body::from_stream(first.chain(stream::pending())), 10)
+        };
+        let second = Duration::from_secs(1);
+        let early = tokio::time::timeout(BODY_TIME - second, read()).await;
+        assert!(early.is_err(), "not given up yet");
+        let late = tokio::time::timeout(BODY_TIME + second, read()).await;
+        assert_eq!(late.unwrap(), Err(BodyFault::Slow));
+        assert_eq!(Problem::slow_body().status().as_u16(), 408);
+    }
+
     #[tokio::test]
     async fn an_encoded_body_is_refused_unread() {
         let mut encoded = headers("application/fhir+json");

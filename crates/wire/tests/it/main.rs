@@ -10,3 +10,4 @@ mod party;
 mod protect;
 mod region;
 mod routes;
+mod threats;

@@ -15,6 +15,7 @@ mod refresh_token;
 mod region;
 mod sign_in;
 mod test_token;
+mod threats;
 mod token_exchange;
 mod upstream;
 mod witness;
