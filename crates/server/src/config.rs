@@ -8,7 +8,7 @@ mod identity;
 mod outside;
 
 pub use identity::{IdentityProvider, LoginProfile, People};
-pub use outside::Hpr;
+pub use outside::{Definition, DefinitionKind, Hpr, Pvk, WhenOlder};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -443,6 +443,8 @@ pub struct Service {
     /// Client ids of the feeds that must keep to it; none: every record system that ever wrote.
     #[serde(default)]
     pub feeds: Vec<String>,
+    /// Where citizens' settings for this organisation are replicated from (Personvernkomponenten).
+    pub pvk: Option<Pvk>,
 }
 
 /// What a service says of one profile.
@@ -599,7 +601,10 @@ impl Config {
         ];
         let hpr = self.anchor.hpr.as_mut();
         let hpr = hpr.and_then(|hpr| hpr.client_file.as_mut());
-        let services = self.service.iter_mut().map(|s| s.client_file.as_mut());
+        let services = self.service.iter_mut().flat_map(|s| {
+            let pvk = s.pvk.as_mut().map(|pvk| &mut pvk.client_file);
+            [s.client_file.as_mut(), pvk]
+        });
         let providers = self.anchor.identity_provider.iter_mut();
         let providers = providers.map(|p| Some(&mut p.client_file));
         let files = files.into_iter().chain([hpr]).chain(services);

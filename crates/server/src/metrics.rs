@@ -3,7 +3,7 @@
 //! Counted by organisation, service, feed and receiver; never by patient, and nothing of anybody's data. Each scrape asks
 //! the stores anew, so no figure is older than its scrape.
 
-use crate::roles::Gauged;
+use crate::roles::{Aged, Gauged};
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -73,6 +73,14 @@ async fn page(sources: &Sources) -> anyhow::Result<String> {
         "delt_copy_late",
         "1 where the shared copy is older than it promises (max_lag_minutes)",
     );
+    let settings_age = family(
+        "delt_pvk_age_seconds",
+        "Age of the copy of citizens' settings at Personvernkomponenten",
+    );
+    let settings_late = family(
+        "delt_pvk_late",
+        "1 where the copy of citizens' settings is older than it may be (max_age_minutes)",
+    );
     let now = (sources.clock)();
     for store in &sources.stores {
         let owner = ("store".to_owned(), store.owner().to_owned());
@@ -93,6 +101,10 @@ async fn page(sources: &Sources) -> anyhow::Result<String> {
     }
     for gauged in &sources.gauged {
         for one in gauged() {
+            let (age, late) = match one.of {
+                Aged::Copy => (&age, &late),
+                Aged::Settings => (&settings_age, &settings_late),
+            };
             let mut labels = vec![("service".to_owned(), one.service)];
             labels.extend(one.feed.map(|feed| ("feed".to_owned(), feed)));
             if let Some(seconds) = one.age_seconds {
@@ -140,12 +152,17 @@ mod tests {
         let text = page(&Sources {
             stores: vec![store],
             gauged: vec![Arc::new(|| {
-                vec![Figure {
+                let figure = |of, feed: Option<&str>| Figure {
+                    of,
                     service: "fjellvik".into(),
-                    feed: Some("epj".into()),
+                    feed: feed.map(str::to_owned),
                     age_seconds: Some(90),
                     late: Some(true),
-                }]
+                };
+                vec![
+                    figure(Aged::Copy, Some("epj")),
+                    figure(Aged::Settings, None),
+                ]
             })],
             clock: later,
         })
@@ -157,6 +174,8 @@ mod tests {
             r#"delt_audit_records{store="fjellvik"} 0.0"#,
             r#"delt_copy_age_seconds{service="fjellvik",feed="epj"} 90.0"#,
             r#"delt_copy_late{service="fjellvik",feed="epj"} 1.0"#,
+            r#"delt_pvk_age_seconds{service="fjellvik"} 90.0"#,
+            r#"delt_pvk_late{service="fjellvik"} 1.0"#,
             "# EOF",
         ] {
             assert!(

@@ -64,7 +64,7 @@ impl Store {
         }
     }
 
-    fn patients_wishes(&self, patient: &PersonIdentifier) -> [u8; 16] {
+    pub(crate) fn patients_wishes(&self, patient: &PersonIdentifier) -> [u8; 16] {
         let named = format!("{}|{}", patient.system(), patient.value().expose());
         self.keyed("wish", named.as_bytes())
     }

@@ -200,6 +200,28 @@ impl Issuer {
         })
     }
 
+    /// Does a request bring a token of this issuer for the audience and scope, bound to the key of its proof?
+    pub fn admits(
+        &self,
+        headers: &HeaderMap,
+        method: &str,
+        url: &str,
+        audience: &str,
+        scope: &str,
+    ) -> bool {
+        let admitted = || {
+            let text = |name: &str| headers.get(name)?.to_str().ok();
+            let jwt = text("authorization")?.strip_prefix("DPoP ")?;
+            let keys = KeySet::of(vec![self.key.public().clone()]).ok()?;
+            let now = (self.clock)();
+            let claims = token::verify(jwt, &keys, &self.url, audience, now).ok()?;
+            let (ath, jkt) = (dpop::ath(jwt), claims.cnf?.jkt);
+            dpop::verify(text("dpop")?, method, url, Some(&ath), Some(&jkt), now).ok()?;
+            (claims.scope == scope).then_some(())
+        };
+        admitted().is_some()
+    }
+
     /// Signs claims as they are.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ pub mod kinds;
 pub mod medicine;
 pub mod observation;
 pub mod people;
+pub mod privacy_component;
 pub mod record_system;
 pub mod region;
 pub mod rows;

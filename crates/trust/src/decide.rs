@@ -8,7 +8,7 @@ use crate::category::Category;
 use crate::interaction::Interaction;
 use crate::organisation::Register;
 use crate::rules::{self, Answer, Parts, Question};
-use crate::wish::Wish;
+use crate::wish::{Known, Wish};
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
 use fhir::resource::{InformationService, ResourceType};
 use fhir::time::{Instant, Range};
@@ -67,6 +67,8 @@ pub struct Facts {
     pub register: Arc<Register>,
     /// What the patient of the request at hand has closed here; empty between requests.
     pub wishes: Arc<[Wish]>,
+    /// Whether what patients set elsewhere is known.
+    pub known: Arc<Known>,
     /// Now.
     pub now: Instant,
 }

@@ -138,6 +138,21 @@ const WORDS: &[Words] = &[
         "The patient has closed the record. In an emergency it can be opened with a written reason; the patient sees it.",
     ),
     words(
+        "blocked_at_helsenorge",
+        "Pasienten har sperret opplysningene på Helsenorge. I en nødssituasjon kan sperren brytes med en skriftlig grunn; pasienten ser det.",
+        "The patient has closed the record at Helsenorge. In an emergency it can be opened with a written reason; the patient sees it.",
+    ),
+    words(
+        "reserved_at_helsenorge",
+        "Pasienten har på Helsenorge reservert seg mot deling med andre virksomheter.",
+        "The patient has, at Helsenorge, reserved against sharing with other organisations.",
+    ),
+    words(
+        "settings_unknown",
+        "Virksomheten vet ikke hva innbyggere nylig har sperret på Helsenorge, og gir derfor ikke ut noe før den vet det. Prøv igjen senere.",
+        "The organisation does not know what citizens have recently closed at Helsenorge, and gives nothing until it does. Try again later.",
+    ),
+    words(
         "practitioner_blocked",
         "Pasienten har sperret for akkurat denne personen. Ingen nødrett opphever det; be en kollega.",
         "The patient has closed the record to this very person. No emergency lifts that; ask a colleague.",
@@ -164,8 +179,8 @@ const WORDS: &[Words] = &[
     ),
     words(
         "narrowed:block",
-        "Du har sperret disse opplysningene.",
-        "You have closed these data.",
+        "Du har sperret disse opplysningene. Listen over sperringene dine sier hvor hver av dem er laget.",
+        "You have closed these data. The list of your blocks says where each of them was made.",
     ),
     words(
         "broken:block",

@@ -4,12 +4,14 @@
 //! threats-and-faults section 4 (which of them yields to break the glass). A wish is kept by the organisation that holds the
 //! data, and asked of by the rules `reservation` and `block` at each request.
 
+use crate::LEEWAY_SECONDS;
 use crate::caller::{Caller, Person};
 use fhir::ids::{HprNumber, OrganisationNumber, PersonIdentifier};
 use fhir::resource::InformationService;
 use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// System of a practitioner's pseudonym where it stands as an identifier: beside the name in the patient's view of the log.
 pub const PSEUDONYM: &str = "https://delt.example/fhir/NamingSystem/practitioner-pseudonym";
@@ -89,6 +91,70 @@ impl Closed {
     }
 }
 
+/// Where a wish was made, and where alone it is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// At the holder of the data, by the patient.
+    #[default]
+    Here,
+    /// At Helsenorge (Personvernkomponenten), and replicated.
+    Personvernkomponenten,
+}
+
+impl Source {
+    fn is_here(&self) -> bool {
+        *self == Source::Here
+    }
+}
+
+/// Whether what is held of settings made elsewhere is known to be up to date. The holder's replication says how far it got; the
+/// rules ask. Without a source elsewhere everything is always known.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// How old the copy may be, in microseconds.
+    most: i64,
+    /// Whether a reservation may exist that an older copy does not tell of.
+    reservations: bool,
+    /// Whether a block may.
+    blocks: bool,
+    /// Up to when the copy is whole, in microseconds.
+    as_of: AtomicI64,
+}
+
+impl Known {
+    /// A copy that counts for so many seconds, of settings that may be reservations, blocks or both; not whole yet.
+    pub fn within(seconds: i64, reservations: bool, blocks: bool) -> Known {
+        Known {
+            most: seconds.saturating_mul(1_000_000),
+            reservations,
+            blocks,
+            as_of: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// The copy is whole as of this moment.
+    pub fn renewed(&self, as_of: Instant) {
+        self.as_of.store(as_of.0, Ordering::Relaxed);
+    }
+
+    /// Are all reservations known?
+    pub fn reservations(&self, now: Instant) -> bool {
+        !self.reservations || self.counts(now)
+    }
+
+    /// Are all blocks known?
+    pub fn blocks(&self, now: Instant) -> bool {
+        !self.blocks || self.counts(now)
+    }
+
+    /// A clock that was set back makes no copy younger than it is.
+    fn counts(&self, now: Instant) -> bool {
+        let age = now.0.saturating_sub(self.as_of.load(Ordering::Relaxed));
+        (-LEEWAY_SECONDS * 1_000_000..self.most).contains(&age)
+    }
+}
+
 /// One wish of one patient. Debug shows its id alone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -102,6 +168,9 @@ pub struct Wish {
     /// When it ends; `None`: when it is taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Instant>,
+    /// Where it was made.
+    #[serde(default, skip_serializing_if = "Source::is_here")]
+    pub source: Source,
 }
 
 impl Wish {
@@ -130,10 +199,57 @@ mod tests {
             closed: Closed::Everything,
             since: made,
             until: None,
+            source: Source::Here,
         };
         assert!(wish.holds(made) && wish.holds(made.plus_seconds(-5)));
         wish.until = Some(made.plus_seconds(60));
         assert!(wish.holds(made.plus_seconds(59)) && !wish.holds(made.plus_seconds(60)));
+    }
+
+    #[test]
+    fn a_copy_counts_until_it_is_too_old_and_a_clock_that_is_set_back_makes_it_no_younger() {
+        let at = |second: i64| Instant::from_seconds(1_000 + second);
+        let known = Known::within(60, true, false);
+        assert!(!known.reservations(at(0)), "never whole");
+        known.renewed(at(0));
+        for (second, counts) in [
+            (0, true),
+            (59, true),
+            (60, false),
+            (-10, true),
+            (-11, false),
+        ] {
+            assert_eq!(known.reservations(at(second)), counts, "{second}");
+            assert!(known.blocks(at(second)), "none can be set elsewhere");
+        }
+        known.renewed(at(60));
+        assert!(known.reservations(at(60)));
+        let known = Known::within(60, false, true);
+        assert!(known.reservations(at(0)) && !known.blocks(at(0)));
+        let always = Known::default();
+        assert!(always.reservations(at(0)) && always.blocks(at(0)));
+    }
+
+    #[test]
+    fn a_wish_that_was_kept_before_there_were_sources_was_made_here() {
+        let made = Wish {
+            id: "w-1".into(),
+            closed: Closed::Everything,
+            since: Instant::from_seconds(0),
+            until: None,
+            source: Source::Here,
+        };
+        let text = serde_json::to_string(&made).unwrap_or_default();
+        assert!(text.contains("w-1") && !text.contains("source"), "{text}");
+        let read: Result<Wish, _> = serde_json::from_str(&text);
+        assert!(read.is_ok_and(|read| read == made));
+        let there = Wish {
+            source: Source::Personvernkomponenten,
+            ..made
+        };
+        let text = serde_json::to_string(&there).unwrap_or_default();
+        let read: Result<Wish, _> = serde_json::from_str(&text);
+        assert!(read.is_ok_and(|read| read == there));
     }
 
     #[test]

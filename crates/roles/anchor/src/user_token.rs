@@ -118,6 +118,7 @@ fn complete(
         members: [].into(),
         audience: claims.aud.as_str().into(),
         wishes: [].into(),
+        known: Default::default(),
         register: state.registry.organisations.clone(),
         now,
     };

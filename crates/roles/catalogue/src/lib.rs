@@ -202,6 +202,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         members: [].into(),
         audience: audience.into(),
         wishes: [].into(),
+        known: Default::default(),
         register: Arc::new(register),
         now: (house.clock)(),
     };

@@ -47,6 +47,7 @@ impl Desks {
             members: Arc::new([]),
             audience: guard.audience.as_str().into(),
             wishes: [].into(),
+            known: Default::default(),
             register,
             now: Instant::default(),
         };

@@ -171,7 +171,10 @@ impl Round<'_> {
             self.patient.system(),
             self.patient.value().expose()
         );
-        let meant = [number.as_bytes(), &canonical(&consent["provision"])].concat();
+        // One that is kept from elsewhere is not the one that she made here, though it says the same.
+        let made_at = consent["meta"]["source"].as_str().unwrap_or_default();
+        let said = canonical(&consent["provision"]);
+        let meant = [number.as_bytes(), &said, made_at.as_bytes()].concat();
         Some(Held {
             // Under the gateway's own key: an id in an address tells nobody what it closes, or whose it is.
             meaning: Uuid::from_bytes(self.state.store().keyed("wish", &meant)),
@@ -202,6 +205,10 @@ fn accepted(answer: &Answer, good: &[StatusCode]) -> Result<(), Fault> {
         status if good.contains(&status) => Ok(()),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Err((SourceState::Refused, "it refused".to_owned()))
+        }
+        StatusCode::CONFLICT => {
+            let words = "it was made elsewhere, and is taken back there".to_owned();
+            Err((SourceState::Refused, words))
         }
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
             let words = "it does not take a wish like this".to_owned();

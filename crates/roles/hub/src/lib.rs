@@ -184,6 +184,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         members: Vec::new().into(),
         audience: audience.into(),
         wishes: [].into(),
+        known: Default::default(),
         register: Arc::new(config.register.clone()),
         now: (house.clock)(),
     };

@@ -153,6 +153,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         members: [].into(),
         audience: base.as_str().into(),
         wishes: [].into(),
+        known: Default::default(),
         register: Arc::new(config.register),
         now: (house.clock)(),
     };

@@ -39,6 +39,8 @@ pub struct WishLine {
     pub since: Option<String>,
     /// By whom it is kept.
     pub keepers: String,
+    /// Made elsewhere, and taken back there.
+    pub elsewhere: bool,
 }
 
 /// What one holder did.
@@ -103,6 +105,7 @@ pub fn wishes(
             .map(|number| state.name_of(number))
             .collect::<Vec<_>>()
             .join(", "),
+        elsewhere: wish.elsewhere,
     };
     wishes.iter().map(line).collect()
 }

@@ -13,7 +13,7 @@ use fhir::resource::{InformationService, ResourceType};
 use fhir::systems;
 use fhir::time::{Instant, Zone, parse_date};
 use serde_json::{Value, json};
-use trust::wish::{Closed, Named, PSEUDONYM, Wish};
+use trust::wish::{Closed, Named, PSEUDONYM, Source, Wish};
 
 const SCOPE: &str = "http://terminology.hl7.org/CodeSystem/consentscope";
 const ACTION: &str = "http://terminology.hl7.org/CodeSystem/consentaction";
@@ -24,6 +24,8 @@ const POLICY: &str = "http://hl7.no/fhir/CodeSystem/no-basis-legal-formality-or-
 /// Patient- and user-rights act § 5-3: the patient opposes.
 const OPPOSED: &str = "PBRL5-3";
 const PRIVACY_CONSENT: &str = "59284-0";
+/// `meta.source` of a wish that was made at Helsenorge.
+pub const PERSONVERNKOMPONENTEN: &str = "https://delt.example/fhir/source/personvernkomponenten";
 
 /// What a client sent.
 pub struct Sent {
@@ -299,7 +301,7 @@ pub fn render(wish: &Wish, patient: &PersonIdentifier) -> Value {
             }
         }
     }
-    json!({
+    let mut told = json!({
         "resourceType": "Consent",
         "id": wish.id,
         "meta": {"versionId": "1", "lastUpdated": wish.since.to_string()},
@@ -310,7 +312,12 @@ pub fn render(wish: &Wish, patient: &PersonIdentifier) -> Value {
         "dateTime": wish.since.to_string(),
         "policyRule": {"coding": [{"system": POLICY, "code": OPPOSED}]},
         "provision": provision,
-    })
+    });
+    if wish.source == Source::Personvernkomponenten {
+        told["meta"]["source"] = json!(PERSONVERNKOMPONENTEN);
+        told["sourceReference"] = json!({"display": "Helsenorge (Personvernkomponenten)"});
+    }
+    told
 }
 
 #[cfg(test)]
@@ -349,6 +356,7 @@ mod tests {
             closed,
             since: Instant::from_seconds(1_800_000_000),
             until: None,
+            source: Source::Here,
         })
         .collect()
     }

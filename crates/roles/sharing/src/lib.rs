@@ -15,6 +15,7 @@ mod disclose;
 mod feed;
 mod part;
 mod publish;
+pub mod pvk;
 mod statistics;
 
 pub use assess::{Assessment, Device};
@@ -82,6 +83,8 @@ pub struct Config {
     pub copy: Promise,
     /// What is assessed, and who answers for it; `None`: nothing is.
     pub assessment: Option<Assessment>,
+    /// Where citizens' settings for this organisation are replicated from; none: only those made here count.
+    pub pvk: Option<pvk::Pvk>,
 }
 
 /// Why a service cannot be opened.
@@ -90,7 +93,7 @@ pub enum OpenError {
     /// Its store.
     #[error("the store: {0}")]
     Store(#[from] store::StoreError),
-    /// Its client file for the locator.
+    /// Its client file for the locator, or for citizens' settings.
     #[error("the client file: {0}")]
     Client(#[from] wire::client::PartyError),
     /// A locator without a client file.
@@ -107,6 +110,8 @@ pub struct State {
     locator: Option<(String, wire::client::Party)>,
     /// How far each feed has come.
     copy: copy::Book,
+    /// Citizens' settings made elsewhere.
+    replication: Option<pvk::Replication>,
     /// Held while a condition is searched and acted on, so that no other comes between.
     conditions: tokio::sync::Mutex<()>,
 }
@@ -441,12 +446,18 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         (Some(_), None) => return Err(OpenError::NoClient),
         (None, _) => None,
     };
+    let replication = match &config.pvk {
+        Some(source) => Some(pvk::Replication::open(source, &house, &store).await?),
+        None => None,
+    };
+    let known = replication.as_ref().map(pvk::Replication::known);
     let facts = Facts {
         party: Party::Sharing,
         owner: config.owner,
         members: config.members.clone().into(),
         audience: base.as_str().into(),
         wishes: [].into(),
+        known: known.unwrap_or_default(),
         register: Arc::new(config.register.clone()),
         now: (house.clock)(),
     };
@@ -464,6 +475,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         desk,
         locator,
         copy,
+        replication,
         conditions: tokio::sync::Mutex::new(()),
     }))
 }
@@ -549,10 +561,12 @@ pub fn routes(state: Arc<State>) -> Router {
         .layer(axum::middleware::from_fn(wire::body::negotiated))
 }
 
-/// Background work: announcing to the locator what is published, the alarm of a copy that is too old, assessment.
+/// Background work: announcing to the locator what is published, replicating citizens' settings, the alarms of copies that are too
+/// old, assessment.
 pub fn workers(state: Arc<State>) -> Vec<Worker> {
     let mut workers = announce::workers(state.clone());
     workers.extend(publish::workers(state.clone()));
+    workers.extend(pvk::workers(state.clone()));
     workers.extend(copy::workers(state.clone()));
     workers.extend(assess::workers(state));
     workers

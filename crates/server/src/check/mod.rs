@@ -87,6 +87,7 @@ const RULES: &[Rule] = &[
     copy::age_can_be_kept,
     audit::heads_are_signed_at_intervals,
     outside::hpr_can_be_asked,
+    outside::pvk_can_be_replicated,
     rules::types_are_known,
     rules::profiles_are_known,
     rules::assessment_is_declared,

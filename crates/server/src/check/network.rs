@@ -36,6 +36,10 @@ pub fn addresses(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
     }
     let hpr = config.anchor.hpr.as_ref();
     bases.extend(hpr.map(|hpr| ("anchor.hpr.url".to_owned(), &hpr.url)));
+    bases.extend(config.service.iter().filter_map(|s| {
+        let pvk = s.pvk.as_ref()?;
+        Some((format!("service.{}.pvk.url", s.id), &pvk.url))
+    }));
     for (setting, url) in bases {
         if url.path().len() > 1 && url.path().ends_with('/') {
             found.push(Refusal::ours(

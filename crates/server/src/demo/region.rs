@@ -478,6 +478,7 @@ fn service(
         publish: Vec::new(),
         max_lag_minutes: None,
         feeds: Vec::new(),
+        pvk: None,
     })
 }
 

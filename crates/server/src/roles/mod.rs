@@ -161,8 +161,19 @@ struct Mounted {
 /// What a role says of itself to operators at this moment.
 pub type Gauged = std::sync::Arc<dyn Fn() -> Vec<Figure> + Send + Sync>;
 
+/// What has an age.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Aged {
+    /// The shared copy.
+    Copy,
+    /// The copy of citizens' settings.
+    Settings,
+}
+
 /// How old a sharing service's copy is, or one feed's part of it.
 pub struct Figure {
+    /// Which of its copies.
+    pub of: Aged,
     /// The service.
     pub service: String,
     /// The feed; none: the copy as a whole.

@@ -1,8 +1,8 @@
 //! The providers' side: each organisation's sharing service, and the hub that delivers to them.
 
 use super::{
-    Figure, Gauged, Mounted, Setting, client_file, needed, organisation, organisations, path_of,
-    services, trail,
+    Aged, Figure, Gauged, Mounted, Setting, client_file, needed, organisation, organisations,
+    path_of, services, trail,
 };
 use crate::config;
 use crate::surroundings;
@@ -53,6 +53,7 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
             feeds: s.feeds.clone(),
         },
         assessment: assessment(setting, s),
+        pvk: s.pvk.as_ref().map(super::outside::pvk).transpose()?,
     };
     let clock = setting
         .demo
@@ -97,12 +98,13 @@ fn assessment(setting: &Setting<'_>, s: &config::Service) -> Option<::sharing::A
     })
 }
 
-/// How old the service's copy is, and each feed's part of it.
+/// How old the service's copy is, and each feed's part of it, and how old its citizens' settings are.
 fn gauged(state: std::sync::Arc<::sharing::State>) -> Gauged {
     std::sync::Arc::new(move || {
         let (copy, now) = (state.copy(), state.now());
         let figure =
             |feed: Option<&str>, as_of: Option<fhir::time::Instant>, age: CopyAge| Figure {
+                of: Aged::Copy,
                 service: state.id().to_owned(),
                 feed: feed.map(str::to_owned),
                 age_seconds: as_of.map(|as_of| ::sharing::lag(as_of, now)),
@@ -110,7 +112,15 @@ fn gauged(state: std::sync::Arc<::sharing::State>) -> Gauged {
             };
         let whole = figure(None, copy.as_of, copy.state);
         let feeds = copy.feeds.iter();
+        let settings = state.settings_age().map(|age| Figure {
+            of: Aged::Settings,
+            service: state.id().to_owned(),
+            feed: None,
+            age_seconds: age.seconds,
+            late: Some(age.late),
+        });
         std::iter::once(whole)
+            .chain(settings)
             .chain(feeds.map(|(feed, age)| figure(Some(&feed.client), feed.as_of(), *age)))
             .collect()
     })

@@ -241,6 +241,7 @@ pub fn facts() -> Facts {
         audience: AUDIENCE.into(),
         register: Arc::new(register),
         wishes: [].into(),
+        known: Default::default(),
         now: Instant::from_seconds(START),
     }
 }

@@ -3,17 +3,19 @@
 //! Source: pasientjournalloven § 17; pasient- og brukerrettighetsloven § 5-3; threats-and-faults section 4. A block of a
 //! named practitioner never yields. A block of everything or of an organisation, and of a kind, yields to BTG with a reason;
 //! ETREAT overrides none. A closed kind is left out in silence; the others are refused aloud, for whoever must break the
-//! glass has to know that it is there. Example: Ragnhild blocks a nurse at Prøveheim, a neighbour: refused, BTG too.
+//! glass has to know that it is there. Where blocks are made elsewhere too, and what is held of them is too old, there may be
+//! one that is not known: then it is as if the record were closed. Example: Ragnhild blocks a nurse at Prøveheim, a neighbour: refused, BTG too.
 
 use super::{Answer, Parts, Question, Rule, deny, refusal};
 use crate::caller::Person;
-use crate::decide::Party;
-use crate::wish::Closed;
+use crate::category::Category;
+use crate::decide::{Party, Refusal};
+use crate::wish::{Closed, Source};
 use fhir::resource::InformationService;
 
 pub(super) const RULE: Rule = Rule {
     name: "block",
-    version: 1,
+    version: 2,
     source: "pasientjournalloven § 17; pasient- og brukerrettighetsloven § 5-3",
     check,
 };
@@ -34,15 +36,34 @@ fn check(question: &Question<'_>) -> Answer {
             "the patient has closed the record to this practitioner",
         );
     }
+    if !facts.known.blocks(facts.now) {
+        return Answer::DenyUnlessBroken(Refusal {
+            category: Category::Unavailable,
+            ..refusal(
+                "block",
+                "settings_unknown",
+                "what patients have closed elsewhere is not known to be up to date; nothing is given until it is",
+            )
+        });
+    }
     let from = caller.organisation.map(|one| facts.register.main_unit(one));
-    let whole = facts.wishes().any(|wish| match &wish.closed {
+    let whole = facts.wishes().filter(|wish| match &wish.closed {
         Closed::Everything => true,
         Closed::Organisation { organisation } => {
             from == Some(facts.register.main_unit(*organisation))
         }
         _ => false,
     });
-    if whole {
+    // One that was made here comes before one from elsewhere: it is the one that the patient can end here.
+    let source = whole.map(|wish| wish.source).min();
+    if source == Some(Source::Personvernkomponenten) {
+        return Answer::DenyUnlessBroken(refusal(
+            "block",
+            "blocked_at_helsenorge",
+            "the patient has closed the record at Helsenorge; break the glass with a written reason opens it, and is shown to the patient",
+        ));
+    }
+    if source.is_some() {
         return Answer::DenyUnlessBroken(refusal(
             "block",
             "blocked",
@@ -157,6 +178,43 @@ mod tests {
         });
         assert_eq!(refused_by(&case), None, "another organisation is blocked");
         assert!(permit(&case).broken().is_empty());
+    }
+
+    #[test]
+    fn a_block_from_helsenorge_says_so_and_one_made_here_comes_first() {
+        let mut case = Case::practitioner();
+        case.wish(Closed::Everything);
+        case.elsewhere();
+        assert_eq!(refused_by(&case), Some(("block", "blocked_at_helsenorge")));
+        let theirs = case.facts.wishes[0].clone();
+        let mut here = theirs.clone();
+        here.source = crate::wish::Source::Here;
+        case.facts.wishes = [theirs, here].into();
+        assert_eq!(refused_by(&case), BLOCKED);
+        case.elsewhere();
+        case.purpose("BTG", Some("unconscious"));
+        assert_eq!(permit(&case).broken(), ["block"]);
+    }
+
+    #[test]
+    fn a_copy_that_is_too_old_is_as_if_closed_except_for_a_reasoned_break() {
+        let known = |case: &Case, blocks: bool| {
+            let known = crate::wish::Known::within(60, false, blocks);
+            known.renewed(case.facts.now.plus_seconds(-60));
+            std::sync::Arc::new(known)
+        };
+        let mut case = Case::practitioner();
+        case.facts.known = known(&case, false);
+        assert_eq!(refused_by(&case), None, "no block can be made elsewhere");
+        case.facts.known = known(&case, true);
+        assert_eq!(refused_by(&case), Some(("block", "settings_unknown")));
+        case.from(FJELLVIK);
+        assert_eq!(refused_by(&case), Some(("block", "settings_unknown")));
+        case.purpose("BTG", Some("unconscious"));
+        assert_eq!(refused_by(&case), None);
+        let mut case = Case::citizen();
+        case.facts.known = known(&case, true);
+        assert_eq!(refused_by(&case), None, "the patient sees her own");
     }
 
     #[test]

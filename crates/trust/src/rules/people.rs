@@ -9,7 +9,7 @@ use crate::decide::{Ask, Decision, Facts, Party, Permit, decide};
 use crate::interaction::Interaction;
 use crate::organisation::Register;
 use crate::scope::Scopes;
-use crate::wish::{Closed, Wish};
+use crate::wish::{Closed, Source, Wish};
 use fhir::ids::{OrganisationNumber, PersonIdentifier, PersonNumbers};
 use fhir::resource::{InformationService, ResourceType};
 use fhir::systems;
@@ -100,6 +100,7 @@ impl Case {
                 audience: audience.into(),
                 register: Arc::new(register),
                 wishes: [].into(),
+                known: Default::default(),
                 now: Instant::from_seconds(NOW),
             },
         }
@@ -209,8 +210,18 @@ impl Case {
             closed,
             since: self.facts.now.plus_seconds(-3600),
             until: None,
+            source: Source::Here,
         }]
         .into();
+    }
+
+    /// The wishes were made at Helsenorge.
+    pub(crate) fn elsewhere(&mut self) {
+        let moved = self.facts.wishes.iter().map(|wish| Wish {
+            source: Source::Personvernkomponenten,
+            ..wish.clone()
+        });
+        self.facts.wishes = moved.collect();
     }
 
     /// The wishes end then.

@@ -4,14 +4,15 @@
 //! always win). Example: Ragnhild reserves at Fjellvik; Fjellvik's own nurse still reads, the hospital's physician does
 //! not, by break the glass neither.
 
-use super::{Answer, Question, Rule, deny};
+use super::{Answer, Question, Rule, deny, refusal};
 use crate::caller::Person;
-use crate::decide::Party;
-use crate::wish::Closed;
+use crate::category::Category;
+use crate::decide::{Party, Refusal};
+use crate::wish::{Closed, Source};
 
 pub(super) const RULE: Rule = Rule {
     name: "reservation",
-    version: 1,
+    version: 2,
     source: "pasient- og brukerrettighetsloven § 5-3; pasientjournalloven § 17",
     check,
 };
@@ -28,17 +29,31 @@ fn check(question: &Question<'_>) -> Answer {
     {
         return Answer::NotMine;
     }
-    if facts
-        .wishes()
-        .any(|wish| matches!(wish.closed, Closed::Sharing))
-    {
-        return deny(
+    if !facts.known.reservations(facts.now) {
+        return Answer::Deny(Refusal {
+            category: Category::Unavailable,
+            ..refusal(
+                "reservation",
+                "settings_unknown",
+                "whether the patient has reserved elsewhere is not known to be up to date; nothing is shared until it is",
+            )
+        });
+    }
+    let all = facts.wishes();
+    let reserved = all.filter(|wish| matches!(wish.closed, Closed::Sharing));
+    match reserved.map(|wish| wish.source).min() {
+        None => Answer::NotMine,
+        Some(Source::Here) => deny(
             "reservation",
             "reserved",
             "the patient has reserved against sharing with other organisations",
-        );
+        ),
+        Some(Source::Personvernkomponenten) => deny(
+            "reservation",
+            "reserved_at_helsenorge",
+            "the patient has reserved against sharing with other organisations, at Helsenorge",
+        ),
     }
-    Answer::NotMine
 }
 
 #[cfg(test)]
@@ -69,5 +84,24 @@ mod tests {
             assert_eq!(refused_by(&case), None);
         }
         assert_eq!(org(FJELLVIK).as_str(), FJELLVIK);
+    }
+
+    #[test]
+    fn one_from_helsenorge_says_so_and_a_copy_that_is_too_old_shares_nothing() {
+        let mut case = Case::practitioner();
+        case.wish(Closed::Sharing);
+        case.elsewhere();
+        let there = Some(("reservation", "reserved_at_helsenorge"));
+        assert_eq!(refused_by(&case), there);
+        let unknown = Some(("reservation", "settings_unknown"));
+        let mut case = Case::practitioner();
+        let known = crate::wish::Known::within(60, true, false);
+        known.renewed(case.facts.now.plus_seconds(-60));
+        case.facts.known = std::sync::Arc::new(known);
+        assert_eq!(refused_by(&case), unknown);
+        case.purpose("BTG", Some("unconscious"));
+        assert_eq!(refused_by(&case), unknown, "a reservation never yields");
+        case.facts.known.renewed(case.facts.now);
+        assert_eq!(refused_by(&case), None);
     }
 }

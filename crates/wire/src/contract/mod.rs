@@ -9,6 +9,7 @@ pub mod hpr;
 pub mod hub;
 pub mod locator;
 pub mod operate;
+pub mod pvk;
 pub mod record_system;
 pub mod sharing;
 pub mod witness;

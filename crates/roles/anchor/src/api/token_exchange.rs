@@ -183,6 +183,7 @@ fn need(
         members: [].into(),
         audience: own.into(),
         wishes: [].into(),
+        known: Default::default(),
         register: state.registry.organisations.clone(),
         now,
     };

@@ -28,6 +28,7 @@ async fn at_service(
         members: [].into(),
         audience: audience.into(),
         wishes: [].into(),
+        known: Default::default(),
         register: Arc::default(),
         now,
     };

@@ -76,6 +76,8 @@ pub struct Wish {
     pub since: Option<String>,
     /// Organisation numbers of those who keep it.
     pub keepers: Vec<String>,
+    /// Was it made elsewhere (Helsenorge), where alone it is taken back?
+    pub elsewhere: bool,
 }
 
 impl Mine<'_> {
@@ -124,6 +126,7 @@ impl Mine<'_> {
                 closing: found.resource.get("provision").and_then(closing),
                 since: text("dateTime"),
                 keepers: found.routes.clone(),
+                elsewhere: found.resource.path(&["meta", "source"]).is_some(),
             })
         };
         let wishes = page.matches("Consent").iter().filter_map(wish).collect();

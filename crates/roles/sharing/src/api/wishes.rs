@@ -16,7 +16,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use std::sync::Arc;
 use store::{AuditFilter, MOST_WISHES, StoreError};
-use trust::wish::{Closed, Named, Wish};
+use trust::wish::{Closed, Named, Source, Wish};
 use trust::{Ask, Interaction, Permit, PermitScope};
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
@@ -56,7 +56,7 @@ pub async fn list(
         .await
 }
 
-/// `DELETE {base}/Consent/{id}`: 204, also when it was taken back before.
+/// `DELETE {base}/Consent/{id}`: 204, also when it was taken back before; 409 for one that is kept from elsewhere.
 pub async fn end(
     extract::State(state): extract::State<Arc<State>>,
     Path(id): Path<String>,
@@ -68,6 +68,12 @@ pub async fn end(
     let work = async |visit: &mut Visit<'_>| {
         let (permit, patient) = own(visit, Interaction::WishEnded)?;
         let id = super::id_of(&id)?;
+        let kept = visit.store().wishes(&patient).await?;
+        let from_elsewhere = |one: &Wish| one.id == id.to_string() && one.source != Source::Here;
+        if state.replication.is_some() && kept.iter().any(from_elsewhere) {
+            let words = "this was made at Helsenorge, and is taken back there; it ends here when it has ended there";
+            return Err(Problem::conflict(words).into());
+        }
         let mut change = visit.change(visit.record().permitted(&permit));
         change
             .ledger
@@ -122,15 +128,19 @@ async fn made(
         .into());
     }
     let kept = visit.store().wishes(&patient).await?;
+    // What was made elsewhere ends there, whatever she wishes here: hers stands beside it.
+    let own = |one: &&Wish| one.source == Source::Here;
     let same = |one: &&Wish| {
         one.closed.says(&sent.closed) && one.until == sent.until && one.holds(visit.now)
     };
-    if let Some(wish) = kept.iter().find(same) {
+    if let Some(wish) = kept.iter().filter(own).find(same) {
         visit.write(visit.record().permitted(&permit)).await?;
         return Ok(answer(state, StatusCode::OK, wish, &patient));
     }
-    let (holding, ended): (Vec<&Wish>, Vec<&Wish>) =
-        kept.iter().partition(|one| one.holds(visit.now));
+    let (holding, ended): (Vec<&Wish>, Vec<&Wish>) = kept
+        .iter()
+        .filter(own)
+        .partition(|one| one.holds(visit.now));
     if holding.len() >= MOST_WISHES {
         let words = format!("at most {MOST_WISHES} wishes; take back what no longer matters");
         return Err(Problem::invalid(IssueCode::TooCostly, "", words).into());
@@ -140,6 +150,7 @@ async fn made(
         closed: recognised(visit, &patient, sent.closed).await?,
         since: visit.now,
         until: sent.until,
+        source: Source::Here,
     };
     let mut change = visit.change(visit.record().permitted(&permit));
     change

@@ -112,6 +112,7 @@ pub fn config(folder: &Path, issuer: &Issuer, id: &str, owner: &str, members: &[
         publish: store::Publishing::default(),
         copy: sharing::Promise::default(),
         assessment: None,
+        pvk: None,
         types: fhir::definitions::Types::default(),
         profiles: fhir::check::profile::Demands::default(),
     }

@@ -28,6 +28,7 @@ mod pmd;
 mod profiles;
 mod publish;
 mod purge;
+mod pvk;
 mod read;
 mod reconcile;
 mod refusals;
