@@ -1,6 +1,8 @@
 //! HTTP/1.1 on one listener: strict framing, header limits, and a stop that lets requests under way finish.
 
 use axum::Router;
+use axum::response::IntoResponse;
+use http::StatusCode;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -61,6 +63,9 @@ pub async fn serve(
             let router = router.clone();
             let faults = faults.clone();
             async move {
+                if header_bytes(&request) > HEADER_BYTES {
+                    return Ok(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response());
+                }
                 let (request, rest) = Rest::of(request);
                 let response = match faults {
                     Some(faults) => faults.pass(request, router).await?,
@@ -88,6 +93,17 @@ pub async fn serve(
     {
         tracing::warn!("some requests were still under way when the drain time was over");
     }
+}
+
+/// How long a header block is. hyper bounds its buffer, which takes somewhat more than that in one go.
+fn header_bytes(request: &Request<Incoming>) -> usize {
+    let asked = request.uri().path_and_query();
+    let line = request.method().as_str().len() + asked.map_or(0, |asked| asked.as_str().len());
+    let fields = request.headers().iter();
+    // `: ` and the line's end with each.
+    line + fields
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum::<usize>()
 }
 
 #[cfg(test)]
