@@ -145,6 +145,8 @@ pub struct Caller {
     pub person: Person,
     /// The patient the token is bound to.
     pub patient: Option<PersonIdentifier>,
+    /// The id by which an app that was launched knows that patient; nobody's number.
+    pub patient_id: Option<String>,
     /// The gateway that asks for the user (`act`).
     pub gateway: Option<String>,
     /// The agreement that opens another organisation's data.

@@ -134,6 +134,13 @@ pub struct Claims {
         skip_serializing_if = "Option::is_none"
     )]
     pub patient: Option<PersonIdentifier>,
+    /// The id by which an app that was launched knows the patient; nobody's number.
+    #[serde(
+        rename = "https://delt.example/claims/patient_id",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub patient_id: Option<String>,
     /// The agreement between consumer and provider.
     #[serde(
         rename = "https://delt.example/claims/agreement",
@@ -354,6 +361,7 @@ impl Claims {
             scopes: Scopes::parse(&self.scope).map_err(|_| TokenError::Claims)?,
             person,
             patient,
+            patient_id: self.patient_id.clone(),
             gateway: self.act.as_ref().map(|act| act.client_id.clone()),
             agreement: self.agreement.clone(),
             delegation: self.delegation.clone(),

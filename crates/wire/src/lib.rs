@@ -15,6 +15,7 @@ pub mod protect;
 pub mod receipt;
 pub mod request_id;
 pub mod route;
+pub mod smart;
 pub mod stop;
 pub mod visit;
 

@@ -117,6 +117,7 @@ mod tests {
                 represents: None,
             },
             patient: Some(person("14835210260")),
+            patient_id: None,
             gateway: None,
             agreement: None,
             delegation: None,

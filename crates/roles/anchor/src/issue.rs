@@ -47,6 +47,7 @@ pub(crate) fn claims(
         authorization_details: Vec::new(),
         grant: None,
         patient: None,
+        patient_id: None,
         agreement: None,
         delegation: None,
         use_: client.use_,
@@ -129,6 +130,9 @@ pub(crate) fn refused(endpoint: &str, code: OAuthCode) -> Outcome {
     }
 }
 
+/// What a client is told whose request rests on something that stands no longer.
+pub(crate) const USED: &str = "the launch is unknown, too late, used already, or not for this app";
+
 /// Makes a record and single uses durable, of which the first is the assertion: a second use of any is told as
 /// `invalid_client`.
 pub(crate) async fn spend_once(
@@ -137,9 +141,10 @@ pub(crate) async fn spend_once(
     record: Record,
     ledger: Vec<LedgerWrite>,
 ) -> Result<(), OAuthError> {
+    let mut refused = record.clone();
     let change = Change {
         audit: Some(record),
-        replays,
+        replays: replays.clone(),
         ledger,
         ..Change::default()
     };
@@ -149,6 +154,13 @@ pub(crate) async fn spend_once(
             OAuthCode::InvalidClient,
             "the client could not be authenticated",
         )),
+        Err(StoreError::LedgerMismatch { .. }) => {
+            // What it rested on was used up by somebody else in the meantime; the refusal is on record all the same.
+            let error = OAuthError::new(OAuthCode::InvalidRequest, USED);
+            refused.outcome = self::refused("ledger", error.code);
+            Box::pin(spend_once(state, replays, refused, Vec::new())).await?;
+            Err(error)
+        }
         Err(error) => Err(unavailable(&error)),
     }
 }

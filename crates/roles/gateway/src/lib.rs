@@ -60,6 +60,8 @@ pub struct Config {
     pub zone: Zone,
     /// How strictly person numbers are checked.
     pub person_numbers: PersonNumbers,
+    /// Whether people sign in at the issuer; with it apps are launched.
+    pub sign_in: bool,
     /// How long one source may take, pages and token included (3 s).
     pub source_deadline: Duration,
     /// How long locating and asking may take together (5 s).
@@ -132,6 +134,11 @@ pub const ROUTES: &[RouteRow] = &[
     RouteRow {
         method: "GET",
         path: "/fhir/metadata",
+        access: Access::Public,
+    },
+    RouteRow {
+        method: "GET",
+        path: "/fhir/.well-known/smart-configuration",
         access: Access::Public,
     },
     RouteRow {
@@ -228,6 +235,11 @@ pub fn routes(state: Arc<State>) -> Router {
     let ids = state.house.ids.clone();
     Routes::of(ROUTES)
         .on("GET", "/fhir/metadata", api::metadata::metadata)
+        .on(
+            "GET",
+            "/fhir/.well-known/smart-configuration",
+            api::smart::configuration,
+        )
         .on("POST", "/fhir/{type}/_search", api::lookup::search)
         .on("POST", "/fhir/AuditEvent/_search", api::audit::search)
         .on("POST", "/fhir/Consent", api::consent::make)

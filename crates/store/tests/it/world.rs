@@ -219,6 +219,7 @@ pub fn caller(person: Person, use_: ClientUse, scopes: &str) -> Caller {
         scopes: Scopes::parse(scopes).unwrap(),
         person,
         patient,
+        patient_id: None,
         gateway: None,
         agreement: None,
         delegation: None,

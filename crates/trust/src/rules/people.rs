@@ -83,6 +83,7 @@ impl Case {
                 scopes: Scopes::parse(scopes).unwrap(),
                 person: person_,
                 patient,
+                patient_id: None,
                 gateway: None,
                 agreement: None,
                 delegation: None,

@@ -2,6 +2,8 @@
 //! end, one request to the anchor however many callers wait, one repeat after a 401 or with the anchor's nonce
 //! (RFC 7523, RFC 8693, RFC 9449; CONTRACT sections 2 and 4).
 
+mod front;
+
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -97,6 +97,9 @@ pub struct SignInDiscovery {
     /// No other requests are taken.
     #[serde(default)]
     pub require_pushed_authorization_requests: bool,
+    /// Where a record system deposits what it opens an app for ([`super::launch`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch_context_endpoint: Option<String>,
     /// Revocation endpoint URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation_endpoint: Option<String>,
@@ -230,6 +233,12 @@ pub struct TokenAnswer {
     /// The attest as granted, when it came with the authorization request (RFC 9396 section 7).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorization_details: Option<Details>,
+    /// The patient in context (SMART App Launch 2.2): an id of the anchor's, the same for the same person; nobody's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<String>,
+    /// Whether the app must show who the patient is (SMART).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub need_patient_banner: Option<bool>,
 }
 
 /// Authorization details; never printed.

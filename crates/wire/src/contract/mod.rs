@@ -7,6 +7,7 @@ pub mod demo;
 pub mod gateway;
 pub mod hpr;
 pub mod hub;
+pub mod launch;
 pub mod locator;
 pub mod operate;
 pub mod pvk;

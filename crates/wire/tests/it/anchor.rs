@@ -86,6 +86,7 @@ impl Anchor {
             attest: None,
             authorization_details: Vec::new(),
             grant: None,
+            patient_id: None,
             patient: None,
             agreement: None,
             delegation: None,

@@ -81,7 +81,26 @@ pub(super) async fn asked(
     visit.asked(&wire::form::write(
         form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
     ));
+    let form = without_own_patient(form, type_name, visit.caller().patient_id.as_deref());
     Ok(Question::read(type_name, form, &state.config)?)
+}
+
+/// The patient of a launch is the token's, by the id that the app was given: named so, nobody else is meant, and nothing needs to be
+/// said. Any other id stays, and is refused.
+fn without_own_patient(
+    mut form: Vec<(String, String)>,
+    type_name: &str,
+    own: Option<&str>,
+) -> Vec<(String, String)> {
+    let names = |name: &str| match type_name {
+        "Patient" => name == "_id",
+        _ => matches!(name, "patient" | "subject" | "patient:Patient"),
+    };
+    form.retain(|(name, value)| {
+        let id = value.strip_prefix("Patient/").unwrap_or(value);
+        !names(name) || own != Some(id)
+    });
+    form
 }
 
 /// The permit and the one patient it is for.

@@ -5,6 +5,7 @@ pub mod consent;
 pub mod lookup;
 pub mod metadata;
 pub mod page;
+pub mod smart;
 
 use crate::State;
 use axum::response::Response;

@@ -155,6 +155,7 @@ impl World {
             register: register(),
             zone: Zone::default(),
             person_numbers: PersonNumbers::Strict,
+            sign_in: true,
             source_deadline: plan.source_deadline,
             total_deadline: plan.total_deadline,
         };
