@@ -14,6 +14,7 @@ pub use wire::contract::anchor::AgreementKind;
 use wire::contract::anchor::{
     AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE,
 };
+use wire::contract::launch::{CHOOSE_PATIENT, IN_CONTEXT};
 
 /// The anchor's configuration.
 #[derive(Clone, Debug)]
@@ -218,8 +219,11 @@ impl Grant {
     }
 }
 
-/// Scopes that say what a client may learn of who signs in (OpenID Connect Core section 5.4; HelseID's names).
-pub const IDENTITY_SCOPES: [&str; 7] = [
+/// Scopes without a resource: what a client may learn of who signs in (OpenID Connect Core section 5.4; HelseID's names), and
+/// that it is launched with a patient (SMART App Launch 2.2).
+pub const IDENTITY_SCOPES: [&str; 9] = [
+    IN_CONTEXT,
+    CHOOSE_PATIENT,
     "openid",
     "profile",
     "offline_access",

@@ -1,4 +1,4 @@
-//! What the anchor remembers between the steps of a sign-in, durably and sealed: pushed requests, codes and grants. Each
+//! What the anchor remembers between the steps of a sign-in, durably and sealed: launches, pushed requests, codes and grants. Each
 //! is found by a secret that only its holder knows; the store holds the secret's hash, and in front of it the second after
 //! which the entry is forgotten, so that what is old stands first.
 
@@ -12,6 +12,8 @@ use trust::encoding::{base64url, from_base64url, sha256};
 /// A kind of entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ledger {
+    /// What a record system opens an app for, until the app brought its handle.
+    Launch,
     /// A pushed authorization request, until its response was sent.
     Pushed,
     /// A code; kept for a while after its use, so that a second use is noticed.
@@ -21,10 +23,11 @@ pub(crate) enum Ledger {
 }
 
 impl Ledger {
-    const ALL: [Ledger; 3] = [Ledger::Pushed, Ledger::Code, Ledger::Grant];
+    const ALL: [Ledger; 4] = [Ledger::Launch, Ledger::Pushed, Ledger::Code, Ledger::Grant];
 
     fn name(self) -> &'static str {
         match self {
+            Ledger::Launch => "launch",
             Ledger::Pushed => "pushed",
             Ledger::Code => "code",
             Ledger::Grant => "grant",
@@ -34,6 +37,7 @@ impl Ledger {
     /// Longest content of an entry, in bytes. What comes of a pushed request has room for who signed in.
     fn longest(self) -> usize {
         match self {
+            Ledger::Launch => 7 * 1024,
             Ledger::Pushed => 9 * 1024,
             Ledger::Code | Ledger::Grant => 11 * 1024,
         }

@@ -8,7 +8,8 @@
 //! A token request's way: `api/token.rs` → `authenticate` (assertion, proof) → the grant's file in `api/` (what may be
 //! issued) → `issue.rs` (audit record, replay memory and what is used up durable, then signed). A sign-in's way:
 //! `api/par.rs` → `request` (read strictly) → `kept` (sealed, single-use) → `api/authorize.rs` → `api/sign_in.rs` →
-//! `api/authorization_code.rs` → `user_token`; in operation by way of an identity provider (`upstream`).
+//! `api/authorization_code.rs` → `user_token`; in operation by way of an identity provider (`upstream`). A launch from a record
+//! system comes before it: `api/launch.rs` → `launch`.
 
 mod api;
 mod authenticate;
@@ -17,6 +18,7 @@ mod documents;
 mod hpr;
 mod issue;
 mod kept;
+mod launch;
 mod login;
 mod operate;
 mod registry;
@@ -41,6 +43,7 @@ use wire::contract::anchor::{
     AGREEMENTS, AUTHORIZE, DISCOVERY, JWKS, PAR, PARTICIPANTS, REVOKE, SIGN_IN, SIGN_IN_AT,
     SIGN_IN_BACK, SIGN_IN_STYLE, SIGN_OUT, TOKEN,
 };
+use wire::contract::launch::{LAUNCH, NAME_PATIENT};
 use wire::contract::operate::{
     CHANGE_SCOPE, CHANGES, END, READ_SCOPE, REMOVE_KEY, RESUME, ROTATE_KEY, SUSPEND,
 };
@@ -186,6 +189,11 @@ pub const ROUTES: &[RouteRow] = &[
         access: Access::SignIn,
     },
     RouteRow {
+        method: "POST",
+        path: LAUNCH,
+        access: Access::SignIn,
+    },
+    RouteRow {
         method: "GET",
         path: AUTHORIZE,
         access: Access::SignIn,
@@ -213,6 +221,11 @@ pub const ROUTES: &[RouteRow] = &[
     RouteRow {
         method: "GET",
         path: SIGN_IN_BACK,
+        access: Access::SignIn,
+    },
+    RouteRow {
+        method: "POST",
+        path: NAME_PATIENT,
         access: Access::SignIn,
     },
     RouteRow {
@@ -337,12 +350,14 @@ pub fn routes(state: Arc<State>) -> Router {
     if state.signs_in() {
         routes = routes
             .on("POST", PAR, api::par::par)
+            .on("POST", LAUNCH, api::launch::launch)
             .on("GET", AUTHORIZE, api::authorize::authorize)
             .on("POST", REVOKE, api::revoke::revoke)
             .on("GET", SIGN_IN, api::sign_in::show)
             .on("POST", SIGN_IN, api::sign_in::choose)
             .on("GET", SIGN_IN_AT, api::upstream::go)
             .on("GET", SIGN_IN_BACK, api::upstream::back)
+            .on("POST", NAME_PATIENT, api::name_patient::name_patient)
             .on("POST", SIGN_OUT, api::sign_in::sign_out)
             .on("GET", SIGN_IN_STYLE, api::sign_in::style);
     }

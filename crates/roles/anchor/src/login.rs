@@ -3,7 +3,7 @@
 
 use crate::State;
 use crate::config::{Client, DemoPerson};
-use fhir::ids::{HprNumber, PersonIdentifier, PersonSystem};
+use fhir::ids::{HprNumber, OrganisationNumber, PersonIdentifier, PersonSystem};
 use fhir::systems;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -104,12 +104,12 @@ impl Login {
         })
     }
 
-    /// The client's statement as an attest: the person from this login, the organisation the client's own, every unit
-    /// one of that organisation's. Says in words for the client's developer what is wrong.
+    /// The client's statement as an attest: the person from this login, the organisation the one in whose name the client
+    /// asks, every unit one of that organisation's. Says in words for the client's developer what is wrong.
     pub(crate) fn attest(
         &self,
         state: &State,
-        client: &Client,
+        organisation: &OrganisationNumber,
         statement: Statement,
     ) -> Result<Attestation, String> {
         let series = self.number.series();
@@ -125,7 +125,7 @@ impl Login {
             authority: None,
         };
         let register = &state.registry.organisations;
-        let own = register.main_unit(client.orgnr);
+        let own = register.main_unit(*organisation);
         let attest = statement
             .complete(
                 id(
@@ -144,20 +144,13 @@ impl Login {
             &attest.practitioner.legal_entity,
             &attest.practitioner.point_of_care,
         ];
-        let theirs = places.into_iter().flatten().all(|place| {
-            systems::canonical(&place.system) == systems::ORGNR
-                && register.controller_of(&place.system, &place.id) == Some(own)
-        });
         let department = attest.practitioner.department.as_ref();
-        let stray = department
-            .and_then(|unit| register.controller_of(&unit.system, &unit.id))
-            .is_some_and(|controller| controller != own);
-        if !theirs || stray {
-            return Err(
-                "attestation_organisation: a place of the attest is not the client's organisation's"
-                    .to_owned(),
-            );
-        }
+        own_places(
+            state,
+            organisation,
+            places.into_iter().flatten(),
+            department,
+        )?;
         Ok(attest)
     }
 
@@ -214,6 +207,44 @@ impl Login {
         }
         claims
     }
+}
+
+/// Whether every place of an attest, and its department where the register knows it, is this organisation's. Says in words what is
+/// wrong.
+pub(crate) fn own_places<'a>(
+    state: &State,
+    organisation: &OrganisationNumber,
+    mut places: impl Iterator<Item = &'a Id>,
+    department: Option<&Id>,
+) -> Result<(), String> {
+    let register = &state.registry.organisations;
+    let own = register.main_unit(*organisation);
+    let theirs = places.all(|place| {
+        systems::canonical(&place.system) == systems::ORGNR
+            && register.controller_of(&place.system, &place.id) == Some(own)
+    });
+    let stray = department
+        .and_then(|unit| register.controller_of(&unit.system, &unit.id))
+        .is_some_and(|controller| controller != own);
+    match theirs && !stray {
+        true => Ok(()),
+        false => Err(
+            "attestation_organisation: a place of the attest is not the client's organisation's"
+                .to_owned(),
+        ),
+    }
+}
+
+/// The id of a patient in context: the same for the same person, and nobody's number; in the form of our logical ids.
+pub(crate) fn patient_id(state: &State, patient: &PersonIdentifier) -> String {
+    let keyed = state
+        .store
+        .keyed("patient", patient.value().expose().as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&keyed[..16]);
+    uuid::Builder::from_random_bytes(bytes)
+        .into_uuid()
+        .to_string()
 }
 
 /// The opaque subject of a person at this anchor.

@@ -326,11 +326,36 @@ impl Registry {
         audience: &Audience,
         now: Instant,
     ) -> Option<trust::Delegation> {
+        self.delegated(actor, now, |one| {
+            self.is_own(&one.from, audience)
+                .then_some((audience.owner == Some(one.from), one.version))
+        })
+    }
+
+    /// The delegation by which a client of `actor` serves the people of `from` now.
+    pub(crate) fn delegation_of(
+        &self,
+        from: &OrganisationNumber,
+        actor: &OrganisationNumber,
+        now: Instant,
+    ) -> Option<trust::Delegation> {
+        let from = self.controller(from)?;
+        self.delegated(actor, now, |one| {
+            (self.controller(&one.from) == Some(from)).then_some(one.version)
+        })
+    }
+
+    /// The delegation to `actor` in force now that fits best, by the order that `fit` gives to those that fit at all.
+    fn delegated<O: Ord>(
+        &self,
+        actor: &OrganisationNumber,
+        now: Instant,
+        fit: impl Fn(&Delegation) -> Option<O>,
+    ) -> Option<trust::Delegation> {
         let actor = self.controller(actor)?;
         let standings = self.book.standings();
         let fits = |(one, range): &&(Delegation, Range)| {
             self.controller(&one.to) == Some(actor)
-                && self.is_own(&one.from, audience)
                 && in_force(range, now)
                 && standings.counts(Kind::Delegation, &one.id)
         };
@@ -338,7 +363,9 @@ impl Registry {
             .delegations
             .iter()
             .filter(fits)
-            .max_by_key(|(one, _)| (audience.owner == Some(one.from), one.version));
+            .filter_map(|found| Some((fit(&found.0)?, found)))
+            .max_by(|one, other| one.0.cmp(&other.0))
+            .map(|(_, found)| found);
         best.map(|(one, _)| trust::Delegation {
             id: one.id.clone(),
             version: one.version + standings.of(Kind::Delegation, &one.id, None).changes,

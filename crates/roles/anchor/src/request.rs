@@ -4,12 +4,16 @@
 
 use crate::State;
 use crate::config::Client;
+use crate::launch::{self, Deposit, Opener};
+use crate::login::Login;
+use fhir::ids::OrganisationNumber;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use trust::attest::Statement;
 use trust::encoding::is_sha256_base64url;
 use trust::scope::{Context, Scope, Scopes};
 use trust::token::Kind;
+use wire::contract::launch::{CHOOSE_PATIENT, IN_CONTEXT};
 use wire::form::Form;
 use wire::oauth_error::{OAuthCode, OAuthError};
 
@@ -63,6 +67,9 @@ pub(crate) struct Pushed {
     pub(crate) wanted: Wanted,
     /// The attest, by flow 1.
     pub(crate) statement: Option<Statement>,
+    /// The record system that opened the client, if one did.
+    #[serde(default)]
+    pub(crate) opener: Option<Opener>,
     /// Ask who it is even if somebody is signed in.
     pub(crate) login: bool,
     /// Ask nobody: answer from the session, or not.
@@ -87,13 +94,12 @@ impl Pushed {
     pub(crate) fn read(
         state: &State,
         client: &Client,
-        mut form: Form,
+        form: Form,
         proof: Option<String>,
         now: i64,
         until: i64,
     ) -> Result<Pushed, OAuthError> {
-        let resources = form.take("resource");
-        let form = form.once()?;
+        let (form, resources) = targets(form)?;
         for name in ["request", "request_uri", "claims", "registration"] {
             if form.get(name).is_some() {
                 return Err(invalid(&format!("{name} is not taken here")));
@@ -171,11 +177,70 @@ impl Pushed {
             jkt: key(form.get("dpop_jkt"), proof)?,
             wanted,
             statement,
+            opener: None,
             login,
             silent,
             max_age: max_age.transpose()?,
             until,
         })
+    }
+
+    /// Takes the need from what a record system deposited, and nothing to it from the client; without a launch, none is taken.
+    pub(crate) fn in_context(&mut self, launch: Option<&Deposit>) -> Result<(), OAuthError> {
+        let Some(launch) = launch else {
+            if self.wanted.has(IN_CONTEXT) {
+                return Err(invalid("scope launch comes with the parameter launch"));
+            }
+            if self.wanted.has(CHOOSE_PATIENT)
+                && self.statement.is_none()
+                && !self.is_for(Kind::Citizen)
+            {
+                return Err(refused(
+                    OAuthCode::InvalidAuthorizationDetails,
+                    "scope launch/patient comes with an attest, in which the patient may be left open",
+                ));
+            }
+            return Ok(());
+        };
+        if !self.wanted.has(IN_CONTEXT) {
+            return Err(invalid("the parameter launch comes with scope launch"));
+        }
+        if self.statement.is_some() {
+            return Err(refused(
+                OAuthCode::InvalidAuthorizationDetails,
+                "the attest came with the launch; the app adds nothing to it",
+            ));
+        }
+        if !self.is_for(Kind::Practitioner) {
+            return Err(refused(
+                OAuthCode::InvalidScope,
+                "a launch from a record system comes with user/ scopes",
+            ));
+        }
+        self.statement = Some(launch.statement.clone());
+        self.opener = Some(launch.opener.clone());
+        Ok(())
+    }
+
+    /// The organisation in whose name it is made: the record system's that opened the client, else the client's own.
+    pub(crate) fn organisation(&self, client: &Client) -> OrganisationNumber {
+        self.opener.as_ref().map_or(client.orgnr, |one| one.orgnr)
+    }
+
+    /// Whether health personnel must still name the patient of its attest.
+    pub(crate) fn leaves_patient_open(&self) -> bool {
+        let open = self.statement.as_ref();
+        self.wanted.has(CHOOSE_PATIENT) && open.is_some_and(|one| one.patients.is_empty())
+    }
+
+    /// Whether this person can answer it: of the kind it is for, and after a launch the one whom the record system named.
+    pub(crate) fn is_answered_by(&self, login: &Login) -> bool {
+        let named = match (&self.opener, &self.statement) {
+            (Some(_), Some(statement)) => launch::is_named(statement, login),
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        named && self.is_for(login.kind)
     }
 
     /// Whether this person can be the one it is for: `user/` scopes are health personnel's, `patient/` scopes citizens'.
@@ -190,6 +255,24 @@ impl Pushed {
             .iter()
             .all(|one| one.context() == needed)
     }
+}
+
+/// The audiences that a form asks for, and what else is in it: `resource` as often as there are, or SMART's one `aud`, which
+/// must be one of them where both stand.
+fn targets(mut form: Form) -> Result<(Form, Vec<String>), OAuthError> {
+    let mut resources = form.take("resource");
+    let form = form.once()?;
+    match form.get("aud") {
+        Some(aud) if resources.is_empty() => resources.push(aud.to_owned()),
+        Some(aud) if !resources.iter().any(|one| one == aud) => {
+            return Err(refused(
+                OAuthCode::InvalidTarget,
+                "aud is not one of the resources",
+            ));
+        }
+        _ => {}
+    }
+    Ok((form, resources))
 }
 
 /// The key that `dpop_jkt` and a proof name; they must agree (RFC 9449 section 10.1).

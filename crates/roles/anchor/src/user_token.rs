@@ -3,15 +3,18 @@
 //! signed in and opens nothing.
 
 use crate::config::Client;
-use crate::login::Login;
+use crate::launch::Opener;
+use crate::login::{self, Login};
 use crate::request::Wanted;
 use crate::{State, issue};
+use fhir::ids::OrganisationNumber;
 use fhir::time::Instant;
 use trust::attest::Statement;
 use trust::audit::Record;
 use trust::scope::Scopes;
 use trust::token::{Claims, Kind, LIFETIME_SECONDS};
 use trust::{Agreement, Facts, Party};
+use wire::contract::launch::{CHOOSE_PATIENT, IN_CONTEXT};
 use wire::oauth_error::{OAuthCode, OAuthError};
 
 use crate::config::Audience;
@@ -19,6 +22,8 @@ use crate::config::Audience;
 /// Whose token, through whom, bound to which key.
 pub(crate) struct Holder<'a> {
     pub(crate) client: &'a Client,
+    /// The record system that opened the client, if one did: it is asked in its organisation's name.
+    pub(crate) opener: Option<&'a Opener>,
     pub(crate) login: &'a Login,
     pub(crate) jkt: &'a str,
     /// Name of the grant behind it.
@@ -38,6 +43,15 @@ pub(crate) fn claims(
 ) -> Result<Claims, OAuthError> {
     let Holder { client, login, .. } = holder;
     record.person = Some(login.asker());
+    let now = (state.house.clock)();
+    let opener = holder.opener;
+    if opener.is_some_and(|opener| !opener.stands(state, client, now)) {
+        return Err(OAuthError::new(
+            OAuthCode::AccessDenied,
+            "the record system that opened the app may not do so any longer",
+        ));
+    }
+    let organisation = opener.map_or(client.orgnr, |opener| opener.orgnr);
     let url = match (resource, wanted.resources.as_slice()) {
         (Some(url), granted) if granted.iter().any(|one| one == url) => Some(url),
         (None, [only]) => Some(only.as_str()),
@@ -54,7 +68,6 @@ pub(crate) fn claims(
             "attestation_missing: health personnel need an attest of professional need",
         ));
     }
-    let now = (state.house.clock)();
     let audience = opens.and_then(|url| state.registry.audience(url));
     let mut claims = issue::claims(
         state,
@@ -72,6 +85,7 @@ pub(crate) fn claims(
     claims.security_level = Some(crate::login::HIGH.to_owned());
     match login.kind {
         Kind::Practitioner => {
+            claims.orgnr_parent = Some(state.registry.organisations.main_unit(organisation));
             claims.hpr_number.clone_from(&login.hpr);
             claims.pseudonym = Some(issue::pseudonym(state, &login.number));
         }
@@ -84,23 +98,30 @@ pub(crate) fn claims(
     let Some(audience) = audience else {
         return Ok(claims);
     };
+    let launched = wanted.has(IN_CONTEXT) || wanted.has(CHOOSE_PATIENT);
     claims.scope = scopes.to_string();
     if let Some(statement) = statement {
-        let attest = login
-            .attest(state, client, statement)
+        let mut attest = login
+            .attest(state, &organisation, statement)
             .map_err(|words| details(&words))?;
+        // What the patient is called is for the client's page alone; no source needs it to find them.
+        for one in &mut attest.patients {
+            one.identifier.name = None;
+        }
         claims.patient = attest.only_patient();
         claims.attest = Some(attest);
         claims.agreement = agreement(state, &claims, audience, now)?;
     }
-    complete(state, client, &claims, now, record)?;
+    let patient = claims.patient.as_ref().filter(|_| launched);
+    claims.patient_id = patient.map(|one| login::patient_id(state, one));
+    complete(state, organisation, &claims, now, record)?;
     Ok(claims)
 }
 
 /// The rules that every provider asks of the need, asked here first.
 fn complete(
     state: &State,
-    client: &Client,
+    organisation: OrganisationNumber,
     claims: &Claims,
     now: Instant,
     record: &mut Record,
@@ -114,7 +135,7 @@ fn complete(
     record.token_hash = None;
     let facts = Facts {
         party: Party::Gateway,
-        owner: client.orgnr,
+        owner: organisation,
         members: [].into(),
         audience: claims.aud.as_str().into(),
         wishes: [].into(),

@@ -102,6 +102,7 @@ async fn issue(
     let (request, login) = (&code.request, &code.login);
     let holder = Holder {
         client: who.client,
+        opener: request.opener.as_ref(),
         login,
         jkt: &who.jkt,
         grant: code.grant.clone(),
@@ -111,6 +112,7 @@ async fn issue(
         jkt: who.jkt.clone(),
         wanted: request.wanted.clone(),
         statement: request.statement.clone(),
+        opener: request.opener.clone(),
         login: login.clone(),
         current: None,
         until: refresh_token::until(login),

@@ -9,7 +9,7 @@ use crate::config::{Client, Demo};
 use crate::kept::{self, Ledger, Place};
 use crate::login::Login;
 use crate::request::Pushed;
-use crate::sign_in::page::{self, Choice, Choose, Door, Message};
+use crate::sign_in::page::{self, Choice, Choose, Door, Message, NamePatient};
 use crate::sign_in::{PAGE_SECONDS, browser};
 use crate::upstream::Provider;
 use crate::{State, issue};
@@ -30,6 +30,8 @@ use wire::request_id::RequestIds;
 /// A pushed request that stands, where it stands, and whose it is.
 pub(crate) struct Standing<'a> {
     pub(crate) request: Pushed,
+    /// The secret that it was found by.
+    pub(crate) secret: String,
     pub(crate) place: Place,
     pub(crate) version: u64,
     pub(crate) client: &'a Client,
@@ -45,6 +47,9 @@ pub(crate) struct Ticket {
     pub(crate) browser: String,
     /// Unix seconds.
     pub(crate) until: i64,
+    /// Who signed in, for the page on which the patient is named.
+    #[serde(default)]
+    pub(crate) login: Option<Login>,
 }
 
 /// Why a browser gets a page of ours and no redirect.
@@ -145,13 +150,13 @@ async fn answer(
     let session = cookie.and_then(|secret| state.sessions.visitor(secret, now));
     let session = session.filter(|login| {
         !request.login
-            && request.is_for(login.kind)
+            && request.is_answered_by(login)
             && request
                 .max_age
                 .is_none_or(|oldest| now - login.at <= oldest)
     });
     if let Some(login) = session {
-        return complete(state, ids, standing, login).await;
+        return complete(state, ids, standing, login, cookie.unwrap_or_default()).await;
     }
     if request.silent {
         return refuse(
@@ -170,6 +175,7 @@ async fn answer(
         request: secret.to_owned(),
         browser: sha256_base64url(browser.as_bytes()),
         until: now + PAGE_SECONDS,
+        login: None,
     };
     let demo = state.config.demo.is_some();
     let mut response = match state.providers.for_request(&standing.request).as_slice() {
@@ -200,6 +206,7 @@ pub(crate) async fn standing<'a>(state: &'a State, secret: &str) -> Result<Stand
         .ok_or(Halt::Gone)?;
     Ok(Standing {
         request,
+        secret: secret.to_owned(),
         place,
         version,
         client,
@@ -276,27 +283,75 @@ pub(crate) fn choose(
         notice,
         doors: doors.into_iter().map(door).collect(),
         organisation: register
-            .name(&standing.client.orgnr)
+            .name(&standing.request.organisation(standing.client))
             .unwrap_or(&standing.client.client_id),
         ticket,
         practitioners,
         citizens,
     };
-    let origin = Url::parse(&standing.request.redirect_uri)
-        .map(|url| url.origin().ascii_serialization())
-        .map_err(|_| Halt::Gone)?;
+    let origin = origin(&standing.request)?;
     Ok(page::answer(state, status, &page, Some(&origin)))
 }
 
-/// Answers the request with a code, once.
+/// The page on which health personnel names the patient. `browser` is the value of the cookie that the browser has with it.
+pub(crate) fn name_patient(
+    state: &State,
+    standing: &Standing<'_>,
+    login: Login,
+    browser: &str,
+    fault: bool,
+) -> Result<Response, Halt> {
+    let name = login.name.clone().unwrap_or_default();
+    let ticket = Ticket {
+        request: standing.secret.clone(),
+        browser: sha256_base64url(browser.as_bytes()),
+        until: (state.house.clock)().seconds() + PAGE_SECONDS,
+        login: Some(login),
+    };
+    let plain = serde_json::to_vec(&ticket).map_err(|_| Halt::Unavailable)?;
+    let organisation = standing.request.organisation(standing.client);
+    let purpose = standing.request.statement.as_ref();
+    let purpose = purpose.and_then(|one| one.care_relationship.purpose_of_use.as_ref());
+    let page = NamePatient {
+        path: &state.path,
+        demo: state.config.demo.is_some(),
+        name: &name,
+        organisation: state
+            .registry
+            .organisations
+            .name(&organisation)
+            .unwrap_or(&standing.client.client_id),
+        purpose: purpose.map_or("", |code| page::purpose(&code.code)),
+        ticket: state.store.seal(&plain)?,
+        fault,
+    };
+    let status = match fault {
+        true => StatusCode::UNPROCESSABLE_ENTITY,
+        false => StatusCode::OK,
+    };
+    let origin = origin(&standing.request)?;
+    Ok(page::answer(state, status, &page, Some(&origin)))
+}
+
+/// The origin that an answer leads to.
+fn origin(request: &Pushed) -> Result<String, Halt> {
+    Url::parse(&request.redirect_uri)
+        .map(|url| url.origin().ascii_serialization())
+        .map_err(|_| Halt::Gone)
+}
+
+/// Answers the request with a code, once; where the patient is still to be named, with the page for that. `browser` is the value of
+/// the cookie that the browser has with the answer.
 pub(crate) async fn complete(
     state: &State,
     ids: &RequestIds,
     standing: Standing<'_>,
     login: Login,
+    browser: &str,
 ) -> Result<Response, Halt> {
     let statement = standing.request.statement.clone();
-    if let Some(Err(words)) = statement.map(|one| login.attest(state, standing.client, one)) {
+    let organisation = standing.request.organisation(standing.client);
+    if let Some(Err(words)) = statement.map(|one| login.attest(state, &organisation, one)) {
         return refuse(
             state,
             ids,
@@ -307,11 +362,19 @@ pub(crate) async fn complete(
         )
         .await;
     }
+    if standing.request.leaves_patient_open() {
+        if standing.request.silent {
+            let (code, words) = (OAuthCode::LoginRequired, "the patient must be named");
+            return refuse(state, ids, standing, Some(login), code, words).await;
+        }
+        return name_patient(state, &standing, login, browser, false);
+    }
     let Standing {
         request,
         place,
         version,
         client,
+        ..
     } = standing;
     let now = (state.house.clock)().seconds();
     let grant = kept::new_grant(state, refresh_token::until(&login));

@@ -11,6 +11,7 @@ use trust::keys::Algorithm;
 use wire::contract::anchor::{
     AGREEMENTS, AUTHORIZE, Discovery, JWKS, PAR, PARTICIPANTS, REVOKE, SignInDiscovery, TOKEN,
 };
+use wire::contract::launch::LAUNCH;
 use wire::route::{Access, RouteRow};
 
 /// Members of this anchor's discovery document.
@@ -60,6 +61,7 @@ fn sign_in(state: &State) -> SignInDiscovery {
         authorization_endpoint: state.url(AUTHORIZE),
         pushed_authorization_request_endpoint: state.url(PAR),
         require_pushed_authorization_requests: true,
+        launch_context_endpoint: Some(state.url(LAUNCH)),
         revocation_endpoint: Some(state.url(REVOKE)),
         revocation_endpoint_auth_methods_supported: list(&["private_key_jwt"]),
         revocation_endpoint_auth_signing_alg_values_supported: algorithms(),
@@ -119,6 +121,10 @@ const SUMMARIES: &[(&str, &str)] = &[
     ),
     ("POST /par", "Pushed authorization request (RFC 9126)"),
     (
+        "POST /launch",
+        "Record systems: what an app is opened for (SMART App Launch, EHR launch); gives the handle",
+    ),
+    (
         "GET /authorize",
         "Sign-in of a pushed request; answers at the redirect URI",
     ),
@@ -135,6 +141,10 @@ const SUMMARIES: &[(&str, &str)] = &[
     (
         "GET /sign-in/{provider}/callback",
         "An identity provider's answer (OpenID Connect)",
+    ),
+    (
+        "POST /sign-in/patient",
+        "The form on which health personnel names the patient (launch/patient)",
     ),
     ("POST /sign-out", "Ends the session at this browser"),
     ("GET /sign-in.css", "Styles of the pages"),

@@ -5,6 +5,8 @@ pub(crate) mod authorize;
 pub(crate) mod client_credentials;
 pub(crate) mod discovery;
 pub(crate) mod documents;
+pub(crate) mod launch;
+pub(crate) mod name_patient;
 pub(crate) mod operate;
 pub(crate) mod par;
 pub(crate) mod refresh_token;

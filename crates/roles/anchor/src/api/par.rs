@@ -5,7 +5,7 @@ use crate::authenticate::{self, Known};
 use crate::config::Grant;
 use crate::kept::{self, Ledger};
 use crate::request::Pushed;
-use crate::{State, issue, sign_in};
+use crate::{State, issue, launch, sign_in};
 use axum::body::Body;
 use axum::extract;
 use axum::response::{IntoResponse, Response};
@@ -60,6 +60,11 @@ async fn answer(
     };
     let mut replays = vec![assertion];
     let now = (state.house.clock)().seconds();
+    let launched = single.get("launch").is_some();
+    let brought = match single.get("launch") {
+        Some(handle) => launch::bring(state, client, handle).await,
+        None => Ok(None),
+    };
     let read = || {
         if !client.grants.contains(&Grant::AuthorizationCode) {
             return Err(OAuthError::new(
@@ -79,19 +84,30 @@ async fn answer(
         };
         let jkt = proof.as_ref().map(|proof| proof.jkt.clone());
         let until = now + i64::from(LIFETIME_SECONDS);
-        let pushed = Pushed::read(state, client, form, jkt, now, until)?;
+        let brought = brought.map_err(|error| issue::unavailable(&error))?;
+        let launch = match (&brought, launched) {
+            (None, true) => {
+                return Err(OAuthError::new(OAuthCode::InvalidRequest, issue::USED));
+            }
+            (brought, _) => brought.as_ref().map(|one| &one.deposit),
+        };
+        let mut pushed = Pushed::read(state, client, form, jkt, now, until)?;
+        pushed.in_context(launch)?;
         // Kept for as long as the person may sit at the sign-in page.
         let (secret, place) = kept::secret(state, Ledger::Pushed, until + sign_in::PAGE_SECONDS);
         let write = kept::put(state, &place, &pushed, Expect::Absent)
             .map_err(|_| OAuthError::new(OAuthCode::InvalidRequest, "the request is too long"))?;
-        Ok((pushed, proof, secret, write))
+        // The handle works once.
+        let used = brought.map(|one| kept::end(&one.place, Expect::Version(one.version)));
+        let writes = std::iter::once(write).chain(used).collect();
+        Ok((pushed, proof, secret, writes))
     };
     let mut record = issue::record(state, ids, client, "par");
     match read() {
-        Ok((pushed, proof, secret, write)) => {
+        Ok((pushed, proof, secret, writes)) => {
             record = issue::record(state, ids, client, &words(&pushed));
             replays.extend(proof.map(|proof| proof.replay));
-            issue::spend_once(state, replays, record, vec![write]).await?;
+            issue::spend_once(state, replays, record, writes).await?;
             Ok(PushedAnswer {
                 request_uri: format!("{REQUEST_URI}{secret}").into(),
                 expires_in: LIFETIME_SECONDS,
@@ -107,9 +123,13 @@ async fn answer(
 
 /// What was asked, for the audit trail.
 fn words(pushed: &Pushed) -> String {
-    format!(
+    let asked = format!(
         "par&resource={}&scope={}",
         pushed.wanted.resources.join(" "),
         pushed.wanted.text(&pushed.wanted.smart)
-    )
+    );
+    match &pushed.opener {
+        Some(opener) => format!("{asked}&launched-by={}", opener.client_id),
+        None => asked,
+    }
 }

@@ -8,6 +8,7 @@ use super::token::{Grant, Refusal, invalid, invalid_grant};
 use crate::authenticate::Authenticated;
 use crate::config;
 use crate::kept::{self, Place};
+use crate::launch::Opener;
 use crate::login::Login;
 use crate::request::Wanted;
 use crate::user_token::{self, Holder};
@@ -36,6 +37,9 @@ pub(crate) struct Granted {
     pub(crate) wanted: Wanted,
     /// The attest by flow 1.
     pub(crate) statement: Option<Statement>,
+    /// The record system that opened the client, if one did.
+    #[serde(default)]
+    pub(crate) opener: Option<Opener>,
     pub(crate) login: Login,
     /// Hash of the refresh token that stands; `None`: there is none.
     pub(crate) current: Option<String>,
@@ -77,6 +81,7 @@ pub(crate) async fn grant(
     }
     let holder = Holder {
         client: who.client,
+        opener: granted.opener.as_ref(),
         login: &granted.login,
         jkt: &who.jkt,
         grant: kept::grant_name(&place),
@@ -128,6 +133,7 @@ pub(crate) async fn token(
     let holder = &Holder {
         login: &login,
         client: holder.client,
+        opener: holder.opener,
         jkt: holder.jkt,
         grant: holder.grant.clone(),
     };
@@ -149,16 +155,19 @@ pub(crate) async fn token(
         record,
     )?;
     let answer = TokenAnswer {
+        need_patient_banner: claims.patient_id.as_ref().map(|_| true),
+        patient: claims.patient_id.clone(),
         scope: Some(granted.wanted.text(&claims.scope)),
         // Flow 1: what was granted stands in the answer too (RFC 9396 section 7).
         authorization_details: claims
             .attest
             .as_ref()
-            .filter(|_| granted.statement.is_some())
-            .and_then(|attest| serde_json::to_value(attest).ok())
-            .map(|mut detail| {
+            .zip(granted.statement.as_ref())
+            .and_then(|(attest, stated)| {
+                let mut detail = serde_json::to_value(attest).ok()?;
                 detail["type"] = Value::from(CLAIM);
-                Details(vec![detail])
+                detail["patients"] = serde_json::to_value(&stated.patients).ok()?;
+                Some(Details(vec![detail]))
             }),
         ..TokenAnswer::default()
     };

@@ -36,6 +36,9 @@ async fn chosen(
 ) -> Result<Response, Halt> {
     let form = form(state, headers, body).await?;
     let (ticket, cookie) = ticket(state, headers, &form)?;
+    if ticket.login.is_some() {
+        return Err(Halt::Malformed);
+    }
     let standing = authorize::standing(state, &ticket.request).await?;
     if form.get("person") == Some("none") {
         let words = "the user broke off";
@@ -54,9 +57,9 @@ pub(crate) async fn signed_in(
     login: Login,
     cookie: &str,
 ) -> Result<Response, Halt> {
-    let mut response = authorize::complete(state, ids, standing, login.clone()).await?;
     // A new session under a new secret, whoever sat here before.
     let secret = browser::new_secret(state);
+    let mut response = authorize::complete(state, ids, standing, login.clone(), &secret).await?;
     state.sessions.end(cookie);
     state
         .sessions
@@ -66,7 +69,7 @@ pub(crate) async fn signed_in(
 }
 
 /// A form that nothing says came from another site.
-async fn form(state: &State, headers: &HeaderMap, body: Body) -> Result<Form, Halt> {
+pub(super) async fn form(state: &State, headers: &HeaderMap, body: Body) -> Result<Form, Halt> {
     if !browser::from_our_pages(state, headers) {
         return Err(Halt::Foreign);
     }
@@ -130,6 +133,7 @@ pub(crate) async fn show(
         request: String::new(),
         browser: sha256_base64url(cookie.unwrap_or_default().as_bytes()),
         until: now + PAGE_SECONDS,
+        login: None,
     };
     let sealed = serde_json::to_vec(&ticket)
         .ok()

@@ -282,6 +282,7 @@ impl<'a> Order<'a> {
             authorization_details: Vec::new(),
             grant: None,
             patient: (!self.is(Defect::NoPatient)).then(|| self.patient.clone()),
+            patient_id: None,
             agreement: agreement
                 .and_then(|consumer| state.registry.agreement(&consumer, self.audience, self.now)),
             delegation: None,

@@ -117,6 +117,8 @@ fn exchange(
         scope: scopes.to_string(),
         agreement,
         delegation: None,
+        // The app's word for the patient is the gateway's to understand.
+        patient_id: None,
         // Person, organisation, attest and patient stay what they were; the time of attestation is never renewed.
         ..subject
     })

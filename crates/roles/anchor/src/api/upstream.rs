@@ -204,6 +204,7 @@ async fn answer(
         request: underway.pushed.clone(),
         browser: underway.browser.clone(),
         until: underway.until(),
+        login: None,
     };
     match provider.party.answers_as(form.get("iss")).await {
         Ok(true) => {}

@@ -1,5 +1,5 @@
-//! The anchor's pages, in Norwegian bokmål, as askama templates (`templates/`): choosing a synthetic person, who is signed
-//! in, and what went wrong. Everything is escaped; nothing runs in the browser.
+//! The anchor's pages, in Norwegian bokmål, as askama templates (`templates/`): choosing a synthetic person, naming a
+//! patient, who is signed in, and what went wrong. Everything is escaped; nothing runs in the browser.
 
 use crate::State;
 use crate::login::Login;
@@ -52,6 +52,35 @@ pub(crate) struct Choose<'a> {
     pub(crate) ticket: String,
     pub(crate) practitioners: Vec<Choice>,
     pub(crate) citizens: Vec<Choice>,
+}
+
+/// Naming the patient.
+#[derive(Template)]
+#[template(path = "name_patient.html")]
+pub(crate) struct NamePatient<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) demo: bool,
+    /// Who signed in.
+    pub(crate) name: &'a str,
+    /// In whose name.
+    pub(crate) organisation: &'a str,
+    /// What for, in words.
+    pub(crate) purpose: &'static str,
+    /// The form's own value.
+    pub(crate) ticket: String,
+    /// Whether what was sent was no number.
+    pub(crate) fault: bool,
+}
+
+/// A purpose of use in words.
+pub(crate) fn purpose(code: &str) -> &'static str {
+    match code {
+        "TREAT" => "Behandling (TREAT)",
+        "ETREAT" => "Akutt behandling (ETREAT)",
+        "COC" => "Samordning (COC)",
+        "BTG" => "Nødrett (BTG)",
+        _ => "",
+    }
 }
 
 /// Who is signed in.

@@ -6,6 +6,7 @@ mod client_credentials;
 mod fapi;
 mod hpr;
 mod journey;
+mod launch;
 mod nonce;
 mod operate;
 mod provider;

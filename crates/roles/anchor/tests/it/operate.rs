@@ -50,7 +50,7 @@ impl Operated {
     }
 }
 
-fn with(config: &mut Config, key: &SigningKey) {
+pub fn with(config: &mut Config, key: &SigningKey) {
     config.operator = Some(org("310001287"));
     for id in [OPERATOR, OTHER_OPERATOR] {
         config.clients.push(Client {
@@ -104,7 +104,7 @@ async fn token(region: &Region, key: &SigningKey, client: &str, scope: &str) -> 
 }
 
 /// One request of the operator, with a token of its own.
-async fn operate(region: &Region, key: &SigningKey, path: &str, body: Value) -> Answer {
+pub async fn operate(region: &Region, key: &SigningKey, path: &str, body: Value) -> Answer {
     let method = if body.is_null() { "GET" } else { "POST" };
     let token = token(region, key, OPERATOR, BOTH).await;
     let text = if body.is_null() {
