@@ -272,6 +272,9 @@ pub struct Hub {
 pub struct Portal {
     /// Base URL.
     pub base: Url,
+    /// HPR numbers of the organisation's own people who may open it on their own; others come through their record system.
+    #[serde(default)]
+    pub staff: Vec<String>,
 }
 
 /// An organisation of the region.

@@ -1,6 +1,7 @@
 //! The portal: pages for clinicians and citizens (first form). A person is chosen. A clinician opens a patient for a purpose,
 //! and one page shows what every organisation that answered has: curves with the tables beside them, the plan, the
-//! medication lists side by side, and who did not answer. A citizen reads who looked, and closes her record to them.
+//! medication lists side by side, and who did not answer. A record system opens that page in context (SMART launch). A citizen
+//! reads who looked, and closes her record to them.
 //!
 //! It must never hold a token in the browser, show one patient's data under another's banner, or put a person's number
 //! into an address. It has no store of its own: sessions live in memory and end with the process; what it shows is
@@ -11,6 +12,7 @@ mod calendar;
 mod citizen;
 mod clinician;
 mod cross_site;
+mod launch;
 mod look_up;
 mod page;
 mod session;
@@ -36,8 +38,8 @@ pub struct Config {
     pub gateway: String,
     /// The catalogue's base, to which `/fhir` is appended.
     pub catalogue: String,
-    /// The portal's own client (CONTRACT section 2), with which it reads the catalogue. Without it no organisation can
-    /// be chosen by hand.
+    /// The portal's own client (CONTRACT section 2), with which it reads the catalogue and is launched. Without it no organisation can
+    /// be chosen by hand, and no record system can open it.
     #[serde(default)]
     pub client_file: Option<PathBuf>,
     /// IANA name of the zone in which people read the clock.
@@ -46,6 +48,9 @@ pub struct Config {
     /// Language of a browser that has chosen none: `nb`, `nn` or `en`.
     #[serde(default = "bokmal")]
     pub language: String,
+    /// HPR numbers of those who may open the portal on their own, without a record system that vouches for them. None: nobody may.
+    #[serde(default)]
+    pub staff: Vec<String>,
     /// Names of organisations, for display.
     #[serde(default)]
     pub organisations: Vec<Organisation>,
@@ -107,6 +112,7 @@ pub struct State {
     language: text::Language,
     https: bool,
     sessions: session::Sessions,
+    launches: launch::Launches,
     party: Option<wire::client::Party>,
 }
 
@@ -153,6 +159,7 @@ pub fn open(config: Config, house: House) -> Result<Arc<State>, OpenError> {
         language: text::Language::parse(&config.language).ok_or(OpenError::Language)?,
         https: origin.scheme() == "https",
         sessions: session::Sessions::new(&*house.ids),
+        launches: launch::Launches::default(),
         party,
         config,
         house,
@@ -167,7 +174,10 @@ pub fn workers(state: Arc<State>) -> Vec<Worker> {
         loop {
             tokio::select! {
                 () = stop.stopped() => return,
-                () = pause(std::time::Duration::from_secs(60)) => state.sessions.sweep(state.now()),
+                () = pause(std::time::Duration::from_secs(60)) => {
+                    state.sessions.sweep(state.now());
+                    state.launches.sweep(state.now());
+                }
             }
         }
     })]

@@ -66,6 +66,50 @@ pub struct People {
     pub people: Vec<Choice>,
     /// Citizens who may be chosen.
     pub citizens: Vec<Choice>,
+    /// Whether somebody may sign in at the anchor from here.
+    pub alone: bool,
+}
+
+/// Why a patient is to be opened, before anybody signed in.
+#[derive(Template)]
+#[template(path = "alone.html")]
+pub struct Alone {
+    /// Around it.
+    pub shell: Shell,
+    /// Words.
+    pub t: Text,
+    /// Organisations from the catalogue.
+    pub organisations: Vec<Choice>,
+    /// Whether the catalogue answered.
+    pub catalogue: bool,
+    /// What was wrong with the last try.
+    pub fault: Option<&'static str>,
+}
+
+/// On the way to a patient that a launch opened.
+#[derive(Template)]
+#[template(path = "opening.html")]
+pub struct Opening {
+    /// Around it.
+    pub shell: Shell,
+    /// Words.
+    pub t: Text,
+    /// The address that the page leads on to.
+    pub on: String,
+}
+
+/// What a launch said of the need.
+pub struct Need {
+    /// Whether a record system opened the page.
+    pub by_record_system: bool,
+    /// The organisation in whose name.
+    pub organisation: String,
+    /// Finer grounds.
+    pub grounds: Option<String>,
+    /// Reference of the decision.
+    pub decision: String,
+    /// The reason in somebody's own words.
+    pub reason: Option<String>,
 }
 
 /// Choice of a patient and a purpose.
@@ -102,6 +146,8 @@ pub struct Patient {
     pub born: Option<String>,
     /// Purpose in words.
     pub purpose: &'static str,
+    /// What a launch said of the need; nothing for a patient chosen from the list.
+    pub need: Option<Need>,
     /// The rest.
     pub page: PatientPage,
 }

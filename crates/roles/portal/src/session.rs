@@ -2,12 +2,13 @@
 //! browser holds one random value in a cookie, and only its hash is kept here. Rules: threats-and-faults section 10.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use trust::keys::SigningKey;
 use uuid::Uuid;
 use wire::contract::demo::Purpose;
 
+use crate::launch::Opened;
 use crate::text::Language;
 
 /// A session ends after this long without a request, in seconds.
@@ -22,12 +23,14 @@ const MOST_VIEWS: usize = 40;
 const FORM_SECONDS: i64 = 2 * 3600;
 
 /// Who sits there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Seat {
     /// Health personnel: index of the practitioner in the configuration.
     Practitioner(usize),
     /// A citizen about herself: index of the patient in the configuration.
     Citizen(usize),
+    /// Health personnel with the one patient that a launch opened.
+    Launched(Arc<Opened>),
 }
 
 /// One person at one browser.
@@ -42,13 +45,25 @@ pub struct Session {
     pub patients: Vec<String>,
     /// Patient pages opened in this session, oldest first.
     views: Vec<(String, View)>,
+    /// Hash of the browser's launch cookie, for a session that a launch began.
+    browser: Option<[u8; 32]>,
     began: i64,
     seen: i64,
 }
 
-/// One patient opened for one purpose: what the address `/view/{id}` stands for.
+/// One patient opened for one purpose: what the address `/view/{id}` stands for. Banner, need and token of the page come from the
+/// same view, whatever else the browser has open.
 #[derive(Clone)]
-pub struct View {
+pub enum View {
+    /// Chosen from the list.
+    Chosen(Chosen),
+    /// Opened by a launch.
+    Launched(Arc<Opened>),
+}
+
+/// A patient chosen from the list.
+#[derive(Clone)]
+pub struct Chosen {
     /// Index of the patient in the configuration.
     pub patient: usize,
     /// Purpose of use.
@@ -168,16 +183,58 @@ impl Sessions {
         now: i64,
         ids: &dyn Fn() -> Uuid,
     ) -> Result<Secret, SessionError> {
-        let secret = random(ids);
         let session = Session {
             seat,
             key: SigningKey::generate()?,
             csrf: random(ids),
             patients: (0..patients).map(|_| ids().simple().to_string()).collect(),
             views: Vec::new(),
+            browser: None,
             began: now,
             seen: now,
         };
+        self.keep(session, now, ids)
+    }
+
+    /// Begins the session of a launch, with its one page. `browser` is the value of the launch cookie: what this browser had from
+    /// earlier launches ends, and is given back.
+    pub fn begin_launched(
+        &self,
+        opened: Arc<Opened>,
+        browser: &str,
+        now: i64,
+        ids: &dyn Fn() -> Uuid,
+    ) -> Result<(Secret, Vec<Arc<Opened>>), SessionError> {
+        let browser = Some(hash(browser));
+        let mut ended = Vec::new();
+        self.lock().retain(|_, session| {
+            let same = session.browser == browser;
+            if let (true, Seat::Launched(old)) = (same, &session.seat) {
+                ended.push(old.clone());
+            }
+            !same
+        });
+        let session = Session {
+            key: opened.key.clone(),
+            csrf: random(ids),
+            patients: Vec::new(),
+            views: vec![(opened.view.clone(), View::Launched(opened.clone()))],
+            seat: Seat::Launched(opened),
+            browser,
+            began: now,
+            seen: now,
+        };
+        Ok((self.keep(session, now, ids)?, ended))
+    }
+
+    /// Keeps a session under a new secret.
+    fn keep(
+        &self,
+        session: Session,
+        now: i64,
+        ids: &dyn Fn() -> Uuid,
+    ) -> Result<Secret, SessionError> {
+        let secret = random(ids);
         let mut all = self.lock();
         if all.len() >= MOST_SESSIONS {
             all.retain(|_, session| session.alive(now));
@@ -200,7 +257,7 @@ impl Sessions {
         }
         session.seen = session.seen.max(now);
         Some(Visitor {
-            seat: session.seat,
+            seat: session.seat.clone(),
             key: session.key.clone(),
             csrf: session.csrf.clone(),
             patients: session.patients.clone(),
@@ -349,13 +406,13 @@ mod tests {
             sessions.begin(Seat::Practitioner(0), 1, 0, &ids).unwrap(),
             sessions.begin(Seat::Citizen(1), 1, 0, &ids).unwrap(),
         );
-        let view = View {
+        let view = View::Chosen(Chosen {
             patient: 0,
             purpose: Purpose::Treat,
             reason: None,
             organisations: vec![],
             decision: "d".into(),
-        };
+        });
         let id = sessions.open_view(one.expose(), view, &ids).unwrap();
         assert!(sessions.view(one.expose(), &id).is_some());
         assert!(sessions.view(two.expose(), &id).is_none());

@@ -33,6 +33,7 @@ pub async fn gateway(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         register: setting.register.clone(),
         zone: setting.zone.clone(),
         person_numbers: setting.person_numbers(),
+        sign_in: setting.demo.people.is_some(),
         source_deadline: SOURCE_DEADLINE,
         total_deadline: TOTAL_DEADLINE,
     };
@@ -89,6 +90,7 @@ pub async fn portal(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
             .and_then(|c| c.client_file.clone()),
         zone: config.zone.clone(),
         language: "nb".into(),
+        staff: part.staff.clone(),
         organisations: organisations.collect(),
         demo: setting.demo.people.as_ref().map(|p| ::portal::DemoPeople {
             issuer: setting.issuer(),

@@ -1,8 +1,10 @@
 //! The portal's routes: one file an interaction. GET changes nothing; every POST is checked to come from our own pages.
 
+mod alone;
 mod blocks;
 mod file;
 mod language;
+mod launch;
 mod log;
 mod patients;
 mod people;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::response::Response;
+use wire::contract::launch::{CALLBACK, OPEN};
 use wire::request_id::Join;
 use wire::route::{Access, RouteRow, Routes};
 
@@ -29,6 +32,10 @@ const fn row(method: &'static str, path: &'static str, access: Access) -> RouteR
 /// Every route of the portal.
 pub const ROUTES: &[RouteRow] = &[
     row("GET", "/", Access::Public),
+    row("GET", OPEN, Access::Public),
+    row("GET", CALLBACK, Access::Public),
+    row("GET", "/sign-in", Access::Public),
+    row("POST", "/sign-in", Access::Public),
     row("POST", "/session", Access::Demo),
     row("POST", "/session/end", Access::Session),
     row("GET", "/patients", Access::Session),
@@ -51,6 +58,10 @@ pub fn routes(state: Arc<State>, assets: Assets) -> Router {
         .with_state(state.clone());
     Routes::of(ROUTES)
         .on("GET", "/", people::show)
+        .on("GET", OPEN, launch::open)
+        .on("GET", CALLBACK, launch::back)
+        .on("GET", "/sign-in", alone::show)
+        .on("POST", "/sign-in", alone::begin)
         .on("POST", "/session", people::choose)
         .on("POST", "/session/end", people::leave)
         .on("GET", "/patients", patients::show)

@@ -5,12 +5,13 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
 use wire::contract::demo::Purpose;
+use wire::form::Form;
 
 use super::visit::{Stop, Visit};
 use crate::calendar::person_number;
 use crate::look_up::catalogue;
 use crate::page::{self, Choice, Patients};
-use crate::session::View;
+use crate::session::{Chosen, View};
 
 /// Longest reason that a clinician may write.
 const REASON: usize = 500;
@@ -37,24 +38,12 @@ async fn list(visit: &Visit, fault: Option<&'static str>) -> Result<Response, St
             chosen: index == 0,
         })
         .collect();
-    let offered = catalogue::offered(&visit.state).await;
-    let organisations = offered.as_ref().map(|offered| {
-        let choice = |own: &catalogue::Offered| Choice {
-            value: own.number.clone(),
-            name: own.name.clone(),
-            under: visit.t.fill("patients.orgnr", &[("number", &own.number)]),
-            chosen: false,
-        };
-        offered.iter().map(choice).collect()
-    });
-    if let Err(error) = &offered {
-        tracing::warn!(%error, "no list from the catalogue");
-    }
+    let organisations = organisations(visit).await;
     let page = Patients {
         shell: visit.shell(),
         t: visit.t,
         patients,
-        catalogue: organisations.is_ok(),
+        catalogue: organisations.is_some(),
         organisations: organisations.unwrap_or_default(),
         fault,
     };
@@ -68,17 +57,66 @@ async fn list(visit: &Visit, fault: Option<&'static str>) -> Result<Response, St
     ))
 }
 
+/// The organisations that may be asked besides, if the catalogue answers.
+pub async fn organisations(visit: &Visit) -> Option<Vec<Choice>> {
+    let choice = |own: &catalogue::Offered| Choice {
+        value: own.number.clone(),
+        name: own.name.clone(),
+        under: visit.t.fill("patients.orgnr", &[("number", &own.number)]),
+        chosen: false,
+    };
+    match catalogue::offered(&visit.state).await {
+        Ok(offered) => Some(offered.iter().map(choice).collect()),
+        Err(error) => {
+            tracing::warn!(%error, "no list from the catalogue");
+            None
+        }
+    }
+}
+
+/// What a form says of the need.
+pub struct Stated {
+    /// What for.
+    pub purpose: Purpose,
+    /// The clinician's own words for why.
+    pub reason: Option<String>,
+    /// Organisation numbers chosen from the catalogue.
+    pub organisations: Vec<String>,
+}
+
+/// Reads a need; `None` when the reason is too long.
+///
+/// # Errors
+/// [`Stop::Form`] for what our pages do not send.
+pub fn stated(form: &mut Form) -> Result<Option<Stated>, Stop> {
+    let organisations = form.take("organization");
+    let known = |number: &String| number.len() == 9 && number.bytes().all(|b| b.is_ascii_digit());
+    if !organisations.iter().all(known) {
+        return Err(Stop::Form);
+    }
+    let purpose = match form.get("purpose") {
+        None | Some("TREAT") => Purpose::Treat,
+        Some("ETREAT") => Purpose::Etreat,
+        Some(_) => return Err(Stop::Form),
+    };
+    let reason = form.get("reason").map(str::trim);
+    let reason = reason.filter(|reason| !reason.is_empty());
+    if reason.is_some_and(|reason| reason.chars().count() > REASON) {
+        return Ok(None);
+    }
+    Ok(Some(Stated {
+        purpose,
+        reason: reason.map(str::to_owned),
+        organisations,
+    }))
+}
+
 /// `POST /views`: opens a patient and goes to the page about them.
 pub async fn open(visit: Visit, body: Body) -> Response {
     let opened = async {
         let (secret, visitor, _) = visit.clinician()?;
         let mut form = visit.form(body).await?;
-        let organisations = form.take("organization");
-        let known =
-            |number: &String| number.len() == 9 && number.bytes().all(|b| b.is_ascii_digit());
-        if !organisations.iter().all(known) {
-            return Err(Stop::Form);
-        }
+        let stated = stated(&mut form)?;
         let Some(patient) = form.get("patient") else {
             return list(&visit, Some(visit.t.of("patients.fault_patient"))).await;
         };
@@ -87,26 +125,17 @@ pub async fn open(visit: Visit, body: Body) -> Response {
             .iter()
             .position(|id| id == patient)
             .ok_or(Stop::NotFound)?;
-        let purpose = match form.get("purpose") {
-            None | Some("TREAT") => Purpose::Treat,
-            Some("ETREAT") => Purpose::Etreat,
-            Some(_) => return Err(Stop::Form),
-        };
-        let reason = form
-            .get("reason")
-            .map(str::trim)
-            .filter(|reason| !reason.is_empty());
-        if reason.is_some_and(|reason| reason.chars().count() > REASON) {
+        let Some(stated) = stated else {
             return list(&visit, Some(visit.t.of("patients.fault_reason"))).await;
-        }
-        let ids = &visit.state.house.ids;
-        let view = View {
-            patient,
-            purpose,
-            reason: reason.map(str::to_owned),
-            organisations,
-            decision: ids().to_string(),
         };
+        let ids = &visit.state.house.ids;
+        let view = View::Chosen(Chosen {
+            patient,
+            purpose: stated.purpose,
+            reason: stated.reason,
+            organisations: stated.organisations,
+            decision: ids().to_string(),
+        });
         let id = visit
             .state
             .sessions

@@ -11,7 +11,7 @@ use crate::session::{self, Seat};
 /// `GET /`: the people to choose among; someone signed in goes on to the patients, or to her own log.
 pub async fn show(visit: Visit) -> Response {
     if let Some((_, visitor)) = &visit.session {
-        return Redirect::to(first_page(visitor.seat)).into_response();
+        return Redirect::to(&first_page(&visitor.seat)).into_response();
     }
     let person = |(index, person): (usize, &wire::contract::demo::DemoPractitioner)| Choice {
         value: index.to_string(),
@@ -41,6 +41,7 @@ pub async fn show(visit: Visit) -> Response {
             t: visit.t,
             people,
             citizens,
+            alone: !visit.state.config.staff.is_empty(),
         },
     )
 }
@@ -49,10 +50,11 @@ pub async fn show(visit: Visit) -> Response {
 const CITIZEN: &str = "c";
 
 /// Where a session begins.
-fn first_page(seat: Seat) -> &'static str {
+fn first_page(seat: &Seat) -> String {
     match seat {
-        Seat::Practitioner(_) => "/patients",
-        Seat::Citizen(_) => "/log",
+        Seat::Practitioner(_) => "/patients".to_owned(),
+        Seat::Citizen(_) => "/log".to_owned(),
+        Seat::Launched(opened) => format!("/views/{}", opened.view),
     }
 }
 
@@ -78,9 +80,8 @@ pub async fn choose(visit: Visit, body: Body) -> Response {
         let form = visit.form(body).await?;
         let named = form.get("person").unwrap_or_default();
         let seat = chosen(&visit, named).ok_or(Stop::Form)?;
-        if let Some((old, _)) = &visit.session {
-            visit.state.sessions.end(old);
-        }
+        visit.end_session();
+        let first = first_page(&seat);
         let ids = visit.state.house.ids.clone();
         let patients = visit.state.patients().len();
         let secret = visit
@@ -92,7 +93,7 @@ pub async fn choose(visit: Visit, body: Body) -> Response {
                 Stop::Full
             })?;
         Ok(with_cookie(
-            Redirect::to(first_page(seat)).into_response(),
+            Redirect::to(&first).into_response(),
             &session::set_cookie(visit.state.https, Some(&secret)),
         ))
     };
@@ -103,9 +104,9 @@ pub async fn choose(visit: Visit, body: Body) -> Response {
 /// `POST /session/end`: ends the session on the server and forgets the cookie.
 pub async fn leave(visit: Visit, body: Body) -> Response {
     let end = async {
-        let (secret, _) = visit.signed_in()?;
+        visit.signed_in()?;
         visit.form(body).await?;
-        visit.state.sessions.end(secret);
+        visit.end_session();
         Ok(with_cookie(
             Redirect::to("/").into_response(),
             &session::set_cookie(visit.state.https, None),

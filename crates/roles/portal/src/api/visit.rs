@@ -12,6 +12,7 @@ use wire::contract::demo::{DemoPatient, DemoPractitioner};
 use wire::form::Form;
 
 use crate::State;
+use crate::launch::{self, Fault, Opened};
 use crate::look_up::LookUpError;
 use crate::page::{self, Message, Shell, Who};
 use crate::session::{self, Seat, Visitor};
@@ -25,6 +26,8 @@ pub struct Visit {
     pub t: Text,
     /// The cookie's secret and the living session behind it.
     pub session: Option<(String, Visitor)>,
+    /// The value of the launch cookie.
+    pub browser: Option<String>,
     headers: HeaderMap,
     path: String,
 }
@@ -43,6 +46,8 @@ pub enum Stop {
     Full,
     /// The look-up gave nothing at all.
     LookUp(LookUpError),
+    /// A launch came to nothing.
+    Launch(Fault),
 }
 
 impl FromRequestParts<Arc<State>> for Visit {
@@ -60,6 +65,9 @@ impl FromRequestParts<Arc<State>> for Visit {
                 language: language.unwrap_or(state.language),
             },
             session,
+            browser: session::cookie(&parts.headers, launch::cookie_name(state.https))
+                .filter(|value| (1..=128).contains(&value.len()))
+                .map(str::to_owned),
             headers: parts.headers.clone(),
             path: parts.uri.path().to_owned(),
             state: state.clone(),
@@ -81,6 +89,23 @@ impl Visit {
         };
         let person = self.state.practitioners().get(index);
         Ok((secret, visitor, person.ok_or(Stop::SignedOut)?))
+    }
+
+    /// Ends the session on the server, and at the anchor what a launch opened in it.
+    pub fn end_session(&self) {
+        let Some((secret, visitor)) = &self.session else {
+            return;
+        };
+        self.state.sessions.end(secret);
+        if let Seat::Launched(opened) = &visitor.seat {
+            launch::end(&self.state, opened);
+        }
+    }
+
+    /// Whether the browser says that the page is to stand in another: in a frame, as an image, as what a script fetches.
+    pub fn is_embedded(&self) -> bool {
+        let dest = self.headers.get("sec-fetch-dest");
+        dest.is_some_and(|dest| dest != "document")
     }
 
     /// A citizen's session: the session, and who it is. Health personnel has no such pages.
@@ -123,6 +148,10 @@ impl Visit {
             name: person.name.expose().to_owned(),
             role: format!("{}, {}", person.role, self.state.name_of(&person.orgnr)),
         });
+        let launched = self.launched().map(|opened| Who {
+            name: opened.name.clone(),
+            role: self.state.name_of(&opened.organisation).to_owned(),
+        });
         let citizen = self.citizen().ok().map(|(_, person)| Who {
             name: person.name.expose().to_owned(),
             role: self.t.of("shell.citizen").to_owned(),
@@ -131,7 +160,25 @@ impl Visit {
             path: self.path.clone(),
             form,
             citizen: citizen.is_some(),
-            who: clinician.or(citizen),
+            who: clinician.or(launched).or(citizen),
+        }
+    }
+
+    /// What stands around a page that belongs to no session yet, whatever session the browser had.
+    pub fn shell_of_nobody(&self) -> Shell {
+        Shell {
+            path: "/".to_owned(),
+            form: self.state.sessions.form_value(self.state.now()),
+            citizen: false,
+            who: None,
+        }
+    }
+
+    /// What a launch opened in this session.
+    pub fn launched(&self) -> Option<&Opened> {
+        match &self.session.as_ref()?.1.seat {
+            Seat::Launched(opened) => Some(opened),
+            _ => None,
         }
     }
 
@@ -160,9 +207,21 @@ impl Visit {
                 t.of("stop.full"),
                 t.of("stop.full_said"),
             ),
+            Stop::Launch(fault) => {
+                let (status, said) = match fault {
+                    Fault::Stranger => (StatusCode::BAD_REQUEST, t.of("launch.stranger")),
+                    Fault::Gone => (StatusCode::BAD_REQUEST, t.of("launch.gone")),
+                    Fault::Lost => (StatusCode::BAD_REQUEST, t.of("launch.lost")),
+                    Fault::Refused => (StatusCode::FORBIDDEN, t.of("launch.refused")),
+                    Fault::NotStaff => (StatusCode::FORBIDDEN, t.of("launch.not_staff")),
+                    Fault::Anchor => (StatusCode::BAD_GATEWAY, t.of("launch.anchor")),
+                    Fault::Full => (StatusCode::SERVICE_UNAVAILABLE, t.of("stop.full_said")),
+                };
+                (status, t.of("launch.not_opened"), said)
+            }
             Stop::LookUp(error) => {
                 let status = match error {
-                    LookUpError::NotAllowed => StatusCode::FORBIDDEN,
+                    LookUpError::NotAllowed | LookUpError::Ended => StatusCode::FORBIDDEN,
                     LookUpError::NoSignIn => StatusCode::NOT_FOUND,
                     _ => StatusCode::BAD_GATEWAY,
                 };
@@ -175,6 +234,8 @@ impl Visit {
         };
         let on = if self.citizen().is_ok() {
             ("/log", t.of("stop.to_log"))
+        } else if self.launched().is_some() {
+            ("/", t.of("stop.to_patient"))
         } else if self.session.is_some() {
             ("/patients", t.of("stop.to_patients"))
         } else {

@@ -17,11 +17,9 @@ use trust::dpop;
 use trust::keys::SigningKey;
 use wire::client::{Answer, Request};
 use wire::contract::Hidden;
-use wire::contract::demo::{DemoPatient, DemoPractitioner};
 use wire::contract::gateway::{FHIR, ORGANIZATION};
 
 use crate::State;
-use crate::session::View;
 use answer::{Page, Reading};
 use medicine::Medicine;
 use person::Person;
@@ -73,6 +71,9 @@ pub enum LookUpError {
     /// There is no way to sign in: the portal is not in demo mode.
     #[error("no sign-in is configured")]
     NoSignIn,
+    /// What a launch opened has come to its end at the anchor.
+    #[error("the launch has ended")]
+    Ended,
     /// The anchor did not answer, or not as the contract says.
     #[error("the trust anchor gave no token")]
     Anchor,
@@ -128,25 +129,27 @@ struct Pages {
     capped: bool,
 }
 
-/// Looks everything up.
-///
-/// # Errors
-/// [`LookUpError`] when there is no token; a question that fails is listed in the answer instead.
-pub async fn look_up(
-    state: &State,
-    person: &DemoPractitioner,
-    patient: &DemoPatient,
-    key: &SigningKey,
-    view: &View,
-) -> Result<LookUp, LookUpError> {
-    let token = token::for_view(state, person, key, view).await?;
+/// About whom, with which token, and whom to ask besides.
+pub struct Asked<'a> {
+    /// The key that the token is bound to.
+    pub key: &'a SigningKey,
+    /// Bound to this patient.
+    pub token: Hidden,
+    /// The patient's number.
+    pub number: &'a Hidden,
+    /// Organisation numbers chosen from the catalogue, besides what the locator gives.
+    pub organisations: &'a [String],
+}
+
+/// Looks everything up. A question that fails is listed in the answer.
+pub async fn look_up(state: &State, asked: Asked<'_>) -> LookUp {
     let asker = Asker {
         state,
-        key,
-        token: token.access_token,
+        key: asked.key,
+        token: asked.token,
     };
     let at = (state.house.clock)().0 / 1000;
-    let ask = |part| asker.ask(part, patient, view, at);
+    let ask = |part| asker.ask(part, asked.number, asked.organisations, at);
     let (readings, plans, medicines, patient) = futures::join!(
         ask(Part::Readings),
         ask(Part::Plan),
@@ -208,7 +211,7 @@ pub async fn look_up(
     look_up
         .plans
         .sort_by_key(|plan| std::cmp::Reverse(plan.from));
-    Ok(look_up)
+    look_up
 }
 
 impl Asker<'_> {
@@ -216,23 +219,23 @@ impl Asker<'_> {
     async fn ask(
         &self,
         part: Part,
-        patient: &DemoPatient,
-        view: &View,
+        number: &Hidden,
+        organisations: &[String],
         at: i64,
     ) -> Result<Pages, LookUpError> {
-        let person = PersonIdentifier::guess(patient.fnr.expose(), PersonNumbers::Lenient)
+        let person = PersonIdentifier::guess(number.expose(), PersonNumbers::Lenient)
             .map_err(|_| LookUpError::Unusable("the patient's number"))?;
         let by = if part == Part::Patient {
             "identifier"
         } else {
             "patient.identifier"
         };
-        let number = format!("{}|{}", person.system(), patient.fnr.expose());
+        let number = format!("{}|{}", person.system(), number.expose());
         let oldest = format!(
             "ge{}",
             fhir::time::Instant(at * 1000).plus_seconds(-DAYS_BACK * 86_400)
         );
-        let organisations = view.organisations.join(",");
+        let organisations = organisations.join(",");
         let mut form = vec![(by, number.as_str()), ("_count", PAGE_SIZE)];
         if part == Part::Readings {
             form.extend([("date", oldest.as_str()), ("_sort", "-date")]);

@@ -11,7 +11,7 @@ use wire::contract::gateway::FHIR;
 
 use super::LookUpError;
 use crate::State;
-use crate::session::View;
+use crate::session::Chosen;
 
 /// Asks for a token bound to this session's key. It lives five minutes at most, which is longer than a look-up takes.
 ///
@@ -21,7 +21,7 @@ pub async fn for_view(
     state: &State,
     person: &DemoPractitioner,
     key: &SigningKey,
-    view: &View,
+    view: &Chosen,
 ) -> Result<TestTokenAnswer, LookUpError> {
     let demo = state.config.demo.as_ref().ok_or(LookUpError::NoSignIn)?;
     let patient = demo

@@ -2,6 +2,7 @@
 //! with routes and receipts as the contract says. It checks what the real ones check of the portal: one proof for each
 //! request, made with the key that the token is bound to.
 
+use crate::anchor::{self, Launches};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -28,6 +29,9 @@ pub const NOW: &str = "2026-03-05T08:30:00Z";
 const OLD: &str = "2026-03-01T06:15:00Z";
 const ORGNR: &str = "urn:oid:2.16.578.1.12.4.1.4.101";
 
+/// The portal's clock, which the fake lives by too.
+pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
 /// A search: resource type and form.
 pub type Question = (String, Vec<(String, String)>);
 
@@ -35,6 +39,10 @@ pub type Question = (String, Vec<(String, String)>);
 pub struct Fake {
     /// Its origin.
     pub base: String,
+    /// The portal's clock.
+    pub clock: Clock,
+    /// What its anchor gave those who were launched.
+    pub launches: Launches,
     resources: Vec<(String, Value)>,
     /// Forms as they came, with the resource type first.
     pub asked: Mutex<Vec<Question>>,
@@ -92,11 +100,13 @@ fn story() -> Vec<(String, Value)> {
 }
 
 /// Starts it on a free port.
-pub async fn start() -> Arc<Fake> {
+pub async fn start(clock: Clock) -> Arc<Fake> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let fake = Arc::new(Fake {
         base,
+        clock,
+        launches: Launches::default(),
         resources: story(),
         asked: Mutex::default(),
         tokens: Mutex::default(),
@@ -108,13 +118,14 @@ pub async fn start() -> Arc<Fake> {
     });
     let router = Router::new()
         .route("/anchor/test-token", post(test_token))
-        .route("/anchor/token", post(client_token))
+        .route("/anchor/token", post(token))
         .route("/catalogue/fhir/Endpoint", get(endpoints))
         .route("/gateway/fhir/{type}/_search", post(search))
         .route("/gateway/fhir/Consent", post(wish))
         .route("/gateway/fhir/Consent/_search", post(wishes))
         .route("/gateway/fhir/Consent/{id}", delete(wish_ended))
         .route("/gateway/fhir/_page/{sealed}", get(page))
+        .merge(anchor::routes())
         .with_state(fake.clone());
     tokio::spawn(async move { axum::serve(listener, router).await });
     fake
@@ -129,8 +140,16 @@ async fn test_token(
     Json(json!({"access_token": token, "token_type": "DPoP", "expires_in": 300}))
 }
 
-async fn client_token() -> Json<Value> {
-    Json(json!({"access_token": "catalogue", "token_type": "DPoP", "expires_in": 300}))
+async fn token(State(fake): State<Arc<Fake>>, request: Request) -> Response {
+    let (parts, body): (_, Body) = request.into_parts();
+    let form = wire::form::read(&parts.headers, body).await.unwrap();
+    match form.get("grant_type") {
+        Some("client_credentials") => {
+            Json(json!({"access_token": "catalogue", "token_type": "DPoP", "expires_in": 300}))
+                .into_response()
+        }
+        _ => anchor::give(&fake, &parts.headers, &form),
+    }
 }
 
 async fn endpoints(State(fake): State<Arc<Fake>>) -> Json<Value> {
@@ -182,7 +201,8 @@ impl Fake {
         };
         let url = format!("{}{path}", self.base);
         let ath = trust::dpop::ath(&token);
-        let proof = trust::dpop::verify(&one("dpop")?, method, &url, Some(&ath), Some(jkt), now())
+        let now = (self.clock)();
+        let proof = trust::dpop::verify(&one("dpop")?, method, &url, Some(&ath), Some(jkt), now)
             .map_err(|_| StatusCode::UNAUTHORIZED)?;
         let mut used = self.used_proofs.lock().unwrap();
         if used.contains(&proof.replay.hash) {

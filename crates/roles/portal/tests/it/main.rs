@@ -4,8 +4,10 @@
     reason = "a test that fails is a test that panics"
 )]
 
+mod anchor;
 mod citizen;
 mod fake;
+mod launch;
 mod patient_page;
 mod session;
 
@@ -43,8 +45,8 @@ pub struct Page {
 
 impl Portal {
     async fn start() -> Portal {
-        let fake = fake::start().await;
         let clock = FixedClock::at(fake::now());
+        let fake = fake::start(clock.clock()).await;
         let data = tempfile::tempdir().unwrap();
         let directory = Directory::demo();
         let services = directory.demo_services(|_| String::new());
@@ -53,6 +55,7 @@ impl Portal {
             gateway: format!("{}/gateway", fake.base),
             catalogue: format!("{}/catalogue", fake.base),
             client_file: Some(client_file(data.path(), &fake.base)),
+            staff: vec!["999900017".to_owned()],
             zone: "Europe/Oslo".to_owned(),
             language: "nb".to_owned(),
             organisations: services

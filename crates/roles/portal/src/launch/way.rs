@@ -1,0 +1,270 @@
+//! The way to the anchor and back: its addresses from the gateway's `.well-known/smart-configuration`, a pushed request (RFC 9126) with
+//! PKCE, the browser sent away, the code exchanged. Only the configured gateway is asked for addresses, and only the portal's own
+//! issuer is spoken to.
+
+use fhir::systems;
+use serde::Deserialize;
+use serde_json::json;
+use trust::attest::{Attestation, CLAIM};
+use trust::encoding::sha256_base64url;
+use trust::keys::SigningKey;
+use wire::client::{Party, PeerError, Request};
+use wire::contract::anchor::{AUTHORIZATION_CODE, PushedAnswer, REVOKE, TokenAnswer};
+use wire::contract::demo::Purpose;
+use wire::contract::gateway::FHIR;
+use wire::contract::launch::{CALLBACK, CHOOSE_PATIENT, IN_CONTEXT, SMART_CONFIGURATION};
+
+use super::{Away, Fault, Opened, Renewal, hash};
+use crate::State;
+use crate::session::random;
+
+/// What the portal asks for besides the launch: to look up, and to go on doing so while the page is open.
+const SCOPE: &str = "offline_access user/*.rs";
+/// Grounds of a look-up that somebody begins here, and their code system.
+const GROUNDS: &str = "BEHANDLER";
+const DECISION_TEMPLATE: &str = "https://terminology.dips.com/decisiontemplate";
+/// A handle is never longer than this.
+const LONGEST_HANDLE: usize = 512;
+
+/// What of the gateway's SMART configuration is used.
+#[derive(Deserialize)]
+struct Smart {
+    issuer: String,
+    authorization_endpoint: String,
+    pushed_authorization_request_endpoint: String,
+}
+
+/// Our own FHIR server's name: the one `iss` that opens anything here.
+fn server(state: &State) -> String {
+    format!("{}{FHIR}", state.config.gateway)
+}
+
+fn party(state: &State) -> Result<&Party, Fault> {
+    state.party.as_ref().ok_or(Fault::Anchor)
+}
+
+fn callback(state: &State) -> String {
+    format!("{}{CALLBACK}", state.config.base)
+}
+
+/// The anchor's addresses. A document that names another issuer than the one we are registered at is not used.
+async fn discover(state: &State, party: &Party) -> Result<Smart, Fault> {
+    let url = format!("{}{SMART_CONFIGURATION}", server(state));
+    let answer = state.house.http.send(&Request::get(url)).await;
+    let smart: Smart = answer
+        .and_then(|answer| answer.json())
+        .map_err(|error| silent(&error))?;
+    let own = format!("{}/", party.issuer());
+    let ours = smart.issuer == party.issuer()
+        && smart.authorization_endpoint.starts_with(&own)
+        && smart
+            .pushed_authorization_request_endpoint
+            .starts_with(&own);
+    match ours {
+        true => Ok(smart),
+        false => {
+            tracing::error!("the gateway's SMART configuration names another issuer");
+            Err(Fault::Anchor)
+        }
+    }
+}
+
+fn silent(error: &PeerError) -> Fault {
+    tracing::warn!(%error, "no way to the anchor");
+    Fault::Anchor
+}
+
+/// How the portal is opened.
+pub enum Launch<'a> {
+    /// By a record system, with what it brought in the address.
+    ByRecordSystem {
+        /// Whose FHIR server it means.
+        iss: &'a str,
+        /// The handle.
+        handle: &'a str,
+    },
+    /// On its own: the user says why, and names the patient at the anchor.
+    Alone {
+        /// What for.
+        purpose: Purpose,
+        /// The reason in the user's own words.
+        reason: Option<&'a str>,
+        /// Organisation numbers chosen from the catalogue.
+        organisations: Vec<String>,
+    },
+}
+
+impl Launch<'_> {
+    /// The scope, and what else the pushed request says of it: name and value of one parameter.
+    fn asks(&self, state: &State, party: &Party) -> (&'static str, &'static str, String) {
+        match self {
+            Launch::ByRecordSystem { handle, .. } => (IN_CONTEXT, IN_CONTEXT, (*handle).to_owned()),
+            Launch::Alone {
+                purpose, reason, ..
+            } => {
+                let place = json!({"id": party.organisation(), "system": systems::ORGNR});
+                let mut care = json!({
+                    "purpose_of_use": {"code": purpose.as_str(), "system": systems::PURPOSE_OF_USE},
+                    "purpose_of_use_details": {"code": GROUNDS, "system": DECISION_TEMPLATE},
+                    "decision_ref": {"id": (state.house.ids)().to_string(), "user_selected": true},
+                });
+                if let Some(reason) = reason {
+                    care["reason"] = json!(reason);
+                }
+                let attest = json!({
+                    "type": CLAIM,
+                    "practitioner": {"legal_entity": place, "point_of_care": place},
+                    "care_relationship": care,
+                    "patients": [],
+                });
+                let details = json!([attest]).to_string();
+                (CHOOSE_PATIENT, "authorization_details", details)
+            }
+        }
+    }
+}
+
+/// A launch: where the browser goes. `browser` is the value of its cookie.
+///
+/// # Errors
+/// [`Fault`].
+pub async fn begin(state: &State, launch: Launch<'_>, browser: &str) -> Result<String, Fault> {
+    if let Launch::ByRecordSystem { iss, handle } = &launch
+        && (*iss != server(state) || handle.is_empty() || handle.len() > LONGEST_HANDLE)
+    {
+        return Err(Fault::Stranger);
+    }
+    let party = party(state)?;
+    let (scope, name, value) = launch.asks(state, party);
+    let smart = discover(state, party).await?;
+    let (verifier, word) = (random(&*state.house.ids), random(&*state.house.ids));
+    let key = SigningKey::generate().map_err(|_| Fault::Anchor)?;
+    let form = [
+        ("response_type", "code"),
+        ("redirect_uri", &callback(state)),
+        ("scope", &format!("{scope} {SCOPE}")),
+        ("aud", &server(state)),
+        (name, &value),
+        ("state", &word),
+        ("code_challenge", &sha256_base64url(verifier.as_bytes())),
+        ("code_challenge_method", "S256"),
+    ];
+    let endpoint = &smart.pushed_authorization_request_endpoint;
+    let pushed: PushedAnswer = party
+        .post_as_client(endpoint, &form, &key)
+        .await
+        .map_err(|error| refused(&error))?;
+    let (by_record_system, organisations) = match launch {
+        Launch::ByRecordSystem { .. } => (true, Vec::new()),
+        Launch::Alone { organisations, .. } => (false, organisations),
+    };
+    let away = Away {
+        browser: hash(browser),
+        verifier,
+        key,
+        by_record_system,
+        organisations,
+        since: state.now(),
+    };
+    state.launches.remember(&word, away)?;
+    let query = wire::form::write([
+        ("client_id", party.client_id()),
+        ("request_uri", pushed.request_uri.expose()),
+    ]);
+    Ok(format!("{}?{query}", smart.authorization_endpoint))
+}
+
+/// What the anchor's refusal means to the one at the browser.
+fn refused(error: &PeerError) -> Fault {
+    tracing::info!(%error, "the anchor took no launch");
+    match error {
+        PeerError::Token("invalid_request" | "invalid_grant") => Fault::Gone,
+        PeerError::Token("temporarily_unavailable" | "server_error" | "other") => Fault::Anchor,
+        PeerError::Token(_) => Fault::Refused,
+        _ => Fault::Anchor,
+    }
+}
+
+/// What came back in the browser's address.
+pub struct Back<'a> {
+    /// `state`.
+    pub state: &'a str,
+    /// `iss` (RFC 9207).
+    pub iss: &'a str,
+    /// `code`, or none: an error.
+    pub code: Option<&'a str>,
+}
+
+/// The browser came back: what it opened.
+///
+/// # Errors
+/// [`Fault`].
+pub async fn complete(state: &State, back: &Back<'_>, browser: &str) -> Result<Opened, Fault> {
+    let now = state.now();
+    let away = state.launches.take(back.state, browser, now);
+    let away = away.ok_or(Fault::Lost)?;
+    let party = party(state)?;
+    if back.iss != party.issuer() {
+        return Err(Fault::Lost);
+    }
+    let code = back.code.ok_or(Fault::Refused)?;
+    let form = [
+        ("grant_type", AUTHORIZATION_CODE),
+        ("code", code),
+        ("redirect_uri", &callback(state)),
+        ("code_verifier", &away.verifier),
+    ];
+    let answer: TokenAnswer = party
+        .post_as_client(party.token_endpoint(), &form, &away.key)
+        .await
+        .map_err(|error| refused(&error))?;
+    if !answer.token_type.eq_ignore_ascii_case("DPoP") {
+        return Err(Fault::Anchor);
+    }
+    let attest = attest(&answer).ok_or(Fault::Anchor)?;
+    let ours = away.by_record_system || is_staff(state, &attest);
+    let opened = Opened::of(
+        (state.house.ids)().simple().to_string(),
+        &attest,
+        Renewal::of(&answer, now),
+        away.key,
+        away.by_record_system,
+        away.organisations,
+    )
+    .ok_or(Fault::Anchor)?;
+    if !ours {
+        end(state, &opened);
+        return Err(Fault::NotStaff);
+    }
+    Ok(opened)
+}
+
+/// A record system vouches for its own people. Where nobody does, only those whom the portal's organisation registered may sign in: the
+/// anchor says who somebody is, not where she works.
+fn is_staff(state: &State, attest: &Attestation) -> bool {
+    let hpr = attest.practitioner.hpr_nr.as_ref();
+    hpr.is_some_and(|hpr| state.config.staff.contains(&hpr.id))
+}
+
+/// Ends at the anchor what a launch opened (RFC 7009); nobody waits for it. Without an answer it ends there by its own time.
+pub fn end(state: &State, opened: &Opened) {
+    let (Some(party), Some(refresh)) = (state.party.clone(), opened.end()) else {
+        return;
+    };
+    let key = opened.key.clone();
+    tokio::spawn(async move {
+        let endpoint = format!("{}{REVOKE}", party.issuer());
+        let form = [("token", refresh.expose())];
+        if let Err(error) = party.send_as_client(&endpoint, &form, &key).await {
+            tracing::info!(%error, "a launch could not be ended at the anchor");
+        }
+    });
+}
+
+/// The one attest that was granted.
+fn attest(answer: &TokenAnswer) -> Option<Attestation> {
+    match answer.authorization_details.as_ref()?.0.as_slice() {
+        [only] if only["type"] == CLAIM => serde_json::from_value(only.clone()).ok(),
+        _ => None,
+    }
+}

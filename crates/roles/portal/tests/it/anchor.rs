@@ -1,0 +1,161 @@
+//! The fake's anchor for launches: pushed requests, codes and renewals from memory. It checks what the real one checks of the portal:
+//! a proof by one key throughout, PKCE, the exact redirect URI.
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+use testkit::people::Directory;
+use trust::encoding::sha256_base64url;
+use wire::form::Form;
+
+use crate::BASE;
+use crate::fake::Fake;
+
+/// What the fake's anchor remembers.
+#[derive(Default)]
+pub struct Launches {
+    /// Forms that were pushed, each with the key that proved it. The last one's code is its number.
+    pub pushed: Mutex<Vec<(Form, String)>>,
+    /// Refresh tokens asked with.
+    pub renewed: Mutex<Vec<String>>,
+    /// Tokens that were revoked.
+    pub revoked: Mutex<Vec<String>>,
+    /// The OAuth error that pushed requests or renewals get.
+    pub refusing: Mutex<Option<&'static str>>,
+    /// Who signs in.
+    pub person: Mutex<Person>,
+    /// Another issuer that the SMART configuration names.
+    pub other_issuer: Mutex<Option<&'static str>>,
+}
+
+/// Id of a practitioner; the GP unless it is said otherwise.
+pub struct Person(pub &'static str);
+
+impl Default for Person {
+    fn default() -> Person {
+        Person("gp")
+    }
+}
+
+pub fn routes() -> Router<Arc<Fake>> {
+    Router::new()
+        .route(
+            "/gateway/fhir/.well-known/smart-configuration",
+            get(configuration),
+        )
+        .route("/anchor/par", post(push))
+        .route("/anchor/revoke", post(revoke))
+}
+
+async fn configuration(State(fake): State<Arc<Fake>>) -> Json<Value> {
+    let own = format!("{}/anchor", fake.base);
+    let issuer = fake.launches.other_issuer.lock().unwrap().unwrap_or(&own);
+    let people = wire::smart::People::Launch;
+    Json(wire::smart::configuration(issuer, people, vec![]))
+}
+
+/// The key that proved a request, if the proof is good for this endpoint now.
+fn proved(fake: &Fake, headers: &HeaderMap, endpoint: &str) -> String {
+    let proof = headers["dpop"].to_str().unwrap();
+    let url = format!("{}/anchor/{endpoint}", fake.base);
+    trust::dpop::verify(proof, "POST", &url, None, None, (fake.clock)())
+        .unwrap()
+        .jkt
+}
+
+fn refuse(code: &str) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({"error": code}))).into_response()
+}
+
+async fn push(State(fake): State<Arc<Fake>>, request: Request) -> Response {
+    let (parts, body): (_, Body) = request.into_parts();
+    let form = wire::form::read(&parts.headers, body).await.unwrap();
+    let jkt = proved(&fake, &parts.headers, "par");
+    if let Some(code) = *fake.launches.refusing.lock().unwrap() {
+        return refuse(code);
+    }
+    let mut pushed = fake.launches.pushed.lock().unwrap();
+    let uri = format!("urn:ietf:params:oauth:request_uri:{}", pushed.len());
+    pushed.push((form, jkt));
+    let answer = json!({"request_uri": uri, "expires_in": 60});
+    (StatusCode::CREATED, Json(answer)).into_response()
+}
+
+async fn revoke(State(fake): State<Arc<Fake>>, request: Request) -> StatusCode {
+    let (parts, body): (_, Body) = request.into_parts();
+    let form = wire::form::read(&parts.headers, body).await.unwrap();
+    let token = form.get("token").unwrap().to_owned();
+    fake.launches.revoked.lock().unwrap().push(token);
+    StatusCode::OK
+}
+
+/// Tokens for the code `code-N` of the Nth pushed request, and renewals of `refresh-N-M`.
+pub fn give(fake: &Fake, headers: &HeaderMap, form: &Form) -> Response {
+    let jkt = proved(fake, headers, "token");
+    let (number, round) = match form.get("refresh_token") {
+        Some(refresh) => {
+            if let Some(code) = *fake.launches.refusing.lock().unwrap() {
+                return refuse(code);
+            }
+            fake.launches
+                .renewed
+                .lock()
+                .unwrap()
+                .push(refresh.to_owned());
+            let (number, round) = refresh
+                .strip_prefix("refresh-")
+                .and_then(|rest| rest.split_once('-'))
+                .unwrap();
+            (number.to_owned(), round.parse::<usize>().unwrap() + 1)
+        }
+        None => {
+            let code = form.get("code").unwrap();
+            (code.strip_prefix("code-").unwrap().to_owned(), 0)
+        }
+    };
+    let pushed = fake.launches.pushed.lock().unwrap();
+    let (asked, key) = &pushed[number.parse::<usize>().unwrap()];
+    assert_eq!(*key, jkt, "one key throughout");
+    if round == 0 {
+        let verifier = form.get("code_verifier").unwrap();
+        let challenge = sha256_base64url(verifier.as_bytes());
+        assert_eq!(asked.get("code_challenge"), Some(challenge.as_str()));
+        let callback = format!("{BASE}/callback");
+        assert_eq!(form.get("redirect_uri"), Some(callback.as_str()));
+    }
+    let directory = Directory::demo();
+    let who = fake.launches.person.lock().unwrap().0;
+    let gp = directory.practitioner(who).unwrap();
+    let hpr = json!({"id": gp.hpr, "system": "urn:oid:2.16.578.1.12.4.1.4.4"});
+    // The handle says whom it is about: `about-N`, the Nth patient.
+    let about = asked.get("launch").unwrap_or("about-0");
+    let patient = &directory.patients[about[6..].parse::<usize>().unwrap()];
+    Json(json!({
+        "access_token": format!("token.{jkt}.{}", patient.number),
+        "token_type": "DPoP", "expires_in": 300,
+        "refresh_token": format!("refresh-{number}-{round}"),
+        "scope": asked.get("scope"),
+        "patient": "3b6f6c53-6ad8-4b53-93d1-0a5f6f3f0c11", "need_patient_banner": true,
+        "authorization_details": [{
+            "type": "nhn:tillitsrammeverk:parameters", "toa": (fake.clock)().seconds(),
+            "practitioner": {
+                "identifier": {"id": gp.number, "system": "urn:oid:2.16.578.1.12.4.1.4.1", "name": gp.name},
+                "hpr_nr": hpr,
+                "legal_entity": {"id": directory.orgnr("provebakken"), "system": "urn:oid:2.16.578.1.12.4.1.4.101"},
+            },
+            "care_relationship": {
+                "purpose_of_use": {"code": "COC", "system": "urn:oid:2.16.840.1.113883.1.11.20448"},
+                "purpose_of_use_details": {"code": "BEHANDLER", "text": "<b>Behandler</b>", "system": "x"},
+                "decision_ref": {"id": format!("d-{number}"), "user_selected": true},
+            },
+            "patients": [{"identifier": {"id": patient.number, "system": "urn:oid:2.16.578.1.12.4.1.4.1"}}],
+        }],
+    }))
+    .into_response()
+}
