@@ -4,6 +4,7 @@
 
 pub mod background;
 pub mod bench_load;
+pub mod browser;
 pub mod bundle;
 pub mod calendar;
 pub mod care_plan;

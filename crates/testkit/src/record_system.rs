@@ -2,8 +2,12 @@
 //! (CONTRACT section 6), guarded by token and proof like every party; `GET {base}/received` for stories, which names
 //! no person.
 //!
+//! Its users sit at a [`desk`], from which it opens the portal for a patient.
+//!
 //! What it acknowledges is durable: one NDJSON file, appended and synchronised before the answer. The same reading again
 //! is the first answer again, across restarts too (CONTRACT section 5, "One reading").
+
+pub mod desk;
 
 use axum::Router;
 use axum::extract::{Request, State};

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use testkit::people::{self, Directory};
 use url::Url;
 use wire::contract::demo::{ClientFile, ClientUse, DemoClient, KEY_MARK};
+use wire::contract::launch::{CALLBACK, CHOOSE_PATIENT, IN_CONTEXT};
 
 /// Id of the operator of hub and anchor.
 const OPERATOR: &str = "norddrift";
@@ -150,7 +151,10 @@ pub fn make(
             base: at.at("/gateway")?,
             client_file: key("delt-gateway"),
         }),
-        portal: Some(Portal { base: at.at("")? }),
+        portal: Some(Portal {
+            base: at.at("")?,
+            staff: staff(directory),
+        }),
         organisation: directory
             .organisations
             .iter()
@@ -178,13 +182,28 @@ struct SignIn {
 }
 
 /// Where the demo's clients take codes: a program of the visitor's own, on this machine.
-const CALLBACK: &str = "http://127.0.0.1:8400/callback";
+const TEST_CALLBACK: &str = "http://127.0.0.1:8400/callback";
 
-/// Health personnel sign in through their record system, citizens through the portal's client.
+/// Health personnel sign in through their record system, or through the portal that it opens; citizens through the portal's client.
 fn sign_in(plan: &Plan, at: &Addresses, directory: &Directory) -> SignIn {
     let scopes: &[&str] = match (plan.registered_use, plan.client_id.as_str()) {
-        ("record-system", _) => &["user/*.rs", "openid", "profile", "offline_access"],
-        (_, "delt-portal") => &["patient/*.rs", "openid", "profile"],
+        ("record-system", _) => &[
+            "user/*.rs",
+            "openid",
+            "profile",
+            "offline_access",
+            IN_CONTEXT,
+            CHOOSE_PATIENT,
+        ],
+        (_, "delt-portal") => &[
+            "patient/*.rs",
+            "user/*.rs",
+            "openid",
+            "profile",
+            "offline_access",
+            IN_CONTEXT,
+            CHOOSE_PATIENT,
+        ],
         _ => return SignIn::default(),
     };
     let grants: &[&str] = if scopes.contains(&"offline_access") {
@@ -197,6 +216,10 @@ fn sign_in(plan: &Plan, at: &Addresses, directory: &Directory) -> SignIn {
     let hpr = "helseid://scopes/hpr/hpr_number".to_owned();
     let more = ["pid", "security_level", "assurance_level"].map(|one| format!("{identity}{one}"));
     let services = directory.services.iter().map(|s| at.service(&s.id));
+    let mut redirect_uris = vec![TEST_CALLBACK.to_owned()];
+    if plan.registered_use == "portal" {
+        redirect_uris.push(format!("{}{CALLBACK}", at.origin));
+    }
     SignIn {
         scopes: [text(scopes), more.to_vec(), vec![hpr]].concat(),
         audiences: services
@@ -204,7 +227,7 @@ fn sign_in(plan: &Plan, at: &Addresses, directory: &Directory) -> SignIn {
             .filter(|one| !plan.audiences.contains(one))
             .collect(),
         grants: text(grants),
-        redirect_uris: vec![CALLBACK.to_owned()],
+        redirect_uris,
     }
 }
 
@@ -231,15 +254,10 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
         });
     }
     for s in &directory.services {
-        let writers = if s.members.is_empty() {
-            vec![s.organisation.clone()]
-        } else {
-            s.members.clone()
-        };
-        for writer in writers {
+        for writer in writers(s) {
             plans.push(Plan {
                 client_id: format!("epj-{writer}"),
-                orgnr: directory.orgnr(&writer).to_owned(),
+                orgnr: directory.orgnr(writer).to_owned(),
                 registered_use: "record-system",
                 use_: ClientUse::RecordSystem,
                 scopes: vec!["system/*.cruds"],
@@ -247,10 +265,7 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
             });
         }
     }
-    let hospital = directory
-        .services
-        .first()
-        .map_or("", |s| s.organisation.as_str());
+    let hospital = hospital(directory);
     let mut asked = services.clone();
     asked.extend([catalogue.clone(), locator.clone(), gateway.clone()]);
     plans.push(Plan {
@@ -494,21 +509,54 @@ fn collaboration(id: &str, members: Vec<String>) -> Collaboration {
     }
 }
 
-/// Every responsible organisation lets the hub's operator write to its service.
+/// Every responsible organisation lets the hub's operator write to its service; every organisation with a record system lets the
+/// hospital's portal serve its people.
 fn delegations(directory: &Directory) -> Vec<Delegation> {
-    let to = directory.orgnr(OPERATOR);
-    let given = |s: &people::Service| {
-        let from = directory.orgnr(&s.organisation).to_owned();
-        Delegation {
-            id: format!("DEL-{from}-VKP"),
-            version: 1,
-            from,
-            to: to.to_owned(),
-            from_day: SIGNED.into(),
-            to_day: None,
-        }
+    let given = |what: &str, from: &str, to: &str| Delegation {
+        id: format!("DEL-{from}-{what}"),
+        version: 1,
+        from: from.to_owned(),
+        to: to.to_owned(),
+        from_day: SIGNED.into(),
+        to_day: None,
     };
-    directory.services.iter().map(given).collect()
+    let (operator, hospital) = (
+        directory.orgnr(OPERATOR),
+        directory.orgnr(hospital(directory)),
+    );
+    let responsible = directory.services.iter();
+    let written = responsible.map(|s| given("VKP", directory.orgnr(&s.organisation), operator));
+    let users = directory.services.iter().flat_map(writers);
+    let shown = users
+        .map(|id| directory.orgnr(id))
+        .filter(|from| *from != hospital)
+        .map(|from| given("VISNING", from, hospital));
+    written.chain(shown).collect()
+}
+
+/// HPR numbers of the hospital's own people.
+fn staff(directory: &Directory) -> Vec<String> {
+    let own = hospital(directory);
+    let all = directory.practitioners.iter();
+    all.filter(|p| p.organisation == own)
+        .map(|p| p.hpr.clone())
+        .collect()
+}
+
+/// Id of the story's hospital, which runs gateway and portal.
+fn hospital(directory: &Directory) -> &str {
+    directory
+        .services
+        .first()
+        .map_or("", |s| s.organisation.as_str())
+}
+
+/// Ids of the organisations whose record systems write to a service.
+fn writers(service: &people::Service) -> &[String] {
+    match service.members.is_empty() {
+        true => std::slice::from_ref(&service.organisation),
+        false => &service.members,
+    }
 }
 
 /// Every organisation that gives care has an agreement with every other responsible organisation.

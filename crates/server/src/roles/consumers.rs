@@ -33,7 +33,7 @@ pub async fn gateway(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         register: setting.register.clone(),
         zone: setting.zone.clone(),
         person_numbers: setting.person_numbers(),
-        sign_in: setting.demo.people.is_some(),
+        sign_in: setting.signs_in(),
         source_deadline: SOURCE_DEADLINE,
         total_deadline: TOTAL_DEADLINE,
     };

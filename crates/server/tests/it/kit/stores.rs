@@ -62,16 +62,34 @@ pub async fn all_trails_are_whole(data: &Path) {
 
 /// What one store's trail holds of a request.
 pub async fn records(data: &Path, folder: &str, owner: &str, request_id: &str) -> Vec<Record> {
-    let surroundings = Surroundings {
-        clock: Arc::new(testkit::clients::now),
-        ids: Arc::new(uuid::Uuid::new_v4),
-    };
-    let store = Store::open(&data.join("stores").join(folder), owner, surroundings).unwrap();
     let filter = AuditFilter {
         request_id: Some(request_id.to_owned()),
         limit: 100,
         ..AuditFilter::default()
     };
+    found(data, folder, owner, filter).await
+}
+
+/// What one store's trail holds of a decision, among its newest thousand records.
+pub async fn decided(data: &Path, folder: &str, owner: &str, decision: &str) -> Vec<Record> {
+    let filter = AuditFilter {
+        limit: 1000,
+        ..AuditFilter::default()
+    };
+    let all = found(data, folder, owner, filter).await.into_iter();
+    all.filter(|one| {
+        let reference = one.decision_ref.as_ref();
+        reference.is_some_and(|one| one.id == decision)
+    })
+    .collect()
+}
+
+async fn found(data: &Path, folder: &str, owner: &str, filter: AuditFilter) -> Vec<Record> {
+    let surroundings = Surroundings {
+        clock: Arc::new(testkit::clients::now),
+        ids: Arc::new(uuid::Uuid::new_v4),
+    };
+    let store = Store::open(&data.join("stores").join(folder), owner, surroundings).unwrap();
     store
         .audit_search(filter)
         .await
