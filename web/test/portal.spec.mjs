@@ -205,6 +205,49 @@ try {
   check((await own.textContent("h1"))?.trim() === "Sperren er opphevet", "and let in again");
   await hers.close();
 
+  // Without a record system: why, the anchor's sign-in page, the patient named in a form, and the page about her.
+  const alone = await browser.newContext({ viewport: { width: 1440, height: 1000 }, locale: "nb-NO" });
+  const way = await watched(alone);
+  await way.goto(url);
+  await way.getByRole("link", { name: "Logg på og åpne en pasient" }).click();
+  await way.waitForURL("**/sign-in");
+  await accessible(way, "page that asks why");
+  await picture(way, "10-why");
+  await way.getByRole("button", { name: "Gå til pålogging" }).click();
+  await way.waitForURL("**/authorize?*");
+  await accessible(way, "anchor's sign-in page");
+  await way.locator("button.person", { hasText: "Sigurd Testlege" }).click();
+  await way.waitForSelector("#number");
+  await accessible(way, "anchor's page for naming the patient");
+  await way.locator("#number").fill("14835210261");
+  await way.keyboard.press("Enter");
+  await way.waitForSelector("#number-fault");
+  await accessible(way, "anchor's page for a number that is none");
+  await picture(way, "11-number");
+  faults.splice(0, faults.length, ...faults.filter((fault) => !fault.includes("status of 422")));
+  await way.locator("#number").fill("148352 10260");
+  await way.keyboard.press("Enter");
+  await way.waitForURL("**/views/*");
+  await way.waitForSelector("#curve-spo2 canvas");
+  check(await way.locator(".patient", { hasText: "148352 10260" }).isVisible(), "the patient who was named is shown");
+  check(await way.locator(".patient", { hasText: "BEHANDLER" }).isVisible(), "the banner shows the grounds of the look-up");
+  await accessible(way, "page that a launch opened");
+  await picture(way, "12-launched");
+  // The anchor's policy lets no font in, and the styles that it shares with the portal name some: the system's own serve there.
+  faults.splice(0, faults.length, ...faults.filter((fault) => !/Loading the font '[^']*\/anchor\//.test(fault)));
+  const jar = await alone.cookies();
+  check(jar.every((cookie) => cookie.httpOnly), "no cookie of a launch is for script");
+  check(jar.find((cookie) => cookie.name === "delt-demo-session")?.sameSite === "Strict", "the session's cookie is strict");
+  await way.reload();
+  await way.waitForSelector("#curve-spo2 canvas");
+  check((await way.goto(new URL("/patients", url).href))?.status() === 404, "a launch opens one patient and no list");
+  faults.splice(0, faults.length, ...faults.filter((fault) => !fault.includes("status of 404")));
+  await accessible(way, "page that is not there in a launch");
+  check((await way.goto(new URL("/launch?iss=https://evil.example/fhir&launch=x", url).href))?.status() === 400, "another server's launch is a page that says so");
+  faults.splice(0, faults.length, ...faults.filter((fault) => !fault.includes("status of 400")));
+  await accessible(way, "page for a launch that came to nothing");
+  await alone.close();
+
   const plain = await browser.newContext({ javaScriptEnabled: false, viewport: { width: 1440, height: 1000 }, locale: "nb-NO" });
   const bare = await watched(plain);
   await bare.goto(url);

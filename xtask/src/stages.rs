@@ -329,7 +329,7 @@ fn oracle() -> Outcome {
 }
 
 /// What the clients of `interop` do, by program; the first of each is the quick form.
-const NODE_DAYS: &[&str] = &["quick", "record", "questions", "oauth"];
+const NODE_DAYS: &[&str] = &["quick", "record", "questions", "oauth", "launch"];
 /// Stories with regions of their own: programs that take the path of the `delt` binary.
 const NODE_STORIES: &[&str] = &["provider", "issuer"];
 const PYTHON_DAYS: &[&str] = &["quick", "record", "reconcile", "scenario"];

@@ -20,7 +20,7 @@ const MARGIN_SECONDS: i64 = 30;
 pub struct Opened {
     /// Address of its page: a random word of the session's.
     pub view: String,
-    /// The practitioner's name.
+    /// The practitioner's name; empty where the anchor does not know it.
     pub name: String,
     /// Organisation number of the practitioner's legal entity.
     pub organisation: String,
@@ -89,7 +89,12 @@ impl Opened {
         let grounds = care.purpose_of_use_details.as_ref();
         Some(Opened {
             view,
-            name: attest.practitioner.identifier.name.clone()?,
+            name: attest
+                .practitioner
+                .identifier
+                .name
+                .clone()
+                .unwrap_or_default(),
             organisation: attest.practitioner.legal_entity.as_ref()?.id.clone(),
             number: attest.only_patient()?.value().expose().into(),
             patient: attest.patients.first()?.identifier.name.clone(),
