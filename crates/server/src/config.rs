@@ -264,6 +264,9 @@ pub struct Hub {
     /// Days that identity, digest and outcome are kept after the clinical body is gone.
     #[serde(default = "thirty")]
     pub replay_days: u32,
+    /// Hours that the answer to a request with an `Idempotency-Key` is given again.
+    #[serde(default = "a_day")]
+    pub idempotency_hours: u32,
 }
 
 /// The portal.
@@ -564,6 +567,10 @@ fn oslo() -> String {
 fn default_types() -> Vec<String> {
     vec!["default".into()]
 }
+fn a_day() -> u32 {
+    24
+}
+
 fn thirty() -> u32 {
     30
 }

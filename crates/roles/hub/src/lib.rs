@@ -7,11 +7,16 @@
 
 mod address;
 mod api;
+mod bounds;
 mod deliver;
+mod forget;
+mod idempotency;
 mod intake;
 mod quarantine;
 #[cfg(test)]
 mod tests;
+
+pub use bounds::Bounds;
 
 use axum::Router;
 use fhir::ids::{OrganisationNumber, PersonNumbers};
@@ -50,6 +55,8 @@ pub struct Config {
     pub synthetic_only: bool,
     /// Days that delivery state is kept after delivery.
     pub replay_days: u32,
+    /// What is kept for a sender.
+    pub bounds: Bounds,
     /// Responsible organisations and where their readings go.
     pub receivers: Vec<Receiver>,
 }
@@ -96,6 +103,7 @@ pub struct State {
     desk: Desk,
     party: wire::client::Party,
     destinations: Vec<Destination>,
+    answers: idempotency::Answers,
 }
 
 impl State {
@@ -194,6 +202,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         house.clock.clone(),
         house.ids.clone(),
     )?;
+    let answers = idempotency::Answers::counted(&store).await?;
     let destinations = config.receivers.iter().flat_map(destinations).collect();
     let desk = Desk {
         guard,
@@ -207,6 +216,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         desk,
         party,
         destinations,
+        answers,
     }))
 }
 
@@ -244,7 +254,9 @@ pub fn routes(state: Arc<State>) -> Router {
         .layer(axum::middleware::from_fn(wire::body::negotiated))
 }
 
-/// One courier a receiver, so that a dead one delays no other.
+/// One courier a receiver, so that a dead one delays no other, and one who forgets.
 pub fn workers(state: Arc<State>) -> Vec<Worker> {
-    deliver::workers(&state)
+    let mut workers = deliver::workers(&state);
+    workers.push(forget::worker(state));
+    workers
 }

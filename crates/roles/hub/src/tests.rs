@@ -73,6 +73,7 @@ impl Hub {
             person_numbers: PersonNumbers::Strict,
             synthetic_only: true,
             replay_days: 30,
+            bounds: crate::Bounds::default(),
             receivers: receivers.to_vec(),
         };
         let house = House {

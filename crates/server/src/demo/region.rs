@@ -146,6 +146,7 @@ pub fn make(
             operator: directory.orgnr(OPERATOR).to_owned(),
             client_file: key("delt-hub"),
             replay_days: 30,
+            idempotency_hours: 24,
         }),
         gateway: Some(Party {
             base: at.at("/gateway")?,

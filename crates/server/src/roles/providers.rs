@@ -190,6 +190,10 @@ pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         person_numbers: setting.person_numbers(),
         synthetic_only: setting.synthetic_only(),
         replay_days: part.replay_days,
+        bounds: ::hub::Bounds {
+            idempotency_hours: part.idempotency_hours,
+            ..::hub::Bounds::default()
+        },
         receivers: receivers.collect::<anyhow::Result<_>>()?,
     };
     let state = ::hub::open(config, setting.house("hub", surroundings::clock())?).await?;

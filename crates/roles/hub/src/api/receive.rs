@@ -4,6 +4,7 @@
 //! proof become durable in one commit a patient. If somebody sent the same reading in the meantime, it is looked at again.
 
 use crate::State;
+use crate::idempotency::{self, Answer as First, Begun, Running};
 use crate::intake::{self, Accepted, Taken};
 use crate::quarantine;
 use axum::body::Body;
@@ -15,12 +16,12 @@ use fhir::json::{Json, Limits, Node};
 use fhir::outcome::{Issue, IssueCode, OperationOutcome};
 use fhir::resource::ResourceType;
 use futures::future::join_all;
+use http::StatusCode;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode, header};
 use std::sync::Arc;
 use store::{Change, LedgerWrite, StoreError};
 use trust::{Ask, Category, Interaction, Permit};
-use wire::outcome::{Problem, fhir_response};
+use wire::outcome::Problem;
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
 
@@ -49,6 +50,10 @@ async fn single(
 ) -> Result<Response, End> {
     let permit = visit.permit(&Ask::of(Interaction::Create, ResourceType::OBSERVATION))?;
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
+    let running = match idempotency::begin(state, visit, parts, &bytes).await? {
+        Begun::Before(answer) => return again(visit, &permit, answer).await,
+        Begun::Now(running) => running,
+    };
     let json = Json::parse(bytes, Limits::RESOURCE)?;
     let sent = [Sent {
         node: json.root(),
@@ -58,13 +63,45 @@ async fn single(
     let answer = answers
         .pop()
         .unwrap_or_else(|| Err(Problem::bug("an entry was not answered")));
-    // The record of a refused entry is written; only the words are left.
-    let (key, status) = answer.map_err(End::Audited)?;
-    let mut response = fhir_response(status, "");
-    if let Ok(value) = HeaderValue::try_from(location(&key)) {
-        response.headers_mut().insert(header::LOCATION, value);
-    }
-    Ok(response)
+    let settled = settled(&answer);
+    let answer = match answer {
+        Ok((key, status)) => First {
+            status: status.as_u16(),
+            location: Some(location(&key)),
+            body: Vec::new(),
+        },
+        // The record of a refused entry is written; only the words are left.
+        Err(problem) if !settled => return Err(End::Audited(problem)),
+        Err(problem) => First {
+            status: problem.status().as_u16(),
+            location: None,
+            body: problem.to_json(),
+        },
+    };
+    give(running, answer, settled).await
+}
+
+/// Whether an entry's answer would be the same at another try.
+fn settled(answer: &Answer) -> bool {
+    let passing = |status: StatusCode| status.is_server_error() || status.as_u16() == 429;
+    !answer.as_ref().is_err_and(|p| passing(p.status()))
+}
+
+/// Gives an answer, kept for its `Idempotency-Key` first if it is settled. The request's record is written already.
+async fn give(running: Running<'_>, answer: First, settled: bool) -> Result<Response, End> {
+    let answer = if settled {
+        let kept = running.answered(answer).await;
+        kept.map_err(|error| End::Audited(error.into()))?
+    } else {
+        answer
+    };
+    Ok(answer.response())
+}
+
+/// Gives the first answer again.
+async fn again(visit: &Visit<'_>, permit: &Permit, answer: First) -> Result<Response, End> {
+    visit.write(visit.record().permitted(permit)).await?;
+    Ok(answer.response())
 }
 
 /// `POST {hub}/fhir`.
@@ -89,6 +126,10 @@ async fn many(
 ) -> Result<Response, End> {
     let permit = visit.permit(&Ask::of(Interaction::Batch, ResourceType::BUNDLE))?;
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::BUNDLE.bytes).await?;
+    let running = match idempotency::begin(state, visit, parts, &bytes).await? {
+        Begun::Before(answer) => return again(visit, &permit, answer).await,
+        Begun::Now(running) => running,
+    };
     let json = Json::parse(bytes, Limits::BUNDLE)?;
     let root = json.root();
     match BundleType::of(root).map_err(|issue| Problem::invalid_all(vec![issue]))? {
@@ -118,6 +159,7 @@ async fn many(
         .await?
         .into_iter();
     let mut writer = BatchResponseWriter::default();
+    let mut all_settled = true;
     for (entry, fault) in all.iter().zip(faults) {
         let answer = match fault {
             Some(fault) => Err(fault),
@@ -129,9 +171,15 @@ async fn many(
                 None => Err(Problem::bug("an entry was not answered")),
             },
         };
+        all_settled &= settled(&answer);
         respond(&mut writer, entry, answer);
     }
-    Ok(fhir_response(StatusCode::OK, writer.finish()))
+    let answer = First {
+        status: StatusCode::OK.as_u16(),
+        location: None,
+        body: writer.finish(),
+    };
+    give(running, answer, all_settled).await
 }
 
 /// What is wrong with an entry outside its resource: none is there, or something else than a reading's sending is asked

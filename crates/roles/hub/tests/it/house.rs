@@ -89,7 +89,12 @@ pub struct Hub {
 impl Hub {
     /// With receivers that nobody listens at, for what happens before delivery.
     pub async fn new() -> Self {
-        Self::with(vec![
+        Self::bounded(hub::Bounds::default()).await
+    }
+
+    /// The same, within other bounds.
+    pub async fn bounded(bounds: hub::Bounds) -> Self {
+        let receivers = vec![
             receiver(
                 FJELLVIK,
                 Some("http://127.0.0.1:9/epj"),
@@ -101,11 +106,15 @@ impl Hub {
                 Some("http://127.0.0.1:9/proveheim/fhir"),
             ),
             receiver(SORLIA, None, Some("http://127.0.0.1:9/kystregionen/fhir")),
-        ])
-        .await
+        ];
+        Self::built(receivers, bounds).await
     }
 
     pub async fn with(receivers: Vec<Receiver>) -> Self {
+        Self::built(receivers, hub::Bounds::default()).await
+    }
+
+    async fn built(receivers: Vec<Receiver>, bounds: hub::Bounds) -> Self {
         let clock = FixedClock::at(NOW);
         let issuer = Issuer::start_at(clock.clock()).await.unwrap();
         let folder = Arc::new(tempfile::tempdir().unwrap());
@@ -128,6 +137,7 @@ impl Hub {
             person_numbers: PersonNumbers::Strict,
             synthetic_only: true,
             replay_days: 30,
+            bounds,
             receivers,
         };
         Self::open(folder, clock, issuer, config).await

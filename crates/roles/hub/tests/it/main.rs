@@ -6,6 +6,7 @@ mod access;
 mod bad_input;
 mod deliver;
 mod house;
+mod idempotency;
 mod owner;
 mod receive;
 mod receiver;
