@@ -6,7 +6,7 @@ mod network;
 mod party;
 mod relying_party;
 
-pub use network::{Network, Policy, is_public, network_contains};
+pub use network::{AddressFault, Names, Network, Policy, is_public, network_contains};
 pub use party::{Party, PartyError, Token};
 pub use relying_party::{Registration, RelyingError, RelyingParty, SignIn};
 
@@ -167,6 +167,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Body, at most as long as asked for.
     pub body: Bytes,
+    /// The peer's certificate (X.509, DER), where it was reached by TLS.
+    pub certificate: Option<Bytes>,
 }
 
 impl std::fmt::Debug for Answer {
@@ -234,6 +236,12 @@ pub enum PeerError {
     Tls(Arc<str>),
 }
 
+impl From<AddressFault> for PeerError {
+    fn from(fault: AddressFault) -> Self {
+        Self::Address(fault.words())
+    }
+}
+
 impl PeerError {
     /// Whether trying again later can help.
     pub fn is_passing(&self) -> bool {
@@ -251,6 +259,14 @@ impl Http {
     /// # Errors
     /// When even the plain client cannot be built.
     pub fn new(policy: Policy) -> Result<Self, PeerError> {
+        Self::with_names(policy, network::system_names())
+    }
+
+    /// The same with another way to resolve names, for tests of names that change where they lead.
+    ///
+    /// # Errors
+    /// As [`Http::new`].
+    pub fn with_names(policy: Policy, names: Names) -> Result<Self, PeerError> {
         let policy = Arc::new(policy);
         let builder = |tls: bool| {
             reqwest::Client::builder()
@@ -263,6 +279,7 @@ impl Http {
                 .user_agent(concat!("delt/", env!("CARGO_PKG_VERSION")))
                 .dns_resolver(network::GuardedResolver {
                     policy: policy.clone(),
+                    names: names.clone(),
                     tls,
                 })
         };
@@ -273,6 +290,7 @@ impl Http {
             .map_err(|e| PeerError::Tls(e.to_string().into()))?;
         let secure = builder(true)
             .https_only(true)
+            .tls_info(true)
             .build()
             .map_err(|e| Arc::from(e.to_string()));
         if let Err(reason) = &secure {
@@ -283,6 +301,11 @@ impl Http {
             plain,
             secure,
         })
+    }
+
+    /// What may be dialled.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Sends one request and reads the whole answer.
@@ -301,6 +324,10 @@ impl Http {
             let mut answer = outgoing.send().await.map_err(|e| described(&e))?;
             let status = answer.status();
             let headers = std::mem::take(answer.headers_mut());
+            let tls = answer.extensions().get::<reqwest::tls::TlsInfo>();
+            let certificate = tls
+                .and_then(|tls| tls.peer_certificate())
+                .map(Bytes::copy_from_slice);
             let announced = headers
                 .get(header::CONTENT_LENGTH)
                 .and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
@@ -318,6 +345,7 @@ impl Http {
                 status,
                 headers,
                 body: body.freeze(),
+                certificate,
             })
         };
         // reqwest's own timeout covers connection and body; this one also covers name resolution that hangs.
@@ -327,24 +355,8 @@ impl Http {
     }
 
     fn client_for(&self, url: &url::Url) -> Result<&reqwest::Client, PeerError> {
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(PeerError::Address("user info in the URL"));
-        }
-        let tls = match url.scheme() {
-            "https" => true,
-            "http" => false,
-            _ => return Err(PeerError::Address("not http or https")),
-        };
-        let literal = match url.host() {
-            Some(url::Host::Ipv4(address)) => Some(address.into()),
-            Some(url::Host::Ipv6(address)) => Some(address.into()),
-            Some(url::Host::Domain(_)) => None, // checked by the resolver, at the dial
-            None => return Err(PeerError::Address("no host")),
-        };
-        if literal.is_some_and(|address| !self.policy.permits(address, tls)) {
-            return Err(PeerError::Address("network not allowed"));
-        }
-        if tls {
+        self.policy.judge(url).map_err(PeerError::from)?;
+        if url.scheme() == "https" {
             self.secure
                 .as_ref()
                 .map_err(|reason| PeerError::Tls(reason.clone()))

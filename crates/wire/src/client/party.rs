@@ -100,6 +100,7 @@ pub struct Party {
 struct Inner {
     client_id: String,
     organisation: String,
+    audiences: Vec<String>,
     issuer: String,
     token_endpoint: String,
     /// Signs client assertions; registered at the anchor.
@@ -156,6 +157,7 @@ impl Party {
         let inner = Inner {
             client_id: file.client_id,
             organisation: file.orgnr,
+            audiences: file.audiences,
             issuer: file.issuer,
             token_endpoint: file.token_endpoint,
             key,
@@ -179,6 +181,11 @@ impl Party {
     /// The organisation number it is registered for.
     pub fn organisation(&self) -> &str {
         &self.inner.organisation
+    }
+
+    /// Whether its file says that it is registered to ask for tokens of this audience.
+    pub fn may_ask(&self, audience: &str) -> bool {
+        self.inner.audiences.iter().any(|one| one == audience)
     }
 
     /// Thumbprint of the key its tokens are bound to.

@@ -1,5 +1,8 @@
 //! The bare client against peers that redirect, never end, or lie where they must not be reached.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -108,9 +111,13 @@ async fn addresses_outside_the_policy_are_never_dialled() {
             "{url}"
         );
     }
-    // A name is checked when it is dialled: it leads to loopback, which only an allowed network opens.
+    // A name is checked when it is dialled: it leads to loopback, which only an allowed network opens. Without any such
+    // network plain http leads nowhere, and is not even resolved.
     let named = Request::get(format!("http://localhost:{port}/here"));
-    assert_eq!(strict.send(&named).await.unwrap_err(), PeerError::Connect);
+    assert!(matches!(
+        strict.send(&named).await,
+        Err(PeerError::Address(_))
+    ));
     assert_eq!(client().send(&named).await.unwrap().body, "here");
     let elsewhere = Http::new(Policy {
         allow: vec![Network::parse("10.0.0.0/8").unwrap()],
@@ -134,4 +141,46 @@ async fn addresses_outside_the_policy_are_never_dialled() {
             "{url}"
         );
     }
+}
+
+/// A name that leads somewhere else each time it is asked for, and how often it was.
+fn changing(leads: &'static [&'static [&'static str]]) -> (wire::client::Names, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let names: wire::client::Names = Arc::new(move |_| {
+        let turn = counted.fetch_add(1, Ordering::SeqCst);
+        let found = leads[turn.min(leads.len() - 1)].iter();
+        let found: Vec<IpAddr> = found.map(|address| address.parse().unwrap()).collect();
+        Box::pin(std::future::ready(Ok(found)))
+    });
+    (names, asked)
+}
+
+#[tokio::test]
+async fn a_name_is_judged_by_where_it_leads_at_each_dial() {
+    // First where it may, then to the machine's own metadata, then home again: DNS rebinding.
+    let (names, asked) = changing(&[
+        &["127.0.0.1"],
+        &["169.254.169.254"],
+        &["10.0.0.1", "::ffff:10.0.0.1", "fe80::1"],
+        &["10.0.0.1", "127.0.0.1"],
+    ]);
+    let client = Http::with_names(Policy::loopback(), names).unwrap();
+    let router = Router::new().route(
+        "/here",
+        get(|| async { ([("connection", "close")], "here") }),
+    );
+    let (listener, address) = listen().await;
+    serve(listener, router);
+    let port = address.rsplit(':').next().unwrap().to_owned();
+    let call = async || {
+        let request = Request::get(format!("http://peer.example:{port}/here"));
+        client.send(&request).await.map(|answer| answer.body)
+    };
+    assert_eq!(call().await.unwrap(), "here");
+    assert_eq!(call().await.unwrap_err(), PeerError::Connect);
+    assert_eq!(call().await.unwrap_err(), PeerError::Connect);
+    // Of several addresses only the permitted ones are dialled.
+    assert_eq!(call().await.unwrap(), "here");
+    assert_eq!(asked.load(Ordering::SeqCst), 4);
 }
