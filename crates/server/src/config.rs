@@ -228,6 +228,13 @@ pub struct Locator {
     pub base: Url,
     /// The § 9 agreement it works under.
     pub collaboration: Option<Collaboration>,
+    /// After how many days a new pointer key takes the old one's place.
+    #[serde(default = "a_year")]
+    pub key_days: u32,
+}
+
+fn a_year() -> u32 {
+    365
 }
 
 /// A written agreement under pasientjournalloven § 9.
@@ -290,6 +297,8 @@ pub struct Organisation {
     pub name: String,
     /// What it is.
     pub kind: OrganisationKind,
+    /// HER-id of its communication party, shown in the catalogue.
+    pub her_id: Option<String>,
     /// Sub-units (underenhet) that resolve to it.
     #[serde(default)]
     pub sub_unit: Vec<SubUnit>,

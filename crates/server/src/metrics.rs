@@ -3,7 +3,7 @@
 //! Counted by organisation, service, feed and receiver; never by patient, and nothing of anybody's data. Each scrape asks
 //! the stores anew, so no figure is older than its scrape.
 
-use crate::roles::{Aged, Gauged};
+use crate::roles::{Gauged};
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -19,6 +19,71 @@ use store::Store;
 
 /// The media type of OpenMetrics text.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Age of a sharing service's copy, or of one feed's part of it.
+pub const COPY_AGE: &str = "delt_copy_age_seconds";
+/// Whether that is too old.
+pub const COPY_LATE: &str = "delt_copy_late";
+/// Age of the copy of citizens' settings.
+pub const SETTINGS_AGE: &str = "delt_pvk_age_seconds";
+/// Whether that is too old.
+pub const SETTINGS_LATE: &str = "delt_pvk_late";
+/// Pointers that differed from the locator's when they were last compared.
+pub const DRIFT: &str = "delt_locator_drift";
+/// How often a budget of distinct patients was used up at the locator.
+pub const BUDGETS: &str = "delt_locator_budgets_exceeded";
+/// Whether a listed address answers with a CapabilityStatement.
+pub const LISTED: &str = "delt_endpoint_answers";
+/// Whether another organisation answers at a listed address.
+pub const TAKEN_OVER: &str = "delt_endpoint_taken_over";
+/// Profiles promised by an entry and not claimed at its address.
+pub const UNCLAIMED: &str = "delt_endpoint_profiles_unclaimed";
+/// Days until the certificate at a listed address ends.
+pub const CERTIFICATE: &str = "delt_endpoint_certificate_days";
+
+/// The figures that roles may tell, and what they mean.
+pub const NAMES: &[(&str, &str)] = &[
+    (
+        COPY_AGE,
+        "Age of the shared copy: since when everything of the source is known to be here",
+    ),
+    (
+        COPY_LATE,
+        "1 where the shared copy is older than it promises (max_lag_minutes)",
+    ),
+    (
+        SETTINGS_AGE,
+        "Age of the copy of citizens' settings at Personvernkomponenten",
+    ),
+    (
+        SETTINGS_LATE,
+        "1 where the copy of citizens' settings is older than it may be (max_age_minutes)",
+    ),
+    (
+        DRIFT,
+        "Pointers that differed between this service and the locator at the last comparison, and were repaired; 0 at rest",
+    ),
+    (
+        BUDGETS,
+        "Times that a client or a person was refused for asking the locator about too many patients, since the start",
+    ),
+    (
+        LISTED,
+        "1 where a listed address answered with a CapabilityStatement when the catalogue last looked, else 0",
+    ),
+    (
+        TAKEN_OVER,
+        "1 where another organisation than the entry's owner answers at a listed address",
+    ),
+    (
+        UNCLAIMED,
+        "Profiles that an entry promises and its address does not claim",
+    ),
+    (
+        CERTIFICATE,
+        "Whole days until the certificate at a listed address ends",
+    ),
+];
 
 type Labels = Vec<(String, String)>;
 type Figures = Family<Labels, Gauge<f64, AtomicU64>>;
@@ -65,22 +130,10 @@ async fn page(sources: &Sources) -> anyhow::Result<String> {
     );
     let dead = family("delt_outbox_dead", "Deliveries given up, to be looked at");
     let audited = family("delt_audit_records", "Records in the audit trail");
-    let age = family(
-        "delt_copy_age_seconds",
-        "Age of the shared copy: since when everything of the source is known to be here",
-    );
-    let late = family(
-        "delt_copy_late",
-        "1 where the shared copy is older than it promises (max_lag_minutes)",
-    );
-    let settings_age = family(
-        "delt_pvk_age_seconds",
-        "Age of the copy of citizens' settings at Personvernkomponenten",
-    );
-    let settings_late = family(
-        "delt_pvk_late",
-        "1 where the copy of citizens' settings is older than it may be (max_age_minutes)",
-    );
+    let own: Vec<(&str, Figures)> = NAMES
+        .iter()
+        .map(|(name, help)| (*name, family(name, help)))
+        .collect();
     let now = (sources.clock)();
     for store in &sources.stores {
         let owner = ("store".to_owned(), store.owner().to_owned());
@@ -101,18 +154,10 @@ async fn page(sources: &Sources) -> anyhow::Result<String> {
     }
     for gauged in &sources.gauged {
         for one in gauged() {
-            let (age, late) = match one.of {
-                Aged::Copy => (&age, &late),
-                Aged::Settings => (&settings_age, &settings_late),
-            };
-            let mut labels = vec![("service".to_owned(), one.service)];
-            labels.extend(one.feed.map(|feed| ("feed".to_owned(), feed)));
-            if let Some(seconds) = one.age_seconds {
-                age.get_or_create(&labels).set(seconds as f64);
-            }
-            if let Some(is_late) = one.late {
-                late.get_or_create(&labels)
-                    .set(f64::from(u8::from(is_late)));
+            let labels = one.labels.into_iter();
+            let labels: Labels = labels.map(|(name, of)| (name.to_owned(), of)).collect();
+            if let Some((_, figures)) = own.iter().find(|(name, _)| *name == one.name) {
+                figures.get_or_create(&labels).set(one.value);
             }
         }
     }
@@ -152,16 +197,21 @@ mod tests {
         let text = page(&Sources {
             stores: vec![store],
             gauged: vec![Arc::new(|| {
-                let figure = |of, feed: Option<&str>| Figure {
-                    of,
-                    service: "fjellvik".into(),
-                    feed: feed.map(str::to_owned),
-                    age_seconds: Some(90),
-                    late: Some(true),
+                let feed = |name, value| Figure {
+                    name,
+                    labels: vec![("service", "fjellvik".into()), ("feed", "epj".into())],
+                    value,
+                };
+                let whole = |name, value| Figure {
+                    name,
+                    labels: vec![("service", "fjellvik".into())],
+                    value,
                 };
                 vec![
-                    figure(Aged::Copy, Some("epj")),
-                    figure(Aged::Settings, None),
+                    feed(COPY_AGE, 90.0),
+                    feed(COPY_LATE, 1.0),
+                    whole(SETTINGS_AGE, 90.0),
+                    whole(SETTINGS_LATE, 1.0),
                 ]
             })],
             clock: later,

@@ -10,12 +10,16 @@ use fhir::systems;
 use fhir::time::Instant;
 use http::{HeaderMap, Method, StatusCode};
 use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
 use trust::ClientUse;
 use trust::dpop;
+use trust::jws;
 use trust::keys::{KeyError, KeySet, SigningKey};
 use trust::token::{self, Claims};
-use wire::contract::anchor::{self, TokenAnswer};
+use wire::contract::anchor::{
+    self, AGREEMENT_TYP, AgreementDocument, PARTICIPANT_TYP, Participant, TokenAnswer,
+};
 use wire::contract::demo::{ClientFile, PrivateJwk};
 
 use crate::people::{Patient, Practitioner};
@@ -26,6 +30,14 @@ pub struct Issuer {
     key: SigningKey,
     url: String,
     clock: store::Clock,
+    published: Arc<Mutex<Published>>,
+}
+
+/// Signed documents about members, as they are served.
+#[derive(Default)]
+struct Published {
+    participants: Vec<String>,
+    agreements: Vec<String>,
 }
 
 impl std::fmt::Debug for Issuer {
@@ -55,7 +67,7 @@ impl Issuer {
     /// # Errors
     /// When there is no port or no randomness.
     pub async fn start() -> std::io::Result<Self> {
-        Self::start_at(std::sync::Arc::new(crate::clients::now)).await
+        Self::start_at(Arc::new(crate::clients::now)).await
     }
 
     /// The same by another clock, for tests in which time stands still.
@@ -76,10 +88,17 @@ impl Issuer {
                 jwks.clone(),
             ))
         };
-        let shared = Self { key, url, clock };
+        let shared = Self {
+            key,
+            url,
+            clock,
+            published: Arc::default(),
+        };
         let router = Router::new()
             .route(anchor::JWKS, get(keys))
             .route(anchor::TOKEN, post(give_token))
+            .route(anchor::PARTICIPANTS, get(participants))
+            .route(anchor::AGREEMENTS, get(agreements))
             .with_state(shared.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Ok(shared)
@@ -93,6 +112,34 @@ impl Issuer {
     /// Where its keys are.
     pub fn jwks_url(&self) -> String {
         format!("{}{}", self.url, anchor::JWKS)
+    }
+
+    /// Vouches from now on for these members and agreements, and for no others.
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub fn vouch(
+        &self,
+        participants: &[Participant],
+        agreements: &[AgreementDocument],
+    ) -> Result<(), KeyError> {
+        let sign = |typ, claims| jws::sign(typ, &claims, &self.key);
+        let members = participants
+            .iter()
+            .map(|one| sign(PARTICIPANT_TYP, json(one)));
+        let agreed = agreements.iter().map(|one| sign(AGREEMENT_TYP, json(one)));
+        let published = Published {
+            participants: members.collect::<Result<_, _>>()?,
+            agreements: agreed.collect::<Result<_, _>>()?,
+        };
+        *self.published() = published;
+        Ok(())
+    }
+
+    fn published(&self) -> MutexGuard<'_, Published> {
+        self.published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Claims of a client that acts for itself: five minutes from `now`, bound to the key with thumbprint `jkt`.
@@ -301,6 +348,19 @@ fn claims(
 fn read<T: serde::de::DeserializeOwned>(json: serde_json::Value) -> T {
     serde_json::from_value(json)
         .expect("the members above are those of the type, which this crate's tests read")
+}
+
+/// A contract type as JSON, which each has.
+fn json(value: &impl serde::Serialize) -> serde_json::Value {
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+async fn participants(State(issuer): State<Issuer>) -> Response {
+    axum::Json(issuer.published().participants.clone()).into_response()
+}
+
+async fn agreements(State(issuer): State<Issuer>) -> Response {
+    axum::Json(issuer.published().agreements.clone()).into_response()
 }
 
 /// Gives a token for whatever resource and scope the form names, bound to the key of the proof.

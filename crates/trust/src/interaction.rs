@@ -36,6 +36,8 @@ pub enum Interaction {
     Locate,
     /// Read from the catalogue; never about a patient.
     Directory,
+    /// What an organisation offers, stated to the catalogue.
+    Publish,
     /// Delivery state, dead letters and quarantine asked of the hub by the sender.
     Deliveries,
     /// A block or reservation made by the patient.
@@ -94,6 +96,7 @@ const TABLE: &[Row] = &[
     Row(Interaction::Register, "create", "C", Some(Access::Create)),
     Row(Interaction::Locate, "read", "R", Some(Access::Read)),
     Row(Interaction::Directory, "read", "R", None),
+    Row(Interaction::Publish, "update", "U", Some(Access::Update)),
     // Whoever may send may ask what became of it.
     Row(
         Interaction::Deliveries,
@@ -183,6 +186,7 @@ mod tests {
             Register,
             Locate,
             Directory,
+            Publish,
             Deliveries,
             WishMade,
             WishesRead,

@@ -7,6 +7,7 @@ use fhir::ids::OrganisationNumber;
 use fhir::resource::InformationService;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
+use trust::ClientUse;
 use trust::jws;
 use trust::keys::{KeyError, SigningKey};
 use wire::contract::anchor::{
@@ -56,12 +57,42 @@ fn participants(
             .iter()
             .filter_map(|unit| unit.orgnr.map(|orgnr| orgnr.to_string()))
             .collect(),
+        keys: signing_keys(config, standings, one),
     };
     let signed = config
         .participants
         .iter()
         .map(|one| sign(PARTICIPANT_TYP, &document(one), key));
     signed.collect::<Result<_, _>>().map(SignedDocuments)
+}
+
+/// The keys with which a participant's services and gateways sign what others verify; those that are suspended are left out.
+/// No client is named: whether one exists is not told.
+fn signing_keys(
+    config: &Config,
+    standings: &Standings,
+    of: &Participant,
+) -> Vec<serde_json::Value> {
+    let own = |orgnr: OrganisationNumber| {
+        orgnr == of.orgnr || of.units.iter().any(|unit| unit.orgnr == Some(orgnr))
+    };
+    let mut seen = std::collections::HashSet::new();
+    let clients = config.clients.iter().filter(|client| {
+        own(client.orgnr)
+            && matches!(client.use_, ClientUse::Service | ClientUse::Gateway)
+            && standings.counts(Kind::Client, &client.client_id)
+    });
+    let keys = clients.flat_map(|client| {
+        let keys = client.keys.keys().iter();
+        keys.filter(|key| {
+            let id = &client.client_id;
+            let entry = standings.of(Kind::ClientKey, id, Some(key.thumbprint()));
+            entry.state == Standing::Active
+        })
+    });
+    keys.filter(|key| seen.insert(key.thumbprint().to_owned()))
+        .map(trust::keys::PublicKey::to_jwk)
+        .collect()
 }
 
 /// One document an agreement or paper.

@@ -1,24 +1,29 @@
 //! The API catalogue (API-katalog): which organisation offers which information at which address, as FHIR R4 resources in
 //! the manner of IHE mCSD (Organization, HealthcareService, Endpoint, OrganizationAffiliation).
 //!
-//! What it serves is built from the region's configuration at start; each entry's version counts on when its content
-//! changes. It must never hold anything about a patient: a token's patient is left out of its records (`record.rs` says how
-//! far), and so is every search value that names nothing in the catalogue.
+//! An entry is its owner's: stated by a signed document, changed and withdrawn by another, lapsed when it is not said again
+//! (`accept.rs`, decision 0044). For organisations that state nothing the region's configuration stands in (`seed.rs`). Every
+//! version is kept (`shelf.rs`). It must never hold anything about a patient: a token's patient is left out of its records
+//! (`record.rs` says how far), and so is every search value that names nothing in the catalogue.
 //!
 //! A question's way: `api/search.rs` → `wire::visit` (verified caller) → `trust::decide` → `question.rs` → `record.rs`.
+//! A statement's: `api/publish.rs` → `wire::members` (whose signature) → `accept.rs` → `shelf.rs`.
 
+mod accept;
 mod api;
-mod build;
 mod entry;
+mod probe;
 mod question;
 mod record;
-mod version;
+mod seed;
+mod shelf;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
-use fhir::ids::{OrganisationNumber, ReshId};
-use fhir::resource::{InformationService, ResourceType};
+use fhir::ids::{HerId, OrganisationNumber, ReshId};
+use fhir::resource::InformationService;
+pub use probe::{Owner as Custodian, Seen};
 use store::Store;
 use trust::organisation::Register;
 use trust::{Facts, Party};
@@ -29,7 +34,8 @@ use wire::route::{Access, RouteRow, Routes};
 use wire::visit::Desk;
 use wire::{House, Worker};
 
-use entry::Entry;
+use shelf::Shelf;
+use wire::members::MemberBook;
 
 /// What the catalogue needs to know.
 #[derive(Clone, Debug)]
@@ -51,6 +57,8 @@ pub struct Organisation {
     pub orgnr: OrganisationNumber,
     /// Name.
     pub name: String,
+    /// HER-id of its communication party, if it has one.
+    pub her_id: Option<HerId>,
     /// What it is, as a code: `municipality`, `gp-office`, `hospital`, `supplier`, `collaboration`.
     pub kind: String,
     /// Its sub-units.
@@ -125,7 +133,12 @@ pub struct State {
     issuer: String,
     house: House,
     desk: Desk,
-    entries: Vec<Entry>,
+    shelf: RwLock<Arc<Shelf>>,
+    /// Held while a statement is taken in: they come one after the other.
+    turn: tokio::sync::Mutex<()>,
+    members: MemberBook,
+    /// What was seen at the addresses.
+    sight: probe::Sight,
 }
 
 impl State {
@@ -134,10 +147,31 @@ impl State {
         &self.desk.store
     }
 
-    fn of_type(&self, resource_type: ResourceType) -> impl Iterator<Item = &Entry> {
-        self.entries
-            .iter()
-            .filter(move |entry| entry.resource_type == resource_type)
+    /// What was last seen at each listed address, by service id.
+    pub fn seen(&self) -> Vec<(String, Seen)> {
+        let shelf = self.shelf();
+        let listed = shelf.of_type(fhir::resource::ResourceType::ENDPOINT);
+        let seen = listed.filter_map(|entry| {
+            let service = entry.identifiers.first()?.code.clone();
+            Some((service, self.sight.of(entry)?))
+        });
+        seen.collect()
+    }
+
+    /// The entries as they stand.
+    fn shelf(&self) -> Arc<Shelf> {
+        let shelf = self.shelf.read().unwrap_or_else(PoisonError::into_inner);
+        shelf.clone()
+    }
+
+    /// An entry as it is given out at `now`.
+    fn shown(&self, entry: &entry::Entry, now: fhir::time::Instant) -> serde_json::Value {
+        entry.shown(now, self.sight.of(entry).as_ref())
+    }
+
+    /// Lays what was just committed at hand.
+    fn lay(&self, shelf: Shelf) {
+        *self.shelf.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shelf);
     }
 
     fn register(&self) -> &Register {
@@ -171,18 +205,51 @@ pub const ROUTES: &[RouteRow] = &[
         path: wire::contract::catalogue::INSTANCE,
         access: READ,
     },
+    RouteRow {
+        method: "GET",
+        path: api::history::SYSTEM,
+        access: Access::Token {
+            scope: "system/*.r, or the right on each type",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: api::history::TYPE,
+        access: READ,
+    },
+    RouteRow {
+        method: "GET",
+        path: api::history::INSTANCE,
+        access: READ,
+    },
+    RouteRow {
+        method: "GET",
+        path: api::history::VERSION,
+        access: READ,
+    },
+    RouteRow {
+        method: "POST",
+        path: wire::contract::statement::PUBLISH,
+        access: Access::Token {
+            scope: wire::contract::statement::PUBLISH_SCOPE,
+        },
+    },
 ];
 
-/// Builds the entries, opens the store and counts the versions of what changed since the last start.
+/// Opens the store and lays the configuration's entries beside what organisations have stated of themselves: what changed
+/// since the last start becomes a new version, what is no longer configured is withdrawn.
 ///
 /// # Errors
 /// [`OpenError`]: a configuration that contradicts itself, or a store that does not open.
 pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError> {
     let first = config.organisations.first().ok_or(OpenError::Empty)?.orgnr;
-    let register = build::register(&config.organisations);
-    let mut entries = build::entries(&config)?;
+    let register = seed::register(&config.organisations);
+    let configured = seed::entries(&config)?;
     let store = Store::open(&house.data, "catalogue", house.surroundings())?;
-    version::stamp(&store, &mut entries).await?;
+    let shelf = Shelf::open(&store).await?;
+    let shelf = shelf::settle(&store, &shelf, shelf.unnumbered()).await?;
+    let mut shelf = shelf::settle(&store, &shelf, seed::changes(&configured, &shelf)).await?;
+    shelf.in_order_of(&configured);
     let base = config.base.as_str().trim_end_matches('/').to_owned();
     let audience = format!("{base}{}", wire::contract::catalogue::FHIR);
     let guard = Guard::new(
@@ -212,12 +279,16 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         store,
         clock: house.clock.clone(),
     };
+    let members = MemberBook::new(&config.issuer, house.http.clone(), house.clock.clone());
     Ok(Arc::new(State {
         base,
         issuer: config.issuer,
         house,
         desk,
-        entries,
+        shelf: RwLock::new(Arc::new(shelf)),
+        turn: tokio::sync::Mutex::default(),
+        members,
+        sight: probe::Sight::default(),
     }))
 }
 
@@ -237,10 +308,19 @@ pub fn routes(state: Arc<State>) -> Router {
             api::search::by_form,
         )
         .on("GET", wire::contract::catalogue::INSTANCE, api::read::read)
+        .on("GET", api::history::SYSTEM, api::history::of_all)
+        .on("GET", api::history::TYPE, api::history::of_type)
+        .on("GET", api::history::INSTANCE, api::history::of_one)
+        .on("GET", api::history::VERSION, api::read::version)
+        .on(
+            "POST",
+            wire::contract::statement::PUBLISH,
+            api::publish::publish,
+        )
         .build(state, wire::request_id::Join::Behind, ids)
 }
 
-/// No background work yet: probing what is listed comes later.
-pub fn workers(_: Arc<State>) -> Vec<Worker> {
-    Vec::new()
+/// Background work: looking at what is listed.
+pub fn workers(state: Arc<State>) -> Vec<Worker> {
+    vec![probe::worker(state)]
 }

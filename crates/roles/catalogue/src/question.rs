@@ -6,10 +6,12 @@ use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::ResourceType;
 use fhir::search::{Query, TokenParam, TokenSystem};
 use fhir::systems;
+use fhir::time::Instant;
 use trust::organisation::Register;
 use wire::contract::catalogue::{BY_IDENTIFIER, BY_ORGANISATION, BY_PAYLOAD};
 
 use crate::entry::Entry;
+use crate::shelf::Shelf;
 
 /// What a parameter looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,22 +105,27 @@ impl Question {
         }
     }
 
-    /// Whether an entry is meant.
-    pub fn finds(&self, entry: &Entry, register: &Register) -> bool {
+    /// Whether an entry is meant, at `now`.
+    pub fn finds(&self, entry: &Entry, shelf: &Shelf, register: &Register, now: Instant) -> bool {
+        let concerns = |orgnr: OrganisationNumber| {
+            let endpoint = entry.endpoint.as_deref();
+            entry.kept.owner == orgnr
+                || endpoint.is_some_and(|endpoint| shelf.takes_part(orgnr, endpoint, now))
+        };
         entry.resource_type == self.resource_type
             && self.terms.iter().all(|(parameter, any)| {
                 any.iter().any(|token| match parameter.looks {
                     Looks::Identifiers => entry.identifiers.iter().any(|one| token.matches(one)),
                     Looks::Payloads => entry.payloads.iter().any(|one| token.matches(one)),
-                    Looks::Organisations => controller(token, register)
-                        .is_some_and(|orgnr| entry.organisations.contains(&orgnr)),
+                    Looks::Organisations => controller(token, register).is_some_and(concerns),
                 })
             })
     }
 
     /// The question for the audit trail and the `self` link. A value that names nothing in the catalogue is written as
     /// `?`: a caller may have put anything there, a person's number too.
-    pub fn told(&self, entries: &[Entry], register: &Register) -> String {
+    pub fn told(&self, shelf: &Shelf, register: &Register) -> String {
+        let entries = shelf.entries();
         let known = |parameter: &Parameter, token: &TokenParam| match parameter.looks {
             Looks::Identifiers => entries
                 .iter()
@@ -126,7 +133,10 @@ impl Question {
             Looks::Payloads => entries
                 .iter()
                 .any(|entry| entry.payloads.iter().any(|one| token.matches(one))),
-            Looks::Organisations => controller(token, register).is_some(),
+            Looks::Organisations => controller(token, register).is_some_and(|orgnr| {
+                register.controller(&orgnr).is_some()
+                    || entries.iter().any(|entry| entry.kept.owner == orgnr)
+            }),
         };
         let terms = self.terms.iter().map(|(parameter, any)| {
             let values: Vec<String> = any
@@ -146,14 +156,22 @@ impl Question {
     }
 }
 
-/// The organisation that a token names, by itself or by a sub-unit.
+/// The organisation that a token names, by itself or by a sub-unit. One that the configuration does not know may have stated
+/// entries of its own.
 fn controller(token: &TokenParam, register: &Register) -> Option<OrganisationNumber> {
     let value = token.code.as_deref()?;
+    let itself = |system: &str| {
+        let number = OrganisationNumber::parse(value).ok();
+        number.filter(|_| system == systems::ORGNR)
+    };
     match &token.system {
-        TokenSystem::Is(system) => register.controller_of(system, value),
+        TokenSystem::Is(system) => register
+            .controller_of(system, value)
+            .or_else(|| itself(systems::canonical(system))),
         TokenSystem::Any => register
             .controller_of(systems::ORGNR, value)
-            .or_else(|| register.controller_of(systems::RESH, value)),
+            .or_else(|| register.controller_of(systems::RESH, value))
+            .or_else(|| itself(systems::ORGNR)),
         TokenSystem::Absent => None,
     }
 }
@@ -259,9 +277,15 @@ mod tests {
     use fhir::index::Coding;
 
     fn entry() -> Entry {
-        let resource = serde_json::json!({"id": "e"});
-        let identifiers = vec![Coding::new("urn:s", "a,b|c")];
-        let mut entry = Entry::of(ResourceType::ENDPOINT, resource, identifiers).unwrap();
+        let kept = crate::entry::Kept {
+            owner: OrganisationNumber::parse("310001007").unwrap(),
+            resource: serde_json::json!({
+                "id": "e", "identifier": [{"system": "urn:s", "value": "a,b|c"}],
+            }),
+            withdrawn: false,
+            stated: None,
+        };
+        let mut entry = Entry::of(ResourceType::ENDPOINT, kept).unwrap();
         entry.payloads = vec![Coding::new("urn:it", "IT17"), Coding::new("urn:it", "IT03")];
         entry
     }
@@ -272,7 +296,8 @@ mod tests {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         let question = Question::parse(ResourceType::ENDPOINT, &pairs)?;
-        Ok(question.finds(&entry(), &Register::default()))
+        let (shelf, register) = (Shelf::default(), Register::default());
+        Ok(question.finds(&entry(), &shelf, &register, Instant(0)))
     }
 
     #[test]

@@ -53,7 +53,8 @@ pub async fn finish(
     }
 }
 
-fn without_patient(mut record: Record) -> Record {
+/// The record without anybody's patient.
+pub fn without_patient(mut record: Record) -> Record {
     record.patient = None;
     record.person = record.person.filter(|person| person.practitioner);
     record
@@ -62,6 +63,8 @@ fn without_patient(mut record: Record) -> Record {
 fn category(problem: &Problem) -> Category {
     match problem.status().as_u16() {
         404 => Category::NotFound,
+        409 => Category::Conflict,
+        410 => Category::Gone,
         503 => Category::Unavailable,
         500 => Category::Bug,
         _ => Category::Invalid,

@@ -12,6 +12,8 @@ use url::Url;
 use uuid::Uuid;
 use wire::client::{Party, PeerError, Request};
 use wire::contract::catalogue::{self, BY_ORGANISATION, Endpoint, READ_SCOPE};
+use wire::entries::Reader;
+use wire::members::MemberBook;
 
 /// How long a copy is used without asking again, in microseconds.
 const FRESH: i64 = 60 * 1_000_000;
@@ -29,6 +31,8 @@ pub struct Directory {
     base: String,
     party: Party,
     clock: Clock,
+    /// Believes what an entry's owner signed, and not the catalogue.
+    reader: Reader,
     kept: Mutex<HashMap<OrganisationNumber, Kept>>,
 }
 
@@ -39,12 +43,13 @@ struct Kept {
 }
 
 impl Directory {
-    /// The catalogue at `base` (`{catalogue}`), asked with the gateway's own client.
-    pub fn new(base: &Url, party: Party, clock: Clock) -> Directory {
+    /// The catalogue at `base` (`{catalogue}`), asked with the gateway's own client; `members` are whose word counts.
+    pub fn new(base: &Url, party: Party, members: MemberBook, clock: Clock) -> Directory {
         let base = format!("{}{}", base.as_str().trim_end_matches('/'), catalogue::FHIR);
         Directory {
             base,
             party,
+            reader: Reader::new(members, clock.clone()),
             clock,
             kept: Mutex::default(),
         }
@@ -99,15 +104,22 @@ impl Directory {
         let bundle: serde_json::Value = answer.json()?;
         let found =
             catalogue::matches(&bundle).map_err(|_| PeerError::Unusable("not a searchset"))?;
-        let read = |resource| match Endpoint::from_json(resource) {
-            Ok(endpoint) => Some(endpoint),
-            Err(error) => {
-                // One broken entry hides itself, not its neighbours.
-                tracing::warn!(%error, "an entry of the catalogue cannot be used");
-                None
+        let mut endpoints = Vec::with_capacity(found.len());
+        for entry in found {
+            // One broken or forged entry hides itself, not its neighbours.
+            match self.reader.believe(entry).await {
+                Ok(entry) => match Endpoint::from_json(&entry) {
+                    Ok(endpoint) => endpoints.push(endpoint),
+                    Err(error) => {
+                        tracing::warn!(%error, "an entry of the catalogue cannot be used");
+                    }
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "an entry of the catalogue is not believed");
+                }
             }
-        };
-        Ok(found.into_iter().filter_map(read).collect())
+        }
+        Ok(endpoints.into())
     }
 
     fn keep(&self, organisation: OrganisationNumber, endpoints: &Arc<[Endpoint]>) {

@@ -34,6 +34,7 @@ use trust::organisation::Register;
 use url::Url;
 use wire::client::Party;
 use wire::contract::gateway::FHIR;
+use wire::members::MemberBook;
 use wire::protect::GuardConfig;
 use wire::route::{Access, RouteRow, Routes};
 use wire::{House, Worker};
@@ -213,7 +214,9 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         base,
     };
     let desks = Desks::open(guard, owner, Arc::new(config.register.clone()), &house)?;
-    let directory = Directory::new(&config.catalogue, party.clone(), house.clock.clone());
+    let members = MemberBook::new(&config.issuer, house.http.clone(), house.clock.clone());
+    let clock = house.clock.clone();
+    let directory = Directory::new(&config.catalogue, party.clone(), members, clock);
     let locator = config.locator.as_ref().map(|locator| Locator {
         base: locator.base.as_str().trim_end_matches('/').to_owned(),
         members: locator.members.clone(),

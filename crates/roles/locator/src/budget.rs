@@ -2,11 +2,10 @@
 //! Counted in memory, by pseudonym, in windows of time; asking about the same patient again costs nothing.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use fhir::time::Instant;
-
-use crate::key::Pseudonym;
 
 /// Askers kept in mind before those whose window has passed are forgotten.
 const KEPT: usize = 4_096;
@@ -54,12 +53,13 @@ pub struct Exceeded {
 /// What has been spent in the windows that are open.
 pub struct Spent {
     budget: Budget,
+    exceeded: AtomicU64,
     windows: Mutex<HashMap<String, Window>>,
 }
 
 struct Window {
     began: Instant,
-    patients: HashSet<Pseudonym>,
+    patients: HashSet<String>,
 }
 
 impl Spent {
@@ -67,8 +67,14 @@ impl Spent {
     pub fn new(budget: Budget) -> Self {
         Self {
             budget,
+            exceeded: AtomicU64::new(0),
             windows: Mutex::default(),
         }
+    }
+
+    /// How often a budget was used up since the start: the figure behind the alarm.
+    pub fn exceeded(&self) -> u64 {
+        self.exceeded.load(Ordering::Relaxed)
     }
 
     /// Counts one patient for a client and a person (by pseudonym).
@@ -79,7 +85,7 @@ impl Spent {
         &self,
         client: &str,
         person: &str,
-        patient: Pseudonym,
+        patient: String,
         now: Instant,
     ) -> Result<(), Exceeded> {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,12 +113,13 @@ impl Spent {
                 continue;
             }
             if window.patients.len() >= limit {
+                self.exceeded.fetch_add(1, Ordering::Relaxed);
                 let end = window.began.plus_seconds(self.budget.seconds.into());
                 let left = end.seconds().saturating_sub(now.seconds()).max(1);
                 let retry_after = u32::try_from(left).unwrap_or(self.budget.seconds);
                 return Err(Exceeded { asker, retry_after });
             }
-            window.patients.insert(patient);
+            window.patients.insert(patient.clone());
         }
         Ok(())
     }
@@ -145,7 +152,7 @@ mod tests {
         });
         let at = Instant::from_seconds;
         let ask = |person: &str, patient: u8, second| {
-            spent.spend("gateway", person, [patient; 32], at(second))
+            spent.spend("gateway", person, patient.to_string(), at(second))
         };
         assert_eq!(ask("a", 1, 0), Ok(()));
         assert_eq!(ask("a", 2, 10), Ok(()));

@@ -6,15 +6,18 @@
 //! locator's own audit trail (`reception.rs`).
 //!
 //! A question's way: `api/locate.rs` → `reception.rs` (verified caller) → `trust::decide` → `locate.rs` → audit → answer.
-//! An announcement's: `api/register.rs` → `reception.rs` → `trust::decide` → `register.rs`.
+//! An announcement's: `api/register.rs` → `reception.rs` → `trust::decide` → `register.rs`. A comparison's: `api/compare.rs`
+//! → `leaves.rs`. Keys change in `rotate.rs` (decision 0045).
 
 mod api;
 mod budget;
 mod key;
+mod leaves;
 mod locate;
 mod pointer;
 mod reception;
 mod register;
+mod rotate;
 
 use std::sync::Arc;
 
@@ -32,6 +35,7 @@ pub use budget::Budget;
 pub use key::KeyError;
 use pointer::Roll;
 use reception::Reception;
+pub use rotate::Standing as KeyStanding;
 
 /// What the locator needs to know.
 #[derive(Clone, Debug)]
@@ -50,6 +54,8 @@ pub struct Config {
     pub register: Register,
     /// How many patients one client and one person may ask about.
     pub budget: Budget,
+    /// After how many days a new pointer key takes the old one's place.
+    pub key_days: u32,
 }
 
 /// A sharing service that may announce.
@@ -86,9 +92,15 @@ pub struct State {
     members: Vec<OrganisationNumber>,
     roll: Roll,
     spent: budget::Spent,
+    key_days: u32,
 }
 
 impl State {
+    /// How often a budget of distinct patients was used up since the start.
+    pub fn budgets_exceeded(&self) -> u64 {
+        self.spent.exceeded()
+    }
+
     /// Its store: pointers under pseudonyms, and the audit trail.
     pub fn store(&self) -> &Store {
         self.reception.store()
@@ -116,6 +128,20 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
+        path: wire::contract::locator::COMPARE,
+        access: Access::Token {
+            scope: wire::contract::locator::REGISTER_SCOPE,
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: wire::contract::locator::REPAIR,
+        access: Access::Token {
+            scope: wire::contract::locator::REGISTER_SCOPE,
+        },
+    },
+    RouteRow {
+        method: "POST",
         path: wire::contract::locator::LOCATE,
         access: Access::Token {
             scope: "user/Pointer.r or patient/Pointer.r",
@@ -136,7 +162,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     if config.members.len() < 2 {
         return Err(OpenError::Members);
     }
-    let key = key::Key::open(&house.data)?;
+    let keys = key::Keys::open(&house.data)?;
     let store = Store::open(&house.data, "locator", house.surroundings())?;
     let roll = Roll::open(&config.holders, &store).await?;
     let base = config.base.as_str().trim_end_matches('/').to_owned();
@@ -157,15 +183,18 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         register: Arc::new(config.register),
         now: (house.clock)(),
     };
-    let reception = Reception::new(guard, facts, store, &house, key, config.agreement);
-    Ok(Arc::new(State {
+    let reception = Reception::new(guard, facts, store, &house, keys, config.agreement);
+    let state = State {
         base,
         house,
         reception,
         members: config.members,
         roll,
         spent: budget::Spent::new(config.budget),
-    }))
+        key_days: config.key_days,
+    };
+    rotate::resume(&state).await?;
+    Ok(Arc::new(state))
 }
 
 /// Every route of the table with its handler.
@@ -177,12 +206,18 @@ pub fn routes(state: Arc<State>) -> Router {
             wire::contract::locator::REGISTER,
             api::register::register,
         )
+        .on(
+            "POST",
+            wire::contract::locator::COMPARE,
+            api::compare::compare,
+        )
+        .on("POST", wire::contract::locator::REPAIR, api::repair::repair)
         .on("POST", wire::contract::locator::LOCATE, api::locate::locate)
         .on("GET", wire::contract::OPENAPI, api::openapi::openapi)
         .build(state, wire::request_id::Join::Behind, ids)
 }
 
-/// No background work: holders announce, the locator only listens.
-pub fn workers(_: Arc<State>) -> Vec<Worker> {
-    Vec::new()
+/// Background work: the pointer keys. Holders announce, the locator listens.
+pub fn workers(state: Arc<State>) -> Vec<Worker> {
+    vec![rotate::worker(state)]
 }

@@ -1,5 +1,7 @@
-//! Who holds what about one person: one range of the ledger, whoever it is. A person that nobody announced, one whose
+//! Who holds what about one person: one range of the ledger (two while a key is changed), whoever it is. A person that nobody announced, one whose
 //! pointers are all absent, and one whose kinds the caller may not see give the same answer by the same steps.
+
+use std::collections::BTreeMap;
 
 use fhir::ids::PersonIdentifier;
 use fhir::resource::InformationService;
@@ -29,17 +31,26 @@ pub async fn holders(
     patient: &PersonIdentifier,
     kinds: &[InformationService],
 ) -> Result<Found, StoreError> {
-    let person = state.reception.key().pointer(patient);
-    let entries = state
-        .store()
-        .ledger_scan(POINTERS, &person, None, MOST)
-        .await?;
+    let keys = state.reception.keys().pointers();
+    let mut newest: BTreeMap<(String, InformationService), Pointer> = BTreeMap::new();
+    for key in keys.iter() {
+        let person = key.pointer(patient);
+        let store = state.store();
+        let entries = store.ledger_scan(POINTERS, &person, None, MOST).await?;
+        for entry in &entries {
+            let (service, kind) = parts(&entry.key)?;
+            let pointer = Pointer::from_bytes(&entry.value)?;
+            let held = newest.entry((service.to_owned(), kind)).or_insert(pointer);
+            // While pointers move to a new key one may stand under both; the later turn counts.
+            if pointer.sequence > held.sequence {
+                *held = pointer;
+            }
+        }
+    }
     let mut present: Vec<(&str, InformationService, u64)> = Vec::new();
-    for entry in &entries {
-        let (service, kind) = parts(&entry.key)?;
-        let pointer = Pointer::from_bytes(&entry.value)?;
-        if pointer.state == Presence::Present && kinds.contains(&kind) {
-            present.push((service, kind, pointer.sequence));
+    for ((service, kind), pointer) in &newest {
+        if pointer.state == Presence::Present && kinds.contains(kind) {
+            present.push((service, *kind, pointer.sequence));
         }
     }
     let mut found = Found {

@@ -1,8 +1,11 @@
-//! What rests in the locator's ledgers: pointers, and when each holder was last heard.
+//! What rests in the locator's ledgers: pointers, what holders compare them by, and when each holder was last heard.
 //!
 //! Pointer: key = pseudonym (32 bytes) | service id | number of the information service (1 byte); value = format (1) |
 //! present (1) | sequence (8) | when (8). An absent pointer stays, so that an older "present" that comes late is known as
 //! older.
+//!
+//! Leaf: key = service id | 0 | version of the pointer key (4) | tag (16) | number of the information service (1); value =
+//! pseudonym (32) | present (1) | sequence (8). One holder's leaves are one range in the order of their tags.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,12 +16,15 @@ use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError};
 use wire::contract::locator::{Presence, Registration};
+use wire::drift::Leaf;
 
 use crate::Holder;
-use crate::key::Pseudonym;
+use crate::key::{Pseudonym, TAG, Tag};
 
 /// Ledger of pointers.
 pub const POINTERS: &str = "pointer";
+/// Ledger of leaves.
+pub const LEAVES: &str = "leaf";
 /// Ledger of holders.
 pub const HOLDERS: &str = "holder";
 const FORMAT: u8 = 1;
@@ -93,6 +99,60 @@ pub fn parts(key: &[u8]) -> Result<(&str, InformationService), StoreError> {
     ))
 }
 
+/// Key of a leaf.
+pub fn leaf_key(service: &str, version: u32, tag: &Tag, kind: InformationService) -> Vec<u8> {
+    let mut key = leaves_of(service, version);
+    key.extend_from_slice(tag);
+    key.push(kind.number());
+    key
+}
+
+/// What the keys of one holder's leaves under one version begin with.
+pub fn leaves_of(service: &str, version: u32) -> Vec<u8> {
+    let mut key = service.as_bytes().to_vec();
+    key.push(0);
+    key.extend(version.to_be_bytes());
+    key
+}
+
+/// Value of a leaf.
+pub fn leaf_value(person: &Pseudonym, pointer: &Pointer) -> Vec<u8> {
+    let mut value = person.to_vec();
+    value.push(u8::from(pointer.state == Presence::Present));
+    value.extend(pointer.sequence.to_be_bytes());
+    value
+}
+
+/// A leaf from the end of its key and its value, with the pseudonym it stands for.
+///
+/// # Errors
+/// [`StoreError::Damaged`] for one that this file did not make.
+pub fn leaf(key: &[u8], value: &[u8]) -> Result<(Leaf, Pseudonym), StoreError> {
+    let read = || {
+        let (kind, rest) = key.split_last()?;
+        let tag = rest.last_chunk::<TAG>()?;
+        let kind = InformationService::ALL
+            .into_iter()
+            .find(|one| one.number() == *kind)?;
+        let (person, rest) = value.split_first_chunk::<32>()?;
+        let (present, sequence) = rest.split_first()?;
+        let state = match present {
+            0 => Presence::Absent,
+            1 => Presence::Present,
+            _ => return None,
+        };
+        let sequence = u64::from_be_bytes(sequence.try_into().ok()?);
+        let leaf = Leaf {
+            tag: *tag,
+            kind,
+            state,
+            sequence,
+        };
+        Some((leaf, *person))
+    };
+    read().ok_or(StoreError::Damaged("a leaf has an unexpected form"))
+}
+
 /// How far the locator has heard a holder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heard {
@@ -105,6 +165,9 @@ pub struct Heard {
     pub complete: u64,
     /// Up to when the pointers are known to be what the holder announced.
     pub as_of: Instant,
+    /// While pointers move to a new key: up to which number they have been told again. Absent when all have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewed: Option<u64>,
 }
 
 impl Heard {
@@ -119,12 +182,20 @@ impl Heard {
             Some(old) if complete < high_water => old.as_of,
             _ => last,
         };
+        let renewed = old.renewed.map(|renewed| reached(renewed, registration));
         Self {
             last,
             high_water,
             complete,
             as_of,
+            renewed: renewed.filter(|renewed| *renewed < complete),
         }
+    }
+
+    /// Up to which number the holder need not tell anything again.
+    pub fn told(&self) -> u64 {
+        self.renewed
+            .map_or(self.complete, |renewed| renewed.min(self.complete))
     }
 }
 
@@ -232,6 +303,18 @@ mod tests {
             assert!(Pointer::from_bytes(&bytes[1..]).is_err());
             assert!(Pointer::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
         }
+        let pointer = Pointer {
+            state: Presence::Present,
+            sequence: 7,
+            when: Instant(1),
+        };
+        let one = leaf_key("fjellvik", 2, &[3; TAG], InformationService::PLANS);
+        assert!(
+            one.starts_with(&leaves_of("fjellvik", 2)) && !one.starts_with(&leaves_of("fjell", 2))
+        );
+        let (read, person) = leaf(&one, &leaf_value(&[9; 32], &pointer)).unwrap();
+        assert_eq!((read.tag, read.sequence, person), ([3; TAG], 7, [9; 32]));
+        assert!(leaf(&one, &[0; 40]).is_err() && leaf(&[1, 2], &[0; 41]).is_err());
         let kind = InformationService::MEASUREMENTS;
         let key = key(&[7; 32], "fjellvik", kind);
         assert_eq!(parts(&key).unwrap(), ("fjellvik", kind));
@@ -239,7 +322,7 @@ mod tests {
         assert!(parts(&[&[7; 32][..], b"fjellvik", &[99]].concat()).is_err());
     }
 
-    fn told(high_water: u64, sequences: &[u64]) -> Registration {
+    fn said(high_water: u64, sequences: &[u64]) -> Registration {
         let entries = sequences.iter().map(|sequence| Announcement {
             patient: PersonIdentifier::guess("14835210260", PersonNumbers::Strict).unwrap(),
             kind: InformationService::MEASUREMENTS,
@@ -257,37 +340,37 @@ mod tests {
     fn again(after: u64, through: u64) -> Registration {
         Registration {
             catch_up: Some(CatchUp { after, through }),
-            ..told(through, &[through])
+            ..said(through, &[through])
         }
     }
 
     #[test]
     fn as_of_stands_still_while_something_is_missing() {
         let at = Instant;
-        let first = Heard::after(None, at(10), &told(5, &[2, 1, 3, 5, 4]));
+        let first = Heard::after(None, at(10), &said(5, &[2, 1, 3, 5, 4]));
         assert_eq!(
             (first.as_of, first.high_water, first.complete),
             (at(10), 5, 5)
         );
         // The holder has given out 7; only 6 has arrived.
-        let missing = Heard::after(Some(first), at(20), &told(7, &[6]));
+        let missing = Heard::after(Some(first), at(20), &said(7, &[6]));
         assert_eq!((missing.as_of, missing.last), (at(10), at(20)));
         assert_eq!(
-            Heard::after(Some(missing), at(30), &told(7, &[])).as_of,
+            Heard::after(Some(missing), at(30), &said(7, &[])).as_of,
             at(10)
         );
         assert_eq!(
-            Heard::after(Some(missing), at(30), &told(7, &[7])).as_of,
+            Heard::after(Some(missing), at(30), &said(7, &[7])).as_of,
             at(30)
         );
         // A restored, older holder does not make the locator forget; nor does a clock that jumps back.
-        let older = Heard::after(Some(first), at(5), &told(2, &[2]));
+        let older = Heard::after(Some(first), at(5), &said(2, &[2]));
         assert_eq!(
             (older.high_water, older.complete, older.as_of),
             (5, 5, at(10))
         );
         assert_eq!(
-            Heard::after(None, at(10), &told(9, &[3])).as_of,
+            Heard::after(None, at(10), &said(9, &[3])).as_of,
             at(10),
             "nothing earlier is known"
         );
@@ -296,7 +379,7 @@ mod tests {
     #[test]
     fn a_gap_stays_a_gap_until_it_is_told_again_from_before_it() {
         // The memory is lost; the newest turn comes first.
-        let lost = Heard::after(None, Instant(10), &told(9, &[9]));
+        let lost = Heard::after(None, Instant(10), &said(9, &[9]));
         assert_eq!((lost.complete, lost.high_water), (0, 9));
         let heard = Some(lost);
         assert_eq!(
@@ -312,7 +395,19 @@ mod tests {
             Heard::after(Some(whole), Instant(40), &again(0, 3)).complete,
             9
         );
+        // While pointers move to a new key, the holder is asked for everything again; what comes meanwhile does not end that.
+        let moving = Heard {
+            renewed: Some(0),
+            ..whole
+        };
+        assert_eq!((moving.told(), moving.complete), (0, 9));
+        let meanwhile = Heard::after(Some(moving), Instant(50), &said(10, &[10]));
+        assert_eq!((meanwhile.told(), meanwhile.as_of), (0, Instant(50)));
+        let half = Heard::after(Some(meanwhile), Instant(60), &again(0, 6));
+        assert_eq!((half.told(), half.complete), (6, 10));
+        let moved = Heard::after(Some(half), Instant(70), &again(6, 10));
+        assert_eq!((moved.told(), moved.renewed), (10, None));
         // A number that is as high as can be ends nothing.
-        assert_eq!(reached(u64::MAX, &told(u64::MAX, &[0, u64::MAX])), u64::MAX);
+        assert_eq!(reached(u64::MAX, &said(u64::MAX, &[0, u64::MAX])), u64::MAX);
     }
 }

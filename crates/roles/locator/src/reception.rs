@@ -25,7 +25,7 @@ use wire::protect::{Guard, GuardConfig};
 use wire::request_id::RequestIds;
 use wire::visit::{Desk, End, Visit, refused};
 
-use crate::key::Key;
+use crate::key::Keys;
 
 tokio::task_local! {
     /// The moment of the request under way: what the guard sees as now.
@@ -36,7 +36,7 @@ tokio::task_local! {
 pub struct Reception {
     desk: Desk,
     base: String,
-    key: Key,
+    keys: Keys,
     agreement: (String, u32),
 }
 
@@ -53,7 +53,7 @@ impl Reception {
         facts: Facts,
         store: Store,
         house: &House,
-        key: Key,
+        keys: Keys,
         agreement: (String, u32),
     ) -> Self {
         let (clock, base) = (house.clock.clone(), config.base.clone());
@@ -74,7 +74,7 @@ impl Reception {
         Self {
             desk,
             base,
-            key,
+            keys,
             agreement,
         }
     }
@@ -89,9 +89,9 @@ impl Reception {
         &self.desk.facts
     }
 
-    /// The pseudonym key.
-    pub fn key(&self) -> &Key {
-        &self.key
+    /// The pseudonym keys.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Receives a caller: verifies token and proof; a failure is audited.
@@ -156,7 +156,7 @@ impl Reception {
     fn discreet(&self, mut record: Record) -> Record {
         if let Some(patient) = record.patient.take() {
             record.asked.push_str(" patient=");
-            record.asked.push_str(&self.key.trace(&patient));
+            record.asked.push_str(&self.keys.trace(&patient));
         }
         if let Some(asker) = record.person.take() {
             record.asked.push_str(&self.by(&asker));
@@ -189,7 +189,7 @@ impl Reception {
         };
         let hpr = asker.hpr.iter().map(|hpr| format!(" hpr={hpr}"));
         let hpr: String = hpr.collect();
-        format!(" by={kind}:{}{hpr}", self.key.trace(&asker.identifier))
+        format!(" by={kind}:{}{hpr}", self.keys.trace(&asker.identifier))
     }
 }
 

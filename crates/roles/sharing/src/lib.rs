@@ -9,17 +9,21 @@
 mod announce;
 mod api;
 mod assess;
+mod compare;
 mod consent;
 mod copy;
 mod disclose;
 mod feed;
+mod listing;
 mod part;
 mod publish;
 pub mod pvk;
 mod statistics;
 
 pub use assess::{Assessment, Device};
+pub use compare::Found;
 pub use copy::{Copy, Feed, Promise, lag};
+pub use listing::Listing;
 
 use axum::Router;
 use fhir::check::Rules;
@@ -59,7 +63,9 @@ pub struct Config {
     pub sign_in: bool,
     /// The locator's base, if the organisation is bound by its agreement.
     pub locator: Option<Url>,
-    /// The client file it speaks to the locator with.
+    /// What it tells the catalogue of itself; without it, nothing.
+    pub listing: Option<Listing>,
+    /// The client file it speaks to the locator and the catalogue with.
     pub client_file: Option<PathBuf>,
     /// Whether unknown patients are made with their first reading; else such a reading is refused.
     pub enrol: bool,
@@ -108,6 +114,12 @@ pub struct State {
     house: House,
     desk: Desk,
     locator: Option<(String, wire::client::Party)>,
+    /// As whom it speaks to the common services.
+    party: Option<wire::client::Party>,
+    /// What it last stated in the catalogue.
+    listed: listing::Listed,
+    /// How far the locator had drifted.
+    drift: compare::Drift,
     /// How far each feed has come.
     copy: copy::Book,
     /// Citizens' settings made elsewhere.
@@ -433,15 +445,16 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         store.clone(),
         &house,
     );
-    let locator = match (&config.locator, &config.client_file) {
-        (Some(url), Some(file)) => {
-            let party = wire::client::Party::from_file(
-                file,
-                house.http.clone(),
-                house.clock.clone(),
-                house.ids.clone(),
-            )?;
-            Some((url.as_str().trim_end_matches('/').to_owned(), party))
+    let speaks = config.locator.is_some() || config.listing.is_some();
+    let party = config.client_file.as_ref().filter(|_| speaks).map(|file| {
+        let (http, clock) = (house.http.clone(), house.clock.clone());
+        wire::client::Party::from_file(file, http, clock, house.ids.clone())
+    });
+    let party = party.transpose()?;
+    let locator = match (&config.locator, &party) {
+        (Some(url), Some(party)) => {
+            let base = url.as_str().trim_end_matches('/').to_owned();
+            Some((base, party.clone()))
         }
         (Some(_), None) => return Err(OpenError::NoClient),
         (None, _) => None,
@@ -474,6 +487,9 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         house,
         desk,
         locator,
+        party,
+        listed: listing::Listed::default(),
+        drift: compare::Drift::default(),
         copy,
         replication,
         conditions: tokio::sync::Mutex::new(()),
@@ -561,11 +577,13 @@ pub fn routes(state: Arc<State>) -> Router {
         .layer(axum::middleware::from_fn(wire::body::negotiated))
 }
 
-/// Background work: announcing to the locator what is published, replicating citizens' settings, the alarms of copies that are too
-/// old, assessment.
+/// Background work: announcing to the locator what is published and comparing with it, the entry in the catalogue, replicating
+/// citizens' settings, the alarms of copies that are too old, assessment.
 pub fn workers(state: Arc<State>) -> Vec<Worker> {
     let mut workers = announce::workers(state.clone());
     workers.extend(publish::workers(state.clone()));
+    workers.extend(listing::workers(state.clone()));
+    workers.extend(compare::workers(state.clone()));
     workers.extend(pvk::workers(state.clone()));
     workers.extend(copy::workers(state.clone()));
     workers.extend(assess::workers(state));

@@ -11,6 +11,7 @@ mod ground;
 mod http;
 mod intake;
 mod limit;
+mod locate;
 mod lookup;
 mod question;
 mod start;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 /// Arguments of `delt bench`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A metric's part before the slash (lookup, intake-single, intake-bundle, gateway, store, start, token, verify), or `all`.
+    /// A metric's part before the slash (lookup, intake-single, intake-bundle, gateway, locate, store, start, token, verify), or `all`.
     workload: String,
     /// How long each figure is measured, 1 to 120.
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=120))]
@@ -66,6 +67,7 @@ const WORKLOADS: &[(&str, Run)] = &[
     ("intake-single", |s| Box::pin(intake::single(s))),
     ("intake-bundle", |s| Box::pin(intake::bundles(s))),
     ("gateway", |s| Box::pin(gateway::run(s))),
+    ("locate", |s| Box::pin(locate::run(s))),
     ("store", |s| Box::pin(disk::run(s))),
     ("start", |s| Box::pin(start::run(s))),
     ("token", |s| Box::pin(token::run(s))),

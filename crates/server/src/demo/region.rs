@@ -138,6 +138,7 @@ pub fn make(
             client_file: key("delt-portal"),
         }),
         locator: Some(Locator {
+            key_days: 365,
             base: at.at("/locator")?,
             collaboration: Some(collaboration("LOK-2026-1", members)),
         }),
@@ -314,15 +315,15 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
             "system/Endpoint.rs",
             "system/OrganizationAffiliation.rs",
         ],
-        vec![catalogue],
+        vec![catalogue.clone()],
     ));
     for s in &directory.services {
         plans.push(service_client(
             &format!("deling-{}", s.id),
             directory.orgnr(&s.organisation),
             "service",
-            vec!["system/Pointer.c"],
-            vec![locator.clone()],
+            vec!["system/Pointer.c", wire::contract::statement::PUBLISH_SCOPE],
+            vec![locator.clone(), catalogue.clone()],
         ));
     }
     plans
@@ -421,6 +422,7 @@ fn organisation(
         .then(|| at.record_system(&o.id).parse())
         .transpose()?;
     Ok(Organisation {
+        her_id: None,
         orgnr: o.orgnr.clone(),
         name: o.name.clone(),
         kind: match o.kind {

@@ -162,7 +162,12 @@ fn papers(config: &Config) -> anyhow::Result<Vec<::anchor::config::Paper>> {
     }
     for s in &config.service {
         if let Some(c) = &s.collaboration {
-            found.push(collaboration(c, &s.members, AgreementKind::SharedRegister)?);
+            // Who answers for the register is bound like those who share it.
+            let mut bound = s.members.clone();
+            if !bound.contains(&s.orgnr) {
+                bound.push(s.orgnr.clone());
+            }
+            found.push(collaboration(c, &bound, AgreementKind::SharedRegister)?);
         }
         if let (Some(paper), Some(supplier)) = (&s.processing_agreement, &s.supplier) {
             found.push(Paper {

@@ -1,9 +1,9 @@
 //! The common services: catalogue and locator.
 
-use super::{Mounted, Setting, held, needed, organisation, organisations, path_of, trail};
-use crate::surroundings;
+use super::{Figure, Mounted, Setting, held, needed, organisation, organisations, path_of, trail};
+use crate::{metrics, surroundings};
 use anyhow::anyhow;
-use fhir::ids::ReshId;
+use fhir::ids::{HerId, ReshId};
 
 /// Opens the API catalogue.
 pub async fn catalogue(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
@@ -25,6 +25,12 @@ pub async fn catalogue(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         Ok(::catalogue::Organisation {
             orgnr: organisation(&o.orgnr)?,
             name: o.name.clone(),
+            her_id: o
+                .her_id
+                .as_deref()
+                .map(HerId::parse)
+                .transpose()
+                .map_err(|e| anyhow!("HER id: {e}"))?,
             kind: o.kind.word().to_owned(),
             sub_units: units.collect::<anyhow::Result<_>>()?,
         })
@@ -56,8 +62,9 @@ pub async fn catalogue(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     };
     let state =
         ::catalogue::open(settings, setting.house("catalogue", surroundings::clock())?).await?;
+    let told = state.clone();
     Ok(vec![Mounted {
-        gauged: None,
+        gauged: Some(std::sync::Arc::new(move || seen(&told))),
         trails: trail(state.store()),
         client_file: None,
         path: path_of(&part.base),
@@ -65,6 +72,28 @@ pub async fn catalogue(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         workers: ::catalogue::workers(state.clone()),
         router: ::catalogue::routes(state),
     }])
+}
+
+/// What the catalogue saw at the addresses that it lists.
+fn seen(state: &::catalogue::State) -> Vec<Figure> {
+    let told = |(service, seen): (String, ::catalogue::Seen)| {
+        let figure = |name, value| Figure {
+            name,
+            labels: vec![("service", service.clone())],
+            value,
+        };
+        let one = |is: bool| f64::from(u8::from(is));
+        let days = seen.certificate_days;
+        let other = seen.owner == ::catalogue::Custodian::Other;
+        [
+            Some(figure(metrics::LISTED, one(seen.fault.is_none()))),
+            Some(figure(metrics::TAKEN_OVER, one(other))),
+            Some(figure(metrics::UNCLAIMED, seen.missing as f64)),
+            days.map(|days| figure(metrics::CERTIFICATE, days as f64)),
+        ]
+    };
+    let all = state.seen().into_iter();
+    all.flat_map(told).flatten().collect()
 }
 
 /// Opens the patient information locator.
@@ -90,10 +119,18 @@ pub async fn locator(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         holders: holders.collect::<anyhow::Result<_>>()?,
         register: setting.register.clone(),
         budget: ::locator::Budget::default(),
+        key_days: part.key_days,
     };
     let state = ::locator::open(settings, setting.house("locator", surroundings::clock())?).await?;
+    let told = state.clone();
     Ok(vec![Mounted {
-        gauged: None,
+        gauged: Some(std::sync::Arc::new(move || {
+            vec![Figure {
+                name: metrics::BUDGETS,
+                labels: Vec::new(),
+                value: told.budgets_exceeded() as f64,
+            }]
+        })),
         trails: trail(state.store()),
         client_file: None,
         path: path_of(&part.base),

@@ -161,27 +161,14 @@ struct Mounted {
 /// What a role says of itself to operators at this moment.
 pub type Gauged = std::sync::Arc<dyn Fn() -> Vec<Figure> + Send + Sync>;
 
-/// What has an age.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Aged {
-    /// The shared copy.
-    Copy,
-    /// The copy of citizens' settings.
-    Settings,
-}
-
-/// How old a sharing service's copy is, or one feed's part of it.
+/// One figure of a role's own; `metrics::NAMES` says what it means.
 pub struct Figure {
-    /// Which of its copies.
-    pub of: Aged,
-    /// The service.
-    pub service: String,
-    /// The feed; none: the copy as a whole.
-    pub feed: Option<String>,
-    /// Age in seconds, where anything is known.
-    pub age_seconds: Option<i64>,
-    /// Whether that is too old, where something was promised.
-    pub late: Option<bool>,
+    /// Its name, one of `metrics::NAMES`.
+    pub name: &'static str,
+    /// What it is of: organisation, service, feed, provider; never a patient.
+    pub labels: Vec<(&'static str, String)>,
+    /// Its value now.
+    pub value: f64,
 }
 
 /// The roles of this process, opened and working.

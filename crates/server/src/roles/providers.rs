@@ -1,11 +1,11 @@
 //! The providers' side: each organisation's sharing service, and the hub that delivers to them.
 
 use super::{
-    Aged, Figure, Gauged, Mounted, Setting, client_file, needed, organisation, organisations,
+    Figure, Gauged, Mounted, Setting, client_file, held, needed, organisation, organisations,
     path_of, services, trail,
 };
 use crate::config;
-use crate::surroundings;
+use crate::{metrics, surroundings};
 use anyhow::Context;
 use fhir::check::profile::Demands;
 use wire::contract::sharing::CopyAge;
@@ -37,6 +37,7 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
         members: organisations(&s.members)?,
         issuer: setting.issuer(),
         locator: bound.map(|l| l.base.clone()),
+        listing: listing(setting, s)?,
         client_file: s.client_file.clone(),
         enrol: s.unknown_patients == config::UnknownPatients::Enrol,
         synthetic_only: setting.synthetic_only(),
@@ -98,31 +99,70 @@ fn assessment(setting: &Setting<'_>, s: &config::Service) -> Option<::sharing::A
     })
 }
 
-/// How old the service's copy is, and each feed's part of it, and how old its citizens' settings are.
+/// What the service tells the catalogue of itself, where it has a client to speak with.
+fn listing(
+    setting: &Setting<'_>,
+    s: &config::Service,
+) -> anyhow::Result<Option<::sharing::Listing>> {
+    let Some(catalogue) = setting
+        .config
+        .catalogue
+        .as_ref()
+        .filter(|_| s.client_file.is_some())
+    else {
+        return Ok(None);
+    };
+    Ok(Some(::sharing::Listing {
+        catalogue: catalogue.base.clone(),
+        concept: s
+            .concept
+            .lawful()
+            .with_context(|| format!("concept `{}` cannot be run", s.concept.word()))?,
+        supplier: s.supplier.as_deref().map(organisation).transpose()?,
+        telephone: s.telephone.clone(),
+        kinds: held(),
+    }))
+}
+
+/// How old the service's copy is, each feed's part of it, how old its citizens' settings are, and how far
+/// the locator had drifted from it.
 fn gauged(state: std::sync::Arc<::sharing::State>) -> Gauged {
     std::sync::Arc::new(move || {
         let (copy, now) = (state.copy(), state.now());
-        let figure =
-            |feed: Option<&str>, as_of: Option<fhir::time::Instant>, age: CopyAge| Figure {
-                of: Aged::Copy,
-                service: state.id().to_owned(),
-                feed: feed.map(str::to_owned),
-                age_seconds: as_of.map(|as_of| ::sharing::lag(as_of, now)),
-                late: (age != CopyAge::Unjudged).then_some(age == CopyAge::Late),
+        let figures = |feed: Option<&str>, as_of: Option<fhir::time::Instant>, age: CopyAge| {
+            let mut labels = vec![("service", state.id().to_owned())];
+            labels.extend(feed.map(|feed| ("feed", feed.to_owned())));
+            let figure = |name, value: f64| Figure {
+                name,
+                labels: labels.clone(),
+                value,
             };
-        let whole = figure(None, copy.as_of, copy.state);
+            let late = f64::from(u8::from(age == CopyAge::Late));
+            [
+                as_of.map(|at| figure(metrics::COPY_AGE, ::sharing::lag(at, now) as f64)),
+                (age != CopyAge::Unjudged).then(|| figure(metrics::COPY_LATE, late)),
+            ]
+        };
+        let whole = figures(None, copy.as_of, copy.state);
         let feeds = copy.feeds.iter();
-        let settings = state.settings_age().map(|age| Figure {
-            of: Aged::Settings,
-            service: state.id().to_owned(),
-            feed: None,
-            age_seconds: age.seconds,
-            late: Some(age.late),
+        let feeds = feeds.flat_map(|(feed, age)| figures(Some(&feed.client), feed.as_of(), *age));
+        let service = vec![("service", state.id().to_owned())];
+        let figure = |name, value: f64| Figure {
+            name,
+            labels: service.clone(),
+            value,
+        };
+        let settings = state.settings_age();
+        let age = settings.as_ref().and_then(|age| age.seconds);
+        let age = age.map(|seconds| figure(metrics::SETTINGS_AGE, seconds as f64));
+        let late = settings.map(|age| {
+            let late = f64::from(u8::from(age.late));
+            figure(metrics::SETTINGS_LATE, late)
         });
-        std::iter::once(whole)
-            .chain(settings)
-            .chain(feeds.map(|(feed, age)| figure(Some(&feed.client), feed.as_of(), *age)))
-            .collect()
+        let drift = state.drift();
+        let drift = drift.map(|count| figure(metrics::DRIFT, count as f64));
+        let copies = whole.into_iter().chain(feeds).flatten();
+        copies.chain(age).chain(late).chain(drift).collect()
     })
 }
 

@@ -19,6 +19,7 @@ mod a_reading_arrives_at_another_organisations_screen;
 mod a_record_system_feeds_its_own_service;
 mod a_record_system_opens_the_patients_page;
 mod a_resend_changes_nothing;
+mod a_service_lists_itself_in_the_catalogue;
 mod a_token_for_one_patient_shows_nothing_of_another;
 mod an_import_is_reported_entry_by_entry;
 mod bad_input_is_refused_aloud;

@@ -92,6 +92,8 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
     (Party::Locator, Who::Practitioner, &[Locate]),
     (Party::Locator, Who::Citizen, &[Locate]),
     (Party::Locator, Who::Any(ClientUse::Service), &[Register]),
+    // Whose entries they are, the catalogue asks of each statement's signature.
+    (Party::Catalogue, Who::Any(ClientUse::Service), &[Publish]),
     (
         Party::Hub,
         Who::Any(ClientUse::HomeSystem),

@@ -276,6 +276,9 @@ pub struct Participant {
     /// Sub-units (organisation numbers) for which this organisation is the controller.
     #[serde(default)]
     pub units: Vec<String>,
+    /// Public keys (JWK) of its services and gateways, with which it signs what others verify: catalogue entries, receipts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<serde_json::Value>,
 }
 
 /// What an agreement is about.

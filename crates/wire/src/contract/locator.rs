@@ -6,10 +6,17 @@ use fhir::resource::InformationService;
 use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 
+use super::Hidden;
+use crate::drift::{Leaf, Node};
+
 /// Path of announcements under the locator.
 pub const REGISTER: &str = "/register";
 /// Path of the question under the locator.
 pub const LOCATE: &str = "/locate";
+/// Path under the locator where a holder compares its own pointers with the locator's.
+pub const COMPARE: &str = "/compare";
+/// Path under the locator where a holder repairs what the comparison found.
+pub const REPAIR: &str = "/repair";
 /// Scope with which a provider announces its own pointers.
 pub const REGISTER_SCOPE: &str = "system/Pointer.c";
 /// Scope with which a gateway asks in the user's name.
@@ -22,7 +29,7 @@ pub const OUTBOX_RECEIVER: &str = "locator";
 pub const MAX_ENTRIES: usize = 500;
 
 /// Whether a holder has data of a kind about a patient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Presence {
     /// It has.
@@ -80,6 +87,50 @@ pub struct Accepted {
     /// again from there. Absent where a locator does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complete: Option<u64>,
+}
+
+/// `POST {locator}/compare`: one branch of the tree over the holder's own pointers ([`crate::drift`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Comparison {
+    /// Service id of the holder; it must belong to the token's organisation.
+    pub holder: String,
+    /// Hexadecimal digits that the tags of the branch begin with; empty: the whole.
+    #[serde(default)]
+    pub prefix: String,
+}
+
+/// Answer to a comparison.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compared {
+    /// The holder's own tag key, 32 bytes as base64url: the tag of a person is the first 16 bytes of
+    /// `HMAC-SHA-256(key, len(system) | system | len(number) | number)`, lengths as 8 bytes big-endian.
+    pub key: Hidden,
+    /// Version of the pointer key that it comes from.
+    pub version: u32,
+    /// The branch.
+    pub node: Node,
+}
+
+/// `POST {locator}/repair`: what the holder has is put in the place of what the locator had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repair {
+    /// Service id of the holder.
+    pub holder: String,
+    /// State as it stands at the holder, whatever number the locator had; at most [`MAX_ENTRIES`].
+    #[serde(default)]
+    pub entries: Vec<Announcement>,
+    /// Pointers that the holder knows nothing of; they go. At most [`MAX_ENTRIES`].
+    #[serde(default)]
+    pub strays: Vec<Leaf>,
+}
+
+/// Answer to a repair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repaired {
+    /// Pointers that were written or went.
+    pub changed: u64,
 }
 
 /// `POST {locator}/locate`; the patient comes from the token.

@@ -13,6 +13,7 @@ pub mod operate;
 pub mod pvk;
 pub mod record_system;
 pub mod sharing;
+pub mod statement;
 pub mod witness;
 
 use serde::{Deserialize, Serialize};

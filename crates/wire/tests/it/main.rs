@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
 
 mod anchor;
+mod entries;
 mod fuzz;
 mod http;
 mod other_issuer;

@@ -15,7 +15,7 @@ use crate::State;
 use crate::question::parameters;
 
 /// Day on which the shape of this statement last changed.
-const DATE: &str = "2026-11-21";
+const DATE: &str = "2026-11-30";
 
 /// `GET {base}/fhir/metadata`.
 pub async fn metadata(extract::State(state): extract::State<Arc<State>>) -> Response {
@@ -39,11 +39,12 @@ fn statement(state: &State) -> Value {
         "format": ["application/fhir+json"],
         "rest": [{
             "mode": "server",
-            "documentation": "Read and search only; entries come from the region's configuration. Not offered yet: history, paging, XML.",
+            "documentation": "Entries are their owners': a service states its own by POST $publish, a list of statements signed (JWS, typ delt-catalogue+jwt) with a key that the anchor publishes for the organisation or for its supplier. The statement stands in an extension of the entry and can be verified without this catalogue; an entry that is not stated again in time lapses, and says so in status or active. Organisations that state nothing stand as the region's operator configured them. _history, of everything, a type or an entry, with _since and _count (at most 200), newest first, feeds copies elsewhere; its pages are stable. Not offered: paging of searches, XML.",
             "security": {
                 "description": format!("DPoP-bound access tokens (RFC 9449, RFC 9068) from {} with this base as audience.", state.issuer),
             },
             "resource": resources,
+            "interaction": [{"code": "history-system"}],
         }],
     })
 }
@@ -54,9 +55,9 @@ fn resource(resource_type: ResourceType) -> Value {
         .collect();
     json!({
         "type": resource_type.as_str(),
-        "interaction": [{"code": "read"}, {"code": "search-type"}],
+        "interaction": [{"code": "read"}, {"code": "vread"}, {"code": "history-instance"}, {"code": "history-type"}, {"code": "search-type"}],
         "versioning": "versioned",
-        "readHistory": false,
+        "readHistory": true,
         "searchParam": searched,
     })
 }

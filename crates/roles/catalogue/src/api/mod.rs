@@ -1,6 +1,8 @@
 //! The catalogue's interactions, one file each.
 
+pub mod history;
 pub mod metadata;
+pub mod publish;
 pub mod read;
 pub mod search;
 

@@ -85,12 +85,14 @@ async fn answer(
 ) -> Result<Response, End> {
     let resource_type = type_of(type_name)?;
     let question = Question::parse(resource_type, &form.0).map_err(Problem::invalid_all)?;
-    let told = question.told(&state.entries, state.register());
+    let (shelf, now) = (state.shelf(), visit.now);
+    let told = question.told(&shelf, state.register());
     visit.asked(&told);
     let permit = permit(visit, resource_type, Access::Search)?;
-    let found: Vec<&Entry> = state
+    let found: Vec<&Entry> = shelf
         .of_type(resource_type)
-        .filter(|entry| question.finds(entry, state.register()))
+        .map(std::convert::AsRef::as_ref)
+        .filter(|entry| question.finds(entry, &shelf, state.register(), now))
         .collect();
     if found.len() > MOST {
         let words = format!("more than {MOST} entries; name an organisation");
@@ -99,7 +101,7 @@ async fn answer(
     }
     record::given(visit, &permit, &found).await?;
     let base = format!("{}{}", state.base, wire::contract::catalogue::FHIR);
-    let resources: Vec<Value> = found.iter().map(|entry| entry.resource.clone()).collect();
+    let resources: Vec<Value> = found.iter().map(|entry| state.shown(entry, now)).collect();
     let mut bundle = searchset(&base, &resources);
     let mark = if told.is_empty() { "" } else { "?" };
     bundle["link"] =

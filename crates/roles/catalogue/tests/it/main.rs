@@ -3,5 +3,8 @@
 
 mod access;
 mod entries;
+mod history;
+mod probe;
 mod search;
+mod statements;
 mod world;

@@ -37,7 +37,7 @@ pub struct World {
     pub folder: tempfile::TempDir,
 }
 
-fn org(number: &str) -> OrganisationNumber {
+pub fn org(number: &str) -> OrganisationNumber {
     OrganisationNumber::parse(number).unwrap()
 }
 
@@ -45,6 +45,7 @@ fn organisation(number: &str, name: &str, kind: &str) -> Organisation {
     Organisation {
         orgnr: org(number),
         name: name.into(),
+        her_id: None,
         kind: kind.into(),
         sub_units: Vec::new(),
     }
@@ -134,7 +135,6 @@ impl World {
         state: Arc<State>,
         folder: tempfile::TempDir,
     ) -> Self {
-        assert!(catalogue::workers(state.clone()).is_empty());
         let door = Door::new(catalogue::routes(state.clone()), BASE);
         Self {
             issuer,

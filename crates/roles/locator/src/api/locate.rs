@@ -108,12 +108,13 @@ fn spend(
 ) -> Result<(), End> {
     let caller = guest.caller();
     let client = caller.gateway.as_deref().unwrap_or(&caller.client_id);
-    let key = state.reception.key();
-    let person = caller.person.identifier().map(|person| key.trace(person));
+    let keys = state.reception.keys();
+    let trace = |person| keys.trace(person);
+    let person = caller.person.identifier().map(trace);
     let spent = state.spent.spend(
         client,
         &person.unwrap_or_default(),
-        key.pointer(patient),
+        trace(patient),
         guest.now(),
     );
     spent.map_err(|exceeded| {

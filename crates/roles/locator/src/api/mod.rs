@@ -1,10 +1,25 @@
 //! The locator's interactions, one file each.
 
+pub mod compare;
 pub mod locate;
 pub mod openapi;
 pub mod register;
+pub mod repair;
 
 use trust::{Category, Refusal};
+use wire::visit::End;
+
+use crate::State;
+use crate::pointer::Seat;
+use crate::reception::Guest;
+
+/// The holder of this service id, if it is the caller's own.
+fn own_seat<'a>(state: &'a State, guest: &Guest<'_>, holder: &str) -> Result<&'a Seat, End> {
+    let own = guest.caller().organisation.map(|one| state.controller(one));
+    let seat = state.roll.seat(holder);
+    seat.filter(|seat| Some(state.controller(seat.orgnr)) == own)
+        .ok_or(End::Refused(NOT_OWN))
+}
 
 /// A refusal of the locator's own agreement.
 const fn refusal(code: &'static str, message: &'static str) -> Refusal {

@@ -15,6 +15,14 @@ const SUMMARIES: &[(&str, &str)] = &[
         "A sharing service announces its own state per patient and kind; without entries, a heartbeat",
     ),
     (
+        "POST /compare",
+        "A sharing service compares its own pointers with the locator's, a branch of a tree of digests at a time",
+    ),
+    (
+        "POST /repair",
+        "A sharing service puts right what the comparison found",
+    ),
+    (
         "POST /locate",
         "Which members' services hold which kinds of data about the token's patient",
     ),

@@ -16,7 +16,7 @@ use wire::outcome::{Problem, json_response};
 use wire::request_id::RequestIds;
 use wire::visit::End;
 
-use super::{NOT_A_MEMBER, NOT_OWN};
+use super::{NOT_A_MEMBER, own_seat};
 use crate::State;
 use crate::reception::Guest;
 use crate::register;
@@ -47,12 +47,7 @@ async fn take(
 ) -> Result<Response, End> {
     let permit = guest.permit(&Ask::of(Interaction::Register, ResourceType::BUNDLE))?;
     let registration: Registration = wire::body::json(&parts.headers, body, BODY).await?;
-    let own = guest.caller().organisation.map(|one| state.controller(one));
-    let seat = state
-        .roll
-        .seat(&registration.holder)
-        .filter(|seat| Some(state.controller(seat.orgnr)) == own)
-        .ok_or(End::Refused(NOT_OWN))?;
+    let seat = own_seat(state, guest, &registration.holder)?;
     let count = registration.entries.len();
     let told = format!(
         "holder={} entries={count} high_water={}",
@@ -74,7 +69,7 @@ async fn take(
     seat.note(heard);
     let accepted = Accepted {
         accepted: count as u64,
-        complete: Some(heard.complete),
+        complete: Some(heard.told()),
     };
     Ok(json_response(StatusCode::OK, &accepted))
 }

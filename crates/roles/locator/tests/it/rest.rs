@@ -178,7 +178,7 @@ async fn no_file_holds_a_number_or_a_name_before_or_after_the_store_is_closed() 
         }
         assert!(entry.record.patient.is_none() && entry.record.person.is_none());
     }
-    for ledger in ["pointer", "holder"] {
+    for ledger in ["pointer", "leaf", "holder"] {
         let entries = world
             .state
             .store()

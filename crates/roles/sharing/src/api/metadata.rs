@@ -40,7 +40,7 @@ fn statement(state: &State) -> Value {
         "kind": "instance",
         "publisher": state.config.name,
         "software": {"name": "Delt", "version": env!("CARGO_PKG_VERSION")},
-        "implementation": {"description": format!("Data-sharing service of {}. {}", state.config.name, crate::publish::in_words(&state.config.publish)), "url": state.base},
+        "implementation": {"description": format!("Data-sharing service of {}. {}", state.config.name, crate::publish::in_words(&state.config.publish)), "url": state.base, "custodian": custodian(state)},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
         "rest": [{
@@ -73,6 +73,12 @@ fn everywhere(state: &State) -> Value {
         }));
     }
     all.into()
+}
+
+/// The organisation that answers for the service; whoever lists the address compares it with whose it is said to be.
+fn custodian(state: &State) -> Value {
+    let (owner, name) = (&state.config.owner, &state.config.name);
+    json!({"identifier": {"system": fhir::systems::ORGNR, "value": owner.as_str()}, "display": name})
 }
 
 /// What comes along with a type's matches (`searchInclude`), and what may refer to them (`searchRevInclude`): references
@@ -158,6 +164,14 @@ fn resource(resource: ResourceType, parameters: Vec<Served>) -> Value {
         "interaction": interactions.iter().map(|code| json!({"code": code})).collect::<Vec<_>>(),
         "searchParam": searched,
     });
+    let profiles: Vec<&str> = fhir::check::profile::all()
+        .iter()
+        .filter(|profile| profile.resource == resource)
+        .filter_map(|profile| profile.canonicals.first().map(String::as_str))
+        .collect();
+    if !profiles.is_empty() {
+        row["supportedProfile"] = profiles.into();
+    }
     let written = resource != ResourceType::AUDIT_EVENT;
     if let Some(operations) = super::operation::offered(resource.as_str(), written) {
         row["operation"] = operations;

@@ -14,7 +14,7 @@ use wire::contract::locator::{Announcement, OUTBOX_RECEIVER, Presence};
 const WHEN: &str = "2026-11-20T08:00:00+01:00";
 
 /// Fjellvik's service with a locator at an address.
-async fn with_locator(locator: &str) -> Service {
+pub async fn with_locator(locator: &str) -> Service {
     let clock = FixedClock::at(NOW);
     let issuer = testkit::issuer::Issuer::start_at(clock.clock())
         .await

@@ -101,6 +101,13 @@ const SHOWN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "supportedProfile",
+        &[
+            "profiles.rs::a_profile_that_is_claimed_must_be_met",
+            "profiles.rs::validate_looks_by_a_profile_that_is_named_in_the_question",
+        ],
+    ),
+    (
         "$validate",
         &[
             "operation/validate.rs::every_finding_is_given_at_once_and_is_what_a_write_is_refused_for",
@@ -279,7 +286,7 @@ fn page(statement: &Value) -> String {
             claim(1, format!("${}", text(&operation["name"])));
         }
         for (member, value) in row.as_object().unwrap() {
-            if ALONG.contains(&member.as_str()) {
+            if ALONG.contains(&member.as_str()) || member == "supportedProfile" {
                 claim(2, member.clone());
             } else if MEMBERS.contains(&member.as_str()) {
                 let value = value

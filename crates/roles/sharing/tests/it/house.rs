@@ -101,6 +101,7 @@ pub fn config(folder: &Path, issuer: &Issuer, id: &str, owner: &str, members: &[
         members: members.iter().map(|m| org(m)).collect(),
         issuer: issuer.url().to_owned(),
         locator: None,
+        listing: None,
         client_file: None,
         enrol: true,
         synthetic_only: true,

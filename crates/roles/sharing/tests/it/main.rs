@@ -7,6 +7,7 @@ mod announce;
 mod assess;
 mod bundle;
 mod by_get;
+mod compare;
 mod conditional;
 mod conformance;
 mod copy;

@@ -81,15 +81,15 @@ const CLIENTS: &[Client] = &[
         "proveheim",
         PROVEHEIM,
         "service",
-        &["system/Pointer.c"],
-        &["locator"],
+        &["system/Pointer.c", "system/Endpoint.ru"],
+        &["locator", "catalogue"],
     ),
     (
         "fjellvik",
         FJELLVIK,
         "service",
-        &["system/Pointer.c"],
-        &["locator"],
+        &["system/Pointer.c", "system/Endpoint.ru"],
+        &["locator", "catalogue"],
     ),
 ];
 

@@ -1,0 +1,120 @@
+//! Catalogue entries as a reader believes them: what an owner signed, as it signed it, and never an older version than one
+//! already read. What nobody signed is the word of the region's operator, and passes as that.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use fhir::time::Instant;
+use serde_json::Value;
+use store::Clock;
+
+use crate::contract::statement::carried;
+use crate::members::{Believed, MemberBook, StatementError};
+
+/// Entries whose versions are remembered; with more, all are forgotten and learnt anew.
+const REMEMBERED: usize = 100_000;
+
+/// Why an entry is not believed. Holds no part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// Its statement does not verify.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    /// The anchor's documents are not at hand, so that nothing can be verified.
+    #[error("the anchor's documents are not at hand")]
+    Unverified,
+    /// The statement is about another entry.
+    #[error("the statement is about another entry")]
+    Other,
+    /// A newer version has been read before.
+    #[error("a newer version of this entry has been read before")]
+    Older,
+}
+
+/// A reader of entries.
+pub struct Reader {
+    members: MemberBook,
+    clock: Clock,
+    read: Mutex<HashMap<String, u64>>,
+}
+
+impl Reader {
+    /// One that believes the owners that these members are.
+    pub fn new(members: MemberBook, clock: Clock) -> Self {
+        Self {
+            members,
+            clock,
+            read: Mutex::default(),
+        }
+    }
+
+    /// The entry as its owner signed it; with `status` `off` (`active` false) where that has lapsed. That it does not count for
+    /// another reason is taken from the catalogue's copy, which can only say less.
+    ///
+    /// # Errors
+    /// [`EntryError`].
+    pub async fn believe(&self, entry: &Value) -> Result<Value, EntryError> {
+        let Some(jws) = carried(entry) else {
+            return Ok(entry.clone());
+        };
+        let now = (self.clock)();
+        let believed = self.verified(jws, now).await?;
+        let lapsed = believed.has_lapsed(now);
+        let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
+        let about = format!("{}/{}", text("resourceType"), text("id"));
+        let statement = believed.statement;
+        let Some(mut signed) = statement.resource.filter(|_| statement.sub == about) else {
+            return Err(EntryError::Other);
+        };
+        {
+            let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+            if read
+                .get(&about)
+                .is_some_and(|newest| *newest > statement.version)
+            {
+                return Err(EntryError::Older);
+            }
+            if read.len() >= REMEMBERED {
+                read.clear();
+            }
+            read.insert(about, statement.version);
+        }
+        let counts = |name: &str| match entry.get(name) {
+            Some(Value::String(status)) => status == "active",
+            Some(Value::Bool(active)) => *active,
+            _ => true,
+        };
+        if let Some(members) = signed.as_object_mut() {
+            if lapsed {
+                let off = |is: &Value| {
+                    if is.is_boolean() {
+                        false.into()
+                    } else {
+                        "off".into()
+                    }
+                };
+                for name in ["status", "active"] {
+                    members.entry(name).and_modify(|said| *said = off(said));
+                }
+            }
+            for name in ["status", "active"] {
+                if let Some(said) = entry.get(name).filter(|_| !counts(name)) {
+                    members.insert(name.to_owned(), said.clone());
+                }
+            }
+        }
+        Ok(signed)
+    }
+
+    /// Once more with fresh documents where the signer was not known: a key may be new.
+    async fn verified(&self, jws: &str, now: Instant) -> Result<Believed, EntryError> {
+        let members = self.members.current().await.ok_or(EntryError::Unverified)?;
+        match members.verify_once(jws, now) {
+            Err(StatementError::Signer) => {
+                let members = self.members.renewed().await.ok_or(EntryError::Unverified)?;
+                Ok(members.verify_once(jws, now)?)
+            }
+            other => Ok(other?),
+        }
+    }
+}

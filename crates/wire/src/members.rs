@@ -1,0 +1,412 @@
+//! Who takes part, by the anchor's signed documents: whose keys are whose, and which supplier may speak for whom. With
+//! them a catalogue entry is verified without asking the catalogue whether it is true.
+//!
+//! Fetched from the configured issuer only and renewed within a minute while the issuer answers; the last good copy serves
+//! for 24 h when it does not (threats-and-faults.md section 12). What does not verify never replaces what did, and a
+//! document with an older version than one already seen is not taken.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fhir::time::{Instant, Zone};
+use serde::de::DeserializeOwned;
+use store::Clock;
+use trust::jws::{self, Embedded};
+use trust::keys::{KeySet, PublicKey};
+
+use crate::client::{Http, PeerError, Request};
+use crate::contract::anchor::{
+    AGREEMENT_TYP, AGREEMENTS, AgreementDocument, AgreementKind, JWKS, PARTICIPANT_TYP,
+    PARTICIPANTS, Participant, SignedDocuments,
+};
+use crate::contract::operate::Standing;
+use crate::contract::statement::{LONGEST_LIFE, STATEMENT_TYP, Said, Statement};
+
+const SECOND: i64 = 1_000_000;
+/// A copy younger than this is used as it is.
+const FRESH: i64 = 40 * SECOND;
+/// A copy older than this is renewed before use, if the anchor answers: a suspension is heard of within a minute.
+const OLD: i64 = 55 * SECOND;
+/// The last good copy is used no longer than this.
+const LAST_GOOD: i64 = 24 * 3600 * SECOND;
+/// Between fetches, whatever the reason.
+const BETWEEN: i64 = 10 * SECOND;
+const DEADLINE: Duration = Duration::from_secs(2);
+const BYTES: usize = 8 * 1024 * 1024;
+/// Clocks may differ by so many seconds (threats-and-faults.md section 2).
+const SKEW: i64 = 10;
+
+/// Why a statement is not believed. Holds no part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StatementError {
+    /// Not a compact JWS of this kind, or its claims are not what the contract says.
+    #[error("not a statement: {0}")]
+    Malformed(&'static str),
+    /// Its signer is neither the owner nor its supplier, is unknown, suspended, or the key is not theirs.
+    #[error(
+        "it is not signed by a key of the owner, or of a supplier that processes for the owner"
+    )]
+    Signer,
+    /// It is from the future, or promises to hold for longer than a week.
+    #[error("its times are not acceptable: iat now or before, exp at most a week later")]
+    Times,
+    /// It has not been said again in time.
+    #[error("it has lapsed")]
+    Lapsed,
+}
+
+/// A statement whose signature, signer and times are right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Believed {
+    /// What it says.
+    pub statement: Statement,
+    /// Thumbprint of the key that signed it.
+    pub thumbprint: String,
+}
+
+impl Believed {
+    /// Whether it has not been said again in time.
+    pub(crate) fn has_lapsed(&self, now: Instant) -> bool {
+        now.seconds() >= self.statement.exp
+    }
+}
+
+/// The members as the documents tell.
+#[derive(Clone, Default)]
+pub struct Members {
+    participants: HashMap<String, (Participant, Vec<PublicKey>)>,
+    agreements: HashMap<String, AgreementDocument>,
+}
+
+impl std::fmt::Debug for Members {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Members({})", self.participants.len())
+    }
+}
+
+impl Members {
+    /// The participant that an organisation number names, its own or a unit's, if its access stands.
+    pub fn participant(&self, orgnr: &str) -> Option<&Participant> {
+        let (own, _) = self.participants.get(orgnr).or_else(|| {
+            let mut all = self.participants.values();
+            all.find(|(one, _)| one.units.iter().any(|unit| unit == orgnr))
+        })?;
+        (own.state == Standing::Active).then_some(own)
+    }
+
+    /// Are both bound by an agreement on a shared register (pasientjournalloven § 9) that is in force at `now`?
+    pub fn share_a_register(&self, one: &str, other: &str, now: Instant) -> bool {
+        let today = today(now);
+        self.agreements.values().any(|agreement| {
+            let bound = |orgnr: &str| agreement.parties.iter().any(|party| party == orgnr);
+            agreement.kind == AgreementKind::SharedRegister
+                && in_force(agreement, &today)
+                && bound(one)
+                && bound(other)
+        })
+    }
+
+    /// May `signer` speak for `owner` on this day (`yyyy-mm-dd`)?
+    fn speaks_for(&self, signer: &str, owner: &str, today: &str) -> bool {
+        let processes = |one: &AgreementDocument| {
+            one.kind == AgreementKind::DataProcessing
+                && one.processor.as_deref() == Some(signer)
+                && one.parties.iter().any(|party| party == owner)
+                && in_force(one, today)
+        };
+        signer == owner || self.agreements.values().any(processes)
+    }
+
+    /// Verifies a statement at `now`: kind, claims, signer, signature, times. That it has lapsed is told apart, for a
+    /// catalogue shows what has.
+    ///
+    /// # Errors
+    /// [`StatementError`].
+    pub fn verify(&self, jws: &str, now: Instant) -> Result<Believed, StatementError> {
+        let believed = self.verify_once(jws, now)?;
+        if believed.has_lapsed(now) {
+            return Err(StatementError::Lapsed);
+        }
+        Ok(believed)
+    }
+
+    /// As [`Members::verify`], also of what was true once and has not been said again.
+    pub(crate) fn verify_once(&self, text: &str, now: Instant) -> Result<Believed, StatementError> {
+        let malformed = |_| StatementError::Malformed("a compact JWS of the right typ");
+        let compact = jws::parse(text, Embedded::Refused).map_err(malformed)?;
+        compact.require_typ(STATEMENT_TYP).map_err(malformed)?;
+        let kid = compact.header.kid.clone();
+        // Whose key is to be tried stands in what is not yet believed; only a key of that organisation makes it believed.
+        let claimed = claims::<Statement>(unverified(text).as_deref().unwrap_or_default())?;
+        let signer = self.participant(&claimed.iss);
+        let signer = signer.filter(|one| one.sub == claimed.iss);
+        let keys = signer.and_then(|one| self.participants.get(&one.sub));
+        let named = keys.into_iter().flat_map(|(_, keys)| keys);
+        let (key, payload) = named
+            .filter(|key| key.kid() == kid.as_deref())
+            .find_map(|key| Some((key, compact.verify(key).ok()?)))
+            .ok_or(StatementError::Signer)?;
+        let statement = claims::<Statement>(payload)?;
+        let owner = self.participant(&statement.owner);
+        if owner.is_none_or(|owner| owner.sub != statement.owner)
+            || !self.speaks_for(&statement.iss, &statement.owner, &today(now))
+        {
+            return Err(StatementError::Signer);
+        }
+        let life = statement.exp.saturating_sub(statement.iat);
+        if statement.iat > now.seconds().saturating_add(SKEW) || !(1..=LONGEST_LIFE).contains(&life)
+        {
+            return Err(StatementError::Times);
+        }
+        if statement.resource.is_some() == (statement.said == Said::Withdrawn) {
+            return Err(StatementError::Malformed(
+                "a resource in what is listed, none in a withdrawal",
+            ));
+        }
+        Ok(Believed {
+            statement,
+            thumbprint: key.thumbprint().to_owned(),
+        })
+    }
+
+    /// Reads the two lists. What does not verify is left out; of two versions the newer counts.
+    fn read(
+        participants: &SignedDocuments,
+        agreements: &SignedDocuments,
+        keys: &KeySet,
+        issuer: &str,
+    ) -> Self {
+        let mut found = Self::default();
+        for text in &participants.0 {
+            let Some(one) = document::<Participant>(text, PARTICIPANT_TYP, keys) else {
+                continue;
+            };
+            let own = one
+                .keys
+                .iter()
+                .filter_map(|key| PublicKey::from_jwk_value(key).ok());
+            let own = own.collect();
+            let held = found.participants.get(&one.sub);
+            if one.iss == issuer && held.is_none_or(|(held, _)| held.version < one.version) {
+                found.participants.insert(one.sub.clone(), (one, own));
+            }
+        }
+        for text in &agreements.0 {
+            let Some(one) = document::<AgreementDocument>(text, AGREEMENT_TYP, keys) else {
+                continue;
+            };
+            let held = found.agreements.get(&one.sub);
+            if one.iss == issuer && held.is_none_or(|held| held.version < one.version) {
+                found.agreements.insert(one.sub.clone(), one);
+            }
+        }
+        found
+    }
+
+    /// What is known now, with the newer of each document: a list that lost something is believed, an older version is not.
+    fn after(self, held: &Self) -> Self {
+        let mut newer = self;
+        for (sub, one) in &mut newer.participants {
+            if let Some(old) = held
+                .participants
+                .get(sub)
+                .filter(|old| old.0.version > one.0.version)
+            {
+                tracing::warn!(
+                    "the anchor published an older participant document; the newer is kept"
+                );
+                *one = old.clone();
+            }
+        }
+        for (sub, one) in &mut newer.agreements {
+            if let Some(old) = held
+                .agreements
+                .get(sub)
+                .filter(|old| old.version > one.version)
+            {
+                tracing::warn!("the anchor published an older agreement; the newer is kept");
+                *one = old.clone();
+            }
+        }
+        newer
+    }
+}
+
+fn in_force(one: &AgreementDocument, today: &str) -> bool {
+    one.state == Standing::Active
+        && one.from.as_str() <= today
+        && one.until.as_deref().is_none_or(|until| today <= until)
+}
+
+/// The day it is in Norway, where agreements count.
+fn today(now: Instant) -> String {
+    let (year, month, day) = Zone::default().day_of(now);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// The payload of a compact JWS, not yet believed.
+fn unverified(text: &str) -> Option<Vec<u8>> {
+    trust::encoding::from_base64url(text.split('.').nth(1)?)
+}
+
+/// Claims, read strictly.
+fn claims<T: DeserializeOwned>(payload: &[u8]) -> Result<T, StatementError> {
+    let malformed = StatementError::Malformed("the claims of the contract");
+    let claims = jws::claims(payload).map_err(|_| malformed)?;
+    serde_json::from_value(claims.into()).map_err(|_| malformed)
+}
+
+/// One of the anchor's own documents, if it verifies.
+fn document<T: DeserializeOwned>(text: &str, typ: &str, keys: &KeySet) -> Option<T> {
+    let read = || {
+        let compact = jws::parse(text, Embedded::Refused).ok()?;
+        compact.require_typ(typ).ok()?;
+        let claims = jws::claims(compact.verify_with(keys).ok()?).ok()?;
+        serde_json::from_value(claims.into()).ok()
+    };
+    let found = read();
+    if found.is_none() {
+        tracing::warn!(
+            typ,
+            "a document of the anchor does not verify; it is left out"
+        );
+    }
+    found
+}
+
+/// The members as we hold them. Clones share one copy.
+#[derive(Clone)]
+pub struct MemberBook {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    issuer: String,
+    http: Http,
+    clock: Clock,
+    held: Mutex<Held>,
+    /// Held while a fetch is under way: the others wait for its end.
+    fetching: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Held {
+    members: Option<(Arc<Members>, Instant)>,
+    attempted: Option<Instant>,
+}
+
+impl MemberBook {
+    /// The members that `issuer` vouches for.
+    pub fn new(issuer: &str, http: Http, clock: Clock) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                issuer: issuer.to_owned(),
+                http,
+                clock,
+                held: Mutex::default(),
+                fetching: tokio::sync::Mutex::default(),
+            }),
+        }
+    }
+
+    /// The members now; `None` when nothing good is held and the issuer gives nothing.
+    pub async fn current(&self) -> Option<Arc<Members>> {
+        match self.age() {
+            Some(age) if age < FRESH => {}
+            Some(age) if age < OLD => {
+                let behind = self.clone();
+                tokio::spawn(async move { behind.renew().await });
+            }
+            _ => self.renew().await,
+        }
+        self.last_good()
+    }
+
+    /// As [`MemberBook::current`], after a statement that did not verify: a key or an agreement may be new.
+    pub async fn renewed(&self) -> Option<Arc<Members>> {
+        self.renew().await;
+        self.last_good()
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.inner
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn age(&self) -> Option<i64> {
+        let now = (self.inner.clock)();
+        let held = self.held();
+        // A clock that jumped back makes the copy look new, never negative.
+        held.members
+            .as_ref()
+            .map(|(_, at)| now.0.saturating_sub(at.0).max(0))
+    }
+
+    fn last_good(&self) -> Option<Arc<Members>> {
+        self.age().filter(|age| *age < LAST_GOOD)?;
+        self.held()
+            .members
+            .as_ref()
+            .map(|(members, _)| members.clone())
+    }
+
+    async fn renew(&self) {
+        let _one_at_a_time = self.inner.fetching.lock().await;
+        let now = (self.inner.clock)();
+        {
+            let mut held = self.held();
+            let since = held.attempted.map(|last| now.0.saturating_sub(last.0));
+            let between = if held.members.is_some() {
+                BETWEEN
+            } else {
+                SECOND
+            };
+            if since.is_some_and(|since| (0..between).contains(&since)) {
+                return;
+            }
+            held.attempted = Some(now);
+        }
+        match self.fetch().await {
+            Ok(members) => {
+                let mut held = self.held();
+                let members = match &held.members {
+                    Some((old, _)) => members.after(old),
+                    None => members,
+                };
+                held.members = Some((Arc::new(members), now));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the anchor's documents could not be read; the last good ones are kept");
+            }
+        }
+    }
+
+    async fn fetch(&self) -> Result<Members, PeerError> {
+        let get = |path: &str| {
+            Request::get(format!("{}{path}", self.inner.issuer))
+                .deadline(DEADLINE)
+                .answer_bytes(BYTES)
+        };
+        let (keys, participants, agreements) = (get(JWKS), get(PARTICIPANTS), get(AGREEMENTS));
+        let http = &self.inner.http;
+        let (keys, participants, agreements) = tokio::try_join!(
+            http.send(&keys),
+            http.send(&participants),
+            http.send(&agreements)
+        )?;
+        let keys = KeySet::parse(&keys.body)
+            .ok()
+            .filter(|keys| !keys.keys().is_empty())
+            .ok_or(PeerError::Unusable("the anchor's key set cannot be read"))?;
+        let participants: SignedDocuments = participants.json()?;
+        let agreements: SignedDocuments = agreements.json()?;
+        let members = Members::read(&participants, &agreements, &keys, &self.inner.issuer);
+        if members.participants.is_empty() {
+            return Err(PeerError::Unusable("no participant document verifies"));
+        }
+        Ok(members)
+    }
+}

@@ -1,0 +1,174 @@
+//! A reader believes owners, and not the catalogue.
+
+use crate::region::{listen, serve};
+use axum::Router;
+use axum::routing::get;
+use fhir::time::Instant;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use trust::jws;
+use trust::keys::{KeySet, SigningKey};
+use wire::client::{Http, Policy};
+use wire::contract::anchor::{PARTICIPANT_TYP, Participant};
+use wire::contract::operate::Standing;
+use wire::contract::statement::{STATEMENT, STATEMENT_TYP, Said, Statement};
+use wire::entries::{EntryError, Reader};
+use wire::members::{MemberBook, StatementError};
+
+const OWNER: &str = "310001007";
+const OTHER: &str = "310001074";
+const NOW: i64 = 1_800_000_000;
+
+/// An anchor that vouches for two members, and their keys.
+async fn anchor() -> (String, SigningKey, SigningKey) {
+    let (own, owner, other) = (
+        SigningKey::generate().unwrap(),
+        SigningKey::generate().unwrap(),
+        SigningKey::generate().unwrap(),
+    );
+    let (listener, url) = listen().await;
+    let participant = |orgnr: &str, key: &SigningKey| {
+        let one = Participant {
+            iss: url.clone(),
+            sub: orgnr.into(),
+            iat: 1,
+            name: orgnr.into(),
+            version: 1,
+            state: Standing::Active,
+            units: Vec::new(),
+            keys: vec![key.public_jwk()],
+        };
+        jws::sign(PARTICIPANT_TYP, &serde_json::to_value(one).unwrap(), &own).unwrap()
+    };
+    let participants = json!([participant(OWNER, &owner), participant(OTHER, &other)]);
+    let keys = KeySet::of(vec![own.public().clone()]).unwrap().to_jwks();
+    let give = |value: Value| get(move || std::future::ready(axum::Json(value.clone())));
+    let router = Router::new()
+        .route("/jwks", give(keys))
+        .route("/participants", give(participants))
+        .route("/agreements", give(json!([])));
+    serve(listener, router);
+    (url, owner, other)
+}
+
+fn reader(issuer: &str) -> Reader {
+    let clock: store::Clock = Arc::new(|| Instant::from_seconds(NOW));
+    let http = Http::new(Policy::loopback()).unwrap();
+    Reader::new(MemberBook::new(issuer, http, clock.clone()), clock)
+}
+
+fn endpoint(address: &str) -> Value {
+    json!({"resourceType": "Endpoint", "id": "e", "status": "active", "address": address})
+}
+
+fn statement(version: u64) -> Statement {
+    Statement {
+        iss: OWNER.into(),
+        owner: OWNER.into(),
+        sub: "Endpoint/e".into(),
+        version,
+        iat: NOW,
+        exp: NOW + 60,
+        said: Said::Listed,
+        resource: Some(endpoint("https://own.example/fhir")),
+    }
+}
+
+/// An entry as a catalogue gives it: what it shows, and the statement under it.
+fn shown(mut entry: Value, statement: &Statement, key: &SigningKey) -> Value {
+    let jws = jws::sign(
+        STATEMENT_TYP,
+        &serde_json::to_value(statement).unwrap(),
+        key,
+    )
+    .unwrap();
+    entry["extension"] = json!([{"url": STATEMENT, "valueString": jws}]);
+    entry
+}
+
+#[tokio::test]
+async fn what_the_owner_signed_counts_and_not_what_the_catalogue_shows() {
+    let (issuer, owner, other) = anchor().await;
+    let reader = reader(&issuer);
+    let lie = shown(endpoint("https://evil.example/fhir"), &statement(1), &owner);
+    let believed = reader.believe(&lie).await.unwrap();
+    assert_eq!(believed["address"], "https://own.example/fhir");
+    // What nobody signed is the operator's word.
+    let plain = endpoint("https://configured.example/fhir");
+    assert_eq!(reader.believe(&plain).await.unwrap(), plain);
+    // The catalogue may say that an entry does not count, not that it does.
+    let mut off = shown(endpoint("x"), &statement(1), &owner);
+    off["status"] = "error".into();
+    assert_eq!(reader.believe(&off).await.unwrap()["status"], "error");
+    let mut suspended = statement(1);
+    suspended.resource.as_mut().unwrap()["status"] = "suspended".into();
+    let revived = shown(endpoint("x"), &suspended, &owner);
+    assert_eq!(
+        reader.believe(&revived).await.unwrap()["status"],
+        "suspended"
+    );
+
+    let signer = Err(EntryError::Statement(StatementError::Signer));
+    let forged = shown(endpoint("x"), &statement(2), &other);
+    assert_eq!(reader.believe(&forged).await, signer);
+    let mut foreign = statement(2);
+    foreign.iss = OTHER.into();
+    assert_eq!(
+        reader
+            .believe(&shown(endpoint("x"), &foreign, &other))
+            .await,
+        signer
+    );
+    let mut another = statement(2);
+    another.sub = "Endpoint/f".into();
+    let moved = shown(endpoint("x"), &another, &owner);
+    assert_eq!(reader.believe(&moved).await, Err(EntryError::Other));
+    let mut old = statement(2);
+    (old.iat, old.exp) = (NOW - 60, NOW);
+    let lapsed = shown(endpoint("x"), &old, &owner);
+    assert_eq!(reader.believe(&lapsed).await.unwrap()["status"], "off");
+    let gone = Statement {
+        said: Said::Withdrawn,
+        resource: None,
+        ..statement(2)
+    };
+    assert_eq!(
+        reader.believe(&shown(endpoint("x"), &gone, &owner)).await,
+        Err(EntryError::Other)
+    );
+}
+
+#[tokio::test]
+async fn a_catalogue_that_goes_back_to_an_older_version_is_not_followed() {
+    let (issuer, owner, _) = anchor().await;
+    let reader = reader(&issuer);
+    let (old, new) = (statement(7), statement(8));
+    assert!(
+        reader
+            .believe(&shown(endpoint("x"), &old, &owner))
+            .await
+            .is_ok()
+    );
+    assert!(
+        reader
+            .believe(&shown(endpoint("x"), &new, &owner))
+            .await
+            .is_ok()
+    );
+    let back = reader.believe(&shown(endpoint("x"), &old, &owner)).await;
+    assert_eq!(back, Err(EntryError::Older));
+    assert!(
+        reader
+            .believe(&shown(endpoint("x"), &new, &owner))
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn without_the_anchors_documents_what_is_signed_is_not_believed() {
+    let owner = SigningKey::generate().unwrap();
+    let reader = reader("http://127.0.0.1:9");
+    let entry = shown(endpoint("x"), &statement(1), &owner);
+    assert_eq!(reader.believe(&entry).await, Err(EntryError::Unverified));
+}
