@@ -3,7 +3,7 @@
 //! Counted by organisation, service, feed and receiver; never by patient, and nothing of anybody's data. Each scrape asks
 //! the stores anew, so no figure is older than its scrape.
 
-use crate::roles::{Gauged};
+use crate::roles::Gauged;
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
