@@ -25,6 +25,7 @@ use crate::index;
 use crate::json::{Json, Node};
 use crate::outcome::{Issue, IssueCode};
 use crate::resource::{Checked, ResourceType};
+use crate::subset;
 use crate::time::{Instant, Zone};
 use walk::Walk;
 
@@ -78,6 +79,10 @@ pub fn check(json: &Json, node: Node<'_>, rules: &Rules) -> Result<Checked, Vec<
         observation::check(&mut findings, node, rules);
     }
     profile::check(&mut findings, node, resource_type, &rules.profiles);
+    if let Some(mark) = subset::mark(node) {
+        let words = "this resource is marked as a part of one (SUBSETTED): written back, what it lacks would be lost; the whole was expected";
+        findings.at(mark, IssueCode::BusinessRule, words);
+    }
     if findings.is_empty() {
         let mut checked =
             Checked::seal(json, node, resource_type, &rules.zone, rules.person_numbers)?;

@@ -15,6 +15,7 @@ mod number;
 mod order;
 mod parse;
 mod pointer;
+mod reads;
 mod served;
 mod table;
 mod text;

@@ -1,4 +1,5 @@
-//! Part of a resource: `_summary` and `_elements`, as bytes of the resource itself.
+//! Part of a resource: `_summary` and `_elements`, and what is left where elements are withheld ([`without`]), as bytes of the
+//! resource itself.
 //!
 //! Standard: FHIR R4 search 3.1.1.5.8 and 3.1.1.5.9 (`_summary`, `_elements`), `ElementDefinition.isSummary`. What stays keeps
 //! its bytes, its order and its decimals; only a tag in `meta` is new, so that nobody takes the part for the whole. Besides
@@ -11,6 +12,11 @@ use crate::definitions::elements::{Element, Kind, Table};
 use crate::json::{self, Node};
 use crate::resource::ResourceType;
 use crate::systems;
+use std::borrow::Cow;
+
+mod withheld;
+
+pub use withheld::{ANY, Withheld, closes, within, without};
 
 /// The code in `meta.tag` of a resource that is not whole ([`systems::OBSERVATION_VALUE`]).
 pub const SUBSETTED: &str = "SUBSETTED";
@@ -147,14 +153,16 @@ pub fn reduce(resource: Node<'_>, kind: ResourceType, subset: &Subset) -> Vec<u8
         }
     }
     if !tagged {
-        writer.separate();
-        writer.put("\"meta\":{\"tag\":[");
-        write_tag(writer.out);
-        writer.put("]}");
+        write_meta(writer.out);
     }
     let named = writer.named.take().unwrap_or_default();
     if let (Some(gap), Some(contained)) = (gap, contained) {
-        hold(&mut out, gap, contained, named);
+        hold(
+            &mut out,
+            gap,
+            contained.items().map(Inner::whole).collect(),
+            named,
+        );
     }
     out.push(b'}');
     out
@@ -187,7 +195,7 @@ fn element_of(table: &Table, name: &str) -> Option<(&'static Element, Option<Kin
 
 /// One member with the bytes before its value.
 struct Member<'a> {
-    name: std::borrow::Cow<'a, str>,
+    name: Cow<'a, str>,
     value: Node<'a>,
     /// From after the member before it up to the value.
     before: &'a str,
@@ -236,7 +244,7 @@ impl<'a> Iterator for Members<'a> {
 struct Writer<'o, 'a> {
     out: &'o mut Vec<u8>,
     /// Ids of contained resources that something written refers to; `None`: nobody asks.
-    named: Option<Vec<std::borrow::Cow<'a, str>>>,
+    named: Option<Vec<Cow<'a, str>>>,
     /// Whether datatypes are reduced too.
     nested: bool,
 }
@@ -246,11 +254,8 @@ impl<'a> Writer<'_, 'a> {
         self.out.extend_from_slice(text.as_bytes());
     }
 
-    /// A comma, unless a member is the first.
     fn separate(&mut self) {
-        if self.out.last() != Some(&b'{') {
-            self.out.push(b',');
-        }
+        separate(self.out);
     }
 
     /// A member as it is.
@@ -313,7 +318,7 @@ impl<'a> Writer<'_, 'a> {
 }
 
 /// The ids of contained resources that a value refers to: every text that starts with `#`.
-fn names<'a>(value: Node<'a>, found: &mut Vec<std::borrow::Cow<'a, str>>) {
+fn names<'a>(value: Node<'a>, found: &mut Vec<Cow<'a, str>>) {
     match value.kind() {
         json::Kind::String => {
             if let Some(id) = value.raw().get(1..).and_then(|rest| rest.strip_prefix('#'))
@@ -329,31 +334,49 @@ fn names<'a>(value: Node<'a>, found: &mut Vec<std::borrow::Cow<'a, str>>) {
     }
 }
 
+/// A contained resource that may stay.
+struct Inner<'a> {
+    id: Option<Cow<'a, str>>,
+    text: Cow<'a, str>,
+    /// Ids of contained resources that it refers to.
+    names: Vec<Cow<'a, str>>,
+    /// Whether it stays though nothing refers to it.
+    stays: bool,
+}
+
+impl<'a> Inner<'a> {
+    /// One as it is.
+    fn whole(one: Node<'a>) -> Self {
+        let mut found = Vec::new();
+        names(one, &mut found);
+        Self {
+            id: one.text("id"),
+            text: one.raw().into(),
+            names: found,
+            stays: false,
+        }
+    }
+}
+
 /// Puts the contained resources that are named, by what is written or by each other, where `contained` stood.
-fn hold<'a>(
-    out: &mut Vec<u8>,
-    gap: usize,
-    contained: Node<'a>,
-    mut named: Vec<std::borrow::Cow<'a, str>>,
-) {
-    let all: Vec<_> = contained.items().collect();
-    let mut held = vec![false; all.len()];
+fn hold<'a>(out: &mut Vec<u8>, gap: usize, mut all: Vec<Inner<'a>>, mut named: Vec<Cow<'a, str>>) {
+    let staying = all.iter().filter(|one| one.stays);
+    named.extend(staying.flat_map(|one| one.names.iter().cloned()));
     let mut from = 0;
     while from < named.len() {
         let id = named[from].get(1..).unwrap_or_default().to_owned();
         from += 1;
-        for (one, held) in all.iter().zip(&mut held) {
-            if !*held && one.text("id").is_some_and(|own| own == id) {
-                *held = true;
-                names(*one, &mut named);
+        for one in &mut all {
+            if !one.stays && one.id.as_ref().is_some_and(|own| *own == *id) {
+                one.stays = true;
+                named.append(&mut one.names);
             }
         }
     }
     let kept: Vec<&str> = all
         .iter()
-        .zip(held)
-        .filter(|(_, held)| *held)
-        .map(|(one, _)| one.raw())
+        .filter(|one| one.stays)
+        .map(|one| one.text.as_ref())
         .collect();
     if kept.is_empty() {
         return;
@@ -372,10 +395,6 @@ fn hold<'a>(
 /// Writes `meta` with the tag.
 fn tag(out: &mut Vec<u8>, meta: Node<'_>) {
     let tags = meta.get("tag");
-    let is_tag = |coding: Node<'_>| {
-        coding.text("system").as_deref() == Some(systems::OBSERVATION_VALUE)
-            && coding.text("code").as_deref() == Some(SUBSETTED)
-    };
     let raw = meta.raw();
     if meta.kind() != json::Kind::Object || tags.is_some_and(|tags| tags.items().any(is_tag)) {
         return out.extend_from_slice(raw.as_bytes());
@@ -401,6 +420,36 @@ fn tag(out: &mut Vec<u8>, meta: Node<'_>) {
     write_tag(out);
     out.extend_from_slice(close.as_bytes());
     out.extend_from_slice(end.as_bytes());
+}
+
+/// Writes a `meta` of the tag alone, after other members or none.
+fn write_meta(out: &mut Vec<u8>) {
+    separate(out);
+    out.extend_from_slice(b"\"meta\":{\"tag\":[");
+    write_tag(out);
+    out.extend_from_slice(b"]}");
+}
+
+/// A comma, unless a member is the first.
+fn separate(out: &mut Vec<u8>) {
+    if out.last() != Some(&b'{') {
+        out.push(b',');
+    }
+}
+
+/// The tag by which a resource says that it is a part of one; `None`: it says no such thing.
+#[must_use]
+pub fn mark(resource: Node<'_>) -> Option<Node<'_>> {
+    resource
+        .all(&["meta", "tag"])
+        .into_iter()
+        .find(|tag| is_tag(*tag))
+}
+
+/// Whether a coding is the mark of a part.
+fn is_tag(coding: Node<'_>) -> bool {
+    coding.text("system").as_deref() == Some(systems::OBSERVATION_VALUE)
+        && coding.text("code").as_deref() == Some(SUBSETTED)
 }
 
 fn write_tag(out: &mut Vec<u8>) {

@@ -65,6 +65,9 @@ pub struct Representation {
     /// Whether it covers the log of who looked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub log: bool,
+    /// Whether it covers the notes of those who treat the patient.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub notes: bool,
 }
 
 /// Whose need it is.

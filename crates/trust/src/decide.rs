@@ -1,16 +1,20 @@
 //! The one door to data: a verified caller asks, the rules answer, and only here is a [`Permit`] made.
 //!
 //! Deny wins; a rule that answers "nothing" (another patient than the token's) gives an empty answer that is audited as
-//! refused; parts that rules allow are intersected; where no rule granted anything the answer is no.
+//! refused; parts that rules allow are intersected, and what any rule leaves out is left out; where no rule granted anything
+//! the answer is no.
 
 use crate::caller::{Caller, Person};
 use crate::category::Category;
+use crate::detail::Detail;
 use crate::interaction::Interaction;
 use crate::organisation::Register;
 use crate::rules::{self, Answer, Parts, Question};
 use crate::wish::{Known, Wish};
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
 use fhir::resource::{InformationService, ResourceType};
+use fhir::search::Query;
+use fhir::subset::{Withheld, closes};
 use fhir::time::{Instant, Range};
 use std::fmt;
 use std::sync::Arc;
@@ -163,6 +167,8 @@ pub struct Permit {
     own: bool,
     broken: Vec<&'static str>,
     narrowed: Vec<(&'static str, Vec<InformationService>)>,
+    reduced: Vec<(&'static str, Vec<Detail>)>,
+    withheld: Vec<Withheld>,
     rules: Vec<(&'static str, u32)>,
 }
 
@@ -203,6 +209,47 @@ impl Permit {
         &self.narrowed
     }
 
+    /// The details of resources that each rule left out, so that it can be explained.
+    pub fn reduced(&self) -> &[(&'static str, Vec<Detail>)] {
+        &self.reduced
+    }
+
+    /// The elements that are left out of every resource given under this permit, of whatever type; empty: none are.
+    pub fn withheld(&self) -> &[Withheld] {
+        &self.withheld
+    }
+
+    /// Whether the answer to a search depends on nothing that is left out: what it finds, in which order, what it is joined
+    /// with and what comes along, each by its parameter's own path.
+    ///
+    /// # Errors
+    /// The refusal, by the rule that leaves it out. It tells of the caller and the question, and nothing of the data.
+    pub fn may_ask(&self, query: &Query) -> Result<(), Refusal> {
+        if self.withheld.is_empty() {
+            return Ok(());
+        }
+        let reads = query.reads();
+        let closed = |details: &[Detail]| {
+            let all: Vec<_> = details
+                .iter()
+                .flat_map(|one| one.elements())
+                .copied()
+                .collect();
+            reads
+                .iter()
+                .any(|(resource, parameter)| closes(&all, *resource, parameter))
+        };
+        match self.reduced.iter().find(|(_, details)| closed(details)) {
+            None => Ok(()),
+            Some((rule, _)) => Err(Refusal {
+                rule,
+                category: Category::Forbidden,
+                code: "detail_closed",
+                message: "the search asks about details that this role or purpose does not open",
+            }),
+        }
+    }
+
     /// The rules that were asked, with their versions, so that the decision can be explained later.
     pub fn rules(&self) -> &[(&'static str, u32)] {
         &self.rules
@@ -230,6 +277,7 @@ pub fn decide(ask: &Ask, caller: &Caller, facts: &Facts) -> Decision {
     let breaks = question.breaks_the_glass();
     let mut broken = Vec::new();
     let mut narrowed = Vec::new();
+    let mut reduced = Vec::new();
     for rule in rules::LIST {
         match (rule.check)(&question) {
             Answer::Deny(refusal) => return Decision::Refuse(refusal),
@@ -237,15 +285,15 @@ pub fn decide(ask: &Ask, caller: &Caller, facts: &Facts) -> Decision {
                 broken.push(rule.name);
             }
             Answer::DenyUnlessBroken(refusal) => return Decision::Refuse(refusal),
-            Answer::AllowMoreIfBroken(allowed) => {
+            Answer::AllowMoreIfBroken(allowed) | Answer::Allow(allowed) => {
                 narrowed.extend(left_out(rule, &allowed));
+                // The trail of accesses has views of its own.
+                if !allowed.without.is_empty() && ask.resource != ResourceType::AUDIT_EVENT {
+                    reduced.push((rule.name, allowed.without.to_vec()));
+                }
                 parts = parts.and(allowed);
             }
             Answer::Nothing(refusal) => nothing = nothing.or(Some(refusal)),
-            Answer::Allow(allowed) => {
-                narrowed.extend(left_out(rule, &allowed));
-                parts = parts.and(allowed);
-            }
             Answer::NotMine => {}
         }
     }
@@ -263,6 +311,8 @@ pub fn decide(ask: &Ask, caller: &Caller, facts: &Facts) -> Decision {
         own: works_here || scope == PermitScope::OwnStore,
         broken,
         narrowed,
+        withheld: elements(&reduced),
+        reduced,
         scope,
         interaction: ask.interaction,
         services: parts.services.unwrap_or_default(),
@@ -272,6 +322,13 @@ pub fn decide(ask: &Ask, caller: &Caller, facts: &Facts) -> Decision {
             .map(|rule| (rule.name, rule.version))
             .collect(),
     })
+}
+
+/// The elements of all details that rules left out, each detail's once.
+fn elements(reduced: &[(&'static str, Vec<Detail>)]) -> Vec<Withheld> {
+    let out = |detail: &Detail| reduced.iter().any(|(_, details)| details.contains(detail));
+    let all = Detail::ALL.into_iter().filter(out);
+    all.flat_map(Detail::elements).copied().collect()
 }
 
 /// The kinds that a rule's answer leaves out; `None` where it leaves out none.
@@ -299,6 +356,8 @@ pub fn assess(patient: PersonIdentifier) -> Permit {
         own: true,
         broken: Vec::new(),
         narrowed: Vec::new(),
+        reduced: Vec::new(),
+        withheld: Vec::new(),
         rules: Vec::new(),
     }
 }

@@ -4,12 +4,14 @@
 //! What a block of a kind hides is told to the patient alone: to everybody else it is as if the data were not there.
 
 use crate::audit::{Outcome, Record};
+use crate::detail::Detail;
 use fhir::resource::InformationService;
 
 /// Words for people, with what can be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Words {
-    /// What they explain: a refusal's code, or `narrowed:` and a rule's name.
+    /// What they explain: a refusal's code, or `narrowed:` (kinds), `reduced:` (details of what was given) or `broken:` and a
+    /// rule's name, or `detail:` and a detail's code.
     pub code: &'static str,
     /// Norwegian (bokmål).
     pub nb: &'static str,
@@ -183,6 +185,42 @@ const WORDS: &[Words] = &[
         "You have closed these data. The list of your blocks says where each of them was made.",
     ),
     words(
+        "reduced:authorisation",
+        "Arbeidet som autorisasjonen gjelder, trenger ikke alle detaljer i opplysningene.",
+        "The work that the authorisation is for does not need every detail of the data.",
+    ),
+    words(
+        "reduced:minimisation",
+        "Formålet trenger ikke alle detaljer i opplysningene.",
+        "The purpose does not need every detail of the data.",
+    ),
+    words(
+        "reduced:representation",
+        "Fullmakten omfatter ikke notater.",
+        "The power of attorney does not cover notes.",
+    ),
+    words(
+        "detail_closed",
+        "Søket spurte etter detaljer som rollen eller formålet ikke åpner for.",
+        "The search asked about details that the role or the purpose does not open.",
+    ),
+    words(
+        "detail:narrative",
+        "sammendraget i fri tekst",
+        "the narrative",
+    ),
+    words("detail:notes", "notater i fri tekst", "free-text notes"),
+    words(
+        "detail:contact",
+        "adresse, telefon og pårørende",
+        "address, telephone and next of kin",
+    ),
+    words(
+        "detail:background",
+        "sivilstand, fødselsrekkefølge og bilder",
+        "marital status, birth order and photographs",
+    ),
+    words(
         "broken:block",
         "Sperren ble brutt med en skriftlig grunn. Virksomheten skal gå gjennom det.",
         "The block was broken with a written reason. The organisation is to review it.",
@@ -213,9 +251,29 @@ pub struct Explanation {
     pub words: Words,
     /// Kinds that were left out because of it.
     pub withheld: Vec<InformationService>,
+    /// Details that were left out of everything that was given.
+    pub left_out: Vec<Detail>,
 }
 
-/// The words for a refusal's code, or for `narrowed:RULE`.
+impl Explanation {
+    fn of(rule: &str, words: Words) -> Self {
+        Self {
+            rule: rule.to_owned(),
+            words,
+            withheld: Vec::new(),
+            left_out: Vec::new(),
+        }
+    }
+}
+
+impl Detail {
+    /// What it is called.
+    pub fn words(self) -> Words {
+        of(&format!("detail:{}", self.code()))
+    }
+}
+
+/// The words for a refusal's code, or for what was narrowed, reduced or broken by a rule.
 pub fn of(code: &str) -> Words {
     let known = WORDS.iter().find(|one| one.code == code);
     known.copied().unwrap_or(GENERAL)
@@ -225,11 +283,7 @@ pub fn of(code: &str) -> Words {
 pub fn explain(record: &Record, told: Told) -> Vec<Explanation> {
     let mut list = Vec::new();
     if let Outcome::Refused { rule, code } = &record.outcome {
-        list.push(Explanation {
-            rule: rule.clone(),
-            words: of(code),
-            withheld: Vec::new(),
-        });
+        list.push(Explanation::of(rule, of(code)));
     }
     for (rule, withheld) in &record.narrowed {
         // Whoever learned that a kind is blocked would know that there is some.
@@ -237,17 +291,18 @@ pub fn explain(record: &Record, told: Told) -> Vec<Explanation> {
             continue;
         }
         list.push(Explanation {
-            rule: rule.clone(),
-            words: of(&format!("narrowed:{rule}")),
             withheld: withheld.clone(),
+            ..Explanation::of(rule, of(&format!("narrowed:{rule}")))
+        });
+    }
+    for (rule, left_out) in &record.reduced {
+        list.push(Explanation {
+            left_out: left_out.clone(),
+            ..Explanation::of(rule, of(&format!("reduced:{rule}")))
         });
     }
     for rule in &record.broken {
-        list.push(Explanation {
-            rule: rule.clone(),
-            words: of(&format!("broken:{rule}")),
-            withheld: Vec::new(),
-        });
+        list.push(Explanation::of(rule, of(&format!("broken:{rule}"))));
     }
     list
 }
@@ -311,6 +366,28 @@ mod tests {
     }
 
     #[test]
+    fn what_was_left_out_of_each_resource_is_told_by_name_to_both() {
+        for detail in Detail::ALL {
+            assert_ne!(detail.words(), GENERAL, "{detail:?}");
+        }
+        for rule in ["authorisation", "minimisation", "representation"] {
+            assert_ne!(of(&format!("reduced:{rule}")), GENERAL, "{rule}");
+        }
+        assert_ne!(of("detail_closed"), GENERAL);
+        let mut case = Case::practitioner();
+        case.purpose("COC", None);
+        let record = Record::new(case.facts.now, "r", Interaction::Search, "")
+            .by(&case.caller)
+            .permitted(&permit(&case));
+        for told in [Told::Patient, Told::Organisation] {
+            let last = explain(&record, told).pop().unwrap();
+            assert_eq!(last.words.code, "reduced:minimisation");
+            assert_eq!(last.left_out, Detail::ALL);
+            assert_eq!(last.withheld, []);
+        }
+    }
+
+    #[test]
     fn what_a_block_hides_is_the_patients_alone_to_know() {
         let mut case = Case::practitioner();
         case.agreement(&["IT03", "IT08", "IT17"]);
@@ -327,8 +404,15 @@ mod tests {
                 .map(|one| one.rule)
                 .collect::<Vec<_>>()
         };
-        assert_eq!(rules(Told::Patient), ["agreement", "block", "minimisation"]);
-        assert_eq!(rules(Told::Organisation), ["agreement", "minimisation"]);
+        let purpose = ["minimisation", "minimisation"];
+        assert_eq!(
+            rules(Told::Patient),
+            [&["agreement", "block"], &purpose[..]].concat()
+        );
+        assert_eq!(
+            rules(Told::Organisation),
+            [&["agreement"], &purpose[..]].concat()
+        );
         let told = explain(&record, Told::Organisation);
         let named: Vec<_> = told.iter().flat_map(|one| &one.withheld).collect();
         // Measurements are blocked, and would have been open otherwise: nothing tells of them.

@@ -13,6 +13,7 @@ pub mod audit;
 pub mod caller;
 pub mod category;
 mod decide;
+mod detail;
 pub mod dpop;
 pub mod encoding;
 pub mod explain;
@@ -31,6 +32,7 @@ pub mod wish;
 pub use caller::{Agreement, Caller, ClientUse, Delegation, Person, Representation};
 pub use category::Category;
 pub use decide::{Ask, Decision, Facts, Party, Permit, PermitScope, Refusal, assess, decide, need};
+pub use detail::Detail;
 pub use interaction::Interaction;
 pub use replay::Replay;
 

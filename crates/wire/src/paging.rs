@@ -189,6 +189,7 @@ mod tests {
                 id: "r-1".into(),
                 services: Vec::new(),
                 log: false,
+                notes: false,
             }),
         };
         assert!(

@@ -11,6 +11,7 @@ use crate::question::Question;
 use fhir::ids::PersonIdentifier;
 use fhir::time::{Instant, parse_instant};
 use futures::future::join_all;
+use trust::Permit;
 use wire::client::{Answer, PeerError, Request};
 use wire::contract::sharing::{COPY_AS_OF_HEADER, COPY_STATE_HEADER, CopyAge, search_url};
 use wire::receipt::SourceState;
@@ -87,6 +88,8 @@ pub struct Asking<'a> {
     pub state: &'a State,
     /// In whose name.
     pub visit: &'a Visit<'a>,
+    /// What the caller may see.
+    pub permit: &'a Permit,
     /// The question.
     pub question: &'a Question,
     /// The patient.
@@ -163,6 +166,7 @@ impl Asking<'_> {
             source: number,
             zone: &self.state.config.zone,
             numbers: self.state.config.person_numbers,
+            withheld: self.permit.withheld(),
         };
         let form = self
             .form

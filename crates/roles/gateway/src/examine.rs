@@ -1,5 +1,6 @@
 //! What a source gave, looked at before it counts: strict JSON, a searchset, the type asked for, the patient asked for.
-//! What is not is left out and reported, never passed on (threats-and-faults.md section 7).
+//! What is not is left out and reported, never passed on (threats-and-faults.md section 7). What the reader's role and purpose do
+//! not open is left out of each resource too, whether the source did so or not.
 
 use crate::merge::{Given, Route};
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use fhir::ids::{PersonIdentifier, PersonNumbers};
 use fhir::index::{self, Index, Subject};
 use fhir::json::{self, Json, Limits, Node};
 use fhir::resource::ResourceType;
+use fhir::subset::{self, Withheld};
 use fhir::time::{Instant, Range, Zone, parse_instant};
 
 /// Most entries taken on one page of one source.
@@ -30,6 +32,8 @@ pub struct Expected<'a> {
     pub zone: &'a Zone,
     /// How strictly person numbers are read.
     pub numbers: PersonNumbers,
+    /// Elements that the reader is not given.
+    pub withheld: &'a [Withheld],
 }
 
 /// What was left out of a source's answer.
@@ -136,6 +140,14 @@ fn examine(
     {
         return Err(Fault::Strange);
     }
+    let reduced;
+    let (json, resource) = if expected.withheld.is_empty() {
+        (json, resource)
+    } else {
+        let less = subset::without(resource, expected.resource, expected.withheld);
+        reduced = Json::parse(less, Limits::BUNDLE).map_err(|_| Fault::Unreadable)?;
+        (&reduced, reduced.root())
+    };
     let id = resource
         .text("id")
         .filter(|id| is_id(id))
@@ -157,6 +169,8 @@ fn examine(
         }
     }
     let meta = |name: &str| resource.path(&["meta", name]).and_then(Node::str);
+    let when = index.when;
+    let (identity, read) = identity_of(json, resource, index, expected)?;
     let given = Given {
         route: Route {
             orgnr: expected.orgnr.to_owned(),
@@ -169,8 +183,10 @@ fn examine(
         },
         body: json.slice(resource),
         named: is_named(resource),
-        when: index.when,
-        identity: identity_of(resource, index, expected)?,
+        when,
+        identity,
+        read,
+        part: subset::mark(resource).is_some(),
     };
     Ok((
         given,
@@ -179,17 +195,19 @@ fn examine(
 }
 
 /// What makes it one thing. The same reading must be the same thing whether a source names the patient by number or by a
-/// reference of its own, so a reference is read as the number that it stands for.
+/// reference of its own, so a reference is read as the number that it stands for; with the resource so read.
 fn identity_of(
+    json: &Json,
     resource: Node<'_>,
     mut index: Index,
     expected: &Expected<'_>,
-) -> Result<Identity, Fault> {
+) -> Result<(Identity, Bytes), Fault> {
     let by_reference = expected.resource != ResourceType::AUDIT_EVENT
         && !matches!(index.subject, Some(Subject::Person(_)));
     let subject = resource.get("subject").filter(|_| by_reference);
     let Some(subject) = subject else {
-        return Ok(identity::of(resource, expected.resource, &index));
+        let identity = identity::of(resource, expected.resource, &index);
+        return Ok((identity, json.slice(resource)));
     };
     index.subject = Some(Subject::Person(expected.patient.clone()));
     let (whole, part) = (resource.span(), subject.span());
@@ -203,7 +221,8 @@ fn identity_of(
     read.extend_from_slice(b"}}");
     read.extend_from_slice(&raw[after..]);
     let read = Json::parse(read, Limits::BUNDLE).map_err(|_| Fault::Unreadable)?;
-    Ok(identity::of(read.root(), expected.resource, &index))
+    let identity = identity::of(read.root(), expected.resource, &index);
+    Ok((identity, read.bytes().clone()))
 }
 
 /// Whether it has a business identifier with system and value.

@@ -76,8 +76,13 @@ impl Place {
         };
         given.iter().any(|copy| {
             let at = copy.when.map(|when| when.lo);
-            at.is_some_and(|at| before(sort, at, horizon))
-                && self.is_ahead(at, &tie_of(copy, rule), sort)
+            // A part stands where its whole does, which may be before it.
+            let tie = if copy.part {
+                Tie::default()
+            } else {
+                tie_of(copy, rule)
+            };
+            at.is_some_and(|at| before(sort, at, horizon)) && self.is_ahead(at, &tie, sort)
         })
     }
 }

@@ -1,14 +1,17 @@
-//! The last step before bytes leave: what is given out is in a durable audit record, and only then is it an answer.
+//! The last step before bytes leave: what the permit withholds is left out, what is given out is in a durable audit record, and
+//! only then is it an answer.
 
 use axum::response::Response;
 use fhir::bundle::{HistoryWriter, SearchMode, SearchsetWriter, VersionEntry};
 use fhir::ids::PersonIdentifier;
+use fhir::json::{Json, Limits};
 use fhir::resource::ResourceType;
+use fhir::subset;
 use http::{HeaderValue, StatusCode, header};
 use store::{Receipt, Stored, Version};
 use trust::Permit;
 use trust::audit::Disclosed as Entry;
-use wire::outcome::fhir_response;
+use wire::outcome::{Problem, fhir_response};
 use wire::visit::{End, Visit};
 
 /// How many resources an answer holds: in its extensions, for the bundle whose part it may be.
@@ -23,12 +26,32 @@ pub struct Disclosed {
     _receipt: Receipt,
 }
 
-/// Writes the audit record of giving `resources` out under `permit`, durably.
+/// Leaves out of each resource what the permit withholds, and marks it. A permit withholds the same of whatever type.
+///
+/// # Errors
+/// A bug, if what is stored does not read.
+pub fn reduce<'a>(
+    permit: &Permit,
+    resources: impl IntoIterator<Item = &'a mut Stored>,
+) -> Result<(), Problem> {
+    if permit.withheld().is_empty() {
+        return Ok(());
+    }
+    for one in resources {
+        let json = Json::parse(one.body.clone(), Limits::BUNDLE)
+            .map_err(|_| Problem::bug("a stored resource cannot be read"))?;
+        one.body = subset::without(json.root(), one.resource_type, permit.withheld()).into();
+    }
+    Ok(())
+}
+
+/// Reduces `resources` to what `permit` gives, and writes the audit record of giving them out, durably.
 pub async fn disclose(
     visit: &Visit<'_>,
     permit: &Permit,
-    resources: Vec<Stored>,
+    mut resources: Vec<Stored>,
 ) -> Result<Disclosed, End> {
+    reduce(permit, &mut resources)?;
     let receipt = visit
         .write(
             visit
@@ -77,15 +100,19 @@ pub struct DisclosedVersions {
     _receipt: Receipt,
 }
 
-/// Writes the audit record of giving `versions` of a type out under `permit`, durably. `about` is whom they are about,
+/// As [`disclose`], of `versions` of a type. `about` is whom they are about,
 /// where the permit itself names nobody.
 pub async fn disclose_versions(
     visit: &Visit<'_>,
     permit: &Permit,
     about: Option<PersonIdentifier>,
     resource_type: ResourceType,
-    versions: Vec<Version>,
+    mut versions: Vec<Version>,
 ) -> Result<DisclosedVersions, End> {
+    reduce(
+        permit,
+        versions.iter_mut().filter_map(|one| one.stored.as_mut()),
+    )?;
     let given = versions
         .iter()
         .map(|version| Entry {

@@ -121,6 +121,7 @@ impl DemoPeople {
                             id: format!("fullmakt-{}", r.id),
                             services: r.services(),
                             log: false,
+                            notes: false,
                         },
                     })
                 })

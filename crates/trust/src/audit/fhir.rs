@@ -8,6 +8,7 @@
 
 use super::{Outcome, Record};
 use crate::attest::{Code, Id, Purpose};
+use crate::detail::{self, Detail};
 use crate::organisation::Register;
 use crate::wish::PSEUDONYM;
 use ::fhir::ids::{OrganisationNumber, PersonIdentifier};
@@ -379,7 +380,8 @@ impl Draft<'_> {
         }
     }
 
-    /// For the patient: what kinds (`name` is the information service, such as `IT17`), and how many; not which.
+    /// For the patient: what kinds (`name` is the information service, such as `IT17`), how many, and what was left out of
+    /// each; not which.
     fn kinds(&self) -> Vec<Value> {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for one in &self.record.disclosed {
@@ -388,6 +390,14 @@ impl Draft<'_> {
         for one in &self.record.counted {
             *counts.entry(&one.resource).or_default() += one.count;
         }
+        let out = |detail: &Detail| {
+            self.record
+                .reduced
+                .iter()
+                .any(|(_, one)| one.contains(detail))
+        };
+        let reduced: Vec<Detail> = Detail::ALL.into_iter().filter(out).collect();
+        let reduced = (!reduced.is_empty()).then(|| detail::codes(&reduced));
         let kind = |(resource, count): (&str, u64)| {
             let mut entity = json!({
                 "type": {"system": "http://hl7.org/fhir/resource-types", "code": resource},
@@ -398,6 +408,9 @@ impl Draft<'_> {
             {
                 entity["name"] = json!(service.to_string());
             }
+            if let (Some(reduced), Some(details)) = (&reduced, entity["detail"].as_array_mut()) {
+                details.push(json!({"type": "reduced", "valueString": reduced}));
+            }
             entity
         };
         counts.into_iter().map(kind).collect()
@@ -407,11 +420,11 @@ impl Draft<'_> {
     fn details(&self) -> Vec<Value> {
         let record = self.record;
         let mut details = vec![json!({"type": "request-id", "valueString": record.request_id})];
-        let mut detail = |kind: &str, text: Option<String>| {
+        let mut also = |kind: &str, text: Option<String>| {
             details.extend(text.map(|text| json!({"type": kind, "valueString": text})));
         };
-        detail("caller-request-id", record.caller_request_id.clone());
-        detail(
+        also("caller-request-id", record.caller_request_id.clone());
+        also(
             "agreement",
             record
                 .agreement
@@ -423,8 +436,14 @@ impl Draft<'_> {
             .iter()
             .map(|(name, version)| format!("{name}/{version}"))
             .collect();
-        detail("rules", (!rules.is_empty()).then(|| rules.join(" ")));
-        detail("token-sha256", record.token_hash.clone());
+        also("rules", (!rules.is_empty()).then(|| rules.join(" ")));
+        let reduced: Vec<String> = record
+            .reduced
+            .iter()
+            .map(|(rule, out)| format!("{rule}: {}", detail::codes(out)))
+            .collect();
+        also("reduced", (!reduced.is_empty()).then(|| reduced.join("; ")));
+        also("token-sha256", record.token_hash.clone());
         let query = base64::engine::general_purpose::STANDARD.encode(&record.asked);
         let mut entities = vec![json!({
             "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-entity-type", "code": "2", "display": "System Object"},

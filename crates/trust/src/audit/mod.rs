@@ -10,6 +10,7 @@ use crate::attest::{Code, DecisionRef, Id};
 use crate::caller::{Caller, ClientUse, Person};
 use crate::category::Category;
 use crate::decide::{Permit, Refusal};
+use crate::detail::Detail;
 use crate::encoding::base64url;
 use crate::interaction::Interaction;
 use ::fhir::ids::{HprNumber, OrganisationNumber, PersonIdentifier};
@@ -230,6 +231,9 @@ pub struct Record {
     /// The kinds of information that each rule left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub narrowed: Vec<(String, Vec<InformationService>)>,
+    /// The details that each rule left out of every resource that was given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reduced: Vec<(String, Vec<Detail>)>,
     /// The rules that were asked: name and version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<(String, u32)>,
@@ -297,6 +301,7 @@ impl Record {
             agreement: None,
             broken: Vec::new(),
             narrowed: Vec::new(),
+            reduced: Vec::new(),
             rules: Vec::new(),
             token_hash: None,
         }
@@ -382,6 +387,11 @@ impl Record {
         self.broken = permit.broken().iter().map(|&one| one.into()).collect();
         self.narrowed = permit
             .narrowed()
+            .iter()
+            .map(|(rule, out)| ((*rule).to_owned(), out.clone()))
+            .collect();
+        self.reduced = permit
+            .reduced()
             .iter()
             .map(|(rule, out)| ((*rule).to_owned(), out.clone()))
             .collect();

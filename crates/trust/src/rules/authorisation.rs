@@ -5,18 +5,20 @@
 //! takes); Tillitsrammeverk data model v1.1 (`authorization`, code system 9060; `hpr_nr`, if it exists); pasientjournalloven
 //! § 19. Which kinds each row opens is Delt's default, to be confirmed by each controller. Example: a physician's treatment
 //! opens everything; the helsesekretær at the GP office opens medicines, plans and measurements, not documents and dialogue;
-//! a follow-up centre's assistant without HPR number opens plans, measurements and who the patient is. Somebody with an HPR number
-//! whose attest does not say as what they work is given what every registered person's work takes, so that nobody sees more
-//! by saying less. That an authorisation is in force is the issuer's to know (decision 0040).
+//! a follow-up centre's assistant without HPR number opens plans, measurements, who the patient is and where she lives. Neither
+//! reads the notes of those who treat her, nor a narrative that may retell them. Somebody with an HPR number whose attest does not
+//! say as what they work is given what every registered person's work takes, so that nobody sees more by saying less. That an
+//! authorisation is in force is the issuer's to know (decision 0040).
 
 use super::{Answer, Parts, Question, Rule, deny};
 use crate::attest::{Attestation, Purpose};
 use crate::caller::Person;
+use crate::detail::Detail;
 use fhir::resource::InformationService;
 
 pub(super) const RULE: Rule = Rule {
     name: "authorisation",
-    version: 2,
+    version: 3,
     source: "helsepersonelloven §§ 25, 45; Tillitsrammeverk data model v1.1",
     check,
 };
@@ -80,10 +82,16 @@ const ASSISTING: &[u8] = &[3, 7, 8, 11, 12, 17, 19, 23];
 /// Kinds that work without authorisation needs: plans, appointments, demographics, measurements, aids.
 const UNAUTHORISED: &[u8] = &[8, 11, 12, 17, 23];
 
-fn narrowed(numbers: &[u8]) -> Answer {
+/// Details that assisting work does not need.
+const NOT_ASSISTING: &[Detail] = &[Detail::Narrative, Detail::Notes];
+/// Details that work without authorisation does not need.
+const NOT_UNAUTHORISED: &[Detail] = &[Detail::Narrative, Detail::Notes, Detail::Background];
+
+fn narrowed(numbers: &[u8], without: &'static [Detail]) -> Answer {
     let all = InformationService::ALL.into_iter();
     Answer::Allow(Parts {
         services: Some(all.filter(|one| numbers.contains(&one.number())).collect()),
+        without,
         ..Parts::default()
     })
 }
@@ -116,7 +124,7 @@ fn check(question: &Question<'_>) -> Answer {
         ),
         (Some(code), _) => match TABLE.iter().find(|(known, _)| *known == code.code) {
             Some((_, Work::Treats)) => Answer::NotMine,
-            Some((_, Work::Assists)) => narrowed(ASSISTING),
+            Some((_, Work::Assists)) => narrowed(ASSISTING, NOT_ASSISTING),
             Some((_, Work::Elsewhere)) | None => deny(
                 "authorisation",
                 "authorisation_unknown",
@@ -124,7 +132,7 @@ fn check(question: &Question<'_>) -> Answer {
             ),
         },
         // Registered health personnel; nobody says as what.
-        (None, true) => narrowed(ASSISTING),
+        (None, true) => narrowed(ASSISTING, NOT_ASSISTING),
         (None, false) => unauthorised(attest),
     }
 }
@@ -137,7 +145,7 @@ fn unauthorised(attest: &Attestation) -> Answer {
             "authorisation_missing",
             "emergency purposes are for authorised health personnel",
         ),
-        _ => narrowed(UNAUTHORISED),
+        _ => narrowed(UNAUTHORISED, NOT_UNAUTHORISED),
     }
 }
 
@@ -181,7 +189,15 @@ mod tests {
         ] {
             let opens: Vec<_> = opens.into_iter().map(service).collect();
             assert_eq!(permit(&authorised(code)).services(), opens, "{code:?}");
+            let assists = matches!(code, Some("HE" | "HF") | None);
+            let left_out = [("authorisation", NOT_ASSISTING.to_vec())];
+            let expected = if assists { &left_out[..] } else { &[] };
+            assert_eq!(permit(&authorised(code)).reduced(), expected, "{code:?}");
         }
+        assert_eq!(
+            permit(&without_hpr()).reduced(),
+            [("authorisation", NOT_UNAUTHORISED.to_vec())]
+        );
         assert_eq!(
             permit(&without_hpr()).services(),
             [service("IT08"), service("IT17")]

@@ -93,6 +93,7 @@ fn check(question: &Question<'_>) -> Answer {
 mod tests {
     #![allow(clippy::unwrap_used)] // a failing unwrap is a failing test
     use crate::caller::{ClientUse, Person};
+    use crate::interaction::Interaction;
     use crate::rules::people::{
         Case, FJELLVIK, OTHER, PROVEHEIM, org, permit, refused_by, service,
     };
@@ -223,6 +224,29 @@ mod tests {
         case.from(FJELLVIK);
         case.wish(Closed::Everything);
         assert_eq!(refused_by(&case), BLOCKED);
+    }
+
+    #[test]
+    fn a_closed_member_keeps_its_systems_feed_and_its_people_see_nothing() {
+        let closed = || Closed::Organisation {
+            organisation: org(PROVEHEIM),
+        };
+        let mut people = Case::practitioner();
+        let mut system = Case::system(ClientUse::RecordSystem, PROVEHEIM);
+        for case in [&mut people, &mut system] {
+            case.facts.members = [org(PROVEHEIM), org(OTHER)].into();
+            case.wish(closed());
+        }
+        assert_eq!(refused_by(&people), BLOCKED);
+        for interaction in [
+            Interaction::Create,
+            Interaction::Update,
+            Interaction::Read,
+            Interaction::Search,
+        ] {
+            system.ask.interaction = interaction;
+            assert_eq!(refused_by(&system), None, "{interaction:?}");
+        }
     }
 
     #[test]

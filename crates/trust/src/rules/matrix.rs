@@ -5,6 +5,7 @@ use super::people::{Case, FJELLVIK, PROVEHEIM, org, refused_by, service};
 use crate::attest::{Code, Purpose};
 use crate::caller::{ClientUse, Person};
 use crate::decide::{Party, decide};
+use crate::detail::Detail;
 use crate::interaction::Interaction;
 use crate::wish::{Closed, Named};
 use std::fmt::Write as _;
@@ -122,6 +123,14 @@ fn opened(case: &Case) -> String {
             };
             if permit.period().is_some() {
                 text.push_str(", some time only");
+            }
+            let without: Vec<_> = Detail::ALL
+                .into_iter()
+                .filter(|one| permit.reduced().iter().any(|(_, out)| out.contains(one)))
+                .map(Detail::code)
+                .collect();
+            if !without.is_empty() {
+                text.push_str(&format!(", without {}", without.join(" ")));
             }
             if !permit.broken().is_empty() {
                 text.push_str(", glass broken");

@@ -1,32 +1,45 @@
-//! Minimisation: which kinds of information, and how far back, a purpose needs.
+//! Minimisation: which kinds of information, how far back, and which details a purpose needs.
 //!
 //! Source: pasientjournalloven §§ 15, 16 and 19 (no more than needed); personvernforordningen art. 5(1)(c). The table is
 //! the default; an organisation's own narrower table comes with its publishing policy. Example: treatment (TREAT) opens
 //! all kinds and the whole history, because trends over years are what a physician reads; coordination (COC) opens
-//! demographics, plans, measurements, procedures and services of the last year, not notes or medicines.
+//! demographics, plans, measurements, procedures and services of the last year, not medicines, documents or dialogue, and of
+//! these no notes, no narrative, and of people no more than who they are.
 
 use super::{Answer, Parts, Question, Rule};
 use crate::attest::Purpose;
+use crate::detail::Detail;
 use fhir::resource::InformationService;
 use fhir::time::{Instant, LATEST, Range};
 
 pub(super) const RULE: Rule = Rule {
     name: "minimisation",
-    version: 1,
+    version: 2,
     source: "pasientjournalloven §§ 15, 16, 19; GDPR art. 5(1)(c)",
     check,
 };
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
-/// Purpose; numbers of information services (`None`: all); how many days back (`None`: the whole history).
-type Row = (Purpose, Option<&'static [u8]>, Option<i64>);
+/// Purpose; numbers of information services (`None`: all); how many days back (`None`: the whole history); details that are
+/// left out. What a role leaves out besides stands in `authorisation`.
+type Row = (
+    Purpose,
+    Option<&'static [u8]>,
+    Option<i64>,
+    &'static [Detail],
+);
 
 const TABLE: &[Row] = &[
-    (Purpose::Treat, None, None),
-    (Purpose::EmergencyTreat, None, None),
-    (Purpose::Coordination, Some(&[8, 12, 17, 19, 23]), Some(365)),
-    (Purpose::BreakTheGlass, None, None),
+    (Purpose::Treat, None, None, &[]),
+    (Purpose::EmergencyTreat, None, None, &[]),
+    (
+        Purpose::Coordination,
+        Some(&[8, 12, 17, 19, 23]),
+        Some(365),
+        &Detail::ALL,
+    ),
+    (Purpose::BreakTheGlass, None, None, &[]),
 ];
 
 fn services(numbers: Option<&[u8]>) -> Vec<InformationService> {
@@ -50,13 +63,14 @@ fn check(question: &Question<'_>) -> Answer {
     let Some(purpose) = attest.and_then(|attest| attest.purpose()) else {
         return Answer::NotMine;
     };
-    let Some((_, numbers, days)) = TABLE.iter().find(|row| row.0 == purpose) else {
+    let Some((_, numbers, days, without)) = TABLE.iter().find(|row| row.0 == purpose) else {
         return Answer::NotMine;
     };
     Answer::Allow(Parts {
         scope: None,
         services: Some(services(*numbers)),
         period: days.map(|days| since(question.facts.now, days)),
+        without,
     })
 }
 
@@ -108,6 +122,17 @@ mod tests {
                 hi: LATEST
             })
         );
+        assert_eq!(permit.reduced(), [("minimisation", Detail::ALL.to_vec())]);
+    }
+
+    #[test]
+    fn treatment_opens_every_detail() {
+        for purpose in ["TREAT", "ETREAT", "BTG"] {
+            let mut case = Case::practitioner();
+            case.purpose(purpose, Some("unconscious"));
+            assert_eq!(permit(&case).reduced(), [], "{purpose}");
+            assert_eq!(permit(&case).withheld(), [], "{purpose}");
+        }
     }
 
     #[test]
@@ -118,6 +143,7 @@ mod tests {
         ] {
             assert_eq!(permit(&case).services(), InformationService::ALL);
             assert_eq!(permit(&case).period(), None);
+            assert_eq!(permit(&case).withheld(), []);
         }
     }
 }

@@ -28,6 +28,7 @@ use crate::attest::{Attestation, Purpose};
 use crate::caller::{Caller, Person};
 use crate::category::Category;
 use crate::decide::{Ask, Facts, PermitScope, Refusal};
+use crate::detail::Detail;
 use crate::interaction::Interaction;
 use fhir::resource::InformationService;
 use fhir::time::Range;
@@ -95,10 +96,13 @@ pub struct Parts {
     pub services: Option<Vec<InformationService>>,
     /// Which time.
     pub period: Option<Range>,
+    /// Which details of resources are left out.
+    pub without: &'static [Detail],
 }
 
 impl Parts {
-    /// Both: one patient wins over the whole store, services and periods are intersected.
+    /// Both: one patient wins over the whole store, services and periods are intersected. Details are not added up here:
+    /// `decide` keeps them by rule.
     pub(crate) fn and(self, other: Parts) -> Parts {
         let scope = match (self.scope, other.scope) {
             (Some(PermitScope::OwnStore) | None, Some(scope)) | (Some(scope), _) => Some(scope),
@@ -127,6 +131,7 @@ impl Parts {
             scope,
             services,
             period,
+            without: &[],
         }
     }
 }

@@ -114,6 +114,7 @@ mod tests {
                 id: "r-1".into(),
                 services: vec![crate::rules::people::service("IT17")],
                 log: false,
+                notes: false,
             });
         }
         assert_eq!(refused_by(&case), None);

@@ -4,18 +4,23 @@
 //! and avtaleloven for powers of attorney (fullmakt), whose scope the patient chooses. Being next of kin alone opens
 //! nothing: only a representation that the anchor knows, and put into the token, does. A parent's ends when the child turns
 //! 12; the register keeps that day. Example: Ragnhild's husband holds a power of attorney for plan (IT08) and curves (IT17):
-//! her medicines and notes are not there for him, nor is the log of who looked, and her blocks are hers alone.
+//! her medicines are not there for him, nor the notes in what he sees, nor the log of who looked, and her blocks are hers
+//! alone.
 
 use super::{Answer, Parts, Question, Rule, deny};
 use crate::caller::Person;
+use crate::detail::Detail;
 use crate::interaction::Interaction::{AuditSearch, WishEnded, WishMade, WishesRead};
 
 pub(super) const RULE: Rule = Rule {
     name: "representation",
-    version: 1,
+    version: 2,
     source: "pasient- og brukerrettighetsloven §§ 3-3, 3-4, 5-1",
     check,
 };
+
+/// Details that a representation covers only where the patient chose so; the narrative may retell the notes.
+const NOTES: &[Detail] = &[Detail::Narrative, Detail::Notes];
 
 fn check(question: &Question<'_>) -> Answer {
     let Person::Citizen {
@@ -40,6 +45,7 @@ fn check(question: &Question<'_>) -> Answer {
     }
     Answer::Allow(Parts {
         services: Some(representation.services.clone()),
+        without: if representation.notes { &[] } else { NOTES },
         ..Parts::default()
     })
 }
@@ -64,6 +70,7 @@ mod tests {
                 id: "r-1".into(),
                 services: vec![service("IT08"), service("IT17")],
                 log,
+                notes: false,
             });
         }
         case
@@ -75,6 +82,23 @@ mod tests {
             permit(&husband(false)).services(),
             [service("IT08"), service("IT17")]
         );
+    }
+
+    #[test]
+    fn the_notes_are_a_choice_of_their_own() {
+        let mut case = husband(false);
+        assert_eq!(
+            permit(&case).reduced(),
+            [("representation", super::NOTES.to_vec())]
+        );
+        if let Person::Citizen {
+            represents: Some(representation),
+            ..
+        } = &mut case.caller.person
+        {
+            representation.notes = true;
+        }
+        assert_eq!(permit(&case).reduced(), []);
     }
 
     #[test]

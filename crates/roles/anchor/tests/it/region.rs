@@ -298,6 +298,7 @@ fn config(keys: &Keys) -> Config {
                         fhir::resource::InformationService::MEASUREMENTS,
                     ],
                     log: false,
+                    notes: false,
                 },
             }],
         }),

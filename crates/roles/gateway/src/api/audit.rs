@@ -75,6 +75,7 @@ async fn trail(state: &State, visit: &Visit<'_>, question: &Question) -> Result<
     let asking = Asking {
         state,
         visit,
+        permit: &permit,
         question,
         patient: &patient,
         place,
@@ -158,6 +159,8 @@ async fn own_trails(
             source: number,
             zone: &state.config.zone,
             numbers: state.config.person_numbers,
+            // A trail has views of its own.
+            withheld: &[],
         };
         let page = examine::page(writer.finish().into(), &expected);
         page.map(|page| (page, more)).map_err(|_| StoreError::Bug)

@@ -131,6 +131,7 @@ pub(super) async fn look_up(
     place: Place,
 ) -> Result<Response, End> {
     let (permit, patient) = permitted(visit, question, Interaction::Lookup)?;
+    permit.may_ask(&question.query).map_err(End::Refused)?;
     let form = question.for_sources(&patient, place)?;
     let deadline = Deadline::after(state.config.total_deadline);
     let mut sources = locate(state, visit, question.whom(), &deadline).await;
@@ -144,6 +145,7 @@ pub(super) async fn look_up(
     let asking = Asking {
         state,
         visit,
+        permit: &permit,
         question,
         patient: &patient,
         place,

@@ -2,8 +2,10 @@
 //!
 //! A pure function. Two copies are the same thing when `fhir::identity` gives them the same key (CONTRACT section 5, "One
 //! reading"): counted once, every route listed. Copies with the same key and different content are both kept and flagged.
+//! A copy that a source marks as a part, and which says nothing but what another says, is one more road to that one ([`part`]).
 //! The order does not depend on the order of the answers: by time as asked, things without a time last, ties by [`Tie`].
 
+mod part;
 mod rule;
 
 pub use rule::Rule;
@@ -13,13 +15,14 @@ use fhir::identity::Identity;
 use fhir::search::Sort;
 use fhir::time::Range;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 /// One resource as one source gave it.
 #[derive(Clone)]
 pub struct Given {
     /// Where it was found.
     pub route: Route,
-    /// The resource, byte for byte as the source sent it.
+    /// The resource, byte for byte as the source sent it, but for what its reader is not given.
     pub body: Bytes,
     /// What makes it one thing.
     pub identity: Identity,
@@ -27,6 +30,10 @@ pub struct Given {
     pub named: bool,
     /// When it happened; `None` sorts last.
     pub when: Option<Range>,
+    /// The resource as its identity was read: with the patient by number.
+    pub read: Bytes,
+    /// It says that it is a part of a resource (`SUBSETTED`).
+    pub part: bool,
 }
 
 /// A road by which a copy came.
@@ -49,9 +56,9 @@ pub type Tie = [u8; 16];
 
 /// One thing in the merged answer.
 pub struct Merged {
-    /// The copy that is shown: of equal copies, the one whose route sorts first.
+    /// The copy that is shown: of equal copies, the one whose route sorts first, a whole one before a part.
     pub body: Bytes,
-    /// Every road it came by, sorted; the first is the shown copy's.
+    /// Every road it came by, sorted, those of parts last; the first is the shown copy's.
     pub routes: Vec<Route>,
     /// Another entry has the same identity and other content.
     pub disagrees: bool,
@@ -63,16 +70,34 @@ pub struct Merged {
 
 /// Merges copies by `rule`, in the order asked for.
 pub fn merge(copies: Vec<Given>, rule: Rule, sort: Sort) -> Vec<Merged> {
-    let mut keyed: Vec<(Vec<u8>, Given)> = copies
-        .into_iter()
-        .map(|copy| (rule.key(&copy), copy))
+    let joins = part::joins(&copies, rule);
+    let others: BTreeMap<usize, Given> = joins
+        .values()
+        .map(|at| (*at, copies[*at].clone()))
         .collect();
-    keyed.sort_by(|(ka, a), (kb, b)| {
-        (ka, &a.identity.digest, &a.route).cmp(&(kb, &b.identity.digest, &b.route))
+    let read = |(at, copy): (usize, Given)| {
+        let other = joins.get(&at).and_then(|other| others.get(other));
+        let joined = other.is_some();
+        let copy = match other.cloned() {
+            Some(other) => Given {
+                route: copy.route,
+                ..other
+            },
+            None => copy,
+        };
+        (rule.key(&copy), joined, copy)
+    };
+    let mut keyed: Vec<(Vec<u8>, bool, Given)> = copies.into_iter().enumerate().map(read).collect();
+    keyed.sort_by(|(ka, ja, a), (kb, jb, b)| {
+        let (a, b) = (
+            (ka, &a.identity.digest, ja, a.part, &a.route),
+            (kb, &b.identity.digest, jb, b.part, &b.route),
+        );
+        a.cmp(&b)
     });
     let mut merged: Vec<Merged> = Vec::with_capacity(keyed.len());
     let mut last: Option<(Vec<u8>, [u8; 32])> = None;
-    for (key, copy) in keyed {
+    for (key, _, copy) in keyed {
         let same = |held: &(Vec<u8>, [u8; 32])| held.0 == key;
         let alike = last.as_ref().is_some_and(same);
         let equal = alike

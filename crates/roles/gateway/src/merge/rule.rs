@@ -28,6 +28,17 @@ impl Rule {
         }
     }
 
+    /// The key under which a part meets what it may be a part of.
+    pub(super) fn meeting(self, copy: &Given) -> Vec<u8> {
+        match self {
+            Rule::Reading => copy.identity.key.clone(),
+            Rule::SideBySide if copy.named => copy.identity.key.clone(),
+            Rule::SideBySide | Rule::PerHolder | Rule::Record => {
+                [copy.route.orgnr.as_bytes(), b"\0", &copy.identity.key].concat()
+            }
+        }
+    }
+
     /// The key under which equal things meet.
     pub(super) fn key(self, copy: &Given) -> Vec<u8> {
         match self {

@@ -47,6 +47,7 @@ impl Case {
                 source: number,
                 zone: &Zone::default(),
                 numbers: PersonNumbers::Strict,
+                withheld: &[],
             };
             let page = examine::page(fs::read(file).unwrap().into(), &expected).unwrap();
             assert_eq!(page.dropped, Dropped::default(), "{}", file.display());

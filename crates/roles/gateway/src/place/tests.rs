@@ -47,6 +47,8 @@ fn given(source: usize, number: usize, (thing, other, time): Seed) -> Given {
         },
         named: false,
         when,
+        read: bytes::Bytes::new(),
+        part: false,
     }
 }
 

@@ -344,3 +344,52 @@ async fn a_purpose_that_does_not_open_a_kind_asks_nobody_for_it() {
     );
     assert!(world.asked().is_empty());
 }
+
+/// Somebody who helps to treat: less of each resource.
+fn secretary(world: &World) -> Person<'_> {
+    let mut person = Person::practitioner(world, PROVEHEIM);
+    let attest = person.claims.attest.as_mut().unwrap();
+    attest.practitioner.authorization.as_mut().unwrap().code = "HE".into();
+    person
+}
+
+#[tokio::test]
+async fn what_a_role_does_not_open_is_left_out_whatever_a_source_gives() {
+    let world = World::new().await;
+    let whole = |id: &str| {
+        let mut reading = pulse(id, "2026-11-01T08:00:00+01:00", 72, "r-1");
+        reading["note"] = json!([{"text": "hidden-from-some"}]);
+        reading
+    };
+    // One source gives less itself, one does not.
+    let mut part = pulse("b1", "2026-11-01T08:00:00+01:00", 72, "r-1");
+    part["meta"]["tag"] =
+        json!([{"system": systems::OBSERVATION_VALUE, "code": fhir::subset::SUBSETTED}]);
+    world.hold("fjellvik", vec![whole("f1")]);
+    world.hold("provebakken", vec![part]);
+    world.locate(&["fjellvik", "provebakken"]);
+    let marked = |reply: &crate::person::Reply| {
+        let tags = reply.json["entry"][0]["resource"]["meta"]["tag"]
+            .as_array()
+            .cloned();
+        tags.into_iter()
+            .flatten()
+            .any(|tag| tag["code"] == fhir::subset::SUBSETTED)
+    };
+    for (person, hidden) in [
+        (secretary(&world), true),
+        (Person::practitioner(&world, PROVEHEIM), false),
+    ] {
+        let reply = person.search("Observation", &[]).await;
+        assert_eq!(reply.status, StatusCode::OK);
+        // One reading by two roads, and no disagreement.
+        assert_eq!(reply.ids(), ["f1"], "{}", reply.json);
+        let text = reply.json.to_string();
+        assert!(!text.contains("StructureDefinition/disagrees"), "{text}");
+        assert_eq!(text.matches(ROUTE_EXTENSION).count(), 2, "{text}");
+        assert_eq!(text.contains("hidden-from-some"), !hidden);
+        assert_eq!(marked(&reply), hidden, "{text}");
+        let (entries, _) = world.records(Some(PROVEHEIM)).await;
+        assert_eq!(entries[0].record.reduced.is_empty(), !hidden);
+    }
+}

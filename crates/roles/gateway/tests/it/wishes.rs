@@ -197,6 +197,7 @@ async fn what_is_no_wish_of_her_own_reaches_nobody() {
         id: "r-1".into(),
         services: Vec::new(),
         log: true,
+        notes: false,
     });
     let mut physician = Person::practitioner(&world, PROVEHEIM);
     physician.claims.scope = "user/*.cruds".into();

@@ -99,6 +99,7 @@ pub async fn one(
 ) -> Result<Option<(Stored, Permit)>, End> {
     let permit = visit.permit(&Ask::of(Interaction::Search, resource))?;
     let query = understood(state, resource, form, about, via)?;
+    permit.may_ask(&query).map_err(End::Refused)?;
     let others = search::others(state, visit, &Named::by(state, &query).await?, &query);
     let store = &state.desk.store;
     let mut found = store

@@ -2,7 +2,7 @@
 //! an OperationOutcome that says what happened.
 
 use crate::State;
-use crate::disclose::tag;
+use crate::disclose::{reduce, tag};
 use crate::feed;
 use axum::response::Response;
 use bytes::Bytes;
@@ -145,7 +145,7 @@ pub async fn as_stored(
     put: &PutOutcome,
     sent: &Checked,
 ) -> Result<Bytes, End> {
-    let stored: Option<Stored> = match state
+    let mut stored: Option<Stored> = match state
         .desk
         .store
         .read(permit, put.resource_type, put.id)
@@ -154,6 +154,7 @@ pub async fn as_stored(
         Err(store::StoreError::Gone) => None,
         other => other?,
     };
+    reduce(permit, &mut stored)?;
     let meta = || ServerMeta {
         version: put.version,
         last_updated: put.last_updated,

@@ -130,6 +130,7 @@ async fn who_acts_for_a_patient_hears_of_their_own_requests_alone() {
             id: "r-1".into(),
             services: vec![fhir::resource::InformationService::PLANS],
             log: true,
+            notes: false,
         });
         claims
     });
@@ -143,5 +144,5 @@ async fn who_acts_for_a_patient_hears_of_their_own_requests_alone() {
         .into_iter()
         .map(|(rule, _)| rule)
         .collect();
-    assert_eq!(rules, ["representation"]);
+    assert_eq!(rules, ["representation", "representation"]);
 }

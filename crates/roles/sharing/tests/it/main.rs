@@ -32,6 +32,7 @@ mod purge;
 mod pvk;
 mod read;
 mod reconcile;
+mod reduced;
 mod refusals;
 mod replace;
 mod review;

@@ -196,6 +196,7 @@ async fn without_agreement_scope_or_right_nothing_is_shown() {
             id: "r-1".into(),
             services: vec![fhir::resource::InformationService::MEASUREMENTS],
             log: false,
+            notes: false,
         });
         citizen_of_other.clone()
     });

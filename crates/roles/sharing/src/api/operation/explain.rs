@@ -1,4 +1,5 @@
-//! `$explain-access`: what an earlier request here was refused or denied, by which rule, in plain Norwegian and English.
+//! `$explain-access`: what an earlier request here was refused or denied, or what was left out of what was given, by which rule,
+//! in plain Norwegian and English.
 //!
 //! Parameter `request`: the `X-Request-Id` of the answer. Told to the patient, to personnel of the organisation that asked
 //! (about the same patient), and to the organisation's own record system; to all others no such request is known. Who acts
@@ -158,5 +159,13 @@ fn reason(one: &Explanation) -> Value {
             .iter()
             .map(|kind| json!({"name": "withheld", "valueCode": kind.to_string()})),
     );
+    parts.extend(one.left_out.iter().map(|detail| {
+        let words = detail.words();
+        json!({"name": "left-out", "part": [
+            {"name": "detail", "valueCode": detail.code()},
+            text("nb", words.nb),
+            text("en", words.en),
+        ]})
+    }));
     json!({"name": "reason", "part": parts})
 }

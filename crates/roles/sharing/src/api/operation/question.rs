@@ -57,6 +57,7 @@ impl Question {
         .map_err(Problem::invalid_all)?;
         let named = Named::by(state, &query).await?;
         let permit = named.permit(visit, ask)?;
+        permit.may_ask(&query).map_err(End::Refused)?;
         let person = match (named, permit.patient()) {
             (_, PermitScope::Patient(person)) => Some(person.clone()),
             (Named::Person(person), PermitScope::OwnStore) => Some(person),

@@ -15,7 +15,7 @@ mod write;
 use super::input;
 use super::question::{PATIENT, Question};
 use crate::State;
-use crate::disclose::listed;
+use crate::disclose::{listed, reduce};
 use ask::{Asked, MOST_SOURCES, Wanted};
 use axum::body::Body;
 use axum::extract::{self, Request};
@@ -134,10 +134,11 @@ async fn answer(
     let question = Question::read(state, visit, whose).await?;
     let mut asked = asked;
     let wanted = std::mem::take(&mut asked.wanted);
-    let (counted, sources) = match &question.person {
+    let (counted, mut sources) = match &question.person {
         Some(person) => count(state, &question, person, &asked, wanted).await?,
         None => (Vec::new(), Vec::new()),
     };
+    reduce(&question.permit, &mut sources)?;
     let subject = question.reference(state).await?;
     let text = write::parameters(
         &asked,

@@ -84,6 +84,7 @@ pub(in crate::api) async fn answer(
     .map_err(Problem::invalid_all)?;
     let named = Named::by(state, &query).await?;
     let permit = named.permit(visit, ask)?;
+    permit.may_ask(&query).map_err(End::Refused)?;
     let others = others(state, visit, &named, &query);
     let start = after.map_or(Start::Now, Start::After);
     let queries = std::slice::from_mut(&mut query);

@@ -79,6 +79,9 @@ pub(super) async fn page(
         .map(|(_, permit)| permit.clone())
         .zip(queries)
         .collect();
+    for (permit, query) in &asks {
+        permit.may_ask(query).map_err(End::Refused)?;
+    }
     let mut page = state.desk.store.search_types(asks, others, start).await?;
     Part::of(&first).cut(&mut page.matches)?;
     let named = first.patient.as_ref().and(page.patient);
