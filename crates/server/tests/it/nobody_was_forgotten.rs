@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use testkit::clients::Caller;
 use testkit::region::Region;
 use wire::client::{Party, Request, Token};
-use wire::contract::demo::ClientUse;
+use wire::contract::demo::{ClientUse, Purpose};
 use wire::route::{Access, RouteRow};
 
 /// Every role with its table.
@@ -222,16 +222,28 @@ fn address_of(role: &str, base: &str, path: &str) -> String {
 const NOT_THERE: &str = "3b6f6c53-6ad8-4b53-93d1-0a5f6f3f0c11";
 
 /// Kinds of caller, in the order of the matrix: `elsewhere` has a token for another audience, `off-scope` one for another
-/// resource type. A system that can get no token for a role comes with the one it has.
-const CALLERS: [&str; 8] = [
+/// resource type; a practitioner comes once for each purpose. A system that can get no token for a role comes with the one it
+/// has.
+const CALLERS: [&str; 11] = [
     "nobody",
     "elsewhere",
     "off-scope",
-    "practitioner",
+    "TREAT",
+    "ETREAT",
+    "COC",
+    "BTG",
     "citizen",
     "home-system",
     "own-epj",
     "other-epj",
+];
+
+/// What a practitioner may state as purpose.
+const PURPOSES: [(&str, Purpose); 4] = [
+    ("TREAT", Purpose::Treat),
+    ("ETREAT", Purpose::Etreat),
+    ("COC", Purpose::Coc),
+    ("BTG", Purpose::Btg),
 ];
 
 #[test]
@@ -251,26 +263,29 @@ fn every_route_is_knocked_at() {
 }
 
 #[tokio::test]
-async fn every_route_by_every_kind_of_caller() {
+async fn every_route_by_every_kind_of_caller_for_every_purpose() {
     let region = region::shared().await;
-    let mut matrix = format!("{:42}", "");
+    let order: Vec<_> = trust::rules::LIST.iter().map(|rule| rule.name).collect();
+    let mut matrix = format!("order: {}\n\n", order.join(" > "));
     for caller in CALLERS {
-        write!(matrix, " {caller:>12}").unwrap();
+        write!(matrix, "{caller:<12}").unwrap();
     }
     for (role, table) in ROLES {
         let (base, audience) = address(region, role);
         let callers = Callers::of(region, &audience).await;
+        // Routes that answer all callers alike stand together.
+        let mut rows: Vec<(String, Vec<String>)> = Vec::new();
         for (_, method, path, sent) in KNOCKS.iter().filter(|k| k.0 == role) {
-            let row = table
+            let route = table
                 .iter()
                 .find(|row| (row.method, row.path) == (*method, *path));
-            let Some(row) = row else { continue };
-            write!(matrix, "\n{:42}", format!("{role} {method} {path}")).unwrap();
+            let Some(route) = route else { continue };
+            let mut row = String::new();
             for caller in CALLERS {
                 let request = request(method, address_of(role, &base, path), *sent);
                 let status = callers.status(caller, request).await;
-                write!(matrix, " {status:>12}").unwrap();
-                let shut = match row.access {
+                write!(row, "{status:<12}").unwrap();
+                let shut = match route.access {
                     // Without a token that is good here nobody gets past the door.
                     Access::Token { .. } if matches!(caller, "nobody" | "elsewhere") => {
                         status == 401
@@ -284,6 +299,15 @@ async fn every_route_by_every_kind_of_caller() {
                 assert!(shut, "{role} {method} {path} by {caller}: {status}");
                 assert!(status < 500, "{role} {method} {path} by {caller}: {status}");
             }
+            let place = format!("{method} {path}");
+            match rows.iter_mut().find(|(known, _)| *known == row) {
+                Some((_, places)) => places.push(place),
+                None => rows.push((row, vec![place])),
+            }
+        }
+        write!(matrix, "\n\n{role}").unwrap();
+        for (row, places) in rows {
+            write!(matrix, "\n{}\n  {}", row.trim_end(), places.join("\n  ")).unwrap();
         }
     }
     insta::assert_snapshot!("access", matrix);
@@ -325,7 +349,8 @@ struct Callers {
     nobody: Caller,
     elsewhere: Screen,
     off_scope: Screen,
-    practitioner: Screen,
+    /// For each purpose.
+    practitioners: Vec<(&'static str, Screen)>,
     citizen: Screen,
     home: (Party, Token),
     own: (Party, Token),
@@ -348,6 +373,16 @@ impl Callers {
             .expect("a record system of another organisation")
             .orgnr
             .clone();
+        let mut practitioners = Vec::new();
+        for (code, purpose) in PURPOSES {
+            let screen = Screen::with(region, audience, |caller| {
+                let mut request = caller.as_practitioner(physician, patient, audience);
+                request.purpose = purpose;
+                request.reason = Some("unconscious".to_owned());
+                request
+            });
+            practitioners.push((code, screen.await));
+        }
         Callers {
             nobody: Caller::new().unwrap(),
             elsewhere: Screen::of(region, physician, patient, &away.unwrap()).await,
@@ -357,7 +392,7 @@ impl Callers {
                 request
             })
             .await,
-            practitioner: Screen::of(region, physician, patient, audience).await,
+            practitioners,
             citizen: Screen::citizen(region, patient, audience).await,
             home: system(
                 region,
@@ -407,11 +442,15 @@ impl Callers {
             }
             "elsewhere" => self.elsewhere.send(request).await.status,
             "off-scope" => self.off_scope.send(request).await.status,
-            "practitioner" => self.practitioner.send(request).await.status,
             "citizen" => self.citizen.send(request).await.status,
             "home-system" => by_system(&self.home).await,
             "own-epj" => by_system(&self.own).await,
-            _ => by_system(&self.other).await,
+            "other-epj" => by_system(&self.other).await,
+            purpose => {
+                let mut all = self.practitioners.iter();
+                let (_, screen) = all.find(|(one, _)| *one == purpose).expect(purpose);
+                screen.send(request).await.status
+            }
         };
         status.as_u16()
     }

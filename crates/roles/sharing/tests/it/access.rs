@@ -1,11 +1,14 @@
-//! Every route and every kind of caller, printed as a matrix. A route without a case here fails the test.
+//! Every route, every kind of caller and every purpose, printed as a matrix for review, with the order of the rules: what is the
+//! same for several routes or callers stands once. A route without a case here fails the test.
 
 use crate::house::*;
 use http::Method;
 use serde_json::Value;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use testkit::clients::Reply;
 use testkit::door::{Held, Knock};
 use trust::ClientUse;
+use trust::attest::Purpose;
 use wire::route::Access;
 
 const WHEN: &str = "2026-11-20T08:00:00+01:00";
@@ -163,8 +166,35 @@ fn ask<'a>(
     })
 }
 
+/// Health personnel by what they are authorised as and where they work: what purpose they state is told apart.
+const PERSONNEL: [(&str, Option<&str>, &str); 4] = [
+    ("physician", Some("LE"), PROVEHEIM),
+    ("own nurse", Some("SP"), FJELLVIK),
+    ("helsesekretær", Some("HE"), PROVEHEIM),
+    ("no HPR number", None, PROVEHEIM),
+];
+
+fn personnel(service: &Service, code: Option<&str>, orgnr: &str, purpose: Purpose) -> Held {
+    service.physician_but(ragnhild(), |claims| {
+        claims.orgnr_parent = Some(org(orgnr));
+        let attest = claims.attest.as_mut().unwrap();
+        let practitioner = &mut attest.practitioner;
+        practitioner.legal_entity.as_mut().unwrap().id = orgnr.into();
+        match code {
+            Some(code) => practitioner.authorization.as_mut().unwrap().code = code.into(),
+            None => {
+                (practitioner.authorization, practitioner.hpr_nr) = (None, None);
+                claims.hpr_number = None;
+            }
+        }
+        let relation = &mut attest.care_relationship;
+        relation.purpose_of_use.as_mut().unwrap().code = purpose.code().into();
+        relation.reason = Some("unconscious".into());
+    })
+}
+
 /// The kinds of caller, those who may change something last.
-fn callers(service: &Service) -> Vec<(&'static str, Option<Held>)> {
+fn callers(service: &Service) -> Vec<(String, Option<Held>)> {
     let elsewhere = |change: &dyn Fn(&str) -> trust::token::Claims| {
         service.held(|jkt| {
             let mut claims = change(jkt);
@@ -172,10 +202,10 @@ fn callers(service: &Service) -> Vec<(&'static str, Option<Held>)> {
             claims
         })
     };
-    vec![
+    let readers = [
         ("nobody", None),
         (
-            "other audience",
+            ELSEWHERE,
             Some(elsewhere(&|jkt| {
                 service.system_claims(ClientUse::RecordSystem, FJELLVIK, "system/*.cruds", jkt)
             })),
@@ -207,16 +237,78 @@ fn callers(service: &Service) -> Vec<(&'static str, Option<Held>)> {
             "citizen, about wishes",
             Some(crate::wishes::patient(service)),
         ),
-        ("physician", Some(service.physician(ragnhild()))),
+        ("husband", Some(crate::reduced::husband(service, false))),
+    ];
+    let personnel = PERSONNEL.iter().flat_map(|(who, code, orgnr)| {
+        Purpose::ALL.map(|purpose| {
+            let held = personnel(service, *code, orgnr, purpose);
+            (format!("{who} {}", purpose.code()), Some(held))
+        })
+    });
+    let writers = [
         ("hub, delegated", Some(service.hub(FJELLVIK))),
         ("record system", Some(service.record_system(FJELLVIK))),
-    ]
+    ];
+    let named = |(who, held): (&str, Option<Held>)| (who.to_owned(), held);
+    let readers = readers.into_iter().map(named);
+    readers
+        .chain(personnel)
+        .chain(writers.into_iter().map(named))
+        .collect()
+}
+
+const ELSEWHERE: &str = "other audience";
+
+/// What a caller gets, in a few words.
+fn told(reply: &Reply) -> String {
+    let mut text = reply.status.as_u16().to_string();
+    if let Some(status) = reply.json["entry"][0]["response"]["status"].as_str() {
+        let _ = write!(text, ", entry {}", &status[..3]);
+    }
+    if let Some(total) = reply.json["total"].as_u64() {
+        let _ = write!(text, ", {total} found");
+    }
+    if reply.json.to_string().contains(fhir::subset::SUBSETTED) {
+        text.push_str(", less of each");
+    }
+    text
+}
+
+/// Callers by what they get, each outcome a line; the purposes of one kind of personnel together.
+fn row(outcomes: &[(String, String)]) -> String {
+    let mut lines: Vec<(&str, Vec<(&str, String)>)> = Vec::new();
+    for (who, outcome) in outcomes {
+        let purpose = who
+            .rsplit_once(' ')
+            .filter(|(_, last)| Purpose::parse(last).is_some());
+        let (kind, shown) = purpose.map_or((who.as_str(), ""), |(kind, last)| (kind, last));
+        let at = lines.iter().position(|(known, _)| known == outcome);
+        let at = at.unwrap_or_else(|| {
+            lines.push((outcome, Vec::new()));
+            lines.len() - 1
+        });
+        let callers = &mut lines[at].1;
+        match callers.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, purposes)) => {
+                let _ = write!(purposes, " {shown}");
+            }
+            None => callers.push((kind, shown.to_owned())),
+        }
+    }
+    let line = |(outcome, callers): &(&str, Vec<(&str, String)>)| {
+        let callers: Vec<String> = callers
+            .iter()
+            .map(|(kind, purposes)| format!("{kind} {purposes}").trim_end().to_owned())
+            .collect();
+        format!("  {outcome}: {}\n", callers.join("; "))
+    };
+    lines.iter().map(line).collect()
 }
 
 #[tokio::test]
-async fn every_route_and_every_kind_of_caller() {
-    let mut matrix = String::new();
-    for row in sharing::ROUTES {
+async fn every_route_every_kind_of_caller_and_every_purpose() {
+    let mut rows: Vec<(String, Vec<String>)> = Vec::new();
+    for route in sharing::ROUTES {
         let service = Service::fjellvik().await;
         let id = service
             .created(&reading(ragnhild(), "r-1", WHEN, "91"))
@@ -244,43 +336,40 @@ async fn every_route_and_every_kind_of_caller() {
             .next()
             .unwrap()
             .to_owned();
-        writeln!(matrix, "{} {}", row.method, row.path).unwrap();
+        let mut outcomes = Vec::new();
         for (name, held) in callers(&service) {
-            let knock = ask(&service, row.method, row.path, &id, &patient, &next);
-            let knock =
-                knock.unwrap_or_else(|| panic!("{} {} has no access case", row.method, row.path));
+            let knock = ask(&service, route.method, route.path, &id, &patient, &next);
+            let place = format!("{} {}", route.method, route.path);
+            let knock = knock.unwrap_or_else(|| panic!("{place} has no access case"));
             let reply = match &held {
                 Some(held) => knock.by(held, NOW).send().await,
                 None => knock.send().await,
             };
-            let entry = reply.json["entry"][0]["response"]["status"]
-                .as_str()
-                .map(|s| format!(", entry {}", &s[..3]))
-                .unwrap_or_default();
-            let total = reply.json["total"]
-                .as_u64()
-                .map(|n| format!(", {n} found"))
-                .unwrap_or_default();
-            writeln!(
-                matrix,
-                "  {name:<26}{}{entry}{total}",
-                reply.status.as_u16()
-            )
-            .unwrap();
-            match row.access {
+            match route.access {
                 Access::Public => assert_eq!(reply.status, 200),
-                _ if held.is_none() || name == "other audience" => {
-                    assert_eq!(reply.status, 401, "{} {} {name}", row.method, row.path)
+                _ if held.is_none() || name == ELSEWHERE => {
+                    assert_eq!(reply.status, 401, "{place} {name}")
                 }
                 _ => {}
             }
-            if name == "other audience" && row.access != Access::Public {
+            if name == ELSEWHERE && route.access != Access::Public {
                 assert!(matches!(
                     service.last_record().await.outcome,
                     trust::audit::Outcome::Unauthenticated { .. }
                 ));
             }
+            outcomes.push((name, told(&reply)));
+        }
+        let (text, place) = (row(&outcomes), format!("{} {}", route.method, route.path));
+        match rows.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, places)) => places.push(place),
+            None => rows.push((text, vec![place])),
         }
     }
-    insta::assert_snapshot!(matrix);
+    let order: Vec<_> = trust::rules::LIST.iter().map(|rule| rule.name).collect();
+    let mut matrix = format!("order: {}\n", order.join(" > "));
+    for (row, places) in rows {
+        let _ = write!(matrix, "\n{}\n{row}", places.join("\n"));
+    }
+    insta::assert_snapshot!("access", matrix);
 }
