@@ -167,6 +167,53 @@ fn other_types_that_break_what_each_demands() {
         (&[("/deceasedBoolean", "true"), ("/deceasedDateTime", "\"2026-01-01\"")], "Patient.deceased[x]", "structure"),
         (&[("/link", "[{\"other\":{\"reference\":\"Device/1\"},\"type\":\"seealso\"}]")], "Patient.link[0].other.reference", "value"),
     ]);
+    let ext = |name: &str, value: Value| {
+        let mut extension = json!({"url": format!("http://hl7.no/fhir/StructureDefinition/no-basis-{name}")});
+        extension.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
+        extension
+    };
+    let municipality = json!({"valueCoding": {"system": "https://register.geonorge.no/subregister/sosi-kodelister/kartverket/kommunenummer-alle", "code": "0301"}});
+    let property = json!({"extension": [{"url": "cadastralUnitNumber", "valueInteger": 1},
+        {"url": "municipality", "valueCoding": {"system": "urn:oid:2.16.578.1.12.4.1.1.3402", "code": "0301"}}]});
+    let mut named = patient.clone();
+    set(&mut named, "/name", json!([{"family": "Testmo", "extension": [ext("middlename", json!({"valueString": "x"}))]}]));
+    set(&mut named, "/address", json!([{"district": "Oslo", "_district": {"extension": [ext("municipalitycode", municipality)]},
+        "extension": [ext("address-official", json!({"valueBoolean": true})), ext("propertyinformation", property),
+            ext("urban-district", json!({"valueCoding": {"system": "urn:oid:2.16.578.1.12.4.1.1.3403", "code": "030101"}}))]}]));
+    let contact = json!([{"name": named["name"][0], "address": named["address"][0]}]);
+    set(&mut named, "/contact", contact);
+    try_all("Patient's name and address", &named, &[
+        (&[("/name/0/extension/0", "{\"url\":\"http://hl7.no/fhir/StructureDefinition/no-basis-middlename\",\"valueCode\":\"x\"}")], "Patient.name[0].extension[0].valueString", "required"),
+        (&[("/contact/0/name/extension/0", "{\"url\":\"http://hl7.no/fhir/StructureDefinition/no-basis-middlename\",\"valueCode\":\"x\"}")], "Patient.contact[0].name.extension[0].valueString", "required"),
+        (&[("/address/0/extension/0", "{\"url\":\"http://hl7.no/fhir/StructureDefinition/no-basis-address-official\",\"valueString\":\"true\"}")], "Patient.address[0].extension[0].valueBoolean", "required"),
+        (&[("/address/0/extension/2/valueCoding/system", "\"urn:oid:2.16.578.1.12.4.1.1.3402\"")], "Patient.address[0].extension[2].valueCoding.system", "code-invalid"),
+        (&[("/address/0/extension/2/valueCoding/code", "-")], "Patient.address[0].extension[2].valueCoding.code", "required"),
+        (&[("/address/0/extension/-", "{\"url\":\"http://hl7.no/fhir/StructureDefinition/no-basis-urban-district\",\"valueCoding\":{\"system\":\"urn:oid:2.16.578.1.12.4.1.1.3403\",\"code\":\"1\"}}")], "Patient.address[0].extension[3]", "structure"),
+        (&[("/address/0/extension/1/extension/0", "{\"url\":\"cadastralUnitNumber\",\"valueString\":\"1\"}")], "Patient.address[0].extension[1].extension[0].valueInteger", "required"),
+        (&[("/address/0/extension/1/extension/-", "{\"url\":\"cadastralUnitNumber\",\"valueInteger\":2}")], "Patient.address[0].extension[1].extension[2]", "structure"),
+        (&[("/address/0/extension/1/extension/1/valueCoding/system", "\"urn:x\"")], "Patient.address[0].extension[1].extension[1].valueCoding.system", "code-invalid"),
+        (&[("/contact/0/address/extension/1/extension/1/valueCoding/system", "-")], "Patient.contact[0].address.extension[1].extension[1].valueCoding.system", "required"),
+        (&[("/address/0/_district/extension/0/valueCoding/system", "\"urn:oid:2.16.578.1.12.4.1.1.3403\"")], "Patient.address[0]._district.extension[0].valueCoding.system", "code-invalid"),
+        (&[("/address/0/_district/extension/0", "{\"url\":\"http://hl7.no/fhir/StructureDefinition/no-basis-municipalitycode\",\"valueString\":\"0301\"}")], "Patient.address[0]._district.extension[0].valueCoding", "required"),
+    ]);
+    let epicrisis = json!({"coding": [{"system": "urn:oid:2.16.578.1.12.4.1.1.9602", "code": "A03-2"}]});
+    for (kind, rest) in [
+        ("DocumentReference", json!({"status": "current", "content": [{"attachment": {"url": "Binary/1"}}]})),
+        ("Composition", json!({"status": "final", "date": "2026", "title": "x", "author": [{"display": "x"}]})),
+    ] {
+        let mut document = of(kind, "subject", rest);
+        set(&mut document, "/type", epicrisis.clone());
+        set(&mut document, "/meta", json!({"profile": [format!("http://hl7.no/fhir/StructureDefinition/no-basis-{kind}")]}));
+        assert!(run(&document, &rules()).is_ok(), "{kind}: {:#?}", run(&document, &rules()).err());
+        for (pointer, new) in [("/type/coding/0/code", "A99-9"), ("/type/coding/0/system", "http://loinc.org")] {
+            let mut broken = document.clone();
+            set(&mut broken, pointer, json!(new));
+            let issues = run(&broken, &rules()).err().unwrap();
+            let found = errors(&issues);
+            assert_eq!(found[0].expression, [format!("{kind}.type")], "{found:#?}");
+            assert_eq!(found[0].code.code(), "code-invalid");
+        }
+    }
     let condition = of("Condition", "subject", json!({"clinicalStatus": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "active"}]}}));
     try_all("Condition", &condition, &[
         (&[("/abatementDateTime", "\"2026-01-01\"")], "Condition", "invariant"),

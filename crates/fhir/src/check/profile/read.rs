@@ -3,6 +3,7 @@
 //! Its words are told in `spec/profiles/README.md`.
 
 use super::{Profile, Rule, Want};
+use crate::definitions::Definitions;
 use crate::index::Coding;
 use crate::measurement::{self, Kind};
 use crate::outcome::Severity;
@@ -21,6 +22,9 @@ struct File {
     sets: BTreeMap<String, Set>,
     #[serde(rename = "profile")]
     profiles: Vec<Draft>,
+    /// Profiles of datatypes, which resources' profiles apply where such a value stands.
+    #[serde(default, rename = "datatype")]
+    datatypes: Vec<Draft>,
 }
 
 /// A value set of one code system.
@@ -35,8 +39,9 @@ struct Set {
 #[serde(deny_unknown_fields)]
 struct Draft {
     id: String,
+    /// A resource type; of a datatype's profile, the datatype.
     #[serde(rename = "type")]
-    resource: String,
+    of: String,
     /// Another profile whose rules it has too.
     base: Option<String>,
     /// Older canonicals, whole.
@@ -59,8 +64,19 @@ struct Line {
     has: Option<Vec<Code>>,
     to: Option<Vec<String>>,
     resource: Option<Vec<String>>,
+    /// A datatype's profile, of any file.
+    profile: Option<String>,
     #[serde(default)]
     level: Level,
+}
+
+impl Line {
+    fn severity(&self) -> Severity {
+        match self.level {
+            Level::Error => Severity::Error,
+            Level::Warning => Severity::Warning,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -146,14 +162,22 @@ pub(super) fn read(files: &[(&str, &str)]) -> Result<Vec<Profile>, String> {
         let file = toml::from_str(text).map_err(|e| format!("{name}: {e}"))?;
         drafts.push((file, name));
     }
+    for (file, name) in &drafts {
+        for draft in &file.datatypes {
+            let known = Definitions::get().elements(&draft.of);
+            if known.is_none_or(|table| table.resource) {
+                return Err(format!("{name}: {}: no datatype {}", draft.id, draft.of));
+            }
+        }
+    }
     let mut done = Vec::new();
     for (file, name) in &drafts {
         for draft in &file.profiles {
             let fault = |words: String| format!("{name}: {}: {words}", draft.id);
             let mut rules = Vec::new();
             collect(&drafts, file, draft, 0, &mut rules).map_err(fault)?;
-            let resource = ResourceType::parse(&draft.resource)
-                .ok_or_else(|| fault(format!("no type {}", draft.resource)))?;
+            let resource = ResourceType::parse(&draft.of)
+                .ok_or_else(|| fault(format!("no type {}", draft.of)))?;
             let own = file
                 .canonicals
                 .iter()
@@ -192,9 +216,38 @@ fn collect(
         rules.push(measures(kind)?);
     }
     for line in &draft.rules {
-        rules_of(file, line, rules).map_err(|e| format!("{}: {e}", line.at))?;
+        let fault = |words: String| format!("{}: {words}", line.at);
+        rules_of(file, line, rules).map_err(fault)?;
+        if let Some(name) = &line.profile {
+            rules.extend(applied(all, name, line, depth).map_err(fault)?);
+        }
     }
     Ok(())
+}
+
+/// The rules of a datatype's profile, where a line applies it.
+fn applied(
+    all: &[(File, &str)],
+    name: &str,
+    line: &Line,
+    depth: usize,
+) -> Result<Vec<Rule>, String> {
+    let named = |file: &'_ File| file.datatypes.iter().position(|one| one.id == *name);
+    let found = all.iter().find_map(|(file, _)| Some((file, named(file)?)));
+    let (file, at) = found.ok_or_else(|| format!("no profile {name} of a datatype"))?;
+    if depth >= 4 {
+        return Err(format!("{name} holds itself"));
+    }
+    let place = Path::parse(&line.at).ok_or("not a path")?;
+    let mut rules = Vec::new();
+    collect(all, file, &file.datatypes[at], depth + 1, &mut rules)?;
+    for rule in &mut rules {
+        rule.at.0.splice(0..0, place.0.iter().cloned());
+        if line.severity() != Severity::Error {
+            rule.severity = line.severity();
+        }
+    }
+    Ok(rules)
 }
 
 /// A vital sign is named by its LOINC code, whatever stands beside it (HL7 vital signs); another kind by any of its codes.
@@ -212,10 +265,7 @@ fn measures(kind: &Kind) -> Result<Rule, String> {
 
 fn rules_of(file: &File, line: &Line, rules: &mut Vec<Rule>) -> Result<(), String> {
     let at = Path::parse(&line.at).ok_or("not a path")?;
-    let severity = match line.level {
-        Level::Error => Severity::Error,
-        Level::Warning => Severity::Warning,
-    };
+    let severity = line.severity();
     let types = |names: &[String]| {
         let parsed = names
             .iter()
@@ -261,7 +311,7 @@ fn rules_of(file: &File, line: &Line, rules: &mut Vec<Rule>) -> Result<(), Strin
     if let Some(names) = &line.resource {
         wants.push(Want::Resource(types(names)?));
     }
-    if wants.is_empty() {
+    if wants.is_empty() && line.profile.is_none() {
         return Err("the line demands nothing".to_owned());
     }
     rules.extend(wants.into_iter().map(|want| Rule {
@@ -310,6 +360,18 @@ mod tests {
             (
                 "[[profile.rule]]\nat = \"subject\"\nto = [\"Pasient\"]",
                 "no type Pasient",
+            ),
+            (
+                "[[profile.rule]]\nat = \"subject\"\nprofile = \"d\"",
+                "no profile d of a datatype",
+            ),
+            (
+                "[[datatype]]\nid = \"d\"\ntype = \"Patient\"",
+                "no datatype Patient",
+            ),
+            (
+                "[[profile.rule]]\nat = \"subject\"\nprofile = \"d\"\n[[datatype]]\nid = \"d\"\ntype = \"Reference\"\nrule = [{ at = \"identifier.assigner\", profile = \"d\" }]",
+                "d holds itself",
             ),
             (
                 "[[profile.rule]]\nat = \"subject\"\nmost = 1",

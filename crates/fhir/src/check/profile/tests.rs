@@ -8,6 +8,11 @@ use crate::definitions::elements::Table;
 /// The FHIR type that a path leads to, by the element rules; `None` where it leads nowhere.
 fn leads_to(table: &'static Table, path: &[Step]) -> Option<String> {
     let (step, rest) = path.split_first()?;
+    // What stands beside a primitive (`_district`) is an Element.
+    if let Some(beside) = step.member.strip_prefix('_') {
+        table.find(beside)?;
+        return leads_to(Definitions::get().elements("Element")?, rest);
+    }
     let used: Vec<_> = if step.choice {
         let name = step.name();
         let element = table.elements.iter().find(|e| e.name == name)?;
