@@ -38,6 +38,8 @@ pub struct Accepted {
     pub patient: PersonIdentifier,
     /// What must become durable; empty for a resend.
     pub change: Change,
+    /// What was remarked of it; it is taken all the same.
+    pub remarks: Vec<Issue>,
 }
 
 /// Whether an entry is new.
@@ -184,6 +186,7 @@ async fn remember(
                 fate: Taken::Before,
                 patient,
                 change: Change::default(),
+                remarks: checked.remarks().to_vec(),
             });
         }
         Some((_, version)) if identity.correction => Expect::Version(version),
@@ -231,6 +234,7 @@ async fn remember(
         fate: Taken::New,
         patient,
         change,
+        remarks: checked.remarks().to_vec(),
     })
 }
 

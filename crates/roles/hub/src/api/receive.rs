@@ -65,9 +65,9 @@ async fn single(
         .unwrap_or_else(|| Err(Problem::bug("an entry was not answered")));
     let settled = settled(&answer);
     let answer = match answer {
-        Ok((key, status)) => First {
-            status: status.as_u16(),
-            location: Some(location(&key)),
+        Ok(taken) => First {
+            status: taken.status.as_u16(),
+            location: Some(location(&taken.key)),
             body: Vec::new(),
         },
         // The record of a refused entry is written; only the words are left.
@@ -211,8 +211,30 @@ struct Sent<'a> {
     bundle: Option<Node<'a>>,
 }
 
-/// The key of an acknowledged entry and its status, or what is wrong with it.
-type Answer = Result<(String, StatusCode), Problem>;
+/// What a sender is told of an entry: that it is acknowledged, or what is wrong with it.
+type Answer = Result<Acknowledged, Problem>;
+
+/// An acknowledged entry.
+struct Acknowledged {
+    /// By which its delivery is asked for.
+    key: String,
+    status: StatusCode,
+    /// What was remarked of it.
+    remarks: Vec<Issue>,
+}
+
+impl Acknowledged {
+    fn of(one: Accepted) -> Self {
+        Self {
+            key: one.key,
+            status: match one.fate {
+                Taken::New => StatusCode::CREATED,
+                Taken::Before => StatusCode::OK,
+            },
+            remarks: one.remarks,
+        }
+    }
+}
 
 /// One patient's new entries of a request.
 struct Group {
@@ -335,15 +357,8 @@ async fn commit_all(
 fn acknowledge(entries: Vec<(usize, Accepted)>, answers: &mut [Option<Answer>]) {
     for (at, one) in entries {
         if let Some(answer) = answers.get_mut(at) {
-            *answer = Some(Ok((one.key, status(one.fate))));
+            *answer = Some(Ok(Acknowledged::of(one)));
         }
-    }
-}
-
-fn status(fate: Taken) -> StatusCode {
-    match fate {
-        Taken::New => StatusCode::CREATED,
-        Taken::Before => StatusCode::OK,
     }
 }
 
@@ -356,7 +371,7 @@ async fn alone(
     one: &Sent<'_>,
 ) -> Result<Answer, End> {
     for _ in 0..TRIES {
-        let accepted = match intake::take(
+        let mut accepted = match intake::take(
             state,
             visit.caller().organisation,
             json,
@@ -382,24 +397,24 @@ async fn alone(
             }
         };
         if accepted.fate == Taken::Before {
-            return Ok(Ok((accepted.key, StatusCode::OK)));
+            return Ok(Ok(Acknowledged::of(accepted)));
         }
         let audit = Some(
             visit
                 .record()
                 .permitted(permit)
-                .about(Some(accepted.patient)),
+                .about(Some(accepted.patient.clone())),
         );
         match state
             .desk
             .store
             .commit(Change {
                 audit,
-                ..accepted.change
+                ..std::mem::take(&mut accepted.change)
             })
             .await
         {
-            Ok(_) => return Ok(Ok((accepted.key, StatusCode::CREATED))),
+            Ok(_) => return Ok(Ok(Acknowledged::of(accepted))),
             Err(StoreError::LedgerMismatch { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -418,12 +433,19 @@ fn location(key: &str) -> String {
 fn respond(writer: &mut BatchResponseWriter, entry: &Entry<'_>, answer: Answer) {
     let full_url = entry.full_url();
     match answer {
-        Ok((key, status)) => writer.entry(&EntryResponse {
-            full_url: full_url.as_deref(),
-            status: &status.to_string(),
-            location: Some(&location(&key)),
-            ..EntryResponse::default()
-        }),
+        Ok(taken) => {
+            let place = format!("{}.resource", entry.expression());
+            let placed = taken.remarks.into_iter().map(|one| one.within(&place));
+            let remarks: Vec<Issue> = placed.collect();
+            let outcome = (!remarks.is_empty()).then(|| OperationOutcome::new(remarks));
+            writer.entry(&EntryResponse {
+                full_url: full_url.as_deref(),
+                status: &taken.status.to_string(),
+                location: Some(&location(&taken.key)),
+                outcome: outcome.as_ref(),
+                ..EntryResponse::default()
+            });
+        }
         Err(problem) => {
             let outcome = OperationOutcome::new(problem.issues().to_vec());
             writer.entry(&EntryResponse {

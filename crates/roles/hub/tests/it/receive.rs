@@ -409,3 +409,26 @@ async fn a_proof_sent_twice_takes_nothing_in() {
     );
     assert_eq!(hub.waiting(SHARING).await.len(), 1);
 }
+
+#[tokio::test]
+async fn what_is_remarked_of_a_reading_is_told_by_its_place() {
+    let hub = Hub::new().await;
+    let home = hub.home(FJELLVIK);
+    let mut claims = reading(ragnhild(), "r-2", 91);
+    claims["meta"] = json!({"profile": ["https://example.org/StructureDefinition/not-here"]});
+    let sent = bundle("collection", &[reading(ragnhild(), "r-1", 92), claims]);
+    for status in ["201 Created", "200 OK"] {
+        let reply = hub.post(&home, "/fhir", &sent).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+        let response = |n: usize| &reply.json["entry"][n]["response"];
+        assert_eq!(response(0)["status"], status);
+        assert_eq!(response(0)["outcome"], Value::Null);
+        assert_eq!(response(1)["status"], status);
+        let issue = &response(1)["outcome"]["issue"][0];
+        assert_eq!(issue["severity"], "information", "{}", reply.json);
+        assert_eq!(
+            issue["expression"],
+            json!(["Bundle.entry[1].resource.meta.profile[0]"])
+        );
+    }
+}

@@ -112,6 +112,8 @@ async fn there(
         status: StatusCode::OK,
         body,
         created: true,
+        // Nothing of what was sent was written.
+        remarks: Vec::new(),
     })
 }
 

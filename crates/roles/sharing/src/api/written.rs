@@ -92,6 +92,8 @@ pub struct Written {
     pub body: Bytes,
     /// Whether it came as a create: then `Location` names the version.
     pub created: bool,
+    /// What was remarked of what was sent; it was taken all the same.
+    pub remarks: Vec<Issue>,
 }
 
 impl Written {
@@ -134,6 +136,7 @@ pub async fn answer(
         status: status(put),
         body,
         created: false,
+        remarks: sent.remarks().to_vec(),
     })
 }
 

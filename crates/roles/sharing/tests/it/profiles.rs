@@ -131,3 +131,64 @@ async fn validate_looks_by_a_profile_that_is_named_in_the_question() {
         .await;
     assert_eq!(unknown.status, StatusCode::BAD_REQUEST);
 }
+
+/// What the answer to each entry tells, as severity and place.
+fn told(answer: &Value) -> Vec<Vec<(&str, &str)>> {
+    let entries = answer["entry"].as_array().unwrap().iter();
+    entries
+        .map(|entry| match &entry["response"]["outcome"] {
+            Value::Null => Vec::new(),
+            outcome => severities(outcome),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_warning_is_told_by_its_place_in_every_kind_of_bundle() {
+    for kind in ["batch", "collection", "transaction"] {
+        let service = with(None, Mode::Warn).await;
+        let owner = service.record_system(FJELLVIK);
+        let mut other = by_her_id(true);
+        other["identifier"][0]["value"] = "p-2".into();
+        let mut sent = bundle(
+            kind,
+            &[reading(ragnhild(), "r-1", WHEN, "91"), by_her_id(true)],
+        );
+        if kind != "collection" {
+            let request = |method: &str, url: &str| json!({"method": method, "url": url});
+            for entry in sent["entry"].as_array_mut().unwrap() {
+                entry["request"] = request("POST", "Observation");
+            }
+            // One by a condition, which is carried out alone.
+            let url = "Observation?identifier=urn:example:readings|p-2";
+            sent["entry"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({"resource": other, "request": request("PUT", url)}));
+        }
+        let place = |n: usize| format!("Bundle.entry[{n}].resource.performer[0].identifier.system");
+        let (first, second) = (place(1), place(2));
+        let reply = service.post(&owner, "/", &sent).await;
+        assert_eq!(reply.status, StatusCode::OK, "{kind}: {}", reply.json);
+        let mut expected = vec![vec![], vec![("warning", first.as_str())]];
+        if kind != "collection" {
+            expected.push(vec![("warning", second.as_str())]);
+        }
+        assert_eq!(told(&reply.json), expected, "{kind}: {}", reply.json);
+        // Beside what happened, where that is wanted; the resource comes back all the same.
+        let again = service
+            .door
+            .post("/", sent.to_string())
+            .header("prefer", "return=OperationOutcome")
+            .by(&owner, service.clock.now())
+            .send()
+            .await;
+        let all = told(&again.json);
+        assert_eq!(all[0], [("information", "")], "{kind}: {}", again.json);
+        assert_eq!(
+            all[1],
+            [("information", ""), ("warning", first.as_str())],
+            "{kind}"
+        );
+    }
+}

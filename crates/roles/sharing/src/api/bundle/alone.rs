@@ -141,7 +141,7 @@ async fn work(
             return Ok(Answer::given(given).await?);
         }
     };
-    Ok(Answer::alone(written, prefer))
+    Ok(Answer::alone(written, prefer, entry))
 }
 
 /// A problem of a request sent alone, told by its place in the bundle.

@@ -8,7 +8,7 @@ use axum::body::to_bytes;
 use axum::response::Response;
 use bytes::Bytes;
 use fhir::bundle::{BatchResponseWriter, Entry, EntryResponse};
-use fhir::outcome::OperationOutcome;
+use fhir::outcome::{Issue, OperationOutcome};
 use fhir::time::Instant;
 use http::{HeaderMap, StatusCode, header};
 use store::{Fate, PutOutcome};
@@ -95,10 +95,24 @@ impl Answer {
         }
     }
 
-    /// To a write that was carried out alone.
-    pub fn alone(done: Written, prefer: Return) -> Self {
+    /// To a write of `entry` that was carried out alone.
+    pub fn alone(done: Written, prefer: Return, entry: &Entry<'_>) -> Self {
         let resource = (prefer == Return::Representation).then_some(done.body);
-        Self::written(&done.put, done.status, prefer, resource)
+        Self::written(&done.put, done.status, prefer, resource).remarking(&done.remarks, entry)
+    }
+
+    /// With what was remarked of the resource that `entry` sent, told by its place in the bundle, whatever the sender wants
+    /// back: it was taken, and is not all that it says or should be.
+    pub fn remarking(mut self, remarks: &[Issue], entry: &Entry<'_>) -> Self {
+        if remarks.is_empty() {
+            return self;
+        }
+        let place = format!("{}.resource", entry.expression());
+        let placed = remarks.iter().map(|issue| issue.clone().within(&place));
+        let outcome = &mut self.outcome;
+        let told = outcome.get_or_insert_with(|| OperationOutcome::new(Vec::new()));
+        told.issues.extend(placed);
+        self
     }
 
     /// To a withdrawal.

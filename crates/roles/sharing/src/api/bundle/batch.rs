@@ -14,7 +14,7 @@ use axum::response::Response;
 use fhir::bundle::{BatchResponseWriter, BundleType, Entry};
 use fhir::ids::PersonIdentifier;
 use fhir::json::{Json, Node};
-use fhir::outcome::IssueCode;
+use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::{Checked, ResourceType};
 use http::StatusCode;
 use http::request::Parts;
@@ -152,6 +152,8 @@ struct Made {
     permit: Permit,
     /// What was sent, where it is wanted back.
     sent: Option<Checked>,
+    /// What was remarked of it.
+    remarks: Vec<Issue>,
 }
 
 /// Makes new resources, each a change of its own in one group commit.
@@ -196,7 +198,9 @@ async fn create(
             }
         };
         answers.push(match committed.next() {
-            Some(Ok(done)) => answer(state, &made, &done, prefer).await?,
+            Some(Ok(done)) => answer(state, &made, &done, prefer)
+                .await?
+                .remarking(&made.remarks, entry),
             Some(Err(error)) => {
                 let record = visit.record_of(Interaction::Create, ENTRY);
                 let record = record.about(made.person);
@@ -247,6 +251,7 @@ fn change(state: &State, record: Record, taken: Taken, prefer: Return) -> (Chang
         ..Change::default()
     };
     let sent = (prefer == Return::Representation).then(|| taken.checked.clone());
+    let remarks = taken.checked.remarks().to_vec();
     change.puts.push(Put::Create {
         resource: taken.checked,
         written_by: taken.written_by,
@@ -259,6 +264,7 @@ fn change(state: &State, record: Record, taken: Taken, prefer: Return) -> (Chang
             person,
             permit,
             sent,
+            remarks,
         },
     )
 }

@@ -21,6 +21,7 @@ use fhir::bundle::{BatchResponseWriter, BundleType};
 use fhir::ids::PersonIdentifier;
 use fhir::json::Json;
 use fhir::outcome::Issue;
+use fhir::resource::Checked;
 use http::StatusCode;
 use http::request::Parts;
 use names::Names;
@@ -231,8 +232,8 @@ async fn tell_others(
     Ok(())
 }
 
-/// What was sent by each put, where it is wanted back.
-type Sent = Vec<Option<(Permit, fhir::resource::Checked)>>;
+/// What was sent by each put, where it is wanted back, and what was remarked of it.
+type Sent = Vec<(Option<(Permit, Checked)>, Vec<Issue>)>;
 
 /// The one change of a transaction.
 fn change(
@@ -264,7 +265,11 @@ fn change(
     let wanted = prefer == Return::Representation;
     let (puts, sent) = ready
         .into_iter()
-        .map(|one| (one.put, one.sent.filter(|_| wanted)))
+        .map(|one| {
+            let remarks = one.sent.as_ref().map(|(_, sent)| sent.remarks().to_vec());
+            let sent = one.sent.filter(|_| wanted);
+            (one.put, (sent, remarks.unwrap_or_default()))
+        })
         .unzip();
     change.puts = puts;
     (change, sent)
@@ -289,7 +294,7 @@ async fn answers(
             _ => None,
         });
     }
-    for ((place, put), sent) in places.iter().zip(puts).zip(sent) {
+    for ((place, put), (sent, remarks)) in places.iter().zip(puts).zip(sent) {
         let resource = match sent {
             Some((permit, checked)) => {
                 Some(written::as_stored(state, &permit, put, &checked).await?)
@@ -297,7 +302,8 @@ async fn answers(
             None => None,
         };
         let status = written::status(put);
-        answers[*place] = Some(Answer::written(put, status, prefer, resource));
+        let answer = Answer::written(put, status, prefer, resource);
+        answers[*place] = Some(answer.remarking(&remarks, &steps[*place].entry));
     }
     Ok(answers)
 }
