@@ -3,6 +3,7 @@
 //! Source: `spec/identifiers-and-basis-profiles` section 3 (control digits, synthetic markings). A person's
 //! number never shows in `Debug` or `Display`; [`NationalIdentityNumber::expose`] is the one way to read it.
 
+use crate::json::Node;
 use crate::systems;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -260,6 +261,20 @@ impl PersonIdentifier {
             _ => PersonSystem::Fhn,
         };
         Ok(Self { system, value })
+    }
+
+    /// Whom a FHIR Identifier means, read as [`Self::parse`] reads its parts; `None` for one without a value, of another
+    /// system, or with a number that is none.
+    #[must_use]
+    pub fn read(identifier: Node<'_>, numbers: PersonNumbers) -> Option<Self> {
+        let (system, value) = (identifier.text("system"), identifier.text("value"));
+        Self::of(system.as_deref(), value.as_deref(), numbers)
+    }
+
+    /// As [`Self::read`], of an Identifier's two members.
+    #[must_use]
+    pub fn of(system: Option<&str>, value: Option<&str>, numbers: PersonNumbers) -> Option<Self> {
+        Self::parse(system.unwrap_or_default(), value?, numbers).ok()
     }
 
     /// The FHIR system, OID form.
@@ -602,6 +617,35 @@ mod tests {
         let person = PersonIdentifier::guess(GOOD[0], STRICT).unwrap();
         let shown = format!("{person:?} {:?} {}", person.value(), person.value());
         assert!(!shown.contains("1483"), "{shown}");
+    }
+
+    #[test]
+    fn an_identifier_means_a_person_or_nobody() {
+        let number = Some(GOOD[0]);
+        for (system, value, whom) in [
+            (Some(systems::FNR), number, true),
+            (None, number, true),
+            (Some(""), number, true),
+            (Some(systems::HPR), number, false),
+            (Some(systems::FNR), Some("1"), false),
+            (Some(systems::FNR), None, false),
+            (None, None, false),
+        ] {
+            let read = PersonIdentifier::of(system, value, STRICT);
+            assert_eq!(read.is_some(), whom, "{system:?}");
+            let member = |name: &str, text: Option<&str>| {
+                text.map(|text| {
+                    format!("{}:{}", crate::json::quote(name), crate::json::quote(text))
+                })
+            };
+            let members = [member("system", system), member("value", value)];
+            let text = format!(
+                "{{{}}}",
+                members.into_iter().flatten().collect::<Vec<_>>().join(",")
+            );
+            let json = crate::json::Json::parse(text, crate::json::Limits::RESOURCE).unwrap();
+            assert_eq!(PersonIdentifier::read(json.root(), STRICT), read);
+        }
     }
 
     #[test]

@@ -106,12 +106,7 @@ fn identifier(node: Node<'_>) -> Option<(String, String)> {
 
 fn patient(node: Node<'_>) -> Option<PersonIdentifier> {
     // The number has been checked as strictly as the deployment asks when the plan came in.
-    PersonIdentifier::parse(
-        &node.text("system")?,
-        &node.text("value")?,
-        PersonNumbers::Lenient,
-    )
-    .ok()
+    PersonIdentifier::read(node, PersonNumbers::Lenient)
 }
 
 fn author(node: Node<'_>) -> Option<Author> {

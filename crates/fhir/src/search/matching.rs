@@ -215,9 +215,7 @@ fn logical(reference: Node<'_>, whom: &Whom) -> bool {
 }
 
 pub(super) fn person_of(identifier: Node<'_>) -> Option<PersonIdentifier> {
-    let value = identifier.text("value")?;
-    let system = identifier.text("system").unwrap_or_default();
-    PersonIdentifier::parse(&system, &value, PersonNumbers::Lenient).ok()
+    PersonIdentifier::read(identifier, PersonNumbers::Lenient)
 }
 
 /// Whether `address` is `over`, or a path under it.

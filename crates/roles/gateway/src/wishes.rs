@@ -188,11 +188,8 @@ impl Round<'_> {
 /// The patient that a Consent names by number.
 pub fn patient(consent: &Value, numbers: fhir::ids::PersonNumbers) -> Option<PersonIdentifier> {
     let identifier = &consent["patient"]["identifier"];
-    let (system, value) = (
-        identifier["system"].as_str()?,
-        identifier["value"].as_str()?,
-    );
-    PersonIdentifier::parse(system, value, numbers).ok()
+    let text = |name: &str| identifier[name].as_str();
+    PersonIdentifier::of(text("system"), text("value"), numbers)
 }
 
 fn unusable() -> Fault {

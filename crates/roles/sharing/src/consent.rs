@@ -79,8 +79,7 @@ pub fn read(root: Node<'_>, zone: &Zone, numbers: PersonNumbers) -> Result<Sent,
     let (mut patient, mut local) = (None, None);
     if let Some(named) = root.get("patient") {
         if let Some(identifier) = named.get("identifier") {
-            let text = |name| identifier.text(name).unwrap_or_default();
-            patient = PersonIdentifier::parse(&text("system"), &text("value"), numbers).ok();
+            patient = PersonIdentifier::read(identifier, numbers);
         }
         local = named
             .text("reference")

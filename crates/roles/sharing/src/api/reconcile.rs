@@ -492,8 +492,7 @@ fn each_once<T: std::hash::Hash + Eq>(rows: impl Iterator<Item = T>) -> Result<(
 
 fn person(state: &State, parameter: Node<'_>) -> Option<PersonIdentifier> {
     let of = parameter.get("valueIdentifier")?;
-    let (system, value) = (of.text("system")?, of.text("value")?);
-    PersonIdentifier::parse(&system, &value, state.config.person_numbers).ok()
+    PersonIdentifier::read(of, state.config.person_numbers)
 }
 
 fn is_month(text: &str) -> bool {

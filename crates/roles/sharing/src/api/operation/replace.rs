@@ -159,10 +159,7 @@ impl<'a> Sent<'a> {
             let twice = match name.as_ref() {
                 "patient" => parameter
                     .get("valueIdentifier")
-                    .and_then(|of| {
-                        let (system, value) = (of.text("system")?, of.text("value")?);
-                        PersonIdentifier::parse(&system, &value, state.config.person_numbers).ok()
-                    })
+                    .and_then(|of| PersonIdentifier::read(of, state.config.person_numbers))
                     .map(|found| patient.replace(found).is_some()),
                 "type" => parameter
                     .text("valueCode")
