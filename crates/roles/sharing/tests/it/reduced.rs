@@ -157,6 +157,7 @@ fn ways<'a>(
         "/Observation".to_owned(),
         "/Observation?_elements=note,text,contained".to_owned(),
         "/Observation?_summary=data".to_owned(),
+        "/?_type=Observation,CarePlan".to_owned(),
         "/Observation?_include=*&_total=accurate&_sort=-date".to_owned(),
         format!("/Patient/{patient}/Observation"),
         format!("/Patient/{patient}/$everything"),
@@ -165,6 +166,20 @@ fn ways<'a>(
         "/CarePlan?_elements=activity,goal,note".to_owned(),
     ] {
         ways.push((format!("GET {url}"), door.get(&url)));
+    }
+    // A bundle that only reads is anybody's who may read.
+    let urls = [
+        format!("Observation/{reading}"),
+        format!("Observation/{reading}/_history/1"),
+        format!("Observation/{reading}/_history"),
+        "Observation?_sort=date".to_owned(),
+        format!("Patient/{patient}/CarePlan"),
+    ];
+    for kind in ["batch", "transaction"] {
+        let entry = |url: &String| json!({"request": {"method": "GET", "url": url}});
+        let entries: Vec<Value> = urls.iter().map(entry).collect();
+        let body = json!({"resourceType": "Bundle", "type": kind, "entry": entries});
+        ways.push((kind.to_owned(), door.post("/", body.to_string())));
     }
     ways.push((
         "search".to_owned(),
@@ -176,6 +191,11 @@ fn ways<'a>(
             ],
         ),
     ));
+    let types = [
+        ("_type", "Observation,CarePlan"),
+        ("patient.identifier", &number),
+    ];
+    ways.push(("several".to_owned(), form(service, "/_search", &types)));
     ways.push((
         "$lastn".to_owned(),
         form(
@@ -376,6 +396,18 @@ async fn a_search_by_what_is_left_out_is_refused_and_on_record() {
             .await;
         assert_eq!(open.status, StatusCode::OK, "{asked:?}: {}", open.json);
     }
+}
+
+#[tokio::test]
+async fn nor_does_a_search_of_several_types_ask_about_it() {
+    let (service, _) = world().await;
+    let asked = [("_type", "Patient,RelatedPerson"), ("phone", HIDDEN)];
+    let coordinator = purpose(&service, "COC");
+    let refused = sent(&service, &coordinator, form(&service, "/_search", &asked)).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.json);
+    let physician = service.physician(ragnhild());
+    let open = sent(&service, &physician, form(&service, "/_search", &asked)).await;
+    assert_eq!(found(&open).len(), 1);
 }
 
 /// What a caller is answered to a question by every parameter of a type, in each of these ways.
