@@ -270,6 +270,7 @@ async fn every_route_by_every_kind_of_caller_for_every_purpose() {
     for caller in CALLERS {
         write!(matrix, "{caller:<12}").unwrap();
     }
+    matrix.truncate(matrix.trim_end().len());
     for (role, table) in ROLES {
         let (base, audience) = address(region, role);
         let callers = Callers::of(region, &audience).await;
