@@ -202,8 +202,10 @@ fn no_answer_depends_on_what_is_left_out() {
                 .ok()
             };
             assert_eq!(index(&before), index(&after), "{detail:?}: {name}");
+            // A Patient is whom its number names, and none does here.
             if let Some(index) = index(&before)
                 && before.root().get("identifier").is_some()
+                && resource != ResourceType::PATIENT
             {
                 let key = |json: &Json| fhir::identity::of(json.root(), resource, &index).key;
                 assert_eq!(key(&before), key(&after), "{detail:?}: {name}");
