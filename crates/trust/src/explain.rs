@@ -75,6 +75,11 @@ const WORDS: &[Words] = &[
         "The stated authorisation is no ground for seeing patients' data here.",
     ),
     words(
+        "authorisation_without_number",
+        "Det var oppgitt en autorisasjon, men ikke noe HPR-nummer. Da gir autorisasjonen ingen tilgang.",
+        "An authorisation was stated without an HPR number, and gives no access.",
+    ),
+    words(
         "authorisation_missing",
         "Akutt oppslag og nødrett er for autorisert helsepersonell.",
         "Emergency look-ups are for authorised health personnel.",

@@ -7,8 +7,8 @@
 //! opens everything; the helsesekretær at the GP office opens medicines, plans and measurements, not documents and dialogue;
 //! a follow-up centre's assistant without HPR number opens plans, measurements, who the patient is and where she lives. Neither
 //! reads the notes of those who treat her, nor a narrative that may retell them. Somebody with an HPR number whose attest does not
-//! say as what they work is given what every registered person's work takes, so that nobody sees more by saying less. That an
-//! authorisation is in force is the issuer's to know (decision 0040).
+//! say as what they work is given what every registered person's work takes, so that nobody sees more by saying less; a code
+//! without any number opens nothing. That an authorisation is in force is the issuer's to know (decision 0040).
 
 use super::{Answer, Parts, Question, Rule, deny};
 use crate::attest::{Attestation, Purpose};
@@ -18,7 +18,7 @@ use fhir::resource::InformationService;
 
 pub(super) const RULE: Rule = Rule {
     name: "authorisation",
-    version: 3,
+    version: 4,
     source: "helsepersonelloven §§ 25, 45; Tillitsrammeverk data model v1.1",
     check,
 };
@@ -122,7 +122,13 @@ fn check(question: &Question<'_>) -> Answer {
             "authorisation_unknown",
             "the authorisation is not of code system 9060",
         ),
-        (Some(code), _) => match TABLE.iter().find(|(known, _)| *known == code.code) {
+        // Whoever is authorised has a number; a word that stands alone is nobody's but the client's.
+        (Some(_), false) => deny(
+            "authorisation",
+            "authorisation_without_number",
+            "an authorisation comes with an HPR number, and neither login nor attest has one",
+        ),
+        (Some(code), true) => match TABLE.iter().find(|(known, _)| *known == code.code) {
             Some((_, Work::Treats)) => Answer::NotMine,
             Some((_, Work::Assists)) => narrowed(ASSISTING, NOT_ASSISTING),
             Some((_, Work::Elsewhere)) | None => deny(
@@ -264,6 +270,19 @@ mod tests {
         // Registered is enough for an emergency; what its work takes stays the same.
         case.purpose("ETREAT", None);
         assert_eq!(permit(&case).services(), registered);
+    }
+
+    #[test]
+    fn an_authorisation_without_a_number_opens_nothing() {
+        let mut case = authorised(Some("LE"));
+        case.attest(|attest| attest.practitioner.hpr_nr = None);
+        if let Person::Practitioner { hpr, .. } = &mut case.caller.person {
+            *hpr = None;
+        }
+        let refused = Some(("authorisation", "authorisation_without_number"));
+        assert_eq!(refused_by(&case), refused);
+        case.purpose("BTG", None);
+        assert_eq!(refused_by(&case), refused);
     }
 
     /// Every code of 9060 (Volven), retired MT among them.
