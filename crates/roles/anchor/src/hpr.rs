@@ -122,7 +122,8 @@ impl Register {
 }
 
 /// Who signed in, with the authorisation that is in force today: the one the statement names, else the sign-in's, else the
-/// first that the register has. Somebody without an HPR number is not in the register, and comes back as they are.
+/// first that the register has. Somebody without an HPR number is not in the register, and comes back as they are, if no
+/// authorisation is stated of them.
 ///
 /// # Errors
 /// When the register knows none that is in force, or cannot be asked. Says in words which.
@@ -131,10 +132,18 @@ pub(crate) async fn confirmed<'a>(
     login: &'a Login,
     statement: Option<&Statement>,
 ) -> Result<Cow<'a, Login>, OAuthError> {
-    let (Some(register), Some(statement), Kind::Practitioner, Some(hpr)) =
-        (&state.hpr, statement, login.kind, &login.hpr)
+    let (Some(register), Some(statement), Kind::Practitioner) = (&state.hpr, statement, login.kind)
     else {
         return Ok(Cow::Borrowed(login));
+    };
+    let Some(hpr) = &login.hpr else {
+        // Nobody can confirm it, so the client's word does not stand for it.
+        return match &statement.practitioner.authorization {
+            Some(_) => Err(refused(
+                "hpr_missing: an authorisation was stated of somebody who signed in without an HPR number",
+            )),
+            None => Ok(Cow::Borrowed(login)),
+        };
     };
     let number = HprNumber::parse(hpr)
         .map_err(|_| refused("hpr_unknown: the sign-in's HPR number is none"))?;

@@ -565,11 +565,9 @@ async fn a_provider_with_dpop_and_nonces_or_without_pushed_requests_is_met() {
     assert!(value(&plain.back(&cookie, &pairs).await, "code").is_some());
 }
 
-#[tokio::test]
-async fn what_the_register_of_health_personnel_says_of_who_signed_in_goes_into_her_token() {
+/// Providers and the register of health personnel, which knows the physician; nobody but her.
+async fn with_register(helseid: Provider) -> (Ground, HealthPersonnel) {
     let folder = tempfile::tempdir().unwrap();
-    let helseid = Provider::start().await;
-    helseid.said().claims = physicians();
     let register = HealthPersonnel::start().await.unwrap();
     register.enter(
         "9144900",
@@ -593,19 +591,59 @@ async fn what_the_register_of_health_personnel_says_of_who_signed_in_goes_into_h
         region,
         helseid,
     };
+    (ground, register)
+}
+
+impl Ground {
+    /// Who signs in at the provider, with this attest in the pushed request: tokens, or the refusal.
+    async fn attempt(&self, attest: &Value) -> Answer {
+        let ask = self.region.push_bare();
+        let ask = ask.set("authorization_details", &json!([attest]).to_string());
+        let uri = self.region.pushed(ask).await;
+        let cookie = cookie_of(&self.region.visit(JOURNAL, &uri, None).await).unwrap();
+        let answer = self.back(&cookie, &self.helseid.answer()).await;
+        let code = value(&answer, "code").unwrap();
+        self.region.token(self.region.redeem(&code)).await
+    }
+}
+
+#[tokio::test]
+async fn a_client_does_not_authorise_somebody_whom_no_register_knows() {
+    let helseid = Provider::start().await;
+    helseid.said().claims = physicians();
+    helseid
+        .said()
+        .claims
+        .push(("helseid://claims/hpr/hpr_number", Value::Null));
+    let (ground, register) = with_register(helseid).await;
+    let mut stated = attest();
+    stated["practitioner"]
+        .as_object_mut()
+        .unwrap()
+        .remove("hpr_nr");
+    let answer = ground.attempt(&stated).await;
+    assert_eq!(
+        answer.error(),
+        (400, "invalid_authorization_details"),
+        "{}",
+        answer.text
+    );
+    assert!(answer.text.contains("hpr_missing"), "{}", answer.text);
+    assert_eq!(register.asked(), 0);
+}
+
+#[tokio::test]
+async fn what_the_register_of_health_personnel_says_of_who_signed_in_goes_into_her_token() {
+    let helseid = Provider::start().await;
+    helseid.said().claims = physicians();
+    let (ground, _register) = with_register(helseid).await;
     // Neither the client nor the identity provider says as what she is authorised.
     let mut stated = attest();
     stated["practitioner"]
         .as_object_mut()
         .unwrap()
         .remove("authorization");
-    let ask = ground.region.push_bare();
-    let ask = ask.set("authorization_details", &json!([stated]).to_string());
-    let uri = ground.region.pushed(ask).await;
-    let cookie = cookie_of(&ground.region.visit(JOURNAL, &uri, None).await).unwrap();
-    let answer = ground.back(&cookie, &ground.helseid.answer()).await;
-    let code = value(&answer, "code").unwrap();
-    let tokens = ground.region.token(ground.region.redeem(&code)).await;
+    let tokens = ground.attempt(&stated).await;
     assert_eq!(tokens.status, 200, "{}", tokens.text);
     let token = tokens.body["access_token"].as_str().unwrap();
     let attest = ground.region.claims(token, GATEWAY).await.attest.unwrap();
