@@ -2,14 +2,15 @@
 
 use crate::State;
 use crate::assess::NAMES;
+use bytes::Bytes;
 use fhir::ids::{LogicalId, OrganisationNumber};
 use fhir::index::Subject;
-use fhir::json::{Json, Limits, Node};
+use fhir::json::{Fault, Json, Limits, Node};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::{Checked, ResourceType};
 use fhir::systems;
 use std::borrow::Cow;
-use store::PutOutcome;
+use store::{PutOutcome, StoreError};
 use trust::{Ask, Interaction, Permit};
 use wire::outcome::Problem;
 use wire::visit::{End, OTHER_MEMBER, Visit};
@@ -236,6 +237,45 @@ fn tags<'a>(node: Node<'a>) -> impl Iterator<Item = Cow<'a, str>> {
         .filter_map(|tag| tag.text("code"))
 }
 
+/// That a caller may change what is there: it is its own organisation's, see [`own_only`], and no result of the service's own
+/// assessment. A result that others could change or take back would say what no rule said, and stand in the way of the next.
+pub async fn changeable(
+    state: &State,
+    visit: &Visit<'_>,
+    permit: &Permit,
+    resource: ResourceType,
+    id: LogicalId,
+) -> Result<(), End> {
+    own_only(state, visit, permit, resource, id).await?;
+    if resource != ResourceType::OBSERVATION || state.config.assessment.is_none() {
+        return Ok(());
+    }
+    let stored = match state.desk.store.read(permit, resource, id).await {
+        Ok(Some(stored)) => stored,
+        // What is not there, or not any more, is the store's to refuse.
+        Ok(None) | Err(StoreError::Gone) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    if ours(stored_json(stored.body)?.root()).is_some() {
+        return Err(refused(
+            IssueCode::BusinessRule,
+            resource.as_str(),
+            "this is a result of the service's own assessment: correct or withdraw the reading it was made of",
+        )
+        .into());
+    }
+    Ok(())
+}
+
+/// What rests here was checked before the server added its own: it is not refused for its length now.
+pub fn stored_json(body: Bytes) -> Result<Json, Fault> {
+    let room = Limits {
+        bytes: usize::MAX,
+        ..Limits::BUNDLE
+    };
+    Json::parse(body, room)
+}
+
 /// In a shared register: that what is to be changed was written by the caller's own organisation, or the caller speaks
 /// for the register.
 pub async fn own_only(
@@ -256,13 +296,7 @@ pub async fn own_only(
     let Some(stored) = state.desk.store.read(permit, resource, id).await? else {
         return Err(Problem::not_found().into());
     };
-    let json = Json::parse(
-        stored.body,
-        Limits {
-            bytes: usize::MAX,
-            ..Limits::BUNDLE
-        },
-    )?;
+    let json = stored_json(stored.body)?;
     let controller = |tag: &str| {
         let number = OrganisationNumber::parse(tag).ok()?;
         Some(config.register.main_unit(number))

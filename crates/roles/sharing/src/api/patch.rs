@@ -137,7 +137,7 @@ pub(super) async fn applied(
 ) -> Result<(Json, u64), End> {
     let permit = visit.permit(&Ask::of(Interaction::Update, resource))?;
     never_reads(visit, resource)?;
-    feed::own_only(state, visit, &permit, resource, id).await?;
+    feed::changeable(state, visit, &permit, resource, id).await?;
     let stored = state
         .desk
         .store

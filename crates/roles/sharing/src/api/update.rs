@@ -204,7 +204,7 @@ pub(super) async fn correct(
         written_by,
     } = taken;
     feed::same_type(expected, &checked)?;
-    feed::own_only(state, visit, &permit, expected, id).await?;
+    feed::changeable(state, visit, &permit, expected, id).await?;
     let record = visit
         .record()
         .permitted(&permit)

@@ -132,7 +132,7 @@ async fn retire(
     id: LogicalId,
     expect_version: Option<u64>,
 ) -> Result<(), End> {
-    feed::own_only(state, visit, permit, resource_type, id).await?;
+    feed::changeable(state, visit, permit, resource_type, id).await?;
     // The store adds whose it was to the record.
     let mut change = visit.change(visit.record().permitted(permit));
     let signed = crate::copy::sign(visit, &mut change);

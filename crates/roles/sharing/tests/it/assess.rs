@@ -386,3 +386,50 @@ async fn a_submitted_total_is_held_against_its_parts_and_nothing_is_off_by_defau
         .await;
     assert!(results(&silent, ZONES).await.is_empty());
 }
+
+#[tokio::test]
+async fn a_result_is_nobodys_to_change_or_to_take_back() {
+    let service = assessing().await;
+    let owner = service.record_system(FJELLVIK);
+    service
+        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
+        .await;
+    let when = "2026-11-20T08:30:00+01:00";
+    service.created(&reading(ragnhild(), "a", when, "48")).await;
+    let found = results(&service, ZONES).await;
+    let path = format!("/Observation/{}", found[0]["id"].as_str().unwrap());
+    let mut forged = reading(ragnhild(), "forged", when, "97");
+    forged["id"] = found[0]["id"].clone();
+    let change = |method: &str, resource: Option<&Value>| {
+        let mut entry =
+            json!({ "request": { "method": method, "url": &path[1..], "ifMatch": "W/\"1\"" } });
+        if let Some(resource) = resource {
+            entry["resource"] = resource.clone();
+        }
+        entry
+    };
+    let transaction =
+        |entry: Value| json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry] });
+    let code = "?code=https://delt.example/fhir/CodeSystem/assessment%7Czone";
+    for reply in [
+        service.put(&owner, &path, Some("W/\"1\""), &forged).await,
+        service.delete(&owner, &path, Some("W/\"1\"")).await,
+        service
+            .delete(&owner, &format!("/Observation{code}"), None)
+            .await,
+        service
+            .post(&owner, "/", &transaction(change("PUT", Some(&forged))))
+            .await,
+        service
+            .post(&owner, "/", &transaction(change("DELETE", None)))
+            .await,
+    ] {
+        assert_eq!(
+            reply.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{}",
+            reply.json
+        );
+    }
+    assert_eq!(results(&service, ZONES).await, found);
+}

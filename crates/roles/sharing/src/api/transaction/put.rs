@@ -99,7 +99,7 @@ pub async fn put(
                 step.placed(same, "resource")?;
             }
             let expect_version = expected(state, visit, step, *found)?;
-            let own = feed::own_only(state, visit, &permit, what, *id).await;
+            let own = feed::changeable(state, visit, &permit, what, *id).await;
             step.placed(own, "request.url")?;
             Put::Update {
                 id: *id,
@@ -155,7 +155,7 @@ async fn withdraw(
     let Target::There(id, expect_version) = target else {
         return Err(Problem::bug("a withdrawal of nothing").into());
     };
-    let own = feed::own_only(state, visit, &permit, what, *id).await;
+    let own = feed::changeable(state, visit, &permit, what, *id).await;
     step.placed(own, "request.url")?;
     Ok(Ready {
         step: at,
