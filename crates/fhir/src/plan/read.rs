@@ -9,6 +9,9 @@ use crate::json::Node;
 use crate::measurement::{self, Decimal, Identified, Kind};
 use crate::outcome::{Issue, IssueCode};
 
+/// Longest time in which readings are counted together, in minutes: a week. Whoever judges looks so far back from each reading.
+const LONGEST_WITHIN: u32 = 7 * 24 * 60;
+
 impl PlanLimits {
     /// Reads a CarePlan that has passed [`crate::check::check`]. A plan without limits gives an empty `criteria`;
     /// goals, activities and extensions of other kinds are passed over.
@@ -286,10 +289,11 @@ impl<'a> Reader<'a> {
                 _ => None,
             }
         });
-        let rule = count.filter(|c| *c >= 2).zip(minutes.filter(|m| *m > 0));
+        let rule = count
+            .filter(|c| *c >= 2)
+            .zip(minutes.filter(|m| (1..=LONGEST_WITHIN).contains(m)));
         if rule.is_none() {
-            let words =
-                "count (2 or more) and within (a whole Duration in min, h or d) were expected";
+            let words = "count (2 or more) and within (a whole Duration in min, h or d, at most 7 days) were expected";
             self.issue(node, "", IssueCode::Value, words);
         }
         rule.map(|(count, within_minutes)| Repeated {

@@ -4,10 +4,10 @@ use super::judge::Plan;
 use super::reading::{NOT_JUDGED, Reading};
 use super::result::{Held, NAMES};
 use super::submitted::{self, Inconsistency};
-use crate::State;
+use crate::{State, feed};
 use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::index::Coding;
-use fhir::json::{Glance, Json, Limits};
+use fhir::json::Glance;
 use fhir::measurement::{self, Kind};
 use fhir::plan::PlanLimits;
 use fhir::resource::ResourceType;
@@ -29,10 +29,8 @@ pub struct Case {
     pub held: Vec<Held>,
     /// Early warning scores that others submitted, with what is wrong with each.
     pub submitted: Vec<Submitted>,
-    /// Plans with limits.
+    /// Plans with limits, those among them whose limits cannot be read too: these must not be taken for no limit.
     pub plans: Vec<Plan>,
-    /// CarePlans of ours that claim limits that cannot be read: they must not be taken for no limit.
-    pub unreadable: Vec<LogicalId>,
 }
 
 /// A total that somebody else submitted.
@@ -170,7 +168,7 @@ impl Walker for Reader {
             }
             Meets::Submitted => {
                 if let Some(at) = met.start.filter(|_| !NOT_JUDGED.contains(&met.status)) {
-                    let json = Json::parse(met.stored()?.body, Limits::RESOURCE)
+                    let json = feed::stored_json(met.stored()?.body)
                         .map_err(|_| StoreError::Damaged("a stored score does not parse"))?;
                     self.case.submitted.push(Submitted {
                         id: met.id,
@@ -188,7 +186,7 @@ impl Walker for Reader {
 impl Reader {
     fn plan(&mut self, met: &Met<'_>) -> Result<(), StoreError> {
         let stored = met.stored()?;
-        let json = Json::parse(stored.body, Limits::RESOURCE)
+        let json = feed::stored_json(stored.body)
             .map_err(|_| StoreError::Damaged("a stored CarePlan does not parse"))?;
         match PlanLimits::read(json.root()) {
             Ok(limits) if limits.criteria.is_empty() && limits.schedule.is_empty() => {}
@@ -196,7 +194,18 @@ impl Reader {
                 let plan = Plan::of(met.id, met.version(), limits, &self.zone);
                 self.case.plans.extend(plan);
             }
-            Err(_) => self.case.unreadable.push(met.id),
+            Err(_) => {
+                let root = json.root();
+                let side = |end: &str| Some(root.path(&["period", end])?.str()?.into_owned());
+                let limits = PlanLimits {
+                    status: root.text("status").unwrap_or_default().into_owned(),
+                    start: side("start"),
+                    end: side("end"),
+                    ..PlanLimits::default()
+                };
+                let plan = Plan::of(met.id, met.version(), limits, &self.zone);
+                self.case.plans.extend(plan.map(Plan::unreadable));
+            }
         }
         Ok(())
     }

@@ -19,6 +19,9 @@ pub struct Plan {
     pub limits: PlanLimits,
     /// When it holds.
     pub holds: Range,
+    /// Whether its limits could be read. One whose limits could not still holds, and nothing is judged by it or by the one
+    /// that it took over from.
+    pub readable: bool,
 }
 
 /// Status codes of a CarePlan that was a plan at its time.
@@ -41,7 +44,16 @@ impl Plan {
             version,
             limits,
             holds: Range { lo, hi },
+            readable: true,
         })
+    }
+
+    /// The same, of which only the time could be read.
+    pub fn unreadable(self) -> Plan {
+        Plan {
+            readable: false,
+            ..self
+        }
     }
 
     /// Whether it holds at this moment.
@@ -50,10 +62,11 @@ impl Plan {
     }
 }
 
-/// The plan in force at a moment: of those that hold, the one that began last.
+/// The plan in force at a moment: of those that hold, the one that began last; `None` too where its limits cannot be read.
 pub fn in_force(plans: &[Plan], at: Instant) -> Option<&Plan> {
     let held = plans.iter().filter(|plan| plan.holds_at(at));
     held.max_by_key(|plan| (plan.holds.lo, plan.id))
+        .filter(|plan| plan.readable)
 }
 
 /// One reading judged by the plan of its time.
@@ -89,18 +102,21 @@ pub struct Scored<'a> {
 /// The plan's word on every reading in `range`. `readings` holds what is needed before it too, in any order.
 pub fn zones<'a>(readings: &'a [Reading], plans: &'a [Plan], range: Range) -> Vec<Zoned<'a>> {
     let mut found = Vec::new();
+    let by_time = ordered(readings.iter());
     for reading in within(readings, range) {
         let (Value::Number(_, unit), Some(plan)) = (&reading.value, in_force(plans, reading.at))
         else {
             continue;
         };
         let window = longest_repeat(plan, reading);
-        let inputs = ordered(readings.iter().filter(|other| {
-            other.curve() == reading.curve()
-                && matches!(&other.value, Value::Number(_, theirs) if theirs == unit)
-                && (other.id == reading.id
-                    || (other.at < reading.at && other.at.0 >= reading.at.0 - window))
-        }));
+        let near = between(&by_time, reading.at, window).iter().copied();
+        let inputs: Vec<_> = near
+            .filter(|other| {
+                (other.id == reading.id || other.at < reading.at)
+                    && matches!(&other.value, Value::Number(_, theirs) if theirs == unit)
+                    && other.curve() == reading.curve()
+            })
+            .collect();
         let values: Vec<_> = inputs
             .iter()
             .filter_map(|one| match &one.value {
@@ -161,15 +177,12 @@ pub fn scores<'a>(
         .collect();
     moments.sort_unstable();
     moments.dedup();
+    let by_time = ordered(readings.iter());
     let score = |at: Instant| {
         let plan = in_force(plans, at)?;
         let scale = plan.limits.news2?;
-        let newest = |fits: &dyn Fn(&Reading) -> bool| {
-            let fresh = readings
-                .iter()
-                .filter(|one| one.at <= at && one.at.0 >= at.0 - window && fits(one));
-            fresh.max_by_key(|one| (one.at, one.id))
-        };
+        let fresh = between(&by_time, at, window);
+        let newest = |fits: &dyn Fn(&Reading) -> bool| fresh.iter().copied().rfind(|one| fits(one));
         let number = |kinds: &'static [&str], unit: &'static str| {
             newest(&move |one| {
                 kinds.contains(&one.kind)
@@ -249,6 +262,14 @@ fn within(readings: &[Reading], range: Range) -> impl Iterator<Item = &Reading> 
     readings
         .iter()
         .filter(move |reading| (range.lo..range.hi).contains(&reading.at.0))
+}
+
+/// Of readings in their order, those of the last `window` microseconds before a moment, and of the moment.
+fn between<'r, 'a>(by_time: &'r [&'a Reading], at: Instant, window: i64) -> &'r [&'a Reading] {
+    let oldest = at.0.saturating_sub(window);
+    let lo = by_time.partition_point(|one| one.at.0 < oldest);
+    let hi = by_time.partition_point(|one| one.at <= at);
+    by_time.get(lo..hi).unwrap_or_default()
 }
 
 fn ordered<'a>(readings: impl Iterator<Item = &'a Reading>) -> Vec<&'a Reading> {

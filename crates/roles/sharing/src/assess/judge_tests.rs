@@ -86,6 +86,7 @@ fn plan(n: u128, holds: (i64, i64), red: &str, yellow: &str) -> Plan {
             lo: holds.0 * MINUTE,
             hi: holds.1 * MINUTE,
         },
+        readable: true,
     }
 }
 
@@ -286,4 +287,15 @@ proptest! {
         readings.push(Reading { id: LogicalId(Uuid::from_u128(99)), ..late.clone() });
         prop_assert_eq!(early, tell(&readings, late.at.0));
     }
+}
+
+#[test]
+fn a_plan_that_cannot_be_read_is_not_taken_for_the_one_before_it() {
+    let plans = [
+        plan(1, (0, 1_000_000), "84", "87"),
+        plan(2, (100, 200), "85", "87").unreadable(),
+    ];
+    let held = |minutes: i64| in_force(&plans, Instant(minutes * MINUTE)).map(|plan| plan.id);
+    let first = Some(LogicalId(Uuid::from_u128(1)));
+    assert_eq!([held(99), held(100), held(200)], [first, None, first]);
 }

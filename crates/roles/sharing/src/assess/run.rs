@@ -5,7 +5,7 @@
 use super::case::{self, Case};
 use super::result::{Frame, Held, Made};
 use super::{Assessment, Owner, judge};
-use crate::State;
+use crate::{State, feed};
 use fhir::check;
 use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::json::{Json, Limits};
@@ -27,6 +27,13 @@ const MINUTE: i64 = 60_000_000;
 /// How far back a new or corrected plan judges what was measured before it arrived.
 const LOOK_BACK: i64 = 30 * 24 * 60 * MINUTE;
 
+/// Longest time that is looked at in one go: what is far apart is judged apart, so that no list of readings grows with it.
+const PIECE: i64 = 24 * 60 * MINUTE;
+/// Most results written in one commit, as in a Bundle.
+const MOST_AT_ONCE: usize = 500;
+/// Status of a result whose reading does not hold any more.
+const TAKEN_BACK: &str = "entered-in-error";
+
 /// The courier to the assessment; none where nothing is assessed.
 pub fn workers(state: Arc<State>) -> Option<Worker> {
     state.config.assessment.as_ref()?;
@@ -41,32 +48,59 @@ struct Assessing(Arc<State>);
 impl Deliver for Assessing {
     async fn deliver(&self, batch: &[Due]) -> Vec<Fate> {
         // One assessment a patient, however many commits are waiting.
-        let mut waiting: BTreeMap<LogicalId, Vec<WrittenOne>> = BTreeMap::new();
-        let mut whom = Vec::with_capacity(batch.len());
-        for due in batch {
-            let followed = serde_json::from_slice::<Followed>(&due.body).ok();
-            whom.push(followed.as_ref().map(|one| one.patient));
-            if let Some(one) = followed {
-                waiting.entry(one.patient).or_default().extend(one.written);
+        let mut waiting: BTreeMap<LogicalId, Vec<(usize, Followed)>> = BTreeMap::new();
+        let mut fates = vec![Fate::Dead("not a list of changes".into()); batch.len()];
+        for (place, due) in batch.iter().enumerate() {
+            if let Ok(one) = serde_json::from_slice::<Followed>(&due.body) {
+                waiting.entry(one.patient).or_default().push((place, one));
             }
         }
-        let mut fates = BTreeMap::new();
-        for (patient, written) in waiting {
-            let fate = match self.0.assess(patient, &written).await {
-                Ok(()) => Fate::Done,
-                Err(error @ (StoreError::TooCostly | StoreError::Bug)) => {
-                    tracing::error!(service = self.0.config.id, %patient, %error, "an assessment was given up");
-                    Fate::Dead(error.to_string())
+        for (patient, entries) in waiting {
+            let together = entries.iter().flat_map(|(_, one)| &one.written);
+            let together: Vec<_> = together.cloned().collect();
+            let done = self.0.assess(patient, &together).await;
+            let alone = entries.len() > 1;
+            for (place, one) in entries {
+                // Where all of them together come to nothing for good, one of them need not keep the others from it.
+                let done = match &done {
+                    Err(error) if alone && !passes(error) => {
+                        self.0.assess(patient, &one.written).await
+                    }
+                    done => done.clone(),
+                };
+                let tries = batch.get(place).map_or(0, |due| due.attempts);
+                if let Some(fate) = fates.get_mut(place) {
+                    *fate = self.fate(patient, done, tries);
                 }
-                Err(error) => Fate::Retry(error.to_string()),
-            };
-            fates.insert(patient, fate);
+            }
         }
-        let fate = |patient: Option<LogicalId>| {
-            let known = patient.and_then(|patient| fates.get(&patient).cloned());
-            known.unwrap_or_else(|| Fate::Dead("not a list of changes".into()))
+        fates
+    }
+}
+
+/// Tries of what does not pass by itself. After them it is a dead letter, so that it does not keep the patient's later readings
+/// from being judged.
+const TRIES: u32 = 5;
+
+/// Whether the same may go well later though nothing about the patient has changed.
+fn passes(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Busy | StoreError::Full | StoreError::Stopped | StoreError::Io
+    )
+}
+
+impl Assessing {
+    fn fate(&self, patient: LogicalId, done: Result<(), StoreError>, tries: u32) -> Fate {
+        let Err(error) = done else {
+            return Fate::Done;
         };
-        whom.into_iter().map(fate).collect()
+        let for_good = matches!(error, StoreError::TooCostly | StoreError::Bug);
+        if passes(&error) || (!for_good && tries < TRIES) {
+            return Fate::Retry(error.to_string());
+        }
+        tracing::error!(service = self.0.config.id, %patient, %error, "an assessment was given up");
+        Fate::Dead(error.to_string())
     }
 }
 
@@ -106,31 +140,34 @@ impl State {
             return Ok(());
         };
         let permit = trust::assess(person.clone());
-        let Some(touched) = self.touched(&permit, written).await? else {
+        let touched = self.touched(&permit, written).await?;
+        if touched.is_empty() {
             return Ok(());
-        };
+        }
         let plans = case::plans(self, &permit, &person).await?;
-        if !plans.unreadable.is_empty() {
+        if plans.plans.iter().any(|plan| !plan.readable) {
             tracing::error!(service = self.config.id, %patient, "a plan has limits that cannot be read: nothing is judged by it");
         }
         let window = i64::from(assessment.news2_window_minutes) * MINUTE;
         let longest = longest_repeat(&plans).max(window);
-        // What was measured up to a window later is judged by what changed.
-        let judged = Range {
-            lo: touched.lo,
-            hi: touched.hi.saturating_add(longest),
-        };
-        let seen = Range {
-            lo: touched.lo.saturating_sub(longest),
-            hi: judged.hi,
-        };
-        let case = case::readings(self, &permit, &person, seen).await?;
-        let made = self.results(&person, assessment, &case, &plans, judged);
-        let puts = self.differences(patient, made, case.held, judged)?;
-        if puts.is_empty() {
-            return Ok(());
+        let (mut made, mut held) = (Vec::new(), Vec::new());
+        for judged in pieces(touched, longest) {
+            let seen = Range {
+                lo: judged.lo.saturating_sub(longest),
+                hi: judged.hi,
+            };
+            let case = case::readings(self, &permit, &person, seen).await?;
+            made.extend(self.results(&person, assessment, &case, &plans, judged));
+            let within = |one: &Held| (judged.lo..judged.hi).contains(&one.at.0);
+            held.extend(case.held.into_iter().filter(within));
         }
-        self.write(person, &permit, puts).await
+        let mut puts = self.differences(patient, made, held)?;
+        while !puts.is_empty() {
+            let rest = puts.split_off(puts.len().min(MOST_AT_ONCE));
+            self.write(person.clone(), &permit, puts).await?;
+            puts = rest;
+        }
+        Ok(())
     }
 
     fn results(
@@ -164,17 +201,15 @@ impl State {
             .collect()
     }
 
-    /// What is to be written so that the results of that time are these, and no others.
+    /// What is to be written so that of what is held, only what was made is left.
     fn differences(
         &self,
         patient: LogicalId,
         made: Vec<Made>,
         held: Vec<Held>,
-        judged: Range,
     ) -> Result<Vec<Put>, StoreError> {
         let mut held: BTreeMap<String, Held> = held
             .into_iter()
-            .filter(|one| (judged.lo..judged.hi).contains(&one.at.0))
             .map(|one| (one.name.clone(), one))
             .collect();
         let mut puts = Vec::new();
@@ -188,7 +223,8 @@ impl State {
                 Some(before) => {
                     let was = plain(&before)?;
                     one.resource["status"] = was["status"].clone();
-                    if one.resource != was {
+                    // What was taken back holds again.
+                    if one.resource != was || was["status"] == TAKEN_BACK {
                         one.resource["status"] = "amended".into();
                         puts.push(self.update(patient, before.id, &one.resource)?);
                     }
@@ -198,8 +234,8 @@ impl State {
         // What was made of readings that are not there any more.
         for before in held.into_values() {
             let mut was = plain(&before)?;
-            if was["status"] != "entered-in-error" {
-                was["status"] = "entered-in-error".into();
+            if was["status"] != TAKEN_BACK {
+                was["status"] = TAKEN_BACK.into();
                 puts.push(self.update(patient, before.id, &was)?);
             }
         }
@@ -254,14 +290,14 @@ impl State {
         self.desk.store.commit(change).await.map(|_| ())
     }
 
-    /// The time that changes touch: when the readings are and were, or from when a plan holds; `None` where they touch
+    /// The times that changes touch: when the readings are and were, or from when a plan holds; none where they touch
     /// nothing that is assessed, our own results among them.
     async fn touched(
         &self,
         permit: &Permit,
         written: &[WrittenOne],
-    ) -> Result<Option<Range>, StoreError> {
-        let mut touched: Option<Range> = None;
+    ) -> Result<Vec<Range>, StoreError> {
+        let mut touched = Vec::new();
         let mut seen = BTreeSet::new();
         for one in written {
             let resource = match one.resource_type.as_str() {
@@ -287,17 +323,9 @@ impl State {
                     Ok(None) | Err(StoreError::Gone) => continue,
                     Err(error) => return Err(error),
                 };
-                let json = Json::parse(stored.body, Limits::RESOURCE)
+                let json = feed::stored_json(stored.body)
                     .map_err(|_| StoreError::Damaged("a stored resource does not parse"))?;
-                if let Some(range) = self.time_of(&json, resource) {
-                    touched = Some(match touched {
-                        None => range,
-                        Some(so_far) => Range {
-                            lo: so_far.lo.min(range.lo),
-                            hi: so_far.hi.max(range.hi),
-                        },
-                    });
-                }
+                touched.extend(self.time_of(&json, resource));
             }
         }
         Ok(touched)
@@ -333,6 +361,30 @@ impl State {
     }
 }
 
+/// What is to be judged where this was touched: what was measured up to `longest` later too. In order, apart, and none longer
+/// than [`PIECE`].
+fn pieces(mut touched: Vec<Range>, longest: i64) -> Vec<Range> {
+    touched.sort_by_key(|range| range.lo);
+    let mut whole: Vec<Range> = Vec::new();
+    for range in touched {
+        let hi = range.hi.saturating_add(longest);
+        match whole.last_mut() {
+            Some(last) if range.lo <= last.hi => last.hi = last.hi.max(hi),
+            _ => whole.push(Range { lo: range.lo, hi }),
+        }
+    }
+    let cut = |range: Range| {
+        let starts = std::iter::successors(Some(range.lo), |lo| lo.checked_add(PIECE));
+        starts
+            .take_while(move |lo| *lo < range.hi)
+            .map(move |lo| Range {
+                lo,
+                hi: range.hi.min(lo.saturating_add(PIECE)),
+            })
+    };
+    whole.into_iter().flat_map(cut).collect()
+}
+
 /// The longest window in which any plan counts repeated readings, in microseconds.
 fn longest_repeat(plans: &Case) -> i64 {
     let rules = plans.plans.iter().flat_map(|plan| &plan.limits.criteria);
@@ -352,4 +404,34 @@ fn plain(held: &Held) -> Result<Value, StoreError> {
         members.remove("meta");
     }
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 60 * MINUTE;
+
+    fn moment(at: i64) -> Range {
+        Range { lo: at, hi: at + 1 }
+    }
+
+    #[test]
+    fn times_far_apart_are_judged_apart_and_a_long_one_in_pieces() {
+        let year = 365 * PIECE;
+        let near = vec![moment(year), moment(0), moment(HOUR / 2), moment(year)];
+        let after = |lo: i64, hi: i64| Range { lo, hi: hi + 1 };
+        assert_eq!(
+            pieces(near, HOUR),
+            [after(0, HOUR / 2 + HOUR), after(year, year + HOUR)]
+        );
+        let month = pieces(vec![after(0, 30 * PIECE)], HOUR);
+        assert_eq!(month.len(), 31);
+        assert!(month.windows(2).all(|two| two[0].hi == two[1].lo));
+        assert_eq!(
+            month.last().map(|last| last.hi),
+            Some(30 * PIECE + 1 + HOUR)
+        );
+        assert!(pieces(Vec::new(), HOUR).is_empty());
+    }
 }

@@ -433,3 +433,77 @@ async fn a_result_is_nobodys_to_change_or_to_take_back() {
     }
     assert_eq!(results(&service, ZONES).await, found);
 }
+
+#[tokio::test]
+async fn resources_as_long_as_they_may_be_keep_nothing_from_being_judged() {
+    let service = assessing().await;
+    let long = |mut body: Value| {
+        let room = (2 << 20) - body.to_string().len() - 200;
+        let note = |length: usize| json!({ "text": "x".repeat(length) });
+        body["note"] = json!([note(room / 3), note(room / 3), note(room / 3)]);
+        let short = (2 << 20) - body.to_string().len();
+        body["note"][0] = note(room / 3 + short);
+        assert_eq!(body.to_string().len(), 2 << 20);
+        body
+    };
+    service
+        .created(&long(plan(ragnhild(), "1", ("2026-11-01", None), "84")))
+        .await;
+    let when = "2026-11-20T08:30:00+01:00";
+    service
+        .created(&long(reading(ragnhild(), "a", when, "48")))
+        .await;
+    assert_eq!(zones(&results(&service, ZONES).await), ["red"]);
+}
+
+#[tokio::test]
+async fn what_was_taken_back_holds_again_when_its_plan_does() {
+    let service = assessing().await;
+    let owner = service.record_system(FJELLVIK);
+    service
+        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
+        .await;
+    let when = "2026-11-20T08:30:00+01:00";
+    service.created(&reading(ragnhild(), "a", when, "48")).await;
+    assert_eq!(results(&service, ZONES).await[0]["status"], "final");
+    // A later plan that says nothing of saturation, entered by mistake and withdrawn.
+    let mut other = plan(ragnhild(), "2", ("2026-11-10", None), "84");
+    other.as_object_mut().unwrap().remove("goal");
+    other.as_object_mut().unwrap().remove("contained");
+    other.as_object_mut().unwrap().remove("supportingInfo");
+    let id = service.created(&other).await;
+    assert_eq!(
+        results(&service, ZONES).await[0]["status"],
+        "entered-in-error"
+    );
+    let reply = service
+        .delete(&owner, &format!("/CarePlan/{id}"), Some("W/\"1\""))
+        .await;
+    assert_eq!(reply.status, StatusCode::NO_CONTENT, "{}", reply.json);
+    let found = results(&service, ZONES).await;
+    assert_eq!(
+        (zones(&found), &found[0]["status"]),
+        (vec!["red"], &json!("amended"))
+    );
+}
+
+#[tokio::test]
+async fn a_plan_whose_limits_cannot_be_read_does_not_leave_the_earlier_ones_in_force() {
+    let service = assessing().await;
+    service
+        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
+        .await;
+    let mut broken = plan(ragnhild(), "2", ("2026-11-10", None), "84");
+    let target = &mut broken["contained"][0]["target"][0];
+    target["detailRange"]["low"]["code"] = json!("/min");
+    service.created(&broken).await;
+    for (key, when) in [
+        ("a", "2026-11-05T08:30:00+01:00"),
+        ("b", "2026-11-20T08:30:00+01:00"),
+    ] {
+        service.created(&reading(ragnhild(), key, when, "89")).await;
+    }
+    let found = results(&service, ZONES).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["effectiveDateTime"], "2026-11-05T07:30:00Z");
+}
