@@ -7,12 +7,14 @@ use fhir::ids::LogicalId;
 use fhir::resource::ResourceType;
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use uuid::Uuid;
 
 use crate::backend::sqlite::writer::Writer;
 use crate::commit::{Committed, Fate, OutboxEntry};
 use crate::errors::StoreError;
 use crate::outbox;
+use crate::prepare::UNDATED;
 use crate::record::NOBODY;
 
 /// The topic of outbox entries that tell what changed; the body is a [`Followed`] as JSON.
@@ -26,6 +28,20 @@ pub struct Followed {
     pub patient: LogicalId,
     /// In the order in which they were written.
     pub written: Vec<WrittenOne>,
+    /// What was erased for good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub erased: Vec<ErasedOne>,
+}
+
+/// One resource that was erased: nothing is told of it but when it was about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErasedOne {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub resource_type: String,
+    /// When its time began, UTC microseconds; `None` for one without a time.
+    pub at: Option<i64>,
 }
 
 /// One resource that was written.
@@ -58,7 +74,13 @@ pub enum WrittenFate {
 /// What a group of changes has written so far, by the patient's number.
 #[derive(Default)]
 pub(crate) struct Following {
-    noted: Vec<(i64, WrittenOne)>,
+    noted: Vec<(i64, Noted)>,
+}
+
+#[derive(Clone)]
+enum Noted {
+    Written(WrittenOne),
+    Erased(ErasedOne),
 }
 
 impl Following {
@@ -97,17 +119,27 @@ impl Writer {
             let Some(patient) = patient.filter(|patient| *patient != NOBODY) else {
                 continue;
             };
-            self.following.noted.push((
-                patient,
-                WrittenOne {
-                    resource_type: put.resource_type.to_string(),
-                    id: put.id,
-                    version: put.version,
-                    fate,
-                },
-            ));
+            let one = WrittenOne {
+                resource_type: put.resource_type.to_string(),
+                id: put.id,
+                version: put.version,
+                fate,
+            };
+            self.following.noted.push((patient, Noted::Written(one)));
         }
         Ok(())
+    }
+
+    /// Notes that one of a patient's resources was erased, if anybody follows: what was made of it does not hold any more.
+    pub(crate) fn follow_erased(&mut self, patient: i64, resource_type: ResourceType, t: i64) {
+        if self.set.follow.is_empty() || patient == NOBODY {
+            return;
+        }
+        let one = ErasedOne {
+            resource_type: resource_type.to_string(),
+            at: (t != UNDATED).then_some(-t),
+        };
+        self.following.noted.push((patient, Noted::Erased(one)));
     }
 
     /// Posts what the group wrote. Whether there was anything.
@@ -128,11 +160,21 @@ impl Writer {
             // Erased by a later change of the same group.
             let Some(id) = id else { continue };
             let patient = LogicalId(Uuid::from_bytes(id));
-            let mut written: Vec<_> = group.iter().map(|(_, one)| one.clone()).collect();
+            let (mut written, mut erased) = (Vec::new(), Vec::new());
+            for (_, one) in group {
+                match one {
+                    Noted::Written(one) => written.push(one.clone()),
+                    Noted::Erased(one) => erased.push(one.clone()),
+                }
+            }
             if self.unscrubbed {
                 self.retain_known(&mut written)?;
             }
-            let followed = Followed { patient, written };
+            let followed = Followed {
+                patient,
+                written,
+                erased,
+            };
             let entry = OutboxEntry {
                 topic: FOLLOW,
                 receivers: self.set.follow.clone(),
@@ -164,4 +206,17 @@ impl Writer {
         *written = known;
         Ok(())
     }
+}
+
+/// What a [`Followed`] still tells without what was erased; `None` where that is nothing.
+pub(crate) fn without(body: &[u8], erased: &HashSet<LogicalId>) -> Option<Vec<u8>> {
+    let mut followed: Followed = serde_json::from_slice(body).ok()?;
+    if erased.contains(&followed.patient) {
+        return None;
+    }
+    followed.written.retain(|one| !erased.contains(&one.id));
+    if followed.written.is_empty() && followed.erased.is_empty() {
+        return None;
+    }
+    serde_json::to_vec(&followed).ok()
 }

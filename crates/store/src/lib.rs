@@ -49,7 +49,7 @@ pub use commit::{
     PutOutcome, Receipt, Replace, Stored,
 };
 pub use errors::{Conflict, StoreError};
-pub use follow::{FOLLOW, Followed, WrittenFate, WrittenOne};
+pub use follow::{ErasedOne, FOLLOW, Followed, WrittenFate, WrittenOne};
 pub use history::{HistoryCursor, HistoryPage, Past, Version};
 pub use include::{Excess, Gathered};
 pub use ledger::LedgerEntry;

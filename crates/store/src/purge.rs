@@ -10,6 +10,8 @@ use std::collections::HashSet;
 
 use fhir::ids::LogicalId;
 use fhir::resource::ResourceType;
+use fhir::search::Grip;
+use fhir::systems;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::backend::sqlite::writer::Writer;
@@ -17,8 +19,10 @@ use crate::body::{self, Unpacker};
 use crate::commit::{Committed, Purge, Purged};
 use crate::dictionary;
 use crate::errors::StoreError;
+use crate::follow::{self, FOLLOW};
+use crate::handle;
 use crate::outbox;
-use crate::prepare::person_mac;
+use crate::prepare::{CODE, person_mac};
 use crate::presence;
 
 /// The ledger that holds the mark of files to be rewritten.
@@ -40,6 +44,16 @@ struct Doomed {
     kind: i64,
     t: i64,
     gone: bool,
+}
+
+fn doomed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Doomed> {
+    Ok(Doomed {
+        id: row.get(0)?,
+        patient: row.get(1)?,
+        kind: row.get(2)?,
+        t: row.get(3)?,
+        gone: row.get(4)?,
+    })
 }
 
 impl Writer {
@@ -70,6 +84,7 @@ impl Writer {
                 if !self.set.publishing.is_everything() {
                     self.turn(one.patient, resource_type, false, committed)?;
                 }
+                self.follow_erased(one.patient, resource_type, one.t);
             }
         }
         let numbers = self.people(&patients)?;
@@ -98,22 +113,13 @@ impl Writer {
 
     /// The resources that go, and the patients that go with all they have.
     fn doomed(&self, purge: &Purge) -> Result<(Vec<Doomed>, HashSet<i64>), StoreError> {
-        let row = |row: &rusqlite::Row<'_>| {
-            Ok(Doomed {
-                id: row.get(0)?,
-                patient: row.get(1)?,
-                kind: row.get(2)?,
-                t: row.get(3)?,
-                gone: row.get(4)?,
-            })
-        };
         const COLUMNS: &str = "SELECT i.id, i.patient, i.kind, i.t, i.gone FROM record_id i";
         let all = |condition: &str, value: Option<i64>| -> Result<Vec<Doomed>, StoreError> {
             let mut statement = self
                 .connection
                 .prepare(&format!("{COLUMNS} WHERE {condition}"))?;
             Ok(statement
-                .query_map([value], row)?
+                .query_map([value], doomed)?
                 .collect::<Result<_, _>>()?)
         };
         match purge {
@@ -123,11 +129,15 @@ impl Writer {
                     .prepare(&format!(
                         "{COLUMNS} JOIN kind k ON k.n = i.kind WHERE i.id = ? AND k.type = ?"
                     ))?
-                    .query_row(params![id.uuid().as_bytes(), resource_type.as_str()], row)
+                    .query_row(
+                        params![id.uuid().as_bytes(), resource_type.as_str()],
+                        doomed,
+                    )
                     .optional()?
                     .filter(|_| *resource_type != ResourceType::PATIENT);
-                let found = found.ok_or(StoreError::NotFound)?;
-                Ok((vec![found], HashSet::new()))
+                let mut found = vec![found.ok_or(StoreError::NotFound)?];
+                found.extend(self.made_of(*id, COLUMNS)?);
+                Ok((found, HashSet::new()))
             }
             Purge::Patient(person) => {
                 let number: Option<i64> = self
@@ -149,6 +159,21 @@ impl Writer {
                 Ok((all("?1 IS NULL", None)?, patients))
             }
         }
+    }
+
+    /// Results of the service's own assessment that any version was made of this resource: they tell of it.
+    fn made_of(&self, id: LogicalId, columns: &str) -> Result<Vec<Doomed>, StoreError> {
+        let (of, named) = (ResourceType::OBSERVATION, id.to_string());
+        let key = handle::key(&self.set.keys, of, Grip::Literal, None, &named);
+        let mut statement = self.connection.prepare(&format!(
+            "{columns} WHERE i.id IN (SELECT id FROM handle WHERE key = ?1) AND i.id <> ?2
+               AND EXISTS (SELECT 1 FROM kind_coding c WHERE c.kind = i.kind AND c.role = ?3 AND c.system = ?4)"
+        ))?;
+        let uuid = id.uuid();
+        let values = params![key, uuid.as_bytes(), CODE, systems::ASSESSMENT];
+        Ok(statement
+            .query_map(values, doomed)?
+            .collect::<Result<_, _>>()?)
     }
 
     /// The plain bodies of all versions, by which dictionaries are judged; of many, some.
@@ -241,26 +266,41 @@ impl Writer {
         everything: bool,
     ) -> Result<u64, StoreError> {
         let mut names: HashSet<Vec<u8>> = numbers.iter().map(|n| n.as_bytes().to_vec()).collect();
+        let mut ids = HashSet::new();
         for one in doomed {
             let id = LogicalId(uuid::Uuid::from_bytes(one.id));
             names.insert(id.to_string().into_bytes());
+            ids.insert(id);
         }
         let mut unpacker = Unpacker::default();
         let mut gone: Vec<i64> = Vec::new();
+        let mut left: Vec<(i64, Vec<u8>)> = Vec::new();
         {
-            let mut statement = self
-                .connection
-                .prepare("SELECT n, body FROM parcel WHERE body IS NOT NULL AND topic <> ?")?;
+            let mut statement = self.connection.prepare(
+                "SELECT n, body, topic FROM parcel WHERE body IS NOT NULL AND topic <> ?",
+            )?;
             let mut rows = statement.query([crate::ANNOUNCE])?;
             while let Some(row) = rows.next()? {
                 let packed: Vec<u8> = row.get(1)?;
                 let plain = unpacker.unpack(&packed, |number| {
                     dictionary::bytes(&self.connection, number)
                 })?;
-                if everything || names.iter().any(|name| holds(&plain, name)) {
-                    gone.push(row.get(0)?);
+                if !everything && !names.iter().any(|name| holds(&plain, name)) {
+                    continue;
+                }
+                let topic: String = row.get(2)?;
+                // What changed besides is still to be heard of.
+                match follow::without(&plain, &ids) {
+                    Some(rest) if topic == FOLLOW && !everything => left.push((row.get(0)?, rest)),
+                    _ => gone.push(row.get(0)?),
                 }
             }
+        }
+        for (parcel, rest) in &left {
+            let packed = self.packer.pack(rest, None)?;
+            self.connection
+                .prepare_cached("UPDATE parcel SET body = ? WHERE n = ?")?
+                .execute(params![packed, parcel])?;
         }
         for parcel in &gone {
             outbox::erase(&self.connection, *parcel)?;
@@ -270,7 +310,7 @@ impl Writer {
             "DELETE FROM identity WHERE NOT EXISTS (SELECT 1 FROM record_id i WHERE i.id = identity.id)",
             [],
         )?;
-        Ok(gone.len() as u64)
+        Ok((gone.len() + left.len()) as u64)
     }
 
     /// Trains anew each dictionary that holds something of the erased that nothing left has.

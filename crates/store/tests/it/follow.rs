@@ -117,3 +117,38 @@ async fn what_is_erased_in_the_same_group_is_not_told() {
     assert!(results.iter().all(Result::is_ok));
     assert!(heard(&store, world.now()).await.is_empty());
 }
+
+#[tokio::test]
+async fn an_erasure_is_told_by_its_time_alone_and_hides_no_other_change() {
+    let world = World::new();
+    let store = following(&world);
+    let two = vec![
+        Pulse::default().create(),
+        Pulse {
+            id: "other",
+            ..Pulse::default()
+        }
+        .create(),
+    ];
+    let results = store.commit_all(two).await;
+    let made = |n: usize| results[n].as_ref().unwrap().puts[0].id;
+    let erase = Change {
+        purge: Some(Purge::Resource {
+            resource_type: fhir::resource::ResourceType::OBSERVATION,
+            id: made(0),
+        }),
+        ..Change::default()
+    };
+    store.commit(erase).await.unwrap();
+    let heard = heard(&store, world.now()).await;
+    let written: Vec<_> = heard.iter().flat_map(|one| &one.written).collect();
+    assert_eq!(
+        written.iter().map(|one| one.id).collect::<Vec<_>>(),
+        [made(1)]
+    );
+    let erased: Vec<_> = heard.iter().flat_map(|one| &one.erased).collect();
+    assert_eq!(erased.len(), 1);
+    assert!(erased[0].resource_type == "Observation" && erased[0].at.is_some());
+    let told = serde_json::to_string(&heard).unwrap();
+    assert!(!told.contains(&made(0).to_string()), "{told}");
+}

@@ -14,7 +14,7 @@ use fhir::time::{Instant, Range, parse_date};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use store::{Change, Due, Followed, Put, StoreError, WrittenFate, WrittenOne};
+use store::{Change, Due, Followed, Put, StoreError, WrittenFate};
 use trust::audit::Record;
 use trust::{Interaction, Permit};
 use wire::Worker;
@@ -56,16 +56,21 @@ impl Deliver for Assessing {
             }
         }
         for (patient, entries) in waiting {
-            let together = entries.iter().flat_map(|(_, one)| &one.written);
-            let together: Vec<_> = together.cloned().collect();
-            let done = self.0.assess(patient, &together).await;
+            let mut together = Followed {
+                patient,
+                written: Vec::new(),
+                erased: Vec::new(),
+            };
+            for (_, one) in &entries {
+                together.written.extend(one.written.iter().cloned());
+                together.erased.extend(one.erased.iter().cloned());
+            }
+            let done = self.0.assess(&together).await;
             let alone = entries.len() > 1;
             for (place, one) in entries {
                 // Where all of them together come to nothing for good, one of them need not keep the others from it.
                 let done = match &done {
-                    Err(error) if alone && !passes(error) => {
-                        self.0.assess(patient, &one.written).await
-                    }
+                    Err(error) if alone && !passes(error) => self.0.assess(&one).await,
                     done => done.clone(),
                 };
                 let tries = batch.get(place).map_or(0, |due| due.attempts);
@@ -130,7 +135,8 @@ impl State {
     }
 
     /// Judges anew the time that these changes of one patient touch.
-    async fn assess(&self, patient: LogicalId, written: &[WrittenOne]) -> Result<(), StoreError> {
+    async fn assess(&self, followed: &Followed) -> Result<(), StoreError> {
+        let patient = followed.patient;
         let Some(assessment) = &self.config.assessment else {
             return Ok(());
         };
@@ -140,7 +146,7 @@ impl State {
             return Ok(());
         };
         let permit = trust::assess(person.clone());
-        let touched = self.touched(&permit, written).await?;
+        let touched = self.touched(&permit, followed).await?;
         if touched.is_empty() {
             return Ok(());
         }
@@ -295,11 +301,21 @@ impl State {
     async fn touched(
         &self,
         permit: &Permit,
-        written: &[WrittenOne],
+        followed: &Followed,
     ) -> Result<Vec<Range>, StoreError> {
         let mut touched = Vec::new();
+        for one in &followed.erased {
+            match (one.resource_type.as_str(), one.at) {
+                ("Observation", Some(at)) => touched.push(Range {
+                    lo: at,
+                    hi: at.saturating_add(1),
+                }),
+                ("CarePlan", at) => touched.push(self.since(at)),
+                _ => {}
+            }
+        }
         let mut seen = BTreeSet::new();
-        for one in written {
+        for one in &followed.written {
             let resource = match one.resource_type.as_str() {
                 "Observation" => ResourceType::OBSERVATION,
                 "CarePlan" => ResourceType::CARE_PLAN,
@@ -331,6 +347,16 @@ impl State {
         Ok(touched)
     }
 
+    /// The time that a plan which began then is judged anew by.
+    fn since(&self, start: Option<i64>) -> Range {
+        let now: Instant = (self.house.clock)();
+        let oldest = now.0.saturating_sub(LOOK_BACK);
+        Range {
+            lo: start.map_or(oldest, |start| start.max(oldest)).min(now.0),
+            hi: now.0.saturating_add(1),
+        }
+    }
+
     fn time_of(&self, json: &Json, resource: ResourceType) -> Option<Range> {
         let root = json.root();
         let zone = &self.config.zone;
@@ -339,13 +365,7 @@ impl State {
             parse_date(&text, zone).ok()
         };
         if resource == ResourceType::CARE_PLAN {
-            let now: Instant = (self.house.clock)();
-            let oldest = now.0.saturating_sub(LOOK_BACK);
-            let lo = read(&["period", "start"]).map_or(oldest, |start| start.lo.max(oldest));
-            return Some(Range {
-                lo: lo.min(now.0),
-                hi: now.0.saturating_add(1),
-            });
+            return Some(self.since(read(&["period", "start"]).map(|start| start.lo)));
         }
         let glance = fhir::json::Glance::of(json.bytes());
         if case::name(glance).is_some() {

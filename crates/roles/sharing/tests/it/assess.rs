@@ -507,3 +507,41 @@ async fn a_plan_whose_limits_cannot_be_read_does_not_leave_the_earlier_ones_in_f
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0]["effectiveDateTime"], "2026-11-05T07:30:00Z");
 }
+
+#[tokio::test]
+async fn what_was_made_of_an_erased_reading_is_erased_and_the_rest_is_judged_anew() {
+    let service = assessing().await;
+    let owner = service.record_system(FJELLVIK);
+    service
+        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
+        .await;
+    let mut made = Vec::new();
+    for (key, when) in [
+        ("a", "2026-11-19T08:28:00+01:00"),
+        ("b", "2026-11-19T08:45:00+01:00"),
+    ] {
+        made.push(service.created(&reading(ragnhild(), key, when, "87")).await);
+    }
+    let found = results(&service, ZONES).await;
+    assert_eq!(zones(&found), ["green", "yellow"]);
+    let erased = format!("Observation/{}", made[0]);
+    let order = json!({"resourceType": "Parameters", "parameter": [
+        {"name": "ground", "valueCode": "deletion-decision"},
+        {"name": "order", "valueString": "o-1"},
+        {"name": "decision", "valueString": "d-1"},
+        {"name": "scope", "valueCode": "resource"},
+        {"name": "resource", "valueReference": {"reference": erased}},
+    ]});
+    let reply = service.post(&owner, "/$purge", &order).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    // The second is the first such reading now.
+    let left = results(&service, ZONES).await;
+    assert_eq!(zones(&left), ["green"]);
+    assert!(!left[0].to_string().contains(&made[0]), "{}", left[0]);
+    assert!(left[0]["derivedFrom"].to_string().contains(&made[1]));
+    for one in &found {
+        let path = format!("/Observation/{}", one["id"].as_str().unwrap());
+        let reply = service.get(&owner, &path).await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND, "{}", reply.json);
+    }
+}
