@@ -274,6 +274,15 @@ pub struct Hub {
     /// Hours that the answer to a request with an `Idempotency-Key` is given again.
     #[serde(default = "a_day")]
     pub idempotency_hours: u32,
+    /// Days that an entry is kept aside.
+    #[serde(default = "ninety")]
+    pub quarantine_days: u32,
+    /// Readings a minute of one patient's one device.
+    #[serde(default = "device_pace")]
+    pub device_per_minute: u32,
+    /// Readings a minute of one sender.
+    #[serde(default = "sender_pace")]
+    pub sender_per_minute: u32,
 }
 
 /// The portal.
@@ -576,6 +585,18 @@ fn oslo() -> String {
 fn default_types() -> Vec<String> {
     vec!["default".into()]
 }
+fn ninety() -> u32 {
+    90
+}
+
+fn device_pace() -> u32 {
+    600
+}
+
+fn sender_pace() -> u32 {
+    600_000
+}
+
 fn a_day() -> u32 {
     24
 }

@@ -27,12 +27,12 @@ pub enum Unaddressed {
     Foreign,
 }
 
-/// The organisation responsible for a reading, and that it has somewhere to go.
+/// The organisation responsible for a reading, and that it has somewhere to go. `tagged` is what its Bundle says.
 pub fn owner(
     state: &State,
     sender: Option<OrganisationNumber>,
     index: &Index,
-    bundle: Option<Node<'_>>,
+    tagged: Option<&str>,
 ) -> Result<OrganisationNumber, Unaddressed> {
     let register = &state.config.register;
     let registered = sender
@@ -42,7 +42,7 @@ pub fn owner(
         .organisations
         .first()
         .map(|(system, value)| (system.as_str(), value.clone()));
-    let named = performer.or_else(|| bundle.and_then(tagged).map(|value| (systems::ORGNR, value)));
+    let named = performer.or_else(|| tagged.map(|value| (systems::ORGNR, value.to_owned())));
     if let Some((system, value)) = named {
         let controller = register
             .controller_of(system, &value)
@@ -64,7 +64,7 @@ pub fn owner(
 }
 
 /// An organisation number among a Bundle's tags.
-fn tagged(bundle: Node<'_>) -> Option<String> {
+pub fn tagged(bundle: Node<'_>) -> Option<String> {
     let tags = bundle.path(&["meta", "tag"])?;
     tags.items().find_map(|tag| {
         let ours = tag

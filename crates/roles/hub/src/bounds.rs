@@ -1,20 +1,51 @@
-//! How much the hub keeps and for how long. Every list has an end (threats-and-faults.md section 1, line 6).
+//! How much the hub keeps and takes, and for how long. Every list has an end (threats-and-faults.md section 1, line 6).
 
-/// What is kept for a sender, and for how long.
+/// What is kept for a sender and taken of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Hours that the answer to a request with an `Idempotency-Key` is given again.
     pub idempotency_hours: u32,
     /// Bytes of such answers kept for one sender; beyond it a new key is refused with 429.
     pub idempotency_bytes: usize,
+    /// Entries kept aside for one sender; beyond it an entry is refused without being kept.
+    pub quarantine_entries: usize,
+    /// Bytes of their bodies.
+    pub quarantine_bytes: usize,
+    /// Days that an entry is kept aside.
+    pub quarantine_days: u32,
+    /// Readings of one patient's one device, and what may come at once: a backlog of weeks.
+    pub device: Rate,
+    /// Readings of one sender, and what may come at once.
+    pub sender: Rate,
+}
+
+/// So many readings a minute, and so many at once after a rest; beyond it 429.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Readings a minute.
+    pub per_minute: u32,
+    /// Readings at once.
+    pub at_once: u32,
 }
 
 impl Default for Bounds {
-    /// A day, 64 MiB.
+    /// A day and 64 MiB; 10,000 entries, 64 MiB, 90 days; ten readings a second of a device and 10,000 of a sender, and an
+    /// hour's or a minute's at once.
     fn default() -> Self {
         Bounds {
             idempotency_hours: 24,
             idempotency_bytes: 64 << 20,
+            quarantine_entries: 10_000,
+            quarantine_bytes: 64 << 20,
+            quarantine_days: 90,
+            device: Rate {
+                per_minute: 600,
+                at_once: 36_000,
+            },
+            sender: Rate {
+                per_minute: 600_000,
+                at_once: 600_000,
+            },
         }
     }
 }

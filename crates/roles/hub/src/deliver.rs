@@ -39,6 +39,9 @@ pub(crate) struct Delivering {
     pub(crate) at: usize,
 }
 
+/// Tries after which an entry that a receiver answers 400 or 413 is a dead letter: an hour or so by the courier's
+/// patience, in which a receiver that was set up wrongly may be mended. Until then it holds up its own patient's alone.
+const TRIES: u32 = 16;
 /// Bytes of one bundle at most: a receiver takes 10 MiB (threats-and-faults.md section 4).
 const BUNDLE_BYTES: usize = 8 << 20;
 /// What stands round an entry's resource in a bundle.
@@ -63,7 +66,10 @@ impl Deliver for Delivering {
             let told = match self.send(destination, batch, &ready).await {
                 Sent::Told(told) => ready.into_iter().zip(told).collect(),
                 Sent::Unreadable(status) if ready.len() == 1 => {
-                    vec![(ready[0], Fate::of_status(status.as_u16(), answered(status)))]
+                    vec![(
+                        ready[0],
+                        fate(&batch[ready[0]], status.as_u16(), answered(status)),
+                    )]
                 }
                 Sent::Unreadable(_) => self.one_by_one(destination, batch, &ready).await,
             };
@@ -122,7 +128,7 @@ impl Delivering {
             .send(&destination.fhir, DELIVER_SCOPE, request)
             .await
         {
-            Ok(answer) if answer.status.is_success() => Sent::Told(fates(answer.body, sent.len())),
+            Ok(answer) if answer.status.is_success() => Sent::Told(fates(answer.body, &sent)),
             Ok(answer) if matches!(answer.status.as_u16(), 400 | 413 | 422) => {
                 Sent::Unreadable(answer.status)
             }
@@ -157,7 +163,7 @@ impl Delivering {
                     .into_iter()
                     .next()
                     .unwrap_or_else(|| Fate::Retry("the delivery told nothing about it".into())),
-                Sent::Unreadable(status) => Fate::of_status(status.as_u16(), answered(status)),
+                Sent::Unreadable(status) => fate(&batch[*at], status.as_u16(), answered(status)),
             };
             if waits(&fate) {
                 held.insert(partition);
@@ -191,25 +197,34 @@ fn bundle(destination: &Destination, batch: &[&Due]) -> Vec<u8> {
 }
 
 /// Reads a batch-response: one fate an entry, in order. An answer that cannot be read is no acknowledgement.
-fn fates(body: Bytes, sent: usize) -> Vec<Fate> {
-    let unreadable = || vec![Fate::Retry("the receiver's answer could not be read".into()); sent];
+fn fates(body: Bytes, sent: &[&Due]) -> Vec<Fate> {
+    let unreadable =
+        || vec![Fate::Retry("the receiver's answer could not be read".into()); sent.len()];
     let Ok(json) = Json::parse(body, Limits::BUNDLE) else {
         return unreadable();
     };
-    let fates: Vec<Fate> = entries(json.root())
-        .map(|entry| match entry.response_status() {
-            Some(status) => Fate::of_status(
-                status,
-                format!("the receiver answered {status}{}", first_words(&entry)),
-            ),
-            None => Fate::Retry("the receiver's answer names no status".into()),
-        })
-        .collect();
-    if fates.len() == sent {
-        fates
-    } else {
-        unreadable()
+    let told: Vec<_> = entries(json.root()).collect();
+    if told.len() != sent.len() {
+        return unreadable();
     }
+    let each = told.iter().zip(sent);
+    each.map(|(entry, due)| match entry.response_status() {
+        Some(status) => fate(
+            due,
+            status,
+            format!("the receiver answered {status}{}", first_words(entry)),
+        ),
+        None => Fate::Retry("the receiver's answer names no status".into()),
+    })
+    .collect()
+}
+
+/// An entry's fate by the status that the receiver gave it alone.
+fn fate(due: &Due, status: u16, reason: String) -> Fate {
+    if matches!(status, 400 | 413) && due.attempts.saturating_add(1) >= TRIES {
+        return Fate::Dead(format!("{reason}, {TRIES} times"));
+    }
+    Fate::of_status(status, reason)
 }
 
 /// What the receiver found first: issue code and place, which hold nothing about a person.

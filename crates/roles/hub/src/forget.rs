@@ -1,6 +1,8 @@
-//! What the hub no longer needs is forgotten, once an hour by the clock itself.
+//! What the hub no longer needs is forgotten, once an hour by the clock itself: known readings some days after their
+//! clinical body is gone (CONTRACT section 5), answers under an `Idempotency-Key`, and what nobody replayed from quarantine.
 
-use crate::{State, idempotency};
+use crate::{State, idempotency, intake, quarantine};
+use fhir::time::Instant;
 use std::sync::Arc;
 use std::time::Duration;
 use store::StoreError;
@@ -8,14 +10,19 @@ use wire::Worker;
 
 /// Between two rounds.
 const EVERY: Duration = Duration::from_secs(3600);
+/// µs in a day.
+const DAY: i64 = 86_400_000_000;
 
 /// The one who forgets. A round that fails is made again an hour later: what it leaves only lies longer.
 pub fn worker(state: Arc<State>) -> Worker {
     Worker::new("forget", async move {
         let pause = wire::stop::real_pause();
         loop {
-            if let Err(error) = round(&state).await {
-                tracing::error!(%error, "what is over could not be forgotten");
+            tokio::select! {
+                () = state.house.stop.stopped() => return,
+                done = round(&state) => if let Err(error) = done {
+                    tracing::error!(%error, "what is over could not be forgotten");
+                }
             }
             tokio::select! {
                 () = state.house.stop.stopped() => return,
@@ -28,5 +35,8 @@ pub fn worker(state: Arc<State>) -> Worker {
 /// One round: looks at everything once.
 pub async fn round(state: &State) -> Result<(), StoreError> {
     let now = (state.house.clock)();
-    idempotency::forget_all(state, now).await
+    let before = |days: u32| Instant(now.0.saturating_sub(i64::from(days).saturating_mul(DAY)));
+    idempotency::forget(state, now).await?;
+    quarantine::forget(state, before(state.config.bounds.quarantine_days)).await?;
+    intake::forget(state, before(state.config.replay_days)).await
 }

@@ -7,6 +7,7 @@
 //! store has one process.
 
 use crate::State;
+use crate::tally::{Tally, locked};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::time::Instant;
 use http::request::Parts;
@@ -14,7 +15,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use store::{Change, Expect, LedgerEntry, LedgerWrite, Store, StoreError};
 use wire::outcome::{Problem, fhir_response};
 use wire::visit::{End, Visit};
@@ -69,18 +70,13 @@ struct Kept {
 pub struct Answers {
     /// Requests under way: their ledger keys and what was sent.
     running: Mutex<HashMap<Vec<u8>, Mac>>,
-    /// Bytes kept for each sender.
-    bytes: Mutex<HashMap<Mac, usize>>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing under these locks can panic half way through a change.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is kept for each sender.
+    kept: Tally,
 }
 
 /// The sender's part of a ledger key.
-fn sender_of(key: &[u8]) -> Mac {
-    key.first_chunk().copied().unwrap_or_default()
+fn sender_of(key: &[u8]) -> &[u8] {
+    key.get(..size_of::<Mac>()).unwrap_or_default()
 }
 
 fn size(entry: &LedgerEntry) -> usize {
@@ -101,33 +97,9 @@ impl Answers {
             };
             after = Some(last.key.clone());
             for entry in &page {
-                answers.add(&entry.key, size(entry));
+                answers.kept.add(sender_of(&entry.key), size(entry));
             }
         }
-    }
-
-    fn add(&self, key: &[u8], size: usize) {
-        let mut bytes = locked(&self.bytes);
-        let held = bytes.entry(sender_of(key)).or_default();
-        *held = held.saturating_add(size);
-    }
-
-    fn subtract(&self, key: &[u8], size: usize) {
-        let mut bytes = locked(&self.bytes);
-        let sender = sender_of(key);
-        if let Some(held) = bytes.get_mut(&sender) {
-            *held = held.saturating_sub(size);
-            if *held == 0 {
-                bytes.remove(&sender);
-            }
-        }
-    }
-
-    fn held(&self, key: &[u8]) -> usize {
-        locked(&self.bytes)
-            .get(&sender_of(key))
-            .copied()
-            .unwrap_or(0)
     }
 }
 
@@ -178,9 +150,9 @@ pub async fn begin<'a>(
                 Err(other_body().into())
             };
         }
-        forget(state, &entry).await?;
+        remove(state, &entry).await?;
     }
-    if state.answers.held(&key) >= state.config.bounds.idempotency_bytes {
+    if state.answers.kept.held(&sender).bytes >= state.config.bounds.idempotency_bytes {
         let words = "the answers kept for this sender's Idempotency-Keys fill their room; send without one, or later";
         let issue = Issue::error(IssueCode::Throttled, "Idempotency-Key", words);
         return Err(Problem::throttled(AGAIN).each(|_| issue.clone()).into());
@@ -254,7 +226,7 @@ impl Running<'_> {
             ..Change::default()
         };
         self.state.desk.store.commit(change).await?;
-        self.state.answers.add(&key, size);
+        self.state.answers.kept.add(sender_of(&key), size);
         Ok(answer)
     }
 }
@@ -273,7 +245,7 @@ fn oldest(state: &State, now: Instant) -> Instant {
     Instant(now.0.saturating_sub(hours.saturating_mul(3_600_000_000)))
 }
 
-async fn forget(state: &State, entry: &LedgerEntry) -> Result<(), StoreError> {
+async fn remove(state: &State, entry: &LedgerEntry) -> Result<(), StoreError> {
     let change = Change {
         ledger: vec![LedgerWrite {
             ledger: LEDGER,
@@ -284,7 +256,10 @@ async fn forget(state: &State, entry: &LedgerEntry) -> Result<(), StoreError> {
         ..Change::default()
     };
     match state.desk.store.commit(change).await {
-        Ok(_) => state.answers.subtract(&entry.key, size(entry)),
+        Ok(_) => state
+            .answers
+            .kept
+            .subtract(sender_of(&entry.key), size(entry)),
         // Somebody else forgot it.
         Err(StoreError::LedgerMismatch { .. }) => {}
         Err(error) => return Err(error),
@@ -293,7 +268,7 @@ async fn forget(state: &State, entry: &LedgerEntry) -> Result<(), StoreError> {
 }
 
 /// Forgets what is over; looks at every answer once.
-pub async fn forget_all(state: &State, now: Instant) -> Result<(), StoreError> {
+pub async fn forget(state: &State, now: Instant) -> Result<(), StoreError> {
     let oldest = oldest(state, now);
     let mut after: Option<Vec<u8>> = None;
     loop {
@@ -307,7 +282,7 @@ pub async fn forget_all(state: &State, now: Instant) -> Result<(), StoreError> {
         };
         after = Some(last.key.clone());
         for entry in page.iter().filter(|entry| entry.updated < oldest) {
-            forget(state, entry).await?;
+            remove(state, entry).await?;
         }
     }
 }

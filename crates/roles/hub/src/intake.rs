@@ -12,12 +12,16 @@ use fhir::index::{Coding, Subject};
 use fhir::json::{Json, Limits, Node};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::{Checked, InformationService, ResourceType};
+use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
-use store::{Change, Expect, LedgerWrite, OutboxEntry};
+use store::{Change, Expect, LedgerWrite, OutboxEntry, StoreError};
+use trust::Caller;
 use wire::outcome::Problem;
 
 /// Ledger of readings that were taken in.
 pub const READINGS: &str = "reading";
+/// Known readings looked at in one step of forgetting.
+const PAGE: usize = 1_000;
 /// Outbox topic of readings.
 pub const TOPIC: &str = "observation";
 
@@ -72,13 +76,13 @@ impl Refused {
     }
 }
 
-/// Checks one entry and says what must become durable for it. `sender` is the client's organisation.
+/// Checks one entry and says what must become durable for it. `tagged` is the organisation number that its Bundle names.
 pub async fn take(
     state: &State,
-    sender: Option<OrganisationNumber>,
+    caller: &Caller,
     json: &Json,
     node: Node<'_>,
-    bundle: Option<Node<'_>>,
+    tagged: Option<&str>,
 ) -> Result<Accepted, Refused> {
     if node.raw().len() > Limits::RESOURCE.bytes {
         return Err(Refused {
@@ -113,7 +117,8 @@ pub async fn take(
             quarantine: None,
         });
     }
-    let owner = address::owner(state, sender, index, bundle).map_err(|why| {
+    pace(state, caller, &patient, index.device.as_deref())?;
+    let owner = address::owner(state, caller.organisation, index, tagged).map_err(|why| {
         Refused::quarantined(
             "organisation",
             Issue::error(
@@ -124,6 +129,30 @@ pub async fn take(
         )
     })?;
     remember(state, &checked, patient, owner).await
+}
+
+/// One more reading of a patient's device. Many home systems name a device by its model alone: it counts with the patient.
+fn pace(
+    state: &State,
+    caller: &Caller,
+    patient: &PersonIdentifier,
+    device: Option<&str>,
+) -> Result<(), Refused> {
+    let person = partition(patient);
+    let parts = [
+        &caller.client_id,
+        person.as_str(),
+        device.unwrap_or_default(),
+    ];
+    let key = state
+        .desk
+        .store
+        .keyed("device", parts.join("\0").as_bytes());
+    let counted = state.devices.take(key, 1, (state.house.clock)());
+    counted.map_err(|seconds| Refused {
+        problem: Problem::throttled(seconds),
+        quarantine: None,
+    })
 }
 
 fn checked(state: &State, json: &Json, node: Node<'_>) -> Result<Checked, Refused> {
@@ -236,6 +265,45 @@ async fn remember(
         change,
         remarks: checked.remarks().to_vec(),
     })
+}
+
+/// Forgets readings that came before `oldest` and whose deliveries are forgotten too: what waits, or was refused for good, is
+/// known as long as it is there. Looks at everything once.
+pub async fn forget(state: &State, oldest: Instant) -> Result<(), StoreError> {
+    let store = &state.desk.store;
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let page = store
+            .ledger_scan(READINGS, b"", after.as_deref(), PAGE)
+            .await?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        after = Some(last.key.clone());
+        let mut over = Vec::new();
+        for entry in page.into_iter().filter(|entry| entry.updated < oldest) {
+            let known: Known = serde_json::from_slice(&entry.value)
+                .map_err(|_| StoreError::Damaged("a known reading"))?;
+            if store.outbox_by_key(&known.key).await?.is_empty() {
+                over.push(Change {
+                    ledger: vec![LedgerWrite {
+                        ledger: READINGS,
+                        key: entry.key,
+                        value: None,
+                        expect: Expect::Version(entry.version),
+                    }],
+                    ..Change::default()
+                });
+            }
+        }
+        for done in store.commit_all(over).await {
+            match done {
+                // Corrected meanwhile: it is young again.
+                Ok(_) | Err(StoreError::LedgerMismatch { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
 }
 
 /// The ledger's key of a reading: a keyed hash, since an identity holds the person's number. Each organisation's readings

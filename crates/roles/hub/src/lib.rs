@@ -12,11 +12,13 @@ mod deliver;
 mod forget;
 mod idempotency;
 mod intake;
+mod pace;
 mod quarantine;
+mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use bounds::Bounds;
+pub use bounds::{Bounds, Rate};
 
 use axum::Router;
 use fhir::ids::{OrganisationNumber, PersonNumbers};
@@ -104,6 +106,12 @@ pub struct State {
     party: wire::client::Party,
     destinations: Vec<Destination>,
     answers: idempotency::Answers,
+    /// What is kept aside for each sender.
+    aside: tally::Tally,
+    /// What each sender sends.
+    senders: pace::Pace,
+    /// What each patient's each device sends.
+    devices: pace::Pace,
 }
 
 impl State {
@@ -165,6 +173,21 @@ pub const ROUTES: &[RouteRow] = &[
         path: "/quarantine",
         access: SEND,
     },
+    RouteRow {
+        method: "POST",
+        path: "/quarantine/{id}/replay",
+        access: SEND,
+    },
+    RouteRow {
+        method: "GET",
+        path: "/dead-letters",
+        access: SEND,
+    },
+    RouteRow {
+        method: "POST",
+        path: "/deliveries/{key}/replay",
+        access: SEND,
+    },
 ];
 
 /// Opens the hub's store and its ways to the receivers.
@@ -203,6 +226,9 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         house.ids.clone(),
     )?;
     let answers = idempotency::Answers::counted(&store).await?;
+    let aside = quarantine::counted(&store).await?;
+    let senders = pace::Pace::new(config.bounds.sender);
+    let devices = pace::Pace::new(config.bounds.device);
     let destinations = config.receivers.iter().flat_map(destinations).collect();
     let desk = Desk {
         guard,
@@ -217,6 +243,9 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         party,
         destinations,
         answers,
+        aside,
+        senders,
+        devices,
     }))
 }
 
@@ -250,6 +279,9 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("GET", "/deliveries", api::deliveries::all)
         .on("GET", "/deliveries/{key}", api::deliveries::one)
         .on("GET", "/quarantine", api::deliveries::quarantine)
+        .on("POST", "/quarantine/{id}/replay", api::replay::quarantined)
+        .on("GET", "/dead-letters", api::replay::dead_letters)
+        .on("POST", "/deliveries/{key}/replay", api::replay::delivery)
         .build(state, wire::request_id::Join::Front, ids)
         .layer(axum::middleware::from_fn(wire::body::negotiated))
 }

@@ -33,6 +33,7 @@ fn org(number: &str) -> OrganisationNumber {
 
 struct Hub {
     _folder: tempfile::TempDir,
+    clock: FixedClock,
     issuer: Issuer,
     state: Arc<State>,
     door: Door,
@@ -88,6 +89,7 @@ impl Hub {
         let door = Door::new(crate::routes(state.clone()), BASE);
         Hub {
             _folder: folder,
+            clock,
             issuer,
             state,
             door,
@@ -103,6 +105,21 @@ impl Hub {
     }
 
     async fn post(&self, orgnr: &str, path: &str, body: String) -> testkit::clients::Reply {
+        let held = self.held(orgnr);
+        let knock = self.door.post(path, body);
+        knock.by(&held, self.clock.now()).send().await
+    }
+
+    /// One reading under an `Idempotency-Key`.
+    async fn keyed(&self, orgnr: &str, key: &str, body: String) {
+        let held = self.held(orgnr);
+        let knock = self.door.post("/fhir/Observation", body);
+        let knock = knock.header("idempotency-key", key);
+        let reply = knock.by(&held, self.clock.now()).send().await;
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
+    }
+
+    fn held(&self, orgnr: &str) -> Held {
         let proof = ProofKey::generate().unwrap();
         let client = SystemClient {
             client_id: orgnr,
@@ -110,12 +127,12 @@ impl Hub {
             orgnr,
         };
         let audience = format!("{BASE}/fhir");
+        let (jkt, now) = (proof.jkt(), self.clock.now());
         let claims = self
             .issuer
-            .system_claims(client, &audience, "system/Observation.c", proof.jkt(), NOW)
+            .system_claims(client, &audience, "system/Observation.c", jkt, now)
             .unwrap();
-        let held = Held::of(&self.issuer, &proof, &claims).unwrap();
-        self.door.post(path, body).by(&held, NOW).send().await
+        Held::of(&self.issuer, &proof, &claims).unwrap()
     }
 }
 
@@ -247,4 +264,90 @@ async fn a_reading_too_large_for_any_receiver_is_not_acknowledged_in_a_bundle_ei
         .await
         .unwrap();
     assert_eq!(stands.pending, 1);
+}
+
+#[tokio::test]
+async fn an_entry_that_a_receiver_never_takes_becomes_a_dead_letter() {
+    let hub = Hub::new().await;
+    assert_eq!(hub.send(FJELLVIK, "poison").await, StatusCode::CREATED);
+    let store = hub.state.store();
+    let mut due = store
+        .outbox_due("310001007/sharing", NOW, 100)
+        .await
+        .unwrap();
+    let delivering = Delivering {
+        state: hub.state.clone(),
+        at: 0,
+    };
+    due[0].attempts = 14;
+    let fate = delivering.deliver(&due).await.remove(0);
+    assert!(matches!(fate, Fate::Retry(_)), "{fate:?}");
+    due[0].attempts = 15;
+    let fate = delivering.deliver(&due).await.remove(0);
+    let reason = "the receiver answered 400 Bad Request, 16 times";
+    assert_eq!(fate, Fate::Dead(reason.to_owned()));
+}
+
+const DAY: i64 = 86_400_000_000;
+
+#[tokio::test]
+async fn a_reading_is_known_for_thirty_days_after_its_body_is_gone_then_forgotten() {
+    let hub = Hub::new().await;
+    let store = hub.state.store();
+    for key in ["delivered", "waiting"] {
+        assert_eq!(hub.send(FJELLVIK, key).await, StatusCode::CREATED);
+    }
+    // It waits ten days for its receiver: the thirty days begin when its body is gone.
+    hub.clock.advance(10 * DAY);
+    let due = store
+        .outbox_due("310001007/sharing", hub.clock.now(), 1)
+        .await
+        .unwrap();
+    store.outbox_done(vec![due[0].id]).await.unwrap();
+    hub.clock.advance(29 * DAY);
+    crate::forget::round(&hub.state).await.unwrap();
+    assert_eq!(hub.send(FJELLVIK, "delivered").await, StatusCode::OK);
+    hub.clock.advance(2 * DAY);
+    // The store forgets the delivery in its own rounds, with a commit a minute later or two; then the hub the reading.
+    for key in ["other", "another"] {
+        assert_eq!(hub.send(PROVEBAKKEN, key).await, StatusCode::CREATED);
+        hub.clock.advance(120_000_000);
+    }
+    crate::forget::round(&hub.state).await.unwrap();
+    let known = store.ledger_scan("reading", b"", None, 10).await.unwrap();
+    assert_eq!(known.len(), 3, "the one that waits, and the new ones");
+    assert_eq!(hub.send(FJELLVIK, "waiting").await, StatusCode::OK);
+    assert_eq!(hub.send(FJELLVIK, "delivered").await, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn what_is_kept_aside_and_what_was_answered_have_their_days() {
+    let hub = Hub::new().await;
+    assert_eq!(hub.send(FJELLVIK, "r-1").await, StatusCode::CREATED);
+    let other = reading("r-1").replace(r#""value":72"#, r#""value":73"#);
+    let refused = hub.send_body(FJELLVIK, other.clone()).await;
+    assert_eq!(refused, StatusCode::UNPROCESSABLE_ENTITY);
+    hub.keyed(FJELLVIK, "k", reading("r-2")).await;
+    let kept = async || {
+        let mut kept = Vec::new();
+        for ledger in ["quarantine", "quarantine-body", "idempotency"] {
+            let entries = hub.state.store().ledger_scan(ledger, b"", None, 10).await;
+            kept.push(entries.unwrap().len());
+        }
+        kept
+    };
+    let round = async || crate::forget::round(&hub.state).await.unwrap();
+    round().await;
+    assert_eq!(kept().await, [1, 1, 1]);
+    hub.clock.advance(DAY + 1_000);
+    round().await;
+    assert_eq!(kept().await, [1, 1, 0]);
+    hub.clock.advance(89 * DAY - 2_000);
+    round().await;
+    assert_eq!(kept().await, [1, 1, 0]);
+    hub.clock.advance(2_000);
+    round().await;
+    assert_eq!(kept().await, [0, 0, 0]);
+    let sender = [FJELLVIK.as_bytes(), b"\0"].concat();
+    assert_eq!(hub.state.aside.held(&sender).entries, 0, "the room is free");
 }

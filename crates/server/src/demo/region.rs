@@ -148,6 +148,9 @@ pub fn make(
             client_file: key("delt-hub"),
             replay_days: 30,
             idempotency_hours: 24,
+            quarantine_days: 90,
+            device_per_minute: 600,
+            sender_per_minute: 600_000,
         }),
         gateway: Some(Party {
             base: at.at("/gateway")?,

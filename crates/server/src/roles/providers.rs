@@ -232,6 +232,16 @@ pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         replay_days: part.replay_days,
         bounds: ::hub::Bounds {
             idempotency_hours: part.idempotency_hours,
+            quarantine_days: part.quarantine_days,
+            // A backlog of an hour of a device's, of a minute of a sender's, goes at once.
+            device: ::hub::Rate {
+                per_minute: part.device_per_minute,
+                at_once: part.device_per_minute.saturating_mul(60),
+            },
+            sender: ::hub::Rate {
+                per_minute: part.sender_per_minute,
+                at_once: part.sender_per_minute,
+            },
             ..::hub::Bounds::default()
         },
         receivers: receivers.collect::<anyhow::Result<_>>()?,

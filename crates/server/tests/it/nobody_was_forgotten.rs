@@ -114,6 +114,9 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("hub", "GET", "/deliveries", Nothing),
     ("hub", "GET", "/deliveries/{key}", Nothing),
     ("hub", "GET", "/quarantine", Nothing),
+    ("hub", "POST", "/quarantine/{id}/replay", Nothing),
+    ("hub", "GET", "/dead-letters", Nothing),
+    ("hub", "POST", "/deliveries/{key}/replay", Nothing),
     ("sharing", "GET", "/metadata", Nothing),
     (
         "sharing",

@@ -90,7 +90,32 @@ pub enum Progress {
     Dead,
 }
 
-/// `GET {hub}/quarantine`.
+/// `GET {hub}/dead-letters`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetters {
+    /// Oldest first, one receiver after the other; at most 500 a receiver.
+    pub entries: Vec<DeadLetter>,
+}
+
+/// One entry that one receiver refused for good. `POST {hub}/deliveries/{key}/replay` delivers it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The entry's id.
+    pub key: String,
+    /// The receiver's name.
+    pub receiver: String,
+    /// What it is.
+    pub kind: ReceiverKind,
+    /// Attempts made.
+    pub attempts: u32,
+    /// Since when, RFC 3339 in UTC.
+    pub since: Instant,
+    /// Why, in words that hold nothing about a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// `GET {hub}/quarantine`. `POST {hub}/quarantine/{id}/replay` takes an entry in as if it were sent now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quarantine {
     /// Newest first.

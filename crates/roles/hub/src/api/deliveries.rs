@@ -87,6 +87,17 @@ async fn receivers(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
 
 async fn entry(state: &State, visit: &Visit<'_>, key: String) -> Result<Response, End> {
     let permit = visit.permit(&Ask::of(Interaction::Deliveries, ResourceType::OBSERVATION))?;
+    let delivery = stands_of(state, visit, key).await?;
+    visit.write(visit.record().permitted(&permit)).await?;
+    Ok(json_response(StatusCode::OK, &delivery))
+}
+
+/// How far an entry came with each of the caller's receivers; 404 for one that went to none of them.
+pub(super) async fn stands_of(
+    state: &State,
+    visit: &Visit<'_>,
+    key: String,
+) -> Result<Delivery, Problem> {
     let mut receivers = Vec::new();
     for delivery in state.desk.store.outbox_by_key(&key).await? {
         let Some(destination) = theirs(state, visit).find(|d| d.name == delivery.receiver) else {
@@ -105,10 +116,9 @@ async fn entry(state: &State, visit: &Visit<'_>, key: String) -> Result<Response
         });
     }
     if receivers.is_empty() {
-        return Err(Problem::not_found().into());
+        return Err(Problem::not_found());
     }
-    visit.write(visit.record().permitted(&permit)).await?;
-    Ok(json_response(StatusCode::OK, &Delivery { key, receivers }))
+    Ok(Delivery { key, receivers })
 }
 
 async fn kept_aside(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
@@ -119,7 +129,10 @@ async fn kept_aside(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
 }
 
 /// The receivers of the organisation that the caller sends for.
-fn theirs<'a>(state: &'a State, visit: &Visit<'_>) -> impl Iterator<Item = &'a Destination> {
+pub(super) fn theirs<'a>(
+    state: &'a State,
+    visit: &Visit<'_>,
+) -> impl Iterator<Item = &'a Destination> + use<'a> {
     let organisation: Option<OrganisationNumber> = visit
         .caller()
         .organisation

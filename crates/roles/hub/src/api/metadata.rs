@@ -25,6 +25,18 @@ const SUMMARIES: &[(&str, &str)] = &[
         "GET /quarantine",
         "What of the sender's own sendings was kept aside, and why",
     ),
+    (
+        "POST /quarantine/{id}/replay",
+        "Takes an entry that was kept aside in as if it were sent now",
+    ),
+    (
+        "GET /dead-letters",
+        "What the receivers of the sender's organisation refused for good, and why",
+    ),
+    (
+        "POST /deliveries/{key}/replay",
+        "Delivers again what a receiver refused for good",
+    ),
 ];
 
 /// `GET {hub}/fhir/metadata`.

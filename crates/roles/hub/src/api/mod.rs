@@ -3,3 +3,4 @@
 pub mod deliveries;
 pub mod metadata;
 pub mod receive;
+pub mod replay;

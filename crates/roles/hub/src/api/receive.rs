@@ -4,6 +4,7 @@
 //! proof become durable in one commit a patient. If somebody sent the same reading in the meantime, it is looked at again.
 
 use crate::State;
+use crate::address;
 use crate::idempotency::{self, Answer as First, Begun, Running};
 use crate::intake::{self, Accepted, Taken};
 use crate::quarantine;
@@ -49,6 +50,7 @@ async fn single(
     body: Body,
 ) -> Result<Response, End> {
     let permit = visit.permit(&Ask::of(Interaction::Create, ResourceType::OBSERVATION))?;
+    pace(state, visit, 1)?;
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
     let running = match idempotency::begin(state, visit, parts, &bytes).await? {
         Begun::Before(answer) => return again(visit, &permit, answer).await,
@@ -57,7 +59,7 @@ async fn single(
     let json = Json::parse(bytes, Limits::RESOURCE)?;
     let sent = [Sent {
         node: json.root(),
-        bundle: None,
+        tagged: None,
     }];
     let mut answers = take_all(state, visit, &permit, &json, &sent).await?;
     let answer = answers
@@ -65,11 +67,7 @@ async fn single(
         .unwrap_or_else(|| Err(Problem::bug("an entry was not answered")));
     let settled = settled(&answer);
     let answer = match answer {
-        Ok(taken) => First {
-            status: taken.status.as_u16(),
-            location: Some(location(&taken.key)),
-            body: Vec::new(),
-        },
+        Ok(taken) => acknowledged(&taken.key, taken.status),
         // The record of a refused entry is written; only the words are left.
         Err(problem) if !settled => return Err(End::Audited(problem)),
         Err(problem) => First {
@@ -79,6 +77,29 @@ async fn single(
         },
     };
     give(running, answer, settled).await
+}
+
+/// The answer to one reading that was taken in.
+pub(super) fn acknowledged(key: &str, status: StatusCode) -> First {
+    First {
+        status: status.as_u16(),
+        location: Some(location(key)),
+        body: Vec::new(),
+    }
+}
+
+/// Counts what a sender sends.
+fn pace(state: &State, visit: &Visit<'_>, readings: usize) -> Result<(), Problem> {
+    let counted = state
+        .senders
+        .take(sender(state, visit), readings, visit.now);
+    counted.map_err(Problem::throttled)
+}
+
+/// By what a sender is counted.
+fn sender(state: &State, visit: &Visit<'_>) -> [u8; 16] {
+    let client = visit.caller().client_id.as_bytes();
+    state.desk.store.keyed("sender", client)
 }
 
 /// Whether an entry's answer would be the same at another try.
@@ -125,6 +146,9 @@ async fn many(
     body: Body,
 ) -> Result<Response, End> {
     let permit = visit.permit(&Ask::of(Interaction::Batch, ResourceType::BUNDLE))?;
+    // A sender that floods is told so before its body is read.
+    let ready = state.senders.ready(sender(state, visit), visit.now);
+    ready.map_err(Problem::throttled)?;
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::BUNDLE.bytes).await?;
     let running = match idempotency::begin(state, visit, parts, &bytes).await? {
         Begun::Before(answer) => return again(visit, &permit, answer).await,
@@ -143,6 +167,8 @@ async fn many(
         }
     }
     let all = wire::bundle::sent(root)?;
+    pace(state, visit, all.len())?;
+    let tagged = address::tagged(root);
     visit.asked(&format!("Bundle of {} entries", all.len()));
     // What is wrong with an entry outside its resource is answered without looking further.
     let faults: Vec<Option<Problem>> = all.iter().map(fault_of).collect();
@@ -151,7 +177,7 @@ async fn many(
         .filter_map(|(e, _)| {
             Some(Sent {
                 node: e.resource?,
-                bundle: Some(root),
+                tagged: tagged.as_deref(),
             })
         })
         .collect();
@@ -208,7 +234,8 @@ fn fault_of(entry: &Entry<'_>) -> Option<Problem> {
 /// One reading as sent.
 struct Sent<'a> {
     node: Node<'a>,
-    bundle: Option<Node<'a>>,
+    /// The organisation number that its Bundle names.
+    tagged: Option<&'a str>,
 }
 
 /// What a sender is told of an entry: that it is acknowledged, or what is wrong with it.
@@ -227,10 +254,7 @@ impl Acknowledged {
     fn of(one: Accepted) -> Self {
         Self {
             key: one.key,
-            status: match one.fate {
-                Taken::New => StatusCode::CREATED,
-                Taken::Before => StatusCode::OK,
-            },
+            status: status(one.fate),
             remarks: one.remarks,
         }
     }
@@ -251,18 +275,19 @@ async fn take_all(
     json: &Json,
     sent: &[Sent<'_>],
 ) -> Result<Vec<Answer>, End> {
-    let sender = visit.caller().organisation;
     let mut answers: Vec<Option<Answer>> = Vec::with_capacity(sent.len());
     let mut groups: Vec<Group> = Vec::new();
     let mut aside = Vec::new();
     for (at, one) in sent.iter().enumerate() {
-        match intake::take(state, sender, json, one.node, one.bundle).await {
+        match intake::take(state, visit.caller(), json, one.node, one.tagged).await {
             Ok(accepted) => {
                 add(&mut groups, at, accepted);
                 answers.push(None);
             }
-            Err(refused) => {
-                aside.extend(quarantine::keep(state, visit, &refused, one.node));
+            Err(mut refused) => {
+                aside.extend(
+                    quarantine::keep(state, visit, &mut refused, one.node, one.tagged).await?,
+                );
                 answers.push(Some(Err(refused.problem)));
             }
         }
@@ -362,6 +387,13 @@ fn acknowledge(entries: Vec<(usize, Accepted)>, answers: &mut [Option<Answer>]) 
     }
 }
 
+pub(super) fn status(fate: Taken) -> StatusCode {
+    match fate {
+        Taken::New => StatusCode::CREATED,
+        Taken::Before => StatusCode::OK,
+    }
+}
+
 /// Looks at one entry again and takes it by itself, against whatever is durable now.
 async fn alone(
     state: &State,
@@ -371,18 +403,12 @@ async fn alone(
     one: &Sent<'_>,
 ) -> Result<Answer, End> {
     for _ in 0..TRIES {
-        let mut accepted = match intake::take(
-            state,
-            visit.caller().organisation,
-            json,
-            one.node,
-            one.bundle,
-        )
-        .await
-        {
+        let taken = intake::take(state, visit.caller(), json, one.node, one.tagged).await;
+        let mut accepted = match taken {
             Ok(accepted) => accepted,
-            Err(refused) => {
-                let ledger: Vec<LedgerWrite> = quarantine::keep(state, visit, &refused, one.node);
+            Err(mut refused) => {
+                let ledger =
+                    quarantine::keep(state, visit, &mut refused, one.node, one.tagged).await?;
                 let audit = Some(visit.record().failed(Category::Conflict));
                 state
                     .desk

@@ -17,7 +17,11 @@ fn ask<'a>(hub: &'a Hub, method: &str, path: &str, key: &str) -> Option<Knock<'a
         ("GET", "/openapi.json") => door.get(path),
         ("POST", "/fhir") => door.post(path, bundle("batch", &[body]).to_string()),
         ("POST", "/fhir/Observation") => door.post(path, body.to_string()),
-        ("GET", "/deliveries") | ("GET", "/quarantine") => door.get(path),
+        ("GET", "/deliveries" | "/quarantine" | "/dead-letters") => door.get(path),
+        ("POST", "/quarantine/{id}/replay") => {
+            door.post(&format!("/quarantine/{}/replay", "0".repeat(32)), "")
+        }
+        ("POST", "/deliveries/{key}/replay") => door.post(&format!("/deliveries/{key}/replay"), ""),
         ("GET", "/deliveries/{key}") => door.get(&format!("/deliveries/{key}")),
         _ => return None,
     })

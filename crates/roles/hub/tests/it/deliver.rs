@@ -18,7 +18,7 @@ async fn with(record_system: &Receiver, sharing: &Receiver) -> Hub {
 }
 
 /// Lets the couriers run until `done`, then stops them and waits until they have ended.
-async fn deliver(hub: &Hub, done: impl Future<Output = ()>) {
+pub async fn deliver(hub: &Hub, done: impl Future<Output = ()>) {
     let work: Vec<_> = hub::workers(hub.state.clone())
         .into_iter()
         .map(|worker| tokio::spawn(worker.run))

@@ -7,6 +7,8 @@ mod bad_input;
 mod deliver;
 mod house;
 mod idempotency;
+mod limits;
 mod owner;
 mod receive;
 mod receiver;
+mod replay;
