@@ -8,13 +8,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use trust::encoding::sha256_base64url;
 use trust::jws::{self, Embedded};
-use trust::keys::KeySet;
+use trust::keys::{KeySet, SigningKey};
 use wire::client::{Answer, Party, PeerError, Request};
 use wire::contract::anchor::JWKS;
 use wire::contract::operate::{
     CHANGE_SCOPE, CHANGE_TYP, CHANGES, ChangeDocument, Changes, END, KeyOrder, Kind, OPERATE,
-    Order, PAGE, READ_SCOPE, REMOVE_KEY, RESUME, ROTATE_KEY, SUSPEND,
+    ORDER_TYP, Order, PAGE, READ_SCOPE, REMOVE_KEY, RESUME, ROTATE_KEY, RegisterOrder, SUSPEND,
+    Signed,
 };
+use wire::contract::register::{DOCUMENT_TYP, ENTRY_TYP, Entry, REGISTER, REGISTERED};
+use wire::contract::witness::JOSE;
 
 /// What to do at the anchor.
 #[derive(clap::Subcommand)]
@@ -43,6 +46,22 @@ pub enum Command {
         #[arg(long)]
         reason: String,
     },
+    /// Register or change a participant, client, agreement, delegation, processing agreement or collaboration.
+    Register(Registering),
+    /// Sign a document's text with an organisation's key, for `register --signature`. Nothing is sent.
+    Sign {
+        /// A client file whose key the organisation has registered for signing documents.
+        #[arg(long)]
+        client_file: PathBuf,
+        /// The document (JSON); it is signed byte for byte.
+        #[arg(long)]
+        document: PathBuf,
+    },
+    /// List everything that was registered by orders: version, state, and whose signature is missing.
+    Registered {
+        #[command(flatten)]
+        access: Access,
+    },
     /// List who did what when, oldest first; each signature and the chain of hashes are verified.
     Changes {
         #[command(flatten)]
@@ -65,6 +84,35 @@ pub struct Access {
     /// The operator's client file (mode 0600), as `delt client-key --use operator` makes it.
     #[arg(long)]
     client_file: PathBuf,
+}
+
+/// A document, and why.
+#[derive(clap::Args)]
+pub struct Registering {
+    #[command(flatten)]
+    access: Access,
+    /// participant, client, agreement, delegation, processing-agreement or collaboration.
+    #[arg(value_parser = kind_of)]
+    kind: Kind,
+    /// The document (JSON), as it is signed.
+    #[arg(long)]
+    document: PathBuf,
+    /// A detached signature over it, as `delt anchor sign` prints; may be repeated.
+    #[arg(long)]
+    signature: Vec<String>,
+    /// The version that stands now, 0 for a new one: when somebody else was there first, nothing is changed.
+    #[arg(long)]
+    expect: u64,
+    /// Why, in words that stay in the list for good; never about a person.
+    #[arg(long)]
+    reason: String,
+}
+
+fn kind_of(text: &str) -> Result<Kind, String> {
+    serde_json::from_value(text.into()).map_err(|_| {
+        "one of participant, client, agreement, delegation, processing-agreement, collaboration"
+            .to_owned()
+    })
 }
 
 /// One thing, and why.
@@ -159,6 +207,28 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
             Anchor::at(&access)?.ordered(REMOVE_KEY, &order).await?;
             eprintln!("delt: services stop accepting the key within 60 seconds");
         }
+        Command::Register(o) => {
+            let order = RegisterOrder {
+                kind: o.kind,
+                expect: o.expect,
+                document: text_of(&o.document)?,
+                signatures: o.signature,
+                reason: o.reason,
+            };
+            Anchor::at(&o.access)?.ordered(REGISTER, &order).await?;
+            eprintln!("delt: it counts from now on, once everybody it binds has signed");
+        }
+        Command::Sign {
+            client_file,
+            document,
+        } => {
+            let (key, text) = (key_of(&client_file)?, text_of(&document)?);
+            println!(
+                "{}",
+                jws::sign_detached(DOCUMENT_TYP, text.as_bytes(), &key)?
+            );
+        }
+        Command::Registered { access } => Anchor::at(&access)?.registered().await?,
         Command::Changes {
             access,
             after,
@@ -224,10 +294,16 @@ impl Anchor {
     /// Sends an order and prints the changes it made.
     async fn ordered(&self, path: &str, order: &impl serde::Serialize) -> anyhow::Result<()> {
         let url = format!("{}{path}", self.issuer);
-        let body = serde_json::to_vec(order)?;
-        let request = Request::post(url, "application/json", body);
+        let signed = Signed {
+            aud: self.issuer.clone(),
+            iat: surroundings::clock()().seconds(),
+            path: path.to_owned(),
+            order,
+        };
+        let body = self.party.sign(ORDER_TYP, &serde_json::to_value(signed)?)?;
+        let request = Request::post(url, JOSE, body);
         let made = self.send(CHANGE_SCOPE, request).await?;
-        for (change, _) in self.verified(&made).await? {
+        for (change, _) in self.verified::<ChangeDocument>(&made, CHANGE_TYP).await? {
             println!("{}", line(&change));
         }
         Ok(())
@@ -240,7 +316,7 @@ impl Anchor {
             let url = format!("{}{CHANGES}?after={after}", self.issuer);
             let found = self.send(READ_SCOPE, Request::get(url)).await?;
             let many = found.len();
-            for (change, payload) in self.verified(&found).await? {
+            for (change, payload) in self.verified::<ChangeDocument>(&found, CHANGE_TYP).await? {
                 let linked = change.previous == previous || after == first && first > 0;
                 if change.sequence != after + 1 || !linked {
                     bail!(
@@ -263,15 +339,28 @@ impl Anchor {
         Ok(())
     }
 
+    async fn registered(&self) -> anyhow::Result<()> {
+        let url = format!("{}{REGISTERED}", self.issuer);
+        let found = self.send(READ_SCOPE, Request::get(url)).await?;
+        for (entry, _) in self.verified::<Entry>(&found, ENTRY_TYP).await? {
+            println!("{}", serde_json::to_string(&entry)?);
+        }
+        Ok(())
+    }
+
     /// What signed documents say, with the bytes that were signed.
-    async fn verified(&self, list: &[String]) -> anyhow::Result<Vec<(ChangeDocument, Vec<u8>)>> {
+    async fn verified<T: serde::de::DeserializeOwned>(
+        &self,
+        list: &[String],
+        typ: &str,
+    ) -> anyhow::Result<Vec<(T, Vec<u8>)>> {
         let request = Request::get(format!("{}{JWKS}", self.issuer));
         let keys = self.http.send(&request).await?;
         let keys = KeySet::parse(&keys.body).context("the anchor's keys")?;
         let mut found = Vec::new();
         for text in list {
             let compact = jws::parse(text, Embedded::Refused)?;
-            compact.require_typ(CHANGE_TYP)?;
+            compact.require_typ(typ)?;
             let payload = compact.verify_with(&keys)?.to_vec();
             found.push((serde_json::from_slice(&payload)?, payload));
         }
@@ -279,11 +368,28 @@ impl Anchor {
     }
 }
 
+fn text_of(path: &PathBuf) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| path.display().to_string())
+}
+
+/// The key of a client file.
+fn key_of(path: &PathBuf) -> anyhow::Result<SigningKey> {
+    let file: wire::contract::demo::ClientFile =
+        serde_json::from_str(&text_of(path)?).with_context(|| path.display().to_string())?;
+    Ok(SigningKey::from_jwk(&file.jwk.0.to_string())?)
+}
+
 /// What an OperationOutcome says.
 fn words(answer: &Answer) -> String {
     let outcome: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let text = outcome["issue"][0]["diagnostics"].as_str();
-    text.unwrap_or("no reason was given").to_owned()
+    let issues = outcome["issue"].as_array().into_iter().flatten();
+    let words: Vec<&str> = issues
+        .filter_map(|one| one["diagnostics"].as_str())
+        .collect();
+    match words.is_empty() {
+        true => "no reason was given".to_owned(),
+        false => words.join("; "),
+    }
 }
 
 /// One change on one line: number, time, what, why, by whom.

@@ -1,6 +1,7 @@
 //! What the anchor is told at start: who takes part, what they agreed, who acts for whom, which clients there are. All
 //! values are parsed before they come here; days are checked when the anchor is opened.
 
+pub use crate::register::Law;
 use bytes::Bytes;
 use fhir::ids::{OrganisationNumber, PersonIdentifier, PersonNumbers};
 use fhir::resource::InformationService;
@@ -15,6 +16,7 @@ use wire::contract::anchor::{
     AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE,
 };
 use wire::contract::launch::{CHOOSE_PATIENT, IN_CONTEXT};
+pub use wire::contract::register::Contact;
 
 /// The anchor's configuration.
 #[derive(Clone, Debug)]
@@ -47,6 +49,8 @@ pub struct Config {
     pub hpr: Option<Hpr>,
     /// Where people prove who they are outside the demo.
     pub identity_providers: Vec<IdentityProvider>,
+    /// The law, asked before anything is registered by an order.
+    pub law: Option<Law>,
     /// Demo mode: test tokens for synthetic people, and sign-in by choosing one. `None`: neither exists.
     pub demo: Option<Demo>,
 }
@@ -77,6 +81,10 @@ pub struct Participant {
     pub version: u64,
     /// Sub-units for which it is the controller.
     pub units: Vec<Unit>,
+    /// Public keys by which it signs documents.
+    pub keys: KeySet,
+    /// Functions to be reached.
+    pub contacts: Vec<Contact>,
 }
 
 /// A sub-unit.
@@ -116,6 +124,8 @@ pub struct Agreement {
     pub from: String,
     /// Last day in force; open-ended if missing.
     pub to: Option<String>,
+    /// Has everybody signed whom it binds? The configuration's own stand by the operator's word. Without, it opens nothing.
+    pub signed: bool,
 }
 
 /// A signed paper between organisations that no token depends on.
@@ -137,6 +147,8 @@ pub struct Paper {
     pub from: String,
     /// Last day in force; open-ended if missing.
     pub until: Option<String>,
+    /// As in [`Agreement::signed`].
+    pub signed: bool,
 }
 
 /// One organisation lets another act for it.
@@ -154,6 +166,8 @@ pub struct Delegation {
     pub from_day: String,
     /// Last day in force; open-ended if missing.
     pub to_day: Option<String>,
+    /// As in [`Agreement::signed`].
+    pub signed: bool,
 }
 
 /// A registered client.
@@ -179,6 +193,50 @@ pub struct Client {
     pub audiences: Vec<String>,
     /// The audience that is the client itself (a gateway's base): subject tokens of an exchange must be for it.
     pub own_audience: Option<String>,
+}
+
+impl Client {
+    /// A client as it is registered, with the audience of the region's gateway for one that is a gateway. Ways to a token
+    /// are, where none is named, those of its use.
+    ///
+    /// # Errors
+    /// What cannot be read, in words.
+    pub fn read(
+        said: &wire::contract::register::Client,
+        gateway: Option<String>,
+    ) -> Result<Client, String> {
+        let use_: ClientUse = serde_json::from_value(said.use_.clone().into())
+            .map_err(|_| "the use is unknown".to_owned())?;
+        let (identity, smart): (Vec<String>, Vec<String>) = said
+            .scopes
+            .iter()
+            .cloned()
+            .partition(|scope| IDENTITY_SCOPES.contains(&scope.as_str()));
+        let grants = match (said.grants.is_empty(), use_) {
+            (true, ClientUse::Gateway) => vec![Grant::ClientCredentials, Grant::TokenExchange],
+            (true, _) => vec![Grant::ClientCredentials],
+            (false, _) => {
+                let read = |name: &String| {
+                    Grant::parse(name).ok_or_else(|| "a grant is unknown".to_owned())
+                };
+                said.grants.iter().map(read).collect::<Result<_, _>>()?
+            }
+        };
+        Ok(Client {
+            client_id: said.client_id.clone(),
+            orgnr: OrganisationNumber::parse(&said.orgnr)
+                .map_err(|_| "orgnr is no organisation number".to_owned())?,
+            use_,
+            keys: KeySet::from_value(&serde_json::json!({ "keys": said.keys }))
+                .map_err(|error| format!("keys: {error}"))?,
+            scopes: Scopes::parse(&smart.join(" ")).map_err(|error| format!("scopes: {error}"))?,
+            identity,
+            grants,
+            redirect_uris: said.redirect_uris.clone(),
+            audiences: said.audiences.clone(),
+            own_audience: gateway.filter(|_| use_ == ClientUse::Gateway),
+        })
+    }
 }
 
 /// Ways to a token.

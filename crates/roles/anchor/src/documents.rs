@@ -14,7 +14,7 @@ use wire::contract::anchor::{
     AGREEMENT_TYP, AgreementDocument, AgreementKind, PARTICIPANT_TYP,
     Participant as ParticipantDocument, SignedDocuments,
 };
-use wire::contract::operate::{Kind, Standing};
+use wire::contract::operate::Kind;
 
 /// An agreement's claims with its direction, which `parties` alone does not tell.
 #[derive(Serialize)]
@@ -57,7 +57,8 @@ fn participants(
             .iter()
             .filter_map(|unit| unit.orgnr.map(|orgnr| orgnr.to_string()))
             .collect(),
-        keys: signing_keys(config, standings, one),
+            keys: signing_keys(config, standings, one),
+            contacts: one.contacts.clone(),
     };
     let signed = config
         .participants
@@ -66,7 +67,7 @@ fn participants(
     signed.collect::<Result<_, _>>().map(SignedDocuments)
 }
 
-/// The keys with which a participant's services and gateways sign what others verify; those that are suspended are left out.
+/// The keys with which a participant, its services and its gateways sign what others verify; those that are suspended are left out.
 /// No client is named: whether one exists is not told.
 fn signing_keys(
     config: &Config,
@@ -90,6 +91,7 @@ fn signing_keys(
             entry.state == Standing::Active
         })
     });
+    let keys = of.keys.keys().iter().chain(keys);
     keys.filter(|key| seen.insert(key.thumbprint().to_owned()))
         .map(trust::keys::PublicKey::to_jwk)
         .collect()
@@ -111,7 +113,11 @@ fn agreements(
         )?);
     }
     for one in &config.papers {
-        signed.push(sign(AGREEMENT_TYP, &paper(one, config, iat), key)?);
+        signed.push(sign(
+            AGREEMENT_TYP,
+            &paper(one, config, standings, iat),
+            key,
+        )?);
     }
     Ok(SignedDocuments(signed))
 }
@@ -138,6 +144,7 @@ fn sharing(one: &Agreement, config: &Config, standings: &Standings, iat: i64) ->
         iat,
         version: u64::from(one.version) + u64::from(entry.changes),
         state: entry.state,
+        signed: one.signed,
         kind: AgreementKind::DataSharing,
         parties: text::<OrganisationNumber>(&parties),
         processor: None,
@@ -152,13 +159,19 @@ fn sharing(one: &Agreement, config: &Config, standings: &Standings, iat: i64) ->
     }
 }
 
-fn paper(one: &Paper, config: &Config, iat: i64) -> AgreementDocument {
+fn paper(one: &Paper, config: &Config, standings: &Standings, iat: i64) -> AgreementDocument {
+    let kind = match one.kind {
+        AgreementKind::DataProcessing => Kind::ProcessingAgreement,
+        _ => Kind::Collaboration,
+    };
+    let entry = standings.of(kind, &one.id, None);
     AgreementDocument {
         iss: config.issuer.clone(),
         sub: one.id.clone(),
         iat,
-        version: one.version,
-        state: Standing::Active,
+        version: one.version + u64::from(entry.changes),
+        state: entry.state,
+        signed: one.signed,
         kind: one.kind,
         parties: text(&one.parties),
         processor: one.processor.map(|orgnr| orgnr.to_string()),
@@ -172,7 +185,8 @@ fn paper(one: &Paper, config: &Config, iat: i64) -> AgreementDocument {
 #[derive(Clone)]
 pub(crate) struct Published {
     kid: String,
-    changes: u64,
+    /// How many registrations and changes there were.
+    after: (u64, u64),
     pub(crate) participants: SignedDocuments,
     pub(crate) agreements: SignedDocuments,
 }
@@ -187,19 +201,20 @@ impl Documents {
     pub(crate) fn current(
         &self,
         config: &Config,
+        edition: u64,
         standings: &Standings,
         iat: i64,
         key: &SigningKey,
     ) -> Result<Arc<Published>, KeyError> {
+        let after = (edition, standings.count());
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let stands =
-            |one: &&Arc<Published>| one.kid == key.kid() && one.changes == standings.count();
+        let stands = |one: &&Arc<Published>| one.kid == key.kid() && one.after == after;
         if let Some(published) = held.as_ref().filter(stands) {
             return Ok(published.clone());
         }
         let published = Arc::new(Published {
             kid: key.kid().to_owned(),
-            changes: standings.count(),
+            after,
             participants: participants(config, standings, iat, key)?,
             agreements: agreements(config, standings, iat, key)?,
         });

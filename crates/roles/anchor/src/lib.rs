@@ -21,6 +21,7 @@ mod kept;
 mod launch;
 mod login;
 mod operate;
+mod register;
 mod registry;
 mod request;
 mod sign_in;
@@ -35,8 +36,9 @@ pub use signing_key::SigningKeyError;
 pub use upstream::ProviderError;
 
 use axum::Router;
+use axum::extract::FromRef;
 use registry::Registry;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use store::Store;
 use trust::keys::{KeyError, KeySet, SigningKey};
 use wire::contract::anchor::{
@@ -47,6 +49,7 @@ use wire::contract::launch::{LAUNCH, NAME_PATIENT};
 use wire::contract::operate::{
     CHANGE_SCOPE, CHANGES, END, READ_SCOPE, REMOVE_KEY, RESUME, ROTATE_KEY, SUSPEND,
 };
+use wire::contract::register::{REGISTER, REGISTERED};
 use wire::contract::witness::{HEADS, HEADS_LIST};
 use wire::contract::{OPENAPI, demo::TEST_TOKEN};
 use wire::request_id::Join;
@@ -71,6 +74,9 @@ pub enum OpenError {
     /// Its identity providers.
     #[error(transparent)]
     Providers(#[from] ProviderError),
+    /// What was registered by orders does not fit the configuration, or the law.
+    #[error("what was registered by orders: {}", .0.join("; "))]
+    Register(Vec<String>),
     /// Signing failed.
     #[error("signing the documents: {0}")]
     Sign(#[from] KeyError),
@@ -79,27 +85,93 @@ pub enum OpenError {
     Issuer,
 }
 
-/// An opened anchor.
+/// An opened anchor, with the register as it stood when a request began: an order that changes the register makes a new one
+/// of these, which the requests after it get. What is not the register is shared by all of them.
 pub struct State {
+    /// The configuration as it was given.
+    base: Arc<Config>,
+    /// What was registered by orders since.
+    book: register::Book,
+    /// Both as one.
     config: Config,
     registry: Registry,
-    house: House,
+    shared: Shared,
+}
+
+/// What every [`State`] of one anchor has in common.
+#[derive(Clone)]
+pub struct Shared {
+    house: Arc<House>,
     store: Store,
-    ring: operate::Ring,
     /// The register of health personnel, if there is one to ask.
-    hpr: Option<hpr::Register>,
+    hpr: Option<Arc<hpr::Register>>,
+    ring: Arc<operate::Ring>,
     /// Verifies nobody: stands in for the keys of a client that does not exist.
     decoy: KeySet,
-    documents: documents::Documents,
-    sessions: sign_in::session::Sessions,
-    providers: upstream::Providers,
+    providers: Arc<upstream::Providers>,
+    documents: Arc<documents::Documents>,
+    sessions: Arc<sign_in::session::Sessions>,
     /// The issuer's origin, and its path, in front of our addresses on pages.
     origin: String,
     path: String,
     https: bool,
+    /// Where the newest stands, once there are routes.
+    live: Arc<OnceLock<Weak<Newest>>>,
+}
+
+impl std::ops::Deref for State {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+/// The newest [`State`].
+struct Newest(RwLock<Arc<State>>);
+
+impl Newest {
+    fn get(&self) -> Arc<State> {
+        let held = self.0.read();
+        held.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What routes are given: each request takes the newest [`State`] once and keeps it.
+#[derive(Clone)]
+struct Live(Arc<Newest>);
+
+impl FromRef<Live> for Arc<State> {
+    fn from_ref(live: &Live) -> Arc<State> {
+        live.0.get()
+    }
 }
 
 impl State {
+    /// The newest there is, which may be this.
+    fn latest(self: &Arc<Self>) -> Arc<State> {
+        let live = self.live.get().and_then(Weak::upgrade);
+        live.map_or_else(|| self.clone(), |live| live.get())
+    }
+
+    /// The same anchor with another register.
+    fn with(&self, config: Config, registry: Registry, book: register::Book) -> State {
+        State {
+            base: self.base.clone(),
+            book,
+            config,
+            registry,
+            shared: self.shared.clone(),
+        }
+    }
+
+    /// From now on requests get `next`.
+    fn publish(&self, next: State) {
+        if let Some(live) = self.live.get().and_then(Weak::upgrade) {
+            *live.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        }
+    }
+
     /// The anchor's store: audit trail and replay memory.
     pub fn store(&self) -> &Store {
         &self.store
@@ -123,8 +195,9 @@ impl State {
     fn documents(&self) -> Result<Arc<documents::Published>, KeyError> {
         let now = (self.house.clock)().seconds();
         let standings = self.registry.book.standings();
+        let edition = self.book.edition();
         self.documents
-            .current(&self.config, &standings, now, &self.key())
+            .current(&self.config, edition, &standings, now, &self.key())
     }
 
     /// Can people sign in here?
@@ -280,6 +353,18 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
+        path: REGISTER,
+        access: Access::Token {
+            scope: CHANGE_SCOPE,
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: REGISTERED,
+        access: Access::Token { scope: READ_SCOPE },
+    },
+    RouteRow {
+        method: "POST",
         path: HEADS,
         access: Access::Signed,
     },
@@ -299,8 +384,13 @@ pub const ROUTES: &[RouteRow] = &[
 pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError> {
     let issuer = url::Url::parse(&config.issuer).map_err(|_| OpenError::Issuer)?;
     let store = Store::open(&house.data, "anchor", house.surroundings())?;
-    let (book, changes) = operate::Book::open(&store).await?;
-    let registry = Registry::new(&config, book)?;
+    let (list, changes) = operate::Book::open(&store).await?;
+    let list = Arc::new(list);
+    let mut book = register::Book::default();
+    changes.iter().for_each(|change| book.apply(change));
+    let base = Arc::new(config);
+    let config = register::merged(&base, &book, &list.standings()).map_err(OpenError::Register)?;
+    let registry = Registry::new(&config, list)?;
     let now = (house.clock)().seconds();
     let ring = operate::Ring::open(&house.data, &changes, now, config.demo.is_some())?;
     let hpr = config
@@ -310,20 +400,26 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         .transpose()?;
     let decoy = KeySet::of(vec![SigningKey::generate()?.public().clone()])?;
     let providers = upstream::Providers::open(&config, &house)?;
-    let state = State {
-        config,
-        registry,
-        house,
+    let shared = Shared {
+        house: Arc::new(house),
         store,
-        ring,
-        hpr,
+        hpr: hpr.map(Arc::new),
+        ring: Arc::new(ring),
         decoy,
-        documents: documents::Documents::default(),
-        sessions: sign_in::session::Sessions::default(),
-        providers,
+        providers: Arc::new(providers),
+        documents: Arc::default(),
+        sessions: Arc::default(),
         origin: issuer.origin().ascii_serialization(),
         path: issuer.path().trim_end_matches('/').to_owned(),
         https: issuer.scheme() == "https",
+        live: Arc::default(),
+    };
+    let state = State {
+        base,
+        book,
+        config,
+        registry,
+        shared,
     };
     state.documents()?;
     Ok(Arc::new(state))
@@ -332,6 +428,13 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
 /// Every route of the table with its handler; test tokens in demo mode only.
 pub fn routes(state: Arc<State>) -> Router {
     let ids = state.house.ids.clone();
+    let known = state.live.get().and_then(Weak::upgrade);
+    let live = known.unwrap_or_else(|| {
+        let live = Arc::new(Newest(RwLock::new(state.clone())));
+        // Routes are made once for an anchor.
+        let _ = state.live.set(Arc::downgrade(&live));
+        live
+    });
     let mut routes = Routes::of(ROUTES)
         .on("GET", DISCOVERY, api::discovery::discovery)
         .on("GET", JWKS, api::discovery::jwks)
@@ -345,6 +448,8 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("POST", ROTATE_KEY, api::operate::rotate_key)
         .on("POST", REMOVE_KEY, api::operate::remove_key)
         .on("GET", CHANGES, api::operate::changes)
+        .on("POST", REGISTER, api::operate::register)
+        .on("GET", REGISTERED, api::operate::registered)
         .on("POST", HEADS, api::witness::head)
         .on("POST", HEADS_LIST, api::witness::list);
     if state.signs_in() {
@@ -364,7 +469,7 @@ pub fn routes(state: Arc<State>) -> Router {
     if state.config.demo.is_some() {
         routes = routes.on("POST", TEST_TOKEN, api::test_token::test_token);
     }
-    routes.build(state, Join::Behind, ids)
+    routes.build(Live(live), Join::Behind, ids)
 }
 
 /// Forgets what is past its time, once a minute.

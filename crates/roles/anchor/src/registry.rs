@@ -7,7 +7,7 @@ use crate::config::{
 use crate::operate::Book;
 use fhir::ids::OrganisationNumber;
 use fhir::time::{Instant, LATEST, Range, Zone, parse_date};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use trust::keys::PublicKey;
 use trust::organisation::Register;
@@ -66,7 +66,7 @@ pub(crate) struct Registry {
     /// Participants and their sub-units.
     pub(crate) organisations: Arc<Register>,
     /// What is suspended or ended.
-    pub(crate) book: Book,
+    pub(crate) book: Arc<Book>,
 }
 
 fn days(entry: &str, from: &str, to: Option<&str>, zone: &Zone) -> Result<Range, RegistryError> {
@@ -120,12 +120,23 @@ fn in_force(range: &Range, now: Instant) -> bool {
 }
 
 impl Registry {
-    pub(crate) fn new(config: &Config, book: Book) -> Result<Registry, RegistryError> {
+    pub(crate) fn new(config: &Config, book: Arc<Book>) -> Result<Registry, RegistryError> {
         let mut organisations = Register::default();
+        // A number is one organisation's or unit's alone: whoever claimed another's would have its access.
+        let mut seen = HashSet::new();
+        let mut alone = |number: String| match seen.insert(number.clone()) {
+            true => Ok(()),
+            false => Err(RegistryError::Twice(number)),
+        };
         for participant in &config.participants {
+            alone(participant.orgnr.to_string())?;
             organisations.add(participant.orgnr, &participant.name);
             for unit in &participant.units {
+                unit.resh
+                    .iter()
+                    .try_for_each(|resh| alone(format!("RESH {resh}")))?;
                 if let Some(orgnr) = unit.orgnr {
+                    alone(orgnr.to_string())?;
                     organisations.add_unit(orgnr, &participant.orgnr, &unit.name);
                 }
                 if let Some(resh) = &unit.resh {
@@ -301,6 +312,7 @@ impl Registry {
                 Consumer::Members => true,
             };
             named
+                && one.signed
                 && audience.owner == Some(one.provider)
                 && in_force(range, now)
                 && standings.counts(Kind::Agreement, &one.id)
@@ -355,7 +367,8 @@ impl Registry {
         let actor = self.controller(actor)?;
         let standings = self.book.standings();
         let fits = |(one, range): &&(Delegation, Range)| {
-            self.controller(&one.to) == Some(actor)
+            one.signed
+                && self.controller(&one.to) == Some(actor)
                 && in_force(range, now)
                 && standings.counts(Kind::Delegation, &one.id)
         };
@@ -390,6 +403,7 @@ mod tests {
     use super::*;
     use crate::config::{Participant, Unit};
     use fhir::resource::InformationService;
+    use trust::keys::KeySet;
 
     fn org(number: &str) -> OrganisationNumber {
         OrganisationNumber::parse(number).unwrap()
@@ -413,6 +427,8 @@ mod tests {
                     name: String::new(),
                 })
                 .collect(),
+            keys: KeySet::default(),
+            contacts: vec![],
         };
         let agreement = |id: &str, consumer, version, from: &str, to: Option<&str>| Agreement {
             id: id.into(),
@@ -422,6 +438,7 @@ mod tests {
             services: vec![InformationService::MEASUREMENTS],
             from: from.into(),
             to: to.map(Into::into),
+            signed: true,
         };
         Config {
             issuer: "https://anchor.example".into(),
@@ -450,6 +467,7 @@ mod tests {
                 to: org(C),
                 from_day: "2026-01-01".into(),
                 to_day: Some("2026-12-31".into()),
+                signed: true,
             }],
             clients: vec![],
             audiences: vec![audience(B, &[])],
@@ -459,6 +477,7 @@ mod tests {
             hpr: None,
             identity_providers: vec![],
             stylesheet: None,
+            law: None,
             demo: None,
         }
     }
@@ -478,7 +497,7 @@ mod tests {
 
     #[test]
     fn the_agreement_in_force_and_its_borders() {
-        let registry = Registry::new(&config(), Book::default()).unwrap();
+        let registry = Registry::new(&config(), Arc::default()).unwrap();
         let id = |consumer: &str, time: &str| {
             registry
                 .agreement(&org(consumer), &audience(B, &[]), at(time))
@@ -501,7 +520,7 @@ mod tests {
 
     #[test]
     fn delegations_come_from_the_owner_or_a_member() {
-        let registry = Registry::new(&config(), Book::default()).unwrap();
+        let registry = Registry::new(&config(), Arc::default()).unwrap();
         let now = at("2026-06-01T12:00:00Z");
         assert!(
             registry
@@ -574,7 +593,7 @@ mod tests {
                 own_audience: None,
             }];
             let refused = sample.then(|| RegistryError::Sample("epj".into()));
-            let opened = |config: &Config| Registry::new(config, Book::default()).err();
+            let opened = |config: &Config| Registry::new(config, Arc::default()).err();
             assert_eq!(opened(&config), refused, "{key:?}");
             config.demo = Some(crate::config::Demo::default());
             assert_eq!(opened(&config), None, "{key:?}");
@@ -586,7 +605,7 @@ mod tests {
         let broken = |change: &dyn Fn(&mut Config)| {
             let mut config = config();
             change(&mut config);
-            Registry::new(&config, Book::default()).err()
+            Registry::new(&config, Arc::default()).err()
         };
         assert_eq!(broken(&|_| {}), None);
         for from in [

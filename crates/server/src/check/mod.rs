@@ -12,9 +12,11 @@ mod law;
 mod network;
 mod outside;
 mod publish;
+mod registered;
 mod rules;
 
 pub use advice::advice;
+pub use registered::with_registered;
 
 use crate::config::Config;
 use std::fmt;

@@ -2,10 +2,8 @@
 
 use super::{Mounted, Setting, held, organisation, organisations, path_of, plain, services, trail};
 use crate::config::{self, Config};
-use crate::surroundings;
-use ::anchor::config::{Grant, IDENTITY_SCOPES};
+use crate::{check, surroundings};
 use anyhow::{Context, anyhow};
-use trust::ClientUse;
 use url::Url;
 
 /// The bundle's styles, which the sign-in page shares with the portal.
@@ -42,6 +40,8 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
             name: o.name.clone(),
             version: 1,
             units: units.collect::<anyhow::Result<_>>()?,
+            keys: trust::keys::KeySet::default(),
+            contacts: Vec::new(),
         })
     });
     let agreements = config.agreement.iter().map(|a| {
@@ -53,6 +53,7 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
             services: services(&a.services)?,
             from: a.from.clone(),
             to: a.to.clone(),
+            signed: true,
         })
     });
     let delegations = config.delegation.iter().map(|d| {
@@ -63,6 +64,7 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
             to: organisation(&d.to)?,
             from_day: d.from_day.clone(),
             to_day: d.to_day.clone(),
+            signed: true,
         })
     });
     let own_audience = config
@@ -70,28 +72,20 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
         .as_ref()
         .map(|g| format!("{}{}", plain(&g.base), wire::contract::gateway::FHIR));
     let clients = config.client.iter().map(|c| {
-        let use_: ClientUse = serde_json::from_value(c.use_.clone().into())
-            .with_context(|| format!("client {}: use `{}`", c.client_id, c.use_))?;
-        let jwks = format!("{{\"keys\":[{}]}}", c.jwk);
-        let (identity, smart): (Vec<String>, Vec<String>) = c
-            .scopes
-            .iter()
-            .cloned()
-            .partition(|scope| IDENTITY_SCOPES.contains(&scope.as_str()));
-        Ok(::anchor::config::Client {
+        let key: serde_json::Value =
+            serde_json::from_str(&c.jwk).with_context(|| format!("client {}: jwk", c.client_id))?;
+        let said = wire::contract::register::Client {
             client_id: c.client_id.clone(),
-            orgnr: organisation(&c.orgnr)?,
-            use_,
-            keys: trust::keys::KeySet::parse(jwks.as_bytes())
-                .map_err(|e| anyhow!("client {}: jwk: {e}", c.client_id))?,
-            scopes: trust::scope::Scopes::parse(&smart.join(" "))
-                .map_err(|e| anyhow!("client {}: scopes: {e}", c.client_id))?,
-            identity,
-            grants: grants(c, use_)?,
-            redirect_uris: c.redirect_uris.clone(),
+            orgnr: c.orgnr.clone(),
+            use_: c.use_.clone(),
+            keys: vec![key],
+            scopes: c.scopes.clone(),
             audiences: c.audiences.clone(),
-            own_audience: own_audience.clone().filter(|_| use_ == ClientUse::Gateway),
-        })
+            grants: c.grants.clone(),
+            redirect_uris: c.redirect_uris.clone(),
+        };
+        ::anchor::config::Client::read(&said, own_audience.clone())
+            .map_err(|e| anyhow!("client {}: {e}", c.client_id))
     });
     Ok(::anchor::Config {
         issuer: setting.issuer(),
@@ -112,6 +106,7 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
         publish_key_seconds: config.anchor.publish_key_seconds,
         hpr: config.anchor.hpr.as_ref().map(super::outside::hpr),
         identity_providers: super::identity::of(setting)?,
+        law: Some(law(config)),
         stylesheet: crate::assets::lookup()(STYLESHEET).map(|asset| asset.bytes),
         demo: setting
             .demo
@@ -122,19 +117,12 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
     })
 }
 
-/// The ways to a token that a client is registered for; where none is named, those of its use.
-fn grants(client: &config::Client, use_: ClientUse) -> anyhow::Result<Vec<Grant>> {
-    if client.grants.is_empty() {
-        return Ok(match use_ {
-            ClientUse::Gateway => vec![Grant::ClientCredentials, Grant::TokenExchange],
-            _ => vec![Grant::ClientCredentials],
-        });
-    }
-    let read = |name: &String| {
-        Grant::parse(name)
-            .ok_or_else(|| anyhow!("client {}: grant `{name}` is unknown", client.client_id))
-    };
-    client.grants.iter().map(read).collect()
+/// What `delt check` asks of a file is asked of what operators register too, by the same rules.
+fn law(config: &Config) -> ::anchor::config::Law {
+    let config = config.clone();
+    ::anchor::config::Law(std::sync::Arc::new(move |registered| {
+        check::with_registered(&config, registered, &surroundings::today())
+    }))
 }
 
 /// The § 9 collaborations and data processing agreements that the anchor publishes.
@@ -150,6 +138,7 @@ fn papers(config: &Config) -> anyhow::Result<Vec<::anchor::config::Paper>> {
             services: held(),
             from: c.date.clone(),
             until: None,
+            signed: true,
         })
     };
     let mut found = Vec::new();
@@ -179,6 +168,7 @@ fn papers(config: &Config) -> anyhow::Result<Vec<::anchor::config::Paper>> {
                 services: held(),
                 from: paper.date.clone(),
                 until: None,
+                signed: true,
             });
         }
     }

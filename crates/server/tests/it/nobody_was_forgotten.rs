@@ -70,6 +70,8 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("anchor", "POST", "/operate/rotate-key", Json("{}")),
     ("anchor", "POST", "/operate/remove-key", Json("{}")),
     ("anchor", "GET", "/operate/changes", Nothing),
+    ("anchor", "POST", "/operate/register", Json("{}")),
+    ("anchor", "GET", "/operate/registered", Nothing),
     ("anchor", "POST", "/audit-heads", Jose("e30.e30.AA")),
     ("anchor", "POST", "/audit-heads/list", Jose("e30.e30.AA")),
     ("anchor", "POST", "/test-token", Json("{}")),

@@ -276,9 +276,13 @@ pub struct Participant {
     /// Sub-units (organisation numbers) for which this organisation is the controller.
     #[serde(default)]
     pub units: Vec<String>,
-    /// Public keys (JWK) of its services and gateways, with which it signs what others verify: catalogue entries, receipts.
+    /// Public keys (JWK) with which it signs what others verify: its own, for agreements, and those of its services and gateways,
+    /// for catalogue entries and receipts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<serde_json::Value>,
+    /// Functions to be reached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<super::register::Contact>,
 }
 
 /// What an agreement is about.
@@ -295,6 +299,11 @@ pub enum AgreementKind {
     DataSharing,
 }
 
+/// Documents of before the word was there stood by the operator's.
+fn signed() -> bool {
+    true
+}
+
 /// Claims of an agreement document (`typ` [`AGREEMENT_TYP`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgreementDocument {
@@ -309,6 +318,9 @@ pub struct AgreementDocument {
     /// Whether it opens anything now, within its days.
     #[serde(default)]
     pub state: Standing,
+    /// Whether everybody it binds has signed; without, it opens nothing.
+    #[serde(default = "signed")]
+    pub signed: bool,
     /// What it is about.
     pub kind: AgreementKind,
     /// Organisation numbers of those bound.

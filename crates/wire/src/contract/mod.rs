@@ -12,6 +12,7 @@ pub mod locator;
 pub mod operate;
 pub mod pvk;
 pub mod record_system;
+pub mod register;
 pub mod sharing;
 pub mod statement;
 pub mod witness;

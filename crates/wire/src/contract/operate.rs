@@ -15,6 +15,11 @@ pub const END: &str = "/operate/end";
 pub const ROTATE_KEY: &str = "/operate/rotate-key";
 /// Takes a [`KeyOrder`] that names a key: it signs no more and is published no more, at once.
 pub const REMOVE_KEY: &str = "/operate/remove-key";
+/// JOSE `typ` of an order: every order is a compact JWS of a [`Signed`] under the operator's registered key, with the media
+/// type [`JOSE`](super::witness::JOSE), and is kept with the change it made.
+pub const ORDER_TYP: &str = "delt-order+jwt";
+/// How old an order may be when the anchor reads it, in seconds.
+pub const FRESH_SECONDS: i64 = 60;
 /// What was done: [`Changes`]. `?after=N` leaves out the first N.
 pub const CHANGES: &str = "/operate/changes";
 
@@ -25,7 +30,9 @@ pub const READ_SCOPE: &str = "system/Change.r";
 /// JOSE `typ` of a change.
 pub const CHANGE_TYP: &str = "delt-change+jwt";
 /// Changes in one answer at most.
-pub const PAGE: usize = 500;
+pub const PAGE: usize = 50;
+/// Longest order, in bytes: a change repeats it, and must still be read as a compact JWS.
+pub const LONGEST_ORDER: usize = 10_500;
 
 /// Whether what is registered counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,6 +63,10 @@ pub enum Kind {
     Delegation,
     /// A key of the anchor's own, by its `kid`.
     SigningKey,
+    /// A data processing agreement, by its id.
+    ProcessingAgreement,
+    /// A collaboration under § 9, by its id.
+    Collaboration,
 }
 
 /// What was done.
@@ -72,6 +83,8 @@ pub enum Action {
     Publish,
     /// A signing key was taken away.
     Remove,
+    /// A document was registered, or signatures on it.
+    Register,
 }
 
 /// What is to be suspended, resumed or ended, and why.
@@ -100,6 +113,37 @@ pub struct KeyOrder {
     pub reason: String,
 }
 
+/// A document to be registered, in the place of its older self if there is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterOrder {
+    /// What it is.
+    pub kind: Kind,
+    /// The version that stands now, 0 for none: another one means that somebody else was there first (412).
+    pub expect: u64,
+    /// The document's text, as it is signed: JSON of [`super::register`].
+    pub document: String,
+    /// Detached signatures over the text by organisations it binds; those of an earlier order with the same text stay.
+    #[serde(default)]
+    pub signatures: Vec<String>,
+    /// Why, as in [`Order::reason`].
+    pub reason: String,
+}
+
+/// An order as its operator signs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signed<T> {
+    /// The anchor.
+    pub aud: String,
+    /// Unix seconds.
+    pub iat: i64,
+    /// The path it is sent to: an order to resume is none to suspend.
+    pub path: String,
+    /// What is ordered.
+    pub order: T,
+}
+
 /// Claims of one change (`typ` [`CHANGE_TYP`]). Signed anew when the anchor's key changes; the payload stays what it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeDocument {
@@ -124,6 +168,13 @@ pub struct ChangeDocument {
     /// From when, Unix seconds, where that is later than `iat`: a published key signs then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<i64>,
+    /// Organisations whose signatures on the registered document stand: those of this order, and of earlier ones with the
+    /// same text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<String>,
+    /// The order as its operator signed it, document and signatures included; changes of before orders were signed have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
     /// Why.
     pub reason: String,
     /// Which operator's client asked.

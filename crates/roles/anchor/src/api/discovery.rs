@@ -173,6 +173,14 @@ const SUMMARIES: &[(&str, &str)] = &[
         "Operators: who did what when, signed, each with the hash of the one before",
     ),
     (
+        "POST /operate/register",
+        "Operators: a participant, client, agreement, delegation, processing agreement or collaboration, or signatures on one",
+    ),
+    (
+        "GET /operate/registered",
+        "Operators: everything registered by orders, with versions and missing signatures, signed",
+    ),
+    (
         "POST /audit-heads",
         "Clients: the end of their audit trail, signed by them (application/jose); witnessed and kept",
     ),

@@ -1,8 +1,9 @@
-//! `POST /operate/suspend|resume|end`, `POST /operate/rotate-key|remove-key` and `GET /operate/changes`: what the anchor's
+//! `POST /operate/suspend|resume|end|register`, `POST /operate/rotate-key|remove-key`, `GET /operate/changes|registered`: what the anchor's
 //! operators do at night. Every order is answered with the change it made, signed; every refusal is on record.
 
-use crate::State;
 use crate::operate::{self, Operator, Standings, Wanted, admit};
+use crate::{State, authenticate, register};
+use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::{IntoResponse, Response};
 use fhir::ids::OrganisationNumber;
@@ -10,13 +11,16 @@ use fhir::outcome::IssueCode;
 use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
+use trust::jws::{self, Embedded};
 use trust::scope::Access;
-use wire::contract::operate::{Action, Changes, KeyOrder, Kind, Order};
+use wire::contract::operate::{
+    Action, Changes, FRESH_SECONDS, KeyOrder, Kind, LONGEST_ORDER, ORDER_TYP, Order, RegisterOrder,
+    Signed,
+};
+use wire::contract::witness::JOSE;
 use wire::outcome::Problem;
 use wire::request_id::RequestIds;
 
-/// Longest order, in bytes.
-const LONGEST: usize = 16 * 1024;
 /// Longest reason, in characters.
 const LONGEST_REASON: usize = 500;
 /// As many digits in a row may be a person's number.
@@ -67,6 +71,38 @@ pub(crate) async fn remove_key(
     request: Request,
 ) -> Response {
     whole(async move { key_order(&state, ids, request, Action::Remove).await }).await
+}
+
+/// A document put into the register, or the signatures that were missing on one.
+pub(crate) async fn register(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Response {
+    whole(async move {
+        let (parts, body) = request.into_parts();
+        let operator = admit(&state, &parts, ids, Access::Create).await?;
+        let (order, signed) = ordered::<RegisterOrder>(&state, &operator, &parts, body).await?;
+        register::register(&state, &operator, &words(&parts), order, signed).await
+    })
+    .await
+}
+
+/// Everything that was registered by orders.
+pub(crate) async fn registered(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Response {
+    let (parts, _) = request.into_parts();
+    let read = async {
+        let operator = admit(&state, &parts, ids, Access::Read).await?;
+        operate::on_record(&state, &operator, &words(&parts)).await?;
+        register::registered(&state)
+            .map(Changes)
+            .map_err(|_| Problem::unavailable(5, "the register cannot be signed now; try again"))
+    };
+    respond(read.await)
 }
 
 /// What was done, oldest first.
@@ -127,23 +163,15 @@ async fn order(
 ) -> Result<Changes, Problem> {
     let (parts, body) = request.into_parts();
     let operator = admit(state, &parts, ids, Access::Create).await?;
-    let read = wire::body::json::<Order>(&parts.headers, body, LONGEST).await;
-    let order = match read.and_then(|order| reasoned(&order.reason.clone()).map(|()| order)) {
-        Ok(order) => order,
-        Err(problem) => return Err(operator.failed(state, &words(&parts), problem).await),
-    };
+    let (order, signed) = ordered::<Order>(state, &operator, &parts, body).await?;
     let check = |standings: &Standings| {
         let (id, kid) = known(state, &operator, action, &order)?;
         let entry = standings.of(order.kind, &id, kid.as_deref());
         match standings.refuses(action, entry) {
             Some(words) => Err(Problem::conflict(words)),
             None => Ok(vec![Wanted {
-                action,
-                kind: order.kind,
-                id,
                 kid,
-                from: None,
-                reason: order.reason.clone(),
+                ..Wanted::plain(action, order.kind, &id, &order.reason, &signed)
             }]),
         }
     };
@@ -218,7 +246,90 @@ fn known(
         Kind::Agreement => here(registry.has_agreement(&order.id)),
         Kind::Delegation => here(registry.has_delegation(&order.id)),
         Kind::SigningKey => Err(invalid("kind", "signing keys have addresses of their own")),
+        Kind::ProcessingAgreement | Kind::Collaboration => Err(invalid(
+            "kind",
+            "no token depends on it: register it anew with its last day, and end the delegation or agreement",
+        )),
     }
+}
+
+/// What is ordered, and why.
+trait Reasoned: serde::de::DeserializeOwned {
+    fn reason(&self) -> &str;
+}
+
+impl Reasoned for Order {
+    fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl Reasoned for KeyOrder {
+    fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl Reasoned for RegisterOrder {
+    fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+/// Reads an order: signed by the operator's registered key, for this anchor, this path and now. Gives it with its signed
+/// form, which is kept. A refusal is on record.
+async fn ordered<T: Reasoned>(
+    state: &State,
+    operator: &Operator,
+    parts: &Parts,
+    body: Body,
+) -> Result<(T, String), Problem> {
+    let read = wire::body::typed(&parts.headers, body, LONGEST_ORDER, &[JOSE]).await;
+    match read.and_then(|bytes| verified(state, operator, parts.uri.path(), &bytes)) {
+        Ok(order) => Ok(order),
+        Err(problem) => Err(operator.failed(state, &words(parts), problem).await),
+    }
+}
+
+fn verified<T: Reasoned>(
+    state: &State,
+    operator: &Operator,
+    path: &str,
+    bytes: &[u8],
+) -> Result<(T, String), Problem> {
+    let unsigned = || {
+        invalid(
+            "",
+            "an order is a compact JWS for this anchor and this address, not older than 60 seconds, under the key registered for the client that sends it",
+        )
+    };
+    let text = std::str::from_utf8(bytes).map_err(|_| unsigned())?;
+    let compact = jws::parse(text, Embedded::Refused).map_err(|_| unsigned())?;
+    compact.require_typ(ORDER_TYP).map_err(|_| unsigned())?;
+    let client = state.registry.client(&operator.caller.client_id);
+    let keys = client.map(|client| &client.keys).ok_or_else(unsigned)?;
+    let key = keys
+        .find(compact.header.kid.as_deref())
+        .ok_or_else(unsigned)?;
+    let payload = compact.verify(key).map_err(|_| unsigned())?;
+    jws::claims(payload).map_err(|_| unsigned())?;
+    let said: Signed<T> = serde_json::from_slice(payload).map_err(|error| {
+        // serde's own message may quote the value at fault.
+        let text = format!(
+            "the order is not what the contract says, at column {}",
+            error.column()
+        );
+        Problem::invalid(IssueCode::Structure, "", text)
+    })?;
+    let now = operator.now.seconds();
+    let fresh = now.saturating_sub(said.iat) <= FRESH_SECONDS + trust::LEEWAY_SECONDS
+        && said.iat <= now.saturating_add(trust::LEEWAY_SECONDS);
+    let stopped = client.is_some_and(|client| authenticate::is_stopped(state, client, Some(key)));
+    if said.aud != state.config.issuer || said.path != path || !fresh || stopped {
+        return Err(unsigned());
+    }
+    reasoned(said.order.reason())?;
+    Ok((said.order, text.to_owned()))
 }
 
 async fn key_order(
@@ -230,24 +341,17 @@ async fn key_order(
     let (parts, body) = request.into_parts();
     let operator = admit(state, &parts, ids, Access::Create).await?;
     let asked = words(&parts);
-    let read = wire::body::json::<KeyOrder>(&parts.headers, body, LONGEST).await;
-    let order = match read.and_then(|order| reasoned(&order.reason.clone()).map(|()| order)) {
-        Ok(order) => order,
-        Err(problem) => return Err(operator.failed(state, &asked, problem).await),
-    };
+    let (order, signed) = ordered::<KeyOrder>(state, &operator, &parts, body).await?;
     let now = operator.now.seconds();
     let publish = |from: Option<i64>| -> Result<Wanted, Problem> {
         let key = state.ring.make().map_err(|error| {
             tracing::error!(%error, "a new signing key could not be made");
             Problem::unavailable(5, "a new key could not be made; look at the anchor's log")
         })?;
+        let kind = Kind::SigningKey;
         Ok(Wanted {
-            action: Action::Publish,
-            kind: Kind::SigningKey,
-            id: key.kid().to_owned(),
-            kid: None,
             from,
-            reason: order.reason.clone(),
+            ..Wanted::plain(Action::Publish, kind, key.kid(), &order.reason, &signed)
         })
     };
     let check = |_: &Standings| match (action, &order.kid) {
@@ -265,14 +369,14 @@ async fn key_order(
             if signs {
                 wanted.push(publish(None)?);
             }
-            wanted.push(Wanted {
-                action: Action::Remove,
-                kind: Kind::SigningKey,
-                id: kid.clone(),
-                kid: None,
-                from: None,
-                reason: order.reason.clone(),
-            });
+            let kind = Kind::SigningKey;
+            wanted.push(Wanted::plain(
+                Action::Remove,
+                kind,
+                kid,
+                &order.reason,
+                &signed,
+            ));
             Ok(wanted)
         }
         _ => Err(invalid(

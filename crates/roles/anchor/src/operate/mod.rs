@@ -25,6 +25,7 @@ use wire::outcome::Problem;
 const LEDGER: &str = "change";
 
 /// What one change is to be, before it has its place in the list.
+#[derive(Clone)]
 pub(crate) struct Wanted {
     pub(crate) action: Action,
     pub(crate) kind: Kind,
@@ -32,6 +33,51 @@ pub(crate) struct Wanted {
     pub(crate) kid: Option<String>,
     pub(crate) from: Option<i64>,
     pub(crate) reason: String,
+    /// Whose signatures stand on a registered document.
+    pub(crate) signed_by: Vec<String>,
+    /// The order as its operator signed it.
+    pub(crate) order: String,
+}
+
+impl Wanted {
+    /// A change that holds no document.
+    pub(crate) fn plain(action: Action, kind: Kind, id: &str, reason: &str, order: &str) -> Wanted {
+        Wanted {
+            action,
+            kind,
+            id: id.to_owned(),
+            kid: None,
+            from: None,
+            reason: reason.to_owned(),
+            signed_by: Vec::new(),
+            order: order.to_owned(),
+        }
+    }
+}
+
+/// The change that follows the list as it stands.
+pub(crate) fn document(
+    state: &State,
+    operator: &Operator,
+    standings: &Standings,
+    one: Wanted,
+) -> ChangeDocument {
+    ChangeDocument {
+        iss: state.config.issuer.clone(),
+        iat: operator.now.seconds(),
+        sequence: standings.count() + 1,
+        previous: standings.hash().map(str::to_owned),
+        action: one.action,
+        kind: one.kind,
+        id: one.id,
+        kid: one.kid,
+        from: one.from,
+        signed_by: one.signed_by,
+        order: Some(one.order),
+        reason: one.reason,
+        client_id: operator.caller.client_id.clone(),
+        request_id: operator.ids.ours.to_string(),
+    }
 }
 
 /// The list and what it comes to now.
@@ -96,6 +142,17 @@ pub(crate) async fn change(
     asked: &str,
     check: impl FnOnce(&Standings) -> Result<Vec<Wanted>, Problem>,
 ) -> Result<Changes, Problem> {
+    change_and(state, operator, asked, check, || {}).await
+}
+
+/// As [`change`]; once durable, and before anybody else's change, `then` makes it count.
+pub(crate) async fn change_and(
+    state: &State,
+    operator: &Operator,
+    asked: &str,
+    check: impl FnOnce(&Standings) -> Result<Vec<Wanted>, Problem>,
+    then: impl FnOnce(),
+) -> Result<Changes, Problem> {
     let book = &state.registry.book;
     let _one_at_a_time = book.writing.lock().await;
     let before = book.standings();
@@ -107,20 +164,7 @@ pub(crate) async fn change(
     let mut ledger = Vec::new();
     let mut made = Vec::new();
     for one in wanted {
-        let document = ChangeDocument {
-            iss: state.config.issuer.clone(),
-            iat: operator.now.seconds(),
-            sequence: after.count() + 1,
-            previous: after.hash().map(str::to_owned),
-            action: one.action,
-            kind: one.kind,
-            id: one.id,
-            kid: one.kid,
-            from: one.from,
-            reason: one.reason,
-            client_id: operator.caller.client_id.clone(),
-            request_id: operator.ids.ours.to_string(),
-        };
+        let document = document(state, operator, &after, one);
         let payload = payload(&document).map_err(|_| unsigned())?;
         after.apply(&document, &payload);
         ledger.push(LedgerWrite {
@@ -144,6 +188,7 @@ pub(crate) async fn change(
         .standings
         .write()
         .unwrap_or_else(PoisonError::into_inner) = Arc::new(after);
+    then();
     for one in &made {
         tracing::warn!(action = ?one.action, kind = ?one.kind, id = one.id, by = one.client_id, "the register was changed");
     }
@@ -159,16 +204,26 @@ pub(crate) async fn list(
     after: u64,
 ) -> Result<Changes, Problem> {
     let found = entries(&state.store, after).await.map_err(Problem::from)?;
+    on_record(state, operator, asked).await?;
+    let found: Vec<_> = found.into_iter().map(|(change, _)| change).collect();
+    signed(state, &found, operator.now)
+}
+
+/// A reading of the list or the register is on record, and its proof used up.
+pub(crate) async fn on_record(
+    state: &State,
+    operator: &Operator,
+    asked: &str,
+) -> Result<(), Problem> {
     let change = Change {
         audit: Some(operator.record(asked)),
         replays: operator.replay.into_iter().collect(),
         ..Change::default()
     };
-    if let Err(error) = state.store.commit(change).await {
-        return Err(operator.uncommitted(state, asked, error).await);
+    match state.store.commit(change).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(operator.uncommitted(state, asked, error).await),
     }
-    let found: Vec<_> = found.into_iter().map(|(change, _)| change).collect();
-    signed(state, &found, operator.now)
 }
 
 /// The bytes that are hashed and signed.

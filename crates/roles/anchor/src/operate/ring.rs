@@ -236,6 +236,8 @@ mod tests {
             id: kid.into(),
             kid: None,
             from,
+            signed_by: vec![],
+            order: None,
             reason: "test".into(),
             client_id: "operator".into(),
             request_id: "r".into(),

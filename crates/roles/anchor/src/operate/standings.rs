@@ -67,6 +67,8 @@ impl Standings {
             Action::Suspend => Standing::Suspended,
             Action::Resume | Action::Publish => Standing::Active,
             Action::End | Action::Remove => Standing::Ended,
+            // What is suspended stays so, whatever is written about it.
+            Action::Register => entry.state,
         };
         self.count = change.sequence;
         self.hash = Some(sha256_base64url(payload));
@@ -88,6 +90,8 @@ mod tests {
             id: id.into(),
             kid: None,
             from: None,
+            signed_by: vec![],
+            order: None,
             reason: "test".into(),
             client_id: "operator".into(),
             request_id: "r".into(),

@@ -14,6 +14,7 @@ mod published;
 mod pushed_request;
 mod refresh_token;
 mod region;
+mod register;
 mod sign_in;
 mod test_token;
 mod threats;

@@ -16,32 +16,32 @@ use trust::scope::Scopes;
 use trust::{ClientUse, Interaction, dpop, jws};
 
 const OPERATION: &str = "http://127.0.0.1:7070/anchor/operate";
-const OPERATOR: &str = "operator-natt";
+pub const OPERATOR: &str = "operator-natt";
 const OTHER_OPERATOR: &str = "operator-dag";
-const BOTH: &str = "system/Change.cr";
+pub const BOTH: &str = "system/Change.cr";
 
 /// A region with an operator organisation (NordDrift) and two operator clients; the keys survive a restart.
 #[derive(Clone)]
-struct Operated {
-    keys: Keys,
-    operator: SigningKey,
+pub struct Operated {
+    pub keys: Keys,
+    pub operator: SigningKey,
 }
 
 impl Operated {
-    fn new() -> Operated {
+    pub fn new() -> Operated {
         Operated {
             keys: Keys::new(),
             operator: SigningKey::generate().unwrap(),
         }
     }
 
-    async fn open(&self, folder: &Path) -> Region {
+    pub async fn open(&self, folder: &Path) -> Region {
         let operator = self.operator.clone();
         Region::open_as(folder, self.keys.clone(), |config| with(config, &operator)).await
     }
 
     /// The same after a restart, ten seconds later.
-    async fn reopen(&self, region: Region, folder: &Path) -> Region {
+    pub async fn reopen(&self, region: Region, folder: &Path) -> Region {
         let now = region.now();
         drop(region);
         let region = self.open(folder).await;
@@ -68,7 +68,7 @@ pub fn with(config: &mut Config, key: &SigningKey) {
     }
 }
 
-fn request(
+pub fn request(
     region: &Region,
     key: &SigningKey,
     token: &str,
@@ -76,7 +76,17 @@ fn request(
     path: &str,
     body: &str,
 ) -> Request<Body> {
-    let url = format!("{ISSUER}{}", path.split('?').next().unwrap());
+    let path_only = path.split('?').next().unwrap();
+    let url = format!("{ISSUER}{path_only}");
+    // An order is signed as a whole; what is no JSON is sent as it is.
+    let body = match serde_json::from_str::<Value>(body) {
+        Ok(order) => {
+            let said =
+                json!({"aud": ISSUER, "iat": region.now(), "path": path_only, "order": order});
+            jws::sign("delt-order+jwt", &said, key).unwrap()
+        }
+        Err(_) => body.to_owned(),
+    };
     let proof = dpop::prove(
         key,
         method,
@@ -90,12 +100,12 @@ fn request(
         .uri(path)
         .header("authorization", format!("DPoP {token}"))
         .header("dpop", proof.unwrap())
-        .header("content-type", "application/json")
-        .body(Body::from(body.to_owned()))
+        .header("content-type", "application/jose")
+        .body(Body::from(body))
         .unwrap()
 }
 
-async fn token(region: &Region, key: &SigningKey, client: &str, scope: &str) -> String {
+pub async fn token(region: &Region, key: &SigningKey, client: &str, scope: &str) -> String {
     let answer = region
         .token(region.ask(client, key, OPERATION, scope))
         .await;
@@ -117,14 +127,14 @@ pub async fn operate(region: &Region, key: &SigningKey, path: &str, body: Value)
         .await
 }
 
-async fn done(region: &Region, key: &SigningKey, path: &str, body: Value) -> Vec<Value> {
+pub async fn done(region: &Region, key: &SigningKey, path: &str, body: Value) -> Vec<Value> {
     let answer = operate(region, key, path, body).await;
     assert_eq!(answer.status, 200, "{path}: {}", answer.body);
     verified(region, &answer, "delt-change+jwt").await
 }
 
 /// The claims of signed documents, each verified with the keys published now.
-async fn verified(region: &Region, answer: &Answer, typ: &str) -> Vec<Value> {
+pub async fn verified(region: &Region, answer: &Answer, typ: &str) -> Vec<Value> {
     let keys = region.keys().await;
     let one = |text: &Value| {
         let compact = jws::parse(text.as_str().unwrap(), jws::Embedded::Refused).unwrap();
@@ -134,7 +144,7 @@ async fn verified(region: &Region, answer: &Answer, typ: &str) -> Vec<Value> {
     answer.body.as_array().unwrap().iter().map(one).collect()
 }
 
-async fn document(region: &Region, path: &str, typ: &str, sub: &str) -> (u64, String) {
+pub async fn document(region: &Region, path: &str, typ: &str, sub: &str) -> (u64, String) {
     let all = verified(region, &region.get(path).await, typ).await;
     let one = all.iter().find(|one| one["sub"] == sub).unwrap();
     let state = one["state"].as_str().unwrap().to_owned();
@@ -156,7 +166,7 @@ async fn home(region: &Region) -> Answer {
         .await
 }
 
-async fn hub(region: &Region) -> Answer {
+pub async fn hub(region: &Region) -> Answer {
     region
         .token(region.ask("delt-hub", &region.hub, FJELLVIK, "system/Observation.c"))
         .await

@@ -131,6 +131,8 @@ fn config(keys: &Keys) -> Config {
                 name: "Enhet".into(),
             })
             .collect(),
+        keys: KeySet::default(),
+        contacts: vec![],
     };
     let client =
         |id: &str, orgnr: &str, use_, key: &SigningKey, scopes: &str, audiences: &[&str]| Client {
@@ -173,6 +175,7 @@ fn config(keys: &Keys) -> Config {
             services: vec![InformationService::MEASUREMENTS, InformationService::PLANS],
             from: "2026-01-01".into(),
             to: None,
+            signed: true,
         }],
         papers: vec![],
         delegations: vec![Delegation {
@@ -182,6 +185,7 @@ fn config(keys: &Keys) -> Config {
             to: org("310001287"),
             from_day: "2026-01-01".into(),
             to_day: None,
+            signed: true,
         }],
         clients: vec![
             client(
@@ -267,6 +271,7 @@ fn config(keys: &Keys) -> Config {
         hpr: None,
         stylesheet: None,
         identity_providers: vec![],
+        law: None,
         demo: Some(Demo {
             people: vec![
                 DemoPerson {
