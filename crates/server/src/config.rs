@@ -434,6 +434,8 @@ pub struct Service {
     pub fhir: Url,
     /// Client file it speaks as (to the locator); needed only where it runs.
     pub client_file: Option<PathBuf>,
+    /// Whose store it goes on with, where that was taken over from a service with another id.
+    pub store_of: Option<String>,
     /// Data processor, for the supplier concepts.
     pub supplier: Option<String>,
     /// Members, for the shared concepts.
@@ -672,7 +674,9 @@ impl Config {
     /// The client file that speaks for the owner of an audit trail: a service, or a role that is a client. A gateway's trails
     /// of organisations that look up are the gateway's.
     pub fn client_file_of(&self, owner: &str) -> Option<&Path> {
-        let service = self.service.iter().find(|s| s.id == owner);
+        let named = |s: &&Service| s.store_of.as_ref().unwrap_or(&s.id) == owner;
+        let own = self.own_services().find(named);
+        let service = own.or_else(|| self.service.iter().find(named));
         let role = match owner {
             "hub" => self.hub.as_ref().and_then(|h| h.client_file.as_deref()),
             "anchor" | "catalogue" | "locator" => None,

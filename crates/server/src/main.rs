@@ -16,6 +16,7 @@ mod client_key;
 mod config;
 mod demo;
 mod faults;
+mod hand_back;
 mod heads;
 mod listen;
 mod metrics;
@@ -71,6 +72,10 @@ enum Command {
         #[command(subcommand)]
         command: anchor::Command,
     },
+    /// Copy one organisation's whole store into a file that only the organisation can open; its service goes on.
+    HandBack(hand_back::HandBack),
+    /// Open such a file as the store of a service that goes on with it.
+    TakeOver(hand_back::TakeOver),
     /// Read and prove the audit trail.
     Audit {
         #[command(subcommand)]
@@ -100,6 +105,8 @@ fn main() -> ExitCode {
             Command::Check { config, advise } => check_file(&config, advise),
             Command::ClientKey(a) => client_key::run(&a),
             Command::Anchor { command } => anchor::run(command).await,
+            Command::HandBack(a) => hand_back::hand_back(a).await,
+            Command::TakeOver(a) => hand_back::take_over(a).await,
             Command::Audit { command } => audit::run(command).await,
             Command::Bench(a) => bench::run(a).await,
         }

@@ -49,6 +49,8 @@ use wire::{House, Worker};
 pub struct Config {
     /// Service id, for example `fjellvik`.
     pub id: String,
+    /// The name that its store was made under, where it is not the id: it was taken over from another service.
+    pub store_of: Option<String>,
     /// Whole FHIR base URL; also the audience of its tokens.
     pub base: Url,
     /// The responsible organisation.
@@ -433,7 +435,8 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         follow: followers(&config),
         ..store::Options::default()
     };
-    let store = Store::open_with(&house.data, &config.id, house.surroundings(), options)?;
+    let owner = config.store_of.as_ref().unwrap_or(&config.id);
+    let store = Store::open_with(&house.data, owner, house.surroundings(), options)?;
     let base = config.base.as_str().trim_end_matches('/').to_owned();
     let guard = Guard::new(
         GuardConfig {

@@ -486,6 +486,7 @@ fn service(
             .as_deref()
             .map(|id| directory.orgnr(id).to_owned()),
         unknown_patients: UnknownPatients::Enrol,
+        store_of: None,
         telephone: None,
         processing_agreement: s.supplier.is_some().then(|| paper("DBA")),
         delegation: s.supplier.is_some().then(|| paper("DEL")),

@@ -31,6 +31,7 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
     });
     let config = ::sharing::Config {
         id: s.id.clone(),
+        store_of: s.store_of.clone(),
         base: s.fhir.clone(),
         owner: organisation(&s.orgnr)?,
         name: s.name.clone(),

@@ -14,6 +14,7 @@ mod a_look_up_needs_the_documented_need;
 mod a_look_up_without_a_locator;
 mod a_lost_delivery_is_found_and_repaired;
 mod a_member_is_suspended_in_the_middle_of_a_day;
+mod a_municipality_moves_to_another_supplier;
 mod a_patient_sees_who_looked_and_closes_the_door;
 mod a_reading_arrives_at_another_organisations_screen;
 mod a_record_system_feeds_its_own_service;

@@ -94,6 +94,7 @@ pub struct Service {
 pub fn config(folder: &Path, issuer: &Issuer, id: &str, owner: &str, members: &[&str]) -> Config {
     let _ = folder;
     Config {
+        store_of: None,
         id: id.to_owned(),
         base: format!("http://{id}.test/fhir").parse().unwrap(),
         owner: org(owner),

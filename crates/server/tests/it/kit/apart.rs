@@ -25,14 +25,24 @@ pub struct Apart {
     pub record_system: u16,
 }
 
-/// A client: id, organisation, use, scopes, and the roles whose audiences it may ask for.
-type Client = (
+/// A client: id, organisation, use, scopes, and the roles whose audiences it may ask for. One without any has a key and is not
+/// registered.
+pub type Client = (
     &'static str,
     &'static str,
     &'static str,
     &'static [&'static str],
     &'static [&'static str],
 );
+
+/// What a story adds to the region.
+#[derive(Clone, Copy)]
+pub struct More {
+    /// Further lines of every file.
+    pub facts: fn(&Apart) -> String,
+    /// Further clients.
+    pub clients: &'static [Client],
+}
 
 /// The registered clients.
 const CLIENTS: &[Client] = &[
@@ -97,6 +107,15 @@ impl Apart {
     /// Chooses ports, makes keys and writes a configuration file a process. `head` holds further lines at the top of each
     /// file, such as `person_numbers = "lenient"`.
     pub async fn new(parts: &[Part], head: &str) -> Apart {
+        let more = More {
+            facts: |_| String::new(),
+            clients: &[],
+        };
+        Apart::with(parts, head, "", more).await
+    }
+
+    /// As [`Apart::new`], with further lines in `[anchor]`, facts and clients.
+    pub async fn with(parts: &[Part], head: &str, anchor: &str, more: More) -> Apart {
         let parts = parts.iter().map(|part| (*part, free_port())).collect();
         let region = Apart {
             folder: tempfile::tempdir().unwrap(),
@@ -104,11 +123,12 @@ impl Apart {
             record_system: free_port(),
         };
         std::fs::create_dir(region.folder.path().join("keys")).unwrap();
-        let clients = region.make_clients().await;
+        let clients = region.make_clients(more.clients).await;
+        let further = (more.facts)(&region);
         for ((name, roles), port) in &region.parts {
             let text = format!(
-                "roles = {roles:?}\ndata = \"data/{name}\"\n{head}\n[listen]\naddress = \"127.0.0.1:{port}\"\n{}\n{clients}",
-                region.facts()
+                "roles = {roles:?}\ndata = \"data/{name}\"\n{head}\n[listen]\naddress = \"127.0.0.1:{port}\"\n{}\n{further}\n{clients}",
+                region.facts(anchor)
             );
             std::fs::write(region.config(name), text).unwrap();
         }
@@ -155,9 +175,10 @@ impl Apart {
             .map_or(9, |(_, port)| *port);
         match role {
             "record-system" => format!("http://127.0.0.1:{}/fjellvik", self.record_system),
-            "sharing:proveheim" => format!("http://127.0.0.1:{port}/proveheim/fhir"),
-            "sharing:fjellvik" => format!("http://127.0.0.1:{port}/fjellvik/fhir"),
-            other => format!("http://127.0.0.1:{port}/{other}"),
+            other => match other.strip_prefix("sharing:") {
+                Some(id) => format!("http://127.0.0.1:{port}/{id}/fhir"),
+                None => format!("http://127.0.0.1:{port}/{other}"),
+            },
         }
     }
 
@@ -167,6 +188,7 @@ impl Apart {
             "hub" | "gateway" | "catalogue" | "record-system" => {
                 format!("{}/fhir", self.base(role))
             }
+            "operate" => format!("{}/operate", self.base("anchor")),
             other => self.base(other),
         }
     }
@@ -183,10 +205,32 @@ impl Apart {
         .unwrap()
     }
 
+    /// A registered client as a document for the anchor's register, with one more audience.
+    pub fn document_with(&self, client: &str, role: &str) -> serde_json::Value {
+        let known = CLIENTS.iter().find(|one| one.0 == client).unwrap();
+        let (id, orgnr, use_, scopes, audiences) = known;
+        let audiences = audiences.iter().chain([&role]);
+        let audiences: Vec<String> = audiences.map(|role| self.audience(role)).collect();
+        serde_json::json!({
+            "client_id": id, "orgnr": orgnr, "use": use_, "keys": [self.public_key(client)],
+            "scopes": scopes, "audiences": audiences,
+        })
+    }
+
+    /// The public part of a client's key.
+    pub fn public_key(&self, client: &str) -> serde_json::Value {
+        let file = self.folder.path().join(format!("keys/{client}.json"));
+        let file: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let mut jwk = file["jwk"].clone();
+        jwk.as_object_mut().unwrap().remove("d").unwrap();
+        jwk
+    }
+
     /// Makes every client's key and gives their public parts as the anchor's list.
-    async fn make_clients(&self) -> String {
+    async fn make_clients(&self, more: &[Client]) -> String {
         let mut listed = String::new();
-        for (id, orgnr, use_, scopes, audiences) in CLIENTS {
+        for (id, orgnr, use_, scopes, audiences) in CLIENTS.iter().chain(more) {
             let file = self.folder.path().join(format!("keys/{id}.json"));
             let issuer = self.base("anchor");
             let mut arguments = vec![
@@ -210,6 +254,9 @@ impl Apart {
             );
             let said = delt(&arguments).await;
             assert_eq!(said.code, Some(0), "{}", said.err);
+            if audiences.is_empty() {
+                continue;
+            }
             let jwk = said.out.trim();
             listed += &format!(
                 "[[client]]\nclient_id = \"{id}\"\norgnr = \"{orgnr}\"\nuse = \"{use_}\"\njwk = '{jwk}'\nscopes = {scopes:?}\naudiences = {audiences:?}\n\n"
@@ -219,7 +266,7 @@ impl Apart {
     }
 
     /// What is true of the region, the same in every file.
-    fn facts(&self) -> String {
+    fn facts(&self, more_of_the_anchor: &str) -> String {
         let base = |role| self.base(role);
         format!(
             r#"
@@ -228,6 +275,7 @@ allow = ["127.0.0.0/8"]
 
 [anchor]
 base = "{anchor}"
+{more_of_the_anchor}
 
 [catalogue]
 base = "{catalogue}"

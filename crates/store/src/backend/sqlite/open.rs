@@ -12,7 +12,9 @@ use crate::errors::StoreError;
 use crate::keys::Keys;
 
 /// Name of the database in a store's folder; `keys` and `lock` lie beside it.
-const DATABASE: &str = "store.db";
+pub(crate) const DATABASE: &str = "store.db";
+/// Name of the file with its keys.
+pub(crate) const KEYS: &str = "keys";
 
 /// A store's folder, locked for this process, with its keys and its writing connection.
 pub(crate) struct Opened {
@@ -36,7 +38,7 @@ pub(crate) fn open(folder: &Path, owner: &str) -> Result<Opened, StoreError> {
     let lock = lock(&folder.join("lock"))?;
     let path = folder.join(DATABASE);
     let fresh = fs::metadata(&path).map_or(true, |about| about.len() == 0);
-    let keys = Keys::open(&folder.join("keys"), fresh)?;
+    let keys = Keys::open(&folder.join(KEYS), fresh)?;
     private_file(&path)?;
     let writer = Connection::open_with_flags(
         &path,
@@ -88,6 +90,13 @@ pub(crate) fn reader(path: &Path) -> Result<Connection, StoreError> {
     stable(&connection)?;
     connection.execute_batch(dialect::READER)?;
     connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// A connection that copies a store while another process writes to it.
+pub(crate) fn copier(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+    connection.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF;")?;
     Ok(connection)
 }
 
