@@ -79,13 +79,20 @@ pub async fn hand_back(a: HandBack) -> anyhow::Result<ExitCode> {
     ensure!(!a.to.exists(), "{} is there already", a.to.display());
     let key = fs::read_to_string(&a.key).with_context(|| a.key.display().to_string())?;
     let key: serde_json::Value = serde_json::from_str(&key).context("the key is no JWK")?;
+    ensure!(
+        key.get("d").is_none(),
+        "the key has its private part: the public one alone is given away"
+    );
     let beside = a
         .store
         .parent()
         .context("the store has no folder around it")?;
-    let aside = Aside(beside.join(format!(".hand-back-{}", surroundings::ids()())));
-    store::snapshot(&a.store, &aside.0).with_context(|| a.store.display().to_string())?;
-    let head = whole(&aside.0, &a.owner).await?;
+    let aside = || Aside(beside.join(format!(".hand-back-{}", surroundings::ids()())));
+    // Verified in one copy, which opening writes to; handed on as another, which nobody opened.
+    let (opened, aside) = (aside(), aside());
+    store::snapshot(&a.store, &opened.0).with_context(|| a.store.display().to_string())?;
+    let head = whole(&opened.0, &a.owner).await?;
+    store::snapshot(&opened.0, &aside.0)?;
     let files = SNAPSHOT_FILES.iter().map(|name| listed(&aside.0, name));
     let manifest = Manifest {
         owner: a.owner,
@@ -227,13 +234,6 @@ async fn whole(folder: &Path, owner: &str) -> anyhow::Result<AuditHead> {
         report.is_sound(),
         "its audit trail is NOT whole; see `delt audit verify`"
     );
-    drop(opened);
-    // What opening laid beside the database is not handed on.
-    for name in fs::read_dir(folder)?.flatten() {
-        if !SNAPSHOT_FILES.iter().any(|file| name.file_name() == **file) {
-            let _ = fs::remove_file(name.path());
-        }
-    }
     Ok(report.head)
 }
 

@@ -18,9 +18,12 @@ use trust::keys::KeySet;
 use wire::contract::operate::{Action, ChangeDocument, Kind, RegisterOrder, Signed};
 use wire::contract::register::Registered;
 
-/// Asks the law about what is registered, together with the configuration; gives what it refuses, in words.
+/// A question to the law about what is registered, together with the configuration; the answer is what it refuses, in words.
+pub type Question = dyn Fn(&Registered) -> Vec<String> + Send + Sync;
+
+/// The law, as the anchor is given it.
 #[derive(Clone)]
-pub struct Law(pub Arc<dyn Fn(&Registered) -> Vec<String> + Send + Sync>);
+pub struct Law(pub Arc<Question>);
 
 impl std::fmt::Debug for Law {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
