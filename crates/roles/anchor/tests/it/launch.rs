@@ -71,6 +71,7 @@ impl Launching {
                 to: org(HOSPITAL),
                 from_day: "2026-01-01".into(),
                 to_day: None,
+                signed: true,
             });
             config.demo.as_mut().unwrap().people.push(DemoPerson {
                 number: person(&colleague()),
