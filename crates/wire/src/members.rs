@@ -234,7 +234,8 @@ impl Members {
 }
 
 fn in_force(one: &AgreementDocument, today: &str) -> bool {
-    one.state == Standing::Active
+    one.signed
+        && one.state == Standing::Active
         && one.from.as_str() <= today
         && one.until.as_deref().is_none_or(|until| today <= until)
 }

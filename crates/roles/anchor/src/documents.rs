@@ -14,7 +14,7 @@ use wire::contract::anchor::{
     AGREEMENT_TYP, AgreementDocument, AgreementKind, PARTICIPANT_TYP,
     Participant as ParticipantDocument, SignedDocuments,
 };
-use wire::contract::operate::Kind;
+use wire::contract::operate::{Kind, Standing};
 
 /// An agreement's claims with its direction, which `parties` alone does not tell.
 #[derive(Serialize)]

@@ -124,6 +124,7 @@ fn organisation(config: &Config, one: &register::Participant) -> Option<Organisa
         name: one.name.clone(),
         kind,
         sub_unit: one.units.iter().map(unit).collect(),
+        her_id: had.and_then(|had| had.her_id.clone()),
         record_system: had.and_then(|had| had.record_system.clone()),
     })
 }

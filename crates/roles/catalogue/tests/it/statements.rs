@@ -47,6 +47,7 @@ fn participant(world: &World, orgnr: &str, key: &SigningKey) -> Participant {
             Vec::new()
         },
         keys: vec![key.public_jwk()],
+        contacts: Vec::new(),
     }
 }
 
@@ -57,6 +58,7 @@ fn agreement(world: &World, id: &str, kind: AgreementKind, parties: &[&str]) -> 
         iat: 1,
         version: 1,
         state: Standing::Active,
+        signed: true,
         kind,
         parties: parties.iter().map(|one| (*one).to_owned()).collect(),
         processor: (kind == AgreementKind::DataProcessing).then(|| NORDDRIFT.to_owned()),
