@@ -57,8 +57,8 @@ fn participants(
             .iter()
             .filter_map(|unit| unit.orgnr.map(|orgnr| orgnr.to_string()))
             .collect(),
-            keys: signing_keys(config, standings, one),
-            contacts: one.contacts.clone(),
+        keys: signing_keys(config, standings, one),
+        contacts: one.contacts.clone(),
     };
     let signed = config
         .participants
