@@ -29,6 +29,8 @@ impl ResourceType {
     pub const CARE_PLAN: Self = Self("CarePlan");
     /// MedicationStatement.
     pub const MEDICATION_STATEMENT: Self = Self("MedicationStatement");
+    /// QuestionnaireResponse.
+    pub const QUESTIONNAIRE_RESPONSE: Self = Self("QuestionnaireResponse");
     /// Bundle.
     pub const BUNDLE: Self = Self("Bundle");
     /// AuditEvent.

@@ -35,6 +35,8 @@ pub const UCUM: &str = "http://unitsofmeasure.org";
 pub const NLK: &str = "urn:oid:2.16.578.1.12.4.1.1.7280";
 /// ATC.
 pub const ATC: &str = "http://www.whocc.no/atc";
+/// ATC as Norwegian registers name it (Volven 7180).
+pub const ATC_OID: &str = "urn:oid:2.16.578.1.12.4.1.1.7180";
 /// FEST, the Norwegian register of medicines.
 pub const FEST: &str = "http://ehelse.no/fhir/CodeSystem/FEST";
 /// Category of an Observation.

@@ -12,6 +12,7 @@ pub mod form;
 pub mod members;
 pub mod oauth_error;
 pub mod openapi;
+pub mod operation;
 pub mod outcome;
 pub mod paging;
 pub mod protect;

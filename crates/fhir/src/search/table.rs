@@ -205,6 +205,23 @@ pub const SUPPORTED: &[Supported] = &[
         ],
     },
     Supported {
+        resource: ResourceType::QUESTIONNAIRE_RESPONSE,
+        parameters: &[
+            PATIENT,
+            PATIENT_IDENTIFIER,
+            SUBJECT_IDENTIFIER,
+            date(
+                "authored",
+                "when the answers were given, with eq ne gt lt ge le sa eb; repeat for and",
+            ),
+            date("date", "as authored, so that one look-up serves all types"),
+            status("http://hl7.org/fhir/questionnaire-answers-status"),
+            ID,
+            COUNT,
+            SORT,
+        ],
+    },
+    Supported {
         resource: ResourceType::PATIENT,
         parameters: &[
             parameter(

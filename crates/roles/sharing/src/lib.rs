@@ -18,7 +18,6 @@ mod listing;
 mod part;
 mod publish;
 pub mod pvk;
-mod statistics;
 
 pub use assess::{Assessment, Device};
 pub use compare::Found;

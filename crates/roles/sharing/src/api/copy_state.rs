@@ -67,7 +67,7 @@ async fn take(
 ) -> Result<Response, End> {
     // Whoever may send a batch feeds, and says how far it has come.
     let permit = visit.permit(&Ask::of(Interaction::Batch, ResourceType::BUNDLE))?;
-    let input = super::operation::input::read(&parts.headers, body).await?;
+    let input = wire::operation::read(&parts.headers, body).await?;
     let as_of = as_of(&input, visit.now).map_err(Problem::invalid_all)?;
     visit.asked(&format!("as_of={as_of}"));
     let change = visit.change(visit.record().permitted(&permit));

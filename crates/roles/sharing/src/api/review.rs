@@ -1,7 +1,6 @@
 //! `$reviews`: the controller's look at broken glass. Each request that overrode what a patient closed waits here until the
 //! organisation's own system says what was found (pasientjournalloven §§ 17 and 22; threats-and-faults.md section 4).
 
-use super::operation::input;
 use crate::State;
 use axum::body::Body;
 use axum::extract::{self, Request};
@@ -95,7 +94,7 @@ async fn closed(visit: &mut Visit<'_>, parts: &Parts, body: Body) -> Result<Resp
         Interaction::ReviewClosed,
         ResourceType::AUDIT_EVENT,
     ))?;
-    let input = input::read(&parts.headers, body).await?;
+    let input = wire::operation::read(&parts.headers, body).await?;
     let (request, found) = finding(&input, visit)?;
     visit.asked(&format!(
         "request={request} outcome={} by={}",

@@ -5,7 +5,6 @@
 //! page. Pages go on by sealed links, for the same client and
 //! patient only; the question is sealed in them.
 
-use super::input::{self, Input};
 use super::question::read_count;
 use crate::State;
 use crate::api::id_of;
@@ -14,6 +13,7 @@ use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use fhir::definitions::Types;
 use fhir::ids::{LogicalId, PersonIdentifier};
+use fhir::operation::{self, Input};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::ResourceType;
 use fhir::search::{DateParam, PatientParam, Prefix, Query, SUPPORTED};
@@ -44,7 +44,7 @@ pub async fn by_post(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let work = async |visit: &mut Visit<'_>| {
-        let form = input::read(&parts.headers, body).await?;
+        let form = wire::operation::read(&parts.headers, body).await?;
         page(&state, visit, &id, form, None).await
     };
     serve(&state, &parts, ids, work).await
@@ -230,7 +230,7 @@ impl Asked {
             ("_type", true),
             ("_count", false),
         ];
-        let mut issues = input::unknown(form, &known);
+        let mut issues = operation::unknown(form, &known);
         let one = |name: &str| {
             form.iter()
                 .find(|(n, _)| n == name)

@@ -6,7 +6,6 @@
 //! for a patient hears of their own requests alone. What a block of a kind hides is told to the patient alone
 //! ([`trust::explain`]).
 
-use super::input;
 use crate::State;
 use axum::body::Body;
 use axum::extract::{self, Request};
@@ -50,7 +49,7 @@ async fn told(
     body: Body,
 ) -> Result<Response, End> {
     let permit = visit.permit(&Ask::of(Interaction::Explain, ResourceType::AUDIT_EVENT))?;
-    let asked = request_named(&input::read(headers, body).await?)?;
+    let asked = request_named(&wire::operation::read(headers, body).await?)?;
     visit.asked(&format!("request={asked}"));
     let filter = AuditFilter {
         request_id: Some(asked.to_string()),

@@ -4,8 +4,7 @@
 //! rate, as on a curve); what is of no known kind is grouped by its LOINC code, else by its first. Ties are broken by id.
 //! Unless `status` is asked for, readings that are entered in error or cancelled are not among the newest.
 
-use super::input::{self, Input};
-use super::question::{PATIENT, Question};
+use super::question::Question;
 use crate::State;
 use crate::api::search::empty;
 use crate::disclose::disclose;
@@ -13,8 +12,9 @@ use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
 use fhir::index::Coding;
-use fhir::json::{Json, Limits, Node};
-use fhir::measurement;
+use fhir::json::{Json, Limits};
+use fhir::newest::{self, Group};
+use fhir::operation::{self, Input, PATIENT};
 use fhir::outcome::IssueCode;
 use fhir::resource::ResourceType;
 use fhir::search::{Query, TokenParam, TokenSystem};
@@ -33,16 +33,6 @@ const MOST: u32 = 100;
 /// Most resources in an answer, and most bytes of them; more is refused, never cut off.
 const MOST_RESOURCES: usize = 1000;
 const MOST_BYTES: usize = 8 * 1024 * 1024;
-
-/// Status codes of readings that count unless others are asked for.
-pub const VALID: [&str; 6] = [
-    "registered",
-    "preliminary",
-    "final",
-    "amended",
-    "corrected",
-    "unknown",
-];
 
 /// `POST {base}/Observation/$lastn`.
 pub async fn lastn(
@@ -67,7 +57,7 @@ async fn answer(
 ) -> Result<Response, End> {
     // The need first, then what was asked.
     visit.permit(&Ask::of(Interaction::Search, ResourceType::OBSERVATION))?;
-    let mut form = input::read(headers, body).await?;
+    let mut form = wire::operation::read(headers, body).await?;
     visit.asked(&wire::form::write(
         form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
     ));
@@ -79,7 +69,7 @@ async fn answer(
         ("status", false),
         ("max", false),
     ]);
-    let mut issues = input::unknown(&form, &known);
+    let mut issues = operation::unknown(&form, &known);
     let max = match form.iter().position(|(name, _)| name == "max") {
         None => 1,
         Some(at) => match form.remove(at).1.parse::<u32>() {
@@ -97,7 +87,7 @@ async fn answer(
     let asked = form.clone();
     let mut question = Question::read(state, visit, form).await?;
     if question.query.status.is_empty() {
-        question.query.status = VALID.map(str::to_owned).to_vec();
+        question.query.status = newest::VALID.map(str::to_owned).to_vec();
     }
     let found = newest(state, &question, max).await?;
     let own = own_link(state, &question, asked, max).await?;
@@ -180,55 +170,11 @@ fn token(coding: &Coding) -> TokenParam {
     }
 }
 
-/// What is counted together. Known kinds come first, in the order of `spec/measurements`.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Group {
-    Kind(usize),
-    Code(String, String),
-}
-
-impl Group {
-    fn of(set: &[Coding]) -> Group {
-        let place = measurement::of(set)
-            .and_then(|kind| measurement::all().iter().position(|k| k.id == kind.curve()));
-        if let Some(place) = place {
-            return Group::Kind(place);
-        }
-        let rank = |coding: &Coding| {
-            (
-                coding.system.as_deref() != Some(fhir::systems::LOINC),
-                coding.system.clone(),
-                coding.code.clone(),
-            )
-        };
-        let first = set.iter().map(rank).min();
-        first.map_or(
-            Group::Code(String::new(), String::new()),
-            |(_, system, code)| Group::Code(system.unwrap_or_default(), code),
-        )
-    }
-}
-
 /// The codings of a stored Observation.
 fn codes_of(stored: &Stored) -> Result<Vec<Coding>, Problem> {
     let json = Json::parse(stored.body.clone(), Limits::BUNDLE)
         .map_err(|_| Problem::bug("a stored resource cannot be read"))?;
-    Ok(codings(json.root()))
-}
-
-/// The codings of an Observation's (or a component's) code.
-pub fn codings(node: Node<'_>) -> Vec<Coding> {
-    let text = |coding: Node<'_>, name| coding.text(name).map(|text| text.into_owned());
-    node.path(&["code", "coding"])
-        .into_iter()
-        .flat_map(Node::items)
-        .filter_map(|coding| {
-            Some(Coding {
-                system: text(coding, "system"),
-                code: text(coding, "code")?,
-            })
-        })
-        .collect()
+    Ok(newest::codings(json.root()))
 }
 
 /// What was understood, with the patient by local id.
@@ -249,38 +195,4 @@ async fn own_link(
     );
     pairs.push(("max".into(), max.to_string()));
     Ok(paging::self_link(&state.base, "Observation/$lastn", &pairs))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn set(codes: &[(&str, &str)]) -> Vec<Coding> {
-        codes
-            .iter()
-            .map(|(system, code)| Coding {
-                system: (!system.is_empty()).then(|| (*system).to_owned()),
-                code: (*code).to_owned(),
-            })
-            .collect()
-    }
-
-    #[test]
-    fn codings_of_one_kind_are_one_group() {
-        let (loinc, snomed) = (fhir::systems::LOINC, fhir::systems::SNOMED);
-        let group = |codes: &[(&str, &str)]| Group::of(&set(codes));
-        let oximeter = group(&[(loinc, "59408-5")]);
-        assert!(oximeter == group(&[(snomed, "431314004")]));
-        assert!(oximeter == group(&[(loinc, "2708-6"), ("urn:x", "house code")]));
-        assert!(oximeter != group(&[(loinc, "8867-4")]));
-        // Pulse goes with heart rate.
-        assert!(
-            group(&[(snomed, "78564009"), (loinc, "8867-4")]) == group(&[(snomed, "364075005")])
-        );
-        // Unknown codes: by LOINC, else by the first; a contradiction is nobody's kind.
-        assert!(group(&[(loinc, "1-1"), (snomed, "9")]) == group(&[(loinc, "1-1")]));
-        assert!(group(&[("", "x")]) != group(&[("urn:x", "x")]));
-        let both = group(&[(loinc, "59408-5"), (loinc, "8867-4")]);
-        assert!(matches!(both, Group::Code(..)));
-    }
 }

@@ -2,7 +2,6 @@
 
 pub mod everything;
 pub mod explain;
-pub mod input;
 pub mod lastn;
 pub mod purge;
 mod question;
@@ -10,8 +9,6 @@ pub mod replace;
 pub mod stats;
 pub mod validate;
 
-use fhir::json::Node;
-use fhir::outcome::{Issue, IssueCode};
 use serde_json::{Value, json};
 
 /// An operation of one resource type, for the CapabilityStatement.
@@ -95,15 +92,4 @@ pub fn offered(resource: &str, written: bool) -> Option<Value> {
         .map(|row| json!({"name": row.name, "definition": row.definition, "documentation": row.documentation}))
         .collect();
     (!rows.is_empty()).then_some(Value::Array(rows))
-}
-
-/// Members of `node` that nobody knows.
-fn strangers(node: Node<'_>, known: &[&str]) -> Vec<Issue> {
-    node.members()
-        .filter(|(name, _)| !known.contains(&name.as_ref()))
-        .map(|(_, value)| {
-            let words = "this element is not known here";
-            Issue::error(IssueCode::Structure, value.expression(), words)
-        })
-        .collect()
 }

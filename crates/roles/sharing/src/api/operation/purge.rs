@@ -5,7 +5,6 @@
 //! controller's references), `scope` (`resource`, `patient`, `store`), and with it `resource` (a reference) or `patient` (an
 //! Identifier). Only a record system of the controller itself may ask; a supplier cannot start it.
 
-use super::input;
 use crate::State;
 use crate::api::id_of;
 use crate::feed;
@@ -13,6 +12,7 @@ use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
 use fhir::ids::PersonIdentifier;
+use fhir::operation;
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::ResourceType;
 use fhir::search::SUPPORTED;
@@ -68,7 +68,7 @@ async fn erase(
 ) -> Result<Response, End> {
     // Whoever may not, is told so whatever the order says.
     visit.permit(&Ask::of(Interaction::Purge, ResourceType::OBSERVATION))?;
-    let form = input::read(headers, body).await?;
+    let form = wire::operation::read(headers, body).await?;
     let order = Order::read(state, &form).map_err(Problem::invalid_all)?;
     visit.asked(&format!("scope={}", order.erasure.scope));
     let (permit, person) = allowed(state, visit, &order.purge).await?;
@@ -132,11 +132,11 @@ async fn allowed(
 }
 
 impl Order {
-    fn read(state: &State, form: &input::Input) -> Result<Order, Vec<Issue>> {
+    fn read(state: &State, form: &operation::Input) -> Result<Order, Vec<Issue>> {
         let names = [
             "ground", "order", "decision", "scope", "resource", "patient",
         ];
-        let mut issues = input::unknown(form, &names.map(|name| (name, false)));
+        let mut issues = operation::unknown(form, &names.map(|name| (name, false)));
         let value = |name: &str| {
             form.iter()
                 .find(|(one, _)| one == name)

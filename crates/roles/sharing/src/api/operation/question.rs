@@ -1,23 +1,15 @@
 //! About whom an operation is asked, and which Observations: the search parameters that it shares with a search.
 
-use super::input::Input;
 use crate::State;
 use crate::api::search::Named;
 use fhir::ids::PersonIdentifier;
+use fhir::operation::Input;
 use fhir::outcome::IssueCode;
 use fhir::resource::ResourceType;
 use fhir::search::{Query, Via};
 use trust::{Ask, Interaction, Permit, PermitScope};
 use wire::outcome::Problem;
 use wire::visit::{End, Visit};
-
-/// Names under which the patient may be given.
-pub const PATIENT: [&str; 4] = [
-    "subject",
-    "patient",
-    "patient.identifier",
-    "subject:identifier",
-];
 
 /// A question about one patient's Observations, within a permit.
 pub struct Question {

@@ -8,24 +8,24 @@
 //!
 //! Ours beside FHIR's parameters: `start` and `end` (a Period without Parameters), and `bucket` for a curve.
 
-mod ask;
 mod read;
-mod write;
 
-use super::input;
-use super::question::{PATIENT, Question};
+use super::question::Question;
 use crate::State;
 use crate::disclose::{listed, reduce};
-use ask::{Asked, MOST_SOURCES, Wanted};
 use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
 use fhir::ids::PersonIdentifier;
+use fhir::operation::PATIENT;
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::ResourceType;
 use fhir::search::{PatientParam, Query};
+use fhir::statistics::asked::{Asked, MOST_SOURCES, Wanted};
+use fhir::statistics::counted::Counted;
+use fhir::statistics::written::{self, Beside};
 use http::{HeaderMap, StatusCode};
-use read::{Counted, Sources};
+use read::{Reading, Sources};
 use std::sync::Arc;
 use store::{StoreError, Stored};
 use trust::{Ask, Interaction, audit};
@@ -72,7 +72,7 @@ async fn count(
             dates: asked.dates.clone(),
             ..question.query.clone()
         };
-        (query, Counted::of(wanted, most))
+        (query, Reading::of(wanted, most))
     });
     let store = &state.desk.store;
     let walked = store
@@ -97,7 +97,10 @@ async fn count(
         return Err(too_costly("include", words).into());
     }
     Ok((
-        counted.into_iter().map(Counted::finished).collect(),
+        counted
+            .into_iter()
+            .map(|one| one.counted.finished())
+            .collect(),
         sources,
     ))
 }
@@ -122,7 +125,7 @@ async fn answer(
 ) -> Result<Response, End> {
     // The need first, then what was asked.
     visit.permit(&Ask::of(Interaction::Search, ResourceType::OBSERVATION))?;
-    let form = input::read(headers, body).await?;
+    let form = wire::operation::read(headers, body).await?;
     visit.asked(&wire::form::write(
         form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
     ));
@@ -140,13 +143,12 @@ async fn answer(
     };
     reduce(&question.permit, &mut sources)?;
     let subject = question.reference(state).await?;
-    let text = write::parameters(
-        &asked,
-        &counted,
-        &sources,
-        subject.as_deref(),
-        &state.config.zone,
-    );
+    let beside = Beside {
+        sources: sources.iter().map(|one| &one.body[..]).collect(),
+        ..Beside::default()
+    };
+    let zone = &state.config.zone;
+    let text = written::parameters(&asked, &counted, beside, subject.as_deref(), zone);
     let counted = counted
         .iter()
         .flat_map(Counted::used)

@@ -4,7 +4,6 @@
 //! profiles that the resource itself claims in `meta.profile` or this service demands. The answer is 200 with every finding, or one
 //! `information` when there is none.
 
-use super::strangers;
 use crate::State;
 use crate::api::writable;
 use crate::feed;
@@ -12,6 +11,7 @@ use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use fhir::check::profile::{self, Profile};
 use fhir::json::{Json, Limits, Node};
+use fhir::operation::strangers;
 use fhir::outcome::{Issue, IssueCode, OperationOutcome, Severity};
 use fhir::resource::ResourceType;
 use http::StatusCode;

@@ -1,32 +1,43 @@
 //! The answer of `$stats`: Parameters with one Observation for each series, its curve where one was asked for, the readings
 //! behind them if they were asked for, and an OperationOutcome that says what was left out. Numbers are written as text, so that no digit is lost.
 
-use super::ask::{Asked, Row, system_of};
-use super::read::{Counted, Line};
-use crate::statistics::Answer;
-use fhir::index::Coding;
-use fhir::json::quote;
-use fhir::outcome::{Issue, IssueCode, OperationOutcome, Severity};
-use fhir::systems;
-use fhir::time::{Instant, Zone};
+use super::Answer;
+use super::asked::{Asked, Row, system_of};
+use super::counted::{Counted, Line};
+use crate::index::Coding;
+use crate::json::quote;
+use crate::outcome::{Issue, IssueCode, OperationOutcome, Severity};
+use crate::systems;
+use crate::time::{Instant, Zone};
 use std::fmt::Write as _;
-use store::Stored;
 
 /// Writing to a String does not fail.
 macro_rules! put {
     ($out:expr, $($text:tt)*) => { let _ = write!($out, $($text)*); };
 }
 
+/// What stands in the answer besides the numbers.
+#[derive(Default)]
+pub struct Beside<'a> {
+    /// The readings that values were taken from.
+    pub sources: Vec<&'a [u8]>,
+    /// What else was left out, and why.
+    pub issues: Vec<Issue>,
+    /// A receipt that says what became of each holder.
+    pub receipt: Option<&'a [u8]>,
+}
+
 /// The Parameters resource.
+#[must_use]
 pub fn parameters(
     asked: &Asked,
     counted: &[Counted],
-    sources: &[Stored],
+    beside: Beside<'_>,
     subject: Option<&str>,
     zone: &Zone,
 ) -> Vec<u8> {
     let mut out = String::from(r#"{"resourceType":"Parameters","parameter":["#);
-    let mut issues = Vec::new();
+    let mut issues = beside.issues;
     let mut first = true;
     let mut comma = |out: &mut String| {
         if !std::mem::take(&mut first) {
@@ -46,18 +57,21 @@ pub fn parameters(
         }
         said(&mut issues, one);
     }
-    for source in sources {
-        comma(&mut out);
-        out.push_str(r#"{"name":"source","resource":"#);
-        out.push_str(&String::from_utf8_lossy(&source.body));
+    let mut resource = |out: &mut String, name: &str, body: &[u8]| {
+        comma(out);
+        put!(out, r#"{{"name":"{name}","resource":"#);
+        out.push_str(&String::from_utf8_lossy(body));
         out.push('}');
+    };
+    for source in beside.sources {
+        resource(&mut out, "source", source);
+    }
+    if let Some(receipt) = beside.receipt {
+        resource(&mut out, "receipt", receipt);
     }
     if !issues.is_empty() {
-        comma(&mut out);
         let outcome = OperationOutcome::new(issues).to_json();
-        out.push_str(r#"{"name":"outcome","resource":"#);
-        out.push_str(&String::from_utf8_lossy(&outcome));
-        out.push('}');
+        resource(&mut out, "outcome", &outcome);
     }
     out.push_str("]}");
     out.into_bytes()

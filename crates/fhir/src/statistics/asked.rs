@@ -1,13 +1,12 @@
 //! What `$stats` was asked: codes, time, statistics, curve.
 
-use crate::api::operation::input::{self, Input};
-use crate::api::operation::question::PATIENT;
+use crate::index::Coding;
+use crate::measurement::{self, Component, Kind};
+use crate::operation::{self, Input, PATIENT};
+use crate::outcome::{Issue, IssueCode};
+use crate::search::{DateParam, Prefix, TokenParam, TokenSystem};
 use crate::statistics::{Cut, Fixed, OWN_SYSTEM, SYSTEM, Statistic, TABLE};
-use fhir::index::Coding;
-use fhir::measurement::{self, Component, Kind};
-use fhir::outcome::{Issue, IssueCode};
-use fhir::search::{DateParam, Prefix, TokenParam, TokenSystem};
-use fhir::time::{Instant, Range, Zone, parse_search_date};
+use crate::time::{Instant, Range, Zone, parse_search_date};
 
 /// Most codes and most statistics in one call.
 const MOST: usize = 50;
@@ -21,12 +20,15 @@ pub type Row = (Statistic, &'static str, bool, &'static str);
 
 /// What was understood.
 pub struct Asked {
+    /// Kinds and codes to count.
     pub wanted: Vec<Wanted>,
+    /// In the order asked for.
     pub statistics: Vec<Row>,
     /// The time asked for.
     pub period: Period,
     /// The same for a search.
     pub dates: Vec<DateParam>,
+    /// How a curve is cut, where one is wanted.
     pub cut: Option<Cut>,
     /// The readings behind the numbers are wanted too, the newest of them alone if there is a limit.
     pub sources: Option<Option<usize>>,
@@ -35,6 +37,7 @@ pub struct Asked {
 /// A time with or without ends; readings count that start in it.
 #[derive(Clone, Copy, Default)]
 pub struct Period {
+    /// Inclusive, UTC microseconds.
     pub from: Option<i64>,
     /// Exclusive.
     pub until: Option<i64>,
@@ -50,14 +53,19 @@ impl Period {
 
 /// A kind to count, or a code that no kind has.
 pub struct Wanted {
+    /// Codes that find its readings.
     pub tokens: Vec<TokenParam>,
+    /// Which it is.
     pub what: What,
 }
 
+/// What is counted.
 pub enum What {
     /// A kind, and which of its components were asked for by a code of their own; none: the whole kind.
     Kind {
+        /// The kind.
         kind: &'static Kind,
+        /// The components.
         components: Vec<&'static Component>,
     },
     /// A code of no known kind.
@@ -65,7 +73,10 @@ pub enum What {
 }
 
 impl Asked {
-    /// Reads everything but the patient. All faults at once.
+    /// Reads everything but the patient.
+    ///
+    /// # Errors
+    /// All faults at once.
     pub fn read(form: &Input, zone: &Zone, now: Instant) -> Result<Asked, Vec<Issue>> {
         let mut known: Vec<(&str, bool)> = PATIENT.map(|name| (name, false)).to_vec();
         known.extend([
@@ -80,7 +91,7 @@ impl Asked {
             ("limit", false),
             ("bucket", false),
         ]);
-        let mut issues = input::unknown(form, &known);
+        let mut issues = operation::unknown(form, &known);
         let one = |name: &str| {
             form.iter()
                 .find(|(n, _)| n == name)

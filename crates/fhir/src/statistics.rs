@@ -9,8 +9,12 @@
 //! and Fan's type 7). Standard deviation and variance are those of a sample (n - 1). Regression is the least-squares slope
 //! per day.
 
-use fhir::measurement::{Conversion, Decimal};
-use fhir::time::{Instant, Range, Zone, parse_date};
+pub mod asked;
+pub mod counted;
+pub mod written;
+
+use crate::measurement::{Conversion, Decimal};
+use crate::time::{Instant, Range, Zone, parse_date};
 use std::fmt::Write as _;
 
 /// Decimals kept.
@@ -162,15 +166,25 @@ pub struct Sample {
 /// What can be asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Statistic {
+    /// The mean.
     Average,
+    /// The largest.
     Maximum,
+    /// The smallest.
     Minimum,
+    /// Readings with a value.
     Count,
+    /// Readings with or without one.
     TotalCount,
+    /// All added.
     Sum,
+    /// Of a sample.
     StandardDeviation,
+    /// Of a sample.
     Variance,
+    /// Half the distance between the quartiles.
     QuartileDeviation,
+    /// Least squares, per day.
     Slope,
     /// So many hundredths of the readings are below it.
     Percentile(u8),
@@ -267,12 +281,19 @@ pub struct Series {
 
 /// A slice of the curve.
 pub struct Bucket {
+    /// Where it begins.
     pub from: Instant,
+    /// Readings in it.
     pub count: usize,
+    /// The smallest.
     pub minimum: String,
+    /// The mean.
     pub average: String,
+    /// The largest.
     pub maximum: String,
+    /// The first in time.
     pub first: String,
+    /// The last in time.
     pub last: String,
 }
 
@@ -281,8 +302,11 @@ pub struct Bucket {
 pub enum Cut {
     /// By the calendar of a zone; weeks start on Monday (ISO 8601).
     Day,
+    /// Monday to Sunday.
     Week,
+    /// A calendar month.
     Month,
+    /// A calendar year.
     Year,
     /// So many parts of equal length.
     Parts(u32),
@@ -306,7 +330,7 @@ impl Series {
     }
 
     /// How many readings have a value.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.samples.len()
     }
 
@@ -502,5 +526,4 @@ fn significant(value: f64) -> u32 {
 }
 
 #[cfg(test)]
-#[path = "statistics_tests.rs"]
 mod tests;

@@ -139,7 +139,7 @@ fn decimals_are_exact_and_rounding_is_as_the_page_says() {
 
 #[test]
 fn units_are_converted_exactly_where_that_can_be() {
-    let kind = |id: &str| fhir::measurement::by_id(id).unwrap();
+    let kind = |id: &str| crate::measurement::by_id(id).unwrap();
     for (id, unit, value, expected, decimals) in [
         ("body-temperature", "[degF]", "98.6", "37", 0),
         ("body-temperature", "[degF]", "32", "0", 0),
@@ -164,7 +164,7 @@ fn units_are_converted_exactly_where_that_can_be() {
 }
 
 fn at(text: &str) -> i64 {
-    fhir::time::parse_instant(text).unwrap().0
+    crate::time::parse_instant(text).unwrap().0
 }
 
 #[test]

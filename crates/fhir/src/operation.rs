@@ -3,50 +3,29 @@
 //! Standard: FHIR R4 operations.html 3.2.0.1 and parameters.html. A parameter that an operation does not know is refused,
 //! never ignored: ignoring would widen the answer (threats-and-faults.md section 4).
 
-use super::strangers;
-use axum::body::Body;
-use fhir::json::{Json, Limits, Node};
-use fhir::outcome::{Issue, IssueCode};
-use http::HeaderMap;
-use http::header;
-use wire::outcome::Problem;
+use crate::json::Node;
+use crate::outcome::{Issue, IssueCode};
 
-/// Largest Parameters resource that holds no resource itself.
-const BYTES: usize = 64 * 1024;
-/// Most parameters of one call, as in a form.
-const MOST: usize = wire::form::PARAMETERS;
+/// Most parameters of one call, as in a form (`wire::form`).
+const MOST: usize = 40;
+
+/// Names under which an operation about one patient's Observations may be given the patient.
+pub const PATIENT: [&str; 4] = [
+    "subject",
+    "patient",
+    "patient.identifier",
+    "subject:identifier",
+];
 
 /// Parameters in order, as (name, text). A Coding and an Identifier are `system|code`, a Reference its `reference`; a
 /// Period named `period` is two parameters, `start` and `end`.
 pub type Input = Vec<(String, String)>;
 
-/// Reads a body: `application/x-www-form-urlencoded`, FHIR JSON holding Parameters, or nothing at all.
-pub async fn read(headers: &HeaderMap, body: Body) -> Result<Input, Problem> {
-    if !headers.contains_key(header::CONTENT_TYPE) {
-        let bytes = wire::body::limited(headers, body, BYTES)
-            .await
-            .map_err(|_| Problem::too_large(BYTES))?;
-        return if bytes.is_empty() {
-            Ok(Input::new())
-        } else {
-            Err(Problem::unsupported_media_type(
-                "application/fhir+json or application/x-www-form-urlencoded",
-            ))
-        };
-    }
-    if wire::body::media_type_is(headers, &["application/x-www-form-urlencoded"]) {
-        return Ok(wire::form::read(headers, body).await?.0);
-    }
-    let bytes = wire::body::fhir_json(headers, body, BYTES).await?;
-    if bytes.is_empty() {
-        return Ok(Input::new());
-    }
-    let json = Json::parse(bytes, Limits::RESOURCE)?;
-    flat(json.root()).map_err(Problem::invalid_all)
-}
-
 /// A Parameters resource as a flat list.
-fn flat(root: Node<'_>) -> Result<Input, Vec<Issue>> {
+///
+/// # Errors
+/// What is not a Parameters resource of single values, each with its place.
+pub fn flat(root: Node<'_>) -> Result<Input, Vec<Issue>> {
     if root.text("resourceType").as_deref() != Some("Parameters") {
         let words = "a Parameters resource was expected";
         return Err(vec![Issue::error(
@@ -163,6 +142,17 @@ pub fn unknown(input: &Input, known: &[(&str, bool)]) -> Vec<Issue> {
     issues
 }
 
+/// Members of `node` that nobody knows.
+pub fn strangers(node: Node<'_>, known: &[&str]) -> Vec<Issue> {
+    node.members()
+        .filter(|(name, _)| !known.contains(&name.as_ref()))
+        .map(|(_, value)| {
+            let words = "this element is not known here";
+            Issue::error(IssueCode::Structure, value.expression(), words)
+        })
+        .collect()
+}
+
 /// A parameter's name fit for an error: a client may have put anything there, also a person's number.
 fn shown(name: &str) -> String {
     let fit = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '-' | '.' | ':');
@@ -176,6 +166,7 @@ fn shown(name: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
     use super::*;
+    use crate::json::{Json, Limits};
 
     fn parsed(parameters: &str) -> Result<Input, Vec<Issue>> {
         let text = format!(r#"{{"resourceType":"Parameters","parameter":[{parameters}]}}"#);
