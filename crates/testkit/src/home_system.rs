@@ -187,7 +187,13 @@ pub(crate) async fn patiently(
     for _ in 1..TRIES {
         match party.send(audience, scope, request.clone()).await {
             Ok(answer) if matches!(answer.status.as_u16(), 429 | 502..=504) => {
-                pause(answer.retry_after().unwrap_or(wait).max(wait)).await;
+                pause(
+                    answer
+                        .retry_after(crate::clients::now())
+                        .unwrap_or(wait)
+                        .max(wait),
+                )
+                .await;
             }
             Ok(answer) => return Ok(answer),
             Err(error) if error.is_passing() => pause(wait).await,

@@ -18,6 +18,7 @@ pub mod health_personnel;
 pub mod home_system;
 pub mod issuer;
 pub mod kinds;
+pub mod liar;
 pub mod medicine;
 pub mod observation;
 pub mod people;

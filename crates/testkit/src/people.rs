@@ -264,6 +264,34 @@ impl Directory {
         directory
     }
 
+    /// The demo's directory with as many services as `count`, each more one an own service of a hospital of its own (`delt
+    /// bench gateway`).
+    pub fn with_more_sources(count: usize) -> Self {
+        let mut directory = Self::demo().clone();
+        let numbers = (31_001_000_u32..).filter_map(with_organisation_digit);
+        for orgnr in numbers {
+            if directory.services.len() >= count {
+                break;
+            }
+            let id = format!("kilde-{}", directory.services.len() + 1);
+            directory.organisations.push(Organisation {
+                id: id.clone(),
+                orgnr,
+                name: format!("Syntetisk kilde {id}"),
+                kind: OrganisationKind::Hospital,
+                units: Vec::new(),
+            });
+            directory.services.push(Service {
+                id: id.clone(),
+                organisation: id,
+                concept: Concept::Own,
+                supplier: None,
+                members: Vec::new(),
+            });
+        }
+        directory
+    }
+
     /// An organisation by short id.
     pub fn organisation(&self, id: &str) -> Option<&Organisation> {
         self.organisations.iter().find(|o| o.id == id)
@@ -446,6 +474,22 @@ pub fn synthetic_number(dice: &mut Dice) -> String {
         {
             return number;
         }
+    }
+}
+
+/// Appends the control digit of an organisation number (modulo 11) to eight digits; `None` where it would be 10.
+fn with_organisation_digit(eight: u32) -> Option<String> {
+    let text = eight.to_string();
+    let weights = [3, 2, 7, 6, 5, 4, 3, 2];
+    let digits = text.chars().filter_map(|c| c.to_digit(10));
+    let sum: u32 = digits
+        .zip(weights)
+        .map(|(digit, weight)| digit * weight)
+        .sum();
+    match 11 - sum % 11 {
+        11 => Some(format!("{text}0")),
+        10 => None,
+        control => Some(format!("{text}{control}")),
     }
 }
 

@@ -38,6 +38,8 @@ use wire::outcome::{Problem, fhir_response, json_response};
 use wire::protect::{Guard, GuardConfig, Verified};
 use wire::request_id::{Join, RequestIds};
 
+/// Name of the file that holds the documents that were filed, one a line.
+pub const DOCUMENTS: &str = "documents.ndjson";
 /// Name of the file that holds what was received.
 pub const FILE: &str = "received.ndjson";
 
@@ -114,6 +116,7 @@ pub struct RecordSystem {
     store: Store,
     clock: store::Clock,
     ids: store::Ids,
+    documents: PathBuf,
     /// The file and what it holds change together.
     book: Mutex<(std::fs::File, Book)>,
 }
@@ -144,6 +147,7 @@ impl RecordSystem {
             store,
             clock: house.clock.clone(),
             ids: house.ids.clone(),
+            documents: config.data.join(DOCUMENTS),
             book: Mutex::new(book),
         }))
     }
@@ -235,6 +239,41 @@ impl RecordSystem {
         Ok(fates)
     }
 
+    /// Keeps a document, once by its identifier: a Composition first, and everything that it refers to.
+    fn file(&self, json: &Json) -> std::io::Result<Result<Bytes, Problem>> {
+        let root = json.root();
+        let identifier = root
+            .path(&["identifier", "value"])
+            .and_then(|one| one.str());
+        let first = entries(root).next().and_then(|entry| entry.resource);
+        let composed =
+            first.and_then(|one| one.text("resourceType")).as_deref() == Some("Composition");
+        let Some(identifier) = identifier.filter(|_| composed) else {
+            let words = "a document has an identifier, and a Composition as its first entry";
+            return Ok(Err(Problem::invalid(IssueCode::Invalid, "Bundle", words)));
+        };
+        let _one_at_a_time = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.documents.as_path();
+        let before = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let same = format!("\"value\":\"{identifier}\"");
+        if !before.lines().any(|line| line.contains(&same)) {
+            let text: &RawValue = serde_json::from_str(root.raw())?;
+            let mut line = serde_json::to_vec(text)?;
+            line.retain(|byte| *byte != b'\n');
+            line.push(b'\n');
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options.create(true).append(true).mode(0o600).open(path)?;
+            file.write_all(&line)?;
+            file.sync_all()?;
+        }
+        let answer = r#"{"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational"}]}"#;
+        Ok(Ok(Bytes::from_static(answer.as_bytes())))
+    }
+
     /// Writes who delivered what, and remembers the proof. Nothing is taken in before this is durable.
     async fn admit(&self, parts: &http::request::Parts, ids: &RequestIds) -> Result<(), Problem> {
         const ASKED: &str = "delivery";
@@ -244,9 +283,9 @@ impl RecordSystem {
             .await?;
         let Verified { caller, replay, .. } = &verified;
         let may = matches!(caller.person, Person::System)
-            && caller
-                .scopes
-                .covers(Context::System, "Observation", Access::Create);
+            && ["Observation", "Bundle"]
+                .iter()
+                .any(|kind| caller.scopes.covers(Context::System, kind, Access::Create));
         let record = Record::new((self.clock)(), ids.ours, Interaction::Batch, ASKED)
             .caller_request_id(ids.callers.clone())
             .by(caller);
@@ -319,10 +358,16 @@ async fn delivered(system: Arc<RecordSystem>, request: Request) -> Result<Bytes,
     let json = Json::parse(body, Limits::BUNDLE)
         .map_err(|fault| Problem::invalid_all(vec![fault.into()]))?;
     let kind = BundleType::of(json.root()).map_err(|issue| Problem::invalid_all(vec![issue]))?;
+    if kind == BundleType::Document {
+        return system.file(&json).map_err(|error| {
+            tracing::error!(%error, "a document could not be written");
+            Problem::unavailable(5, "not available now; try again")
+        })?;
+    }
     if kind != BundleType::Batch {
         return Err(Problem::not_supported(
             "Bundle.type",
-            "a record system takes deliveries as a Bundle of type batch",
+            "a record system takes deliveries as a Bundle of type batch, and documents",
         ));
     }
     // Checking and synchronising to disk hold a thread, not the runtime.

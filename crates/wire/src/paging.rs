@@ -48,6 +48,15 @@ impl<C: Serialize + DeserializeOwned> Ticket<C> {
         }
     }
 
+    /// The same, usable until then.
+    #[must_use]
+    pub fn until(self, expires: Instant) -> Self {
+        Self {
+            expires: expires.seconds(),
+            ..self
+        }
+    }
+
     /// The bytes to seal (`Store::seal`).
     ///
     /// # Errors

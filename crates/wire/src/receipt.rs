@@ -108,6 +108,10 @@ pub struct SourceReport {
 /// A receipt: one report a source, in the order in which they are shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
+    /// By which it is found again: the request id of the answer it came with.
+    pub id: Option<String>,
+    /// What is to be known besides, in words that hold nothing about a person: a common service is silent, say.
+    pub notices: Vec<String>,
     /// The sources.
     pub sources: Vec<SourceReport>,
     /// The detached JWS, where there is one.
@@ -133,7 +137,17 @@ impl Receipt {
     pub fn new(sources: Vec<SourceReport>) -> Self {
         Self {
             sources,
-            signature: None,
+            ..Self::default()
+        }
+    }
+
+    /// The same under an id and with notices.
+    #[must_use]
+    pub fn with(self, id: String, notices: Vec<String>) -> Self {
+        Self {
+            id: Some(id),
+            notices,
+            ..self
         }
     }
 
@@ -149,7 +163,10 @@ impl Receipt {
             let extension = json!([{"url": SIGNATURE_EXTENSION, "valueString": signature}]);
             members.insert("extension".to_owned(), extension);
         }
-        let issues: Vec<Value> = if self.sources.is_empty() {
+        if let (Some(id), Some(members)) = (&self.id, outcome.as_object_mut()) {
+            members.insert("id".to_owned(), Value::from(id.as_str()));
+        }
+        let mut issues: Vec<Value> = if self.sources.is_empty() {
             // FHIR demands one issue; a look-up without sources says so.
             vec![
                 json!({"severity": "warning", "code": "incomplete", "diagnostics": "no source was named"}),
@@ -157,6 +174,9 @@ impl Receipt {
         } else {
             self.sources.iter().map(issue).collect()
         };
+        issues.extend(self.notices.iter().map(|notice| {
+            json!({"severity": "information", "code": "informational", "diagnostics": notice})
+        }));
         outcome["issue"] = Value::from(issues);
         outcome
     }
@@ -187,7 +207,14 @@ impl Receipt {
             .iter()
             .filter(|issue| source_extension(issue).is_some())
             .map(report);
+        let notices = issues.iter().filter(|issue| {
+            source_extension(issue).is_none()
+                && issue.get("code").and_then(Value::as_str) == Some("informational")
+        });
+        let words = |issue: &Value| Some(issue.get("diagnostics")?.as_str()?.to_owned());
         Ok(Self {
+            id: outcome.get("id").and_then(Value::as_str).map(str::to_owned),
+            notices: notices.filter_map(words).collect(),
             sources: sources.collect::<Result<_, _>>()?,
             signature: signature_of(outcome).map(str::to_owned),
         })
@@ -417,6 +444,9 @@ mod tests {
     #[test]
     fn what_is_written_reads_back_signed_or_not() {
         assert_eq!(Receipt::read(&receipt().to_json()).unwrap(), receipt());
+        let notice = vec!["the catalogue is silent".to_owned()];
+        let noted = receipt().with("6a3e6c8e-0d36-4d0a-9c5b-7d3a5a1c0b11".into(), notice);
+        assert_eq!(Receipt::read(&noted.to_json()).unwrap(), noted);
         let signed = receipt().sign(&SigningKey::generate().unwrap()).unwrap();
         assert_eq!(
             Receipt::parse(&signed.to_json().to_string()).unwrap(),

@@ -134,7 +134,7 @@ impl Delivering {
             }
             Ok(answer) => {
                 let reason = answered(answer.status);
-                let fate = match answer.retry_after() {
+                let fate = match answer.retry_after((self.state.house.clock)()) {
                     Some(pause) => Fate::RetryAfter(pause, reason),
                     None => Fate::Retry(reason),
                 };

@@ -190,16 +190,28 @@ impl Answer {
             .map_err(|_| PeerError::Unusable("the answer is not what the contract says"))
     }
 
-    /// `Retry-After` in seconds, when the peer sent it so; at most one hour.
-    pub fn retry_after(&self) -> Option<Duration> {
-        let seconds: u64 = self
-            .headers
-            .get(header::RETRY_AFTER)?
-            .to_str()
-            .ok()?
-            .trim()
-            .parse()
-            .ok()?;
+    /// When the peer says that it answered (`Date`, RFC 9110 section 6.6.1), to the second.
+    pub fn date(&self) -> Option<fhir::time::Instant> {
+        let text = self.headers.get(header::DATE)?.to_str().ok()?;
+        let at = httpdate::parse_http_date(text).ok()?;
+        let seconds = at.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
+        Some(fhir::time::Instant::from_seconds(
+            i64::try_from(seconds).ok()?,
+        ))
+    }
+
+    /// How long the peer asks to be left alone: `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3), counted from
+    /// `now`; at most one hour.
+    pub fn retry_after(&self, now: fhir::time::Instant) -> Option<Duration> {
+        let text = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+        let seconds = match text.parse::<u64>() {
+            Ok(seconds) => seconds,
+            Err(_) => {
+                let date = httpdate::parse_http_date(text).ok()?;
+                let at = date.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
+                at.saturating_sub(u64::try_from(now.seconds()).ok()?)
+            }
+        };
         Some(Duration::from_secs(seconds.min(3600)))
     }
 }

@@ -218,6 +218,11 @@ impl Party {
         &self.inner.issuer
     }
 
+    /// The public half of its registered key, as a key set: what its receipts are verified with.
+    pub fn public_keys(&self) -> serde_json::Value {
+        serde_json::json!({"keys": [self.inner.key.public_jwk()]})
+    }
+
     /// Sends a request as this client: a token for `audience` and `scope` (kept or new), a proof, and one repeat with a
     /// new token after a 401.
     ///
@@ -266,6 +271,22 @@ impl Party {
         audience: &str,
         scope: &str,
     ) -> Result<Token, PeerError> {
+        self.token_for(Some(subject_token), audience, scope).await
+    }
+
+    /// The same when `used` was not taken: it is forgotten, and one is asked for anew.
+    ///
+    /// # Errors
+    /// As [`Party::token`].
+    pub async fn exchange_again(
+        &self,
+        subject_token: &str,
+        audience: &str,
+        scope: &str,
+        used: &Token,
+    ) -> Result<Token, PeerError> {
+        let purpose = Purpose::of(Some(subject_token), audience, scope);
+        self.inner.forget(&purpose, used);
         self.token_for(Some(subject_token), audience, scope).await
     }
 
