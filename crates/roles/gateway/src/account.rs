@@ -54,6 +54,52 @@ pub fn receipt(sources: &[Source], answers: &[Timed], shown: &[Merged], now: Ins
     )
 }
 
+/// One account of two rounds over the same sources: of each the state that says most is missing, everything it gave, and the
+/// oldest moment to which it is known.
+pub fn together(before: Receipt, after: Receipt) -> Receipt {
+    let both = before.sources.into_iter().zip(after.sources);
+    let one = |(a, b): (SourceReport, SourceReport)| {
+        let (worse, other) = match rank(a.state) >= rank(b.state) {
+            true => (a, b),
+            false => (b, a),
+        };
+        let mut reasons: Vec<String> = worse.reason.into_iter().collect();
+        let more = other.reason.filter(|more| !reasons.contains(more));
+        reasons.extend(more.filter(|_| other.state != SourceState::NotAsked));
+        SourceReport {
+            count: worse.count + other.count,
+            milliseconds: match (worse.milliseconds, other.milliseconds) {
+                (Some(a), Some(b)) => Some(a + b),
+                (a, b) => a.or(b),
+            },
+            as_of: match (worse.as_of, other.as_of) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            },
+            reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
+            organisation: worse.organisation,
+            name: worse.name,
+            endpoint: worse.endpoint,
+            state: worse.state,
+        }
+    };
+    Receipt::new(both.map(one).collect())
+}
+
+/// How much a state says is missing. What was not asked for one type may well have been for another.
+fn rank(state: SourceState) -> u8 {
+    match state {
+        SourceState::NotAsked => 0,
+        SourceState::Empty => 1,
+        SourceState::Complete => 2,
+        SourceState::Stale => 3,
+        SourceState::Partial => 4,
+        SourceState::Refused => 5,
+        SourceState::Late => 6,
+        SourceState::Failed => 7,
+    }
+}
+
 fn state_of(gave: &Gave, unheard: bool) -> SourceState {
     if gave.cut_short.is_some() || gave.dropped.words().is_some() {
         SourceState::Partial

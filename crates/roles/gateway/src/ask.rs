@@ -1,24 +1,26 @@
 //! One bounded question to each source, all at once: an exchanged token from the anchor, one deadline a source and one for
-//! all, size, depth and page limits, no redirects, and next links only below the source's registered base.
+//! all, size, depth and page limits, no redirects, and next links only below the source's registered base ([`Line`]).
 
 use crate::State;
 use crate::deadline::Deadline;
 use crate::examine::{self, Dropped, Expected};
-use crate::locate::{Source, fault, is_within};
+use crate::line::Line;
+use crate::locate::{Source, is_within};
 use crate::merge::Given;
 use crate::place::{self, Place};
 use crate::question::Question;
 use fhir::ids::PersonIdentifier;
+use fhir::resource::ResourceType;
 use fhir::time::{Instant, parse_instant};
 use futures::future::join_all;
 use trust::Permit;
-use wire::client::{Answer, PeerError, Request};
+use wire::client::{Answer, Request};
 use wire::contract::sharing::{COPY_AS_OF_HEADER, COPY_STATE_HEADER, CopyAge, search_url};
 use wire::receipt::SourceState;
 use wire::visit::Visit;
 
 /// Pages of one source that one page of a look-up may take; 200 entries each.
-const MOST_PAGES: usize = 25;
+pub const MOST_PAGES: usize = 25;
 /// Bytes that all sources of one look-up may hold at a time, divided among them.
 const ALL_BYTES: usize = 64 * 1024 * 1024;
 /// A source's answer is at least allowed this much.
@@ -46,6 +48,8 @@ pub struct Gave {
     pub dropped: Dropped,
     /// Newest `lastUpdated` of what counts.
     pub newest: Option<Instant>,
+    /// When it answered, by its own clock.
+    pub asked_at: Option<Instant>,
     /// It has more, and nothing is wrong with that.
     pub more: bool,
     /// Why it was not read to where it should have been.
@@ -82,6 +86,23 @@ pub struct Timed {
     pub milliseconds: Option<u64>,
 }
 
+/// What each of these sources may hold of our memory at a time.
+pub fn bytes_for(sources: &[Source]) -> usize {
+    let asked = sources.iter().filter(|source| source.unasked.is_none());
+    (ALL_BYTES / asked.count().max(1)).clamp(LEAST_BYTES, wire::client::ANSWER_BYTES)
+}
+
+/// How every source is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Errand<'a> {
+    /// A search, page by page until there is enough to show.
+    Pages,
+    /// A search to its end.
+    Whole,
+    /// One answer to a POST of the form to this path: an operation, or a search of which the first page is enough.
+    Once(&'a str),
+}
+
 /// What is asked of every source.
 pub struct Asking<'a> {
     /// The gateway.
@@ -96,6 +117,10 @@ pub struct Asking<'a> {
     pub patient: &'a PersonIdentifier,
     /// From where on.
     pub place: Place,
+    /// How.
+    pub errand: Errand<'a>,
+    /// The scope that a token for it takes.
+    pub scope: &'a str,
     /// The form that every source gets.
     pub form: &'a [(String, String)],
     /// By when all must have answered.
@@ -105,42 +130,33 @@ pub struct Asking<'a> {
 impl Asking<'_> {
     /// Asks every source that may be asked; answers in the order of `sources`.
     pub async fn all(&self, sources: &[Source]) -> Vec<Timed> {
-        let asked = sources
-            .iter()
-            .filter(|source| source.unasked.is_none())
-            .count();
-        let bytes = (ALL_BYTES / asked.max(1)).clamp(LEAST_BYTES, wire::client::ANSWER_BYTES);
-        let scope = self.question.scope();
-        let ask = |(number, source)| self.one(number, source, &scope, bytes);
+        let bytes = bytes_for(sources);
+        let ask = |(number, source)| self.one(number, source, bytes);
         join_all(sources.iter().enumerate().map(ask)).await
     }
 
-    async fn one(&self, number: usize, source: &Source, scope: &str, bytes: usize) -> Timed {
+    /// Asks one, which is the `number`th, for at most so many bytes.
+    pub async fn one(&self, number: usize, source: &Source, bytes: usize) -> Timed {
+        let walk = async |base: &str| self.walk(number, source, base, bytes).await;
+        self.timed(source, walk).await
+    }
+
+    /// Runs `work` with the base of a source that may be asked, and takes the time.
+    pub async fn timed(&self, source: &Source, work: impl AsyncFnOnce(&str) -> Told) -> Timed {
         let base = match (&source.unasked, &source.base) {
             (None, Some(base)) => base,
-            (Some((state, reason)), _) => {
+            (unasked, _) => {
+                let unknown = || (SourceState::NotAsked, "no address is known".to_owned());
+                let (state, reason) = unasked.clone().unwrap_or_else(unknown);
                 return Timed {
-                    told: Told::Nothing {
-                        state: *state,
-                        reason: reason.clone(),
-                    },
-                    milliseconds: None,
-                };
-            }
-            (None, None) => {
-                let reason = "no address is known".to_owned();
-                return Timed {
-                    told: Told::Nothing {
-                        state: SourceState::NotAsked,
-                        reason,
-                    },
+                    told: Told::Nothing { state, reason },
                     milliseconds: None,
                 };
             }
         };
         let clock = &self.state.house.clock;
         let began = clock();
-        let told = self.walk(number, source, base, scope, bytes).await;
+        let told = work(base).await;
         let micros = clock().0.saturating_sub(began.0).max(0);
         Timed {
             told,
@@ -149,15 +165,18 @@ impl Asking<'_> {
     }
 
     /// Reads a source page by page until there is enough to show, or no more.
-    async fn walk(
-        &self,
-        number: usize,
-        source: &Source,
-        base: &str,
-        scope: &str,
-        bytes: usize,
-    ) -> Told {
-        let deadline = self.deadline.or_after(self.state.config.source_deadline);
+    async fn walk(&self, number: usize, source: &Source, base: &str, bytes: usize) -> Told {
+        let opened = Line::open(
+            self.state,
+            self.visit,
+            (base, self.scope),
+            self.deadline,
+            bytes,
+        );
+        let mut line = match opened {
+            Ok(line) => line,
+            Err((state, reason)) => return Told::Nothing { state, reason },
+        };
         let expected = Expected {
             resource: self.question.resource,
             patient: self.patient,
@@ -172,34 +191,29 @@ impl Asking<'_> {
             .form
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
-        let mut request =
-            Request::post_form(search_url(base, self.question.resource.as_str()), form);
+        let url = match self.errand {
+            Errand::Once(path) => format!("{base}/{path}"),
+            Errand::Pages | Errand::Whole => search_url(base, self.question.resource.as_str()),
+        };
+        let mut request = Request::post_form(url, form);
         let mut gave = Gave::default();
-        let mut total = 0;
         for pages in 1.. {
-            let bounded = request
-                .request_id(self.visit.ids().ours)
-                .deadline(self.state.config.source_deadline)
-                .answer_bytes(bytes.saturating_sub(total).max(1));
-            let asked = self
-                .state
-                .party
-                .send_for(self.visit.token(), base, scope, bounded);
-            let answered = deadline.within(asked).await.unwrap_or(Err(PeerError::Late));
-            let page = match answered.map_err(|error| fault(&error)).and_then(|answer| {
-                total += answer.body.len();
+            let page = line.ask(request).await.and_then(|answer| {
                 // A trail is no copy of anything.
-                if self.is_paged() {
+                if self.question.resource != ResourceType::AUDIT_EVENT {
                     gave.copy = Copied::of(&answer);
                 }
-                usable(answer)
-            }) {
-                Ok(body) => examine::page(body, &expected)
-                    .map_err(|words| (SourceState::Failed, words.to_owned())),
-                Err(fault) => Err(fault),
-            };
+                if pages == 1 {
+                    gave.asked_at = answer.date();
+                }
+                let page = examine::page(answer.body, &expected);
+                page.map_err(|words| line.unusable(words))
+            });
             let page = match page {
-                Ok(page) => page,
+                Ok(page) => {
+                    line.good();
+                    page
+                }
                 Err((state, reason)) if pages == 1 => return Told::Nothing { state, reason },
                 Err(_) => {
                     gave.cut_short = Some("only its first pages came");
@@ -210,19 +224,20 @@ impl Asking<'_> {
             gave.dropped.add(page.dropped);
             gave.newest = gave.newest.max(page.newest);
             let Some(next) = page.next else { break };
-            if !self.is_paged() {
+            if let Errand::Once(_) = self.errand {
                 gave.more = true;
                 break;
             }
-            if !place::is_ordered(&gave.given, self.question.sort()) {
+            if self.question.is_ordered() && !place::is_ordered(&gave.given, self.question.sort()) {
                 gave.cut_short =
                     Some("it did not answer in the order asked for, so the rest could not be read");
                 break;
             }
-            if self
-                .place
-                .is_enough(&gave.given, self.question.rule(), self.question.sort())
-            {
+            let enough = || {
+                let (rule, sort) = (self.question.rule(), self.question.sort());
+                self.place.is_enough(&gave.given, rule, sort)
+            };
+            if self.errand == Errand::Pages && self.question.is_ordered() && enough() {
                 gave.more = true;
                 break;
             }
@@ -237,20 +252,5 @@ impl Asking<'_> {
             request = Request::get(next);
         }
         Told::Gave(gave)
-    }
-
-    /// The audit trail is read one page deep: the newest of every source hold the newest of all.
-    fn is_paged(&self) -> bool {
-        self.question.resource != fhir::resource::ResourceType::AUDIT_EVENT
-    }
-}
-
-/// The body of an answer that may be looked at; no words of the source's own reach the receipt.
-fn usable(answer: Answer) -> Result<bytes::Bytes, (SourceState, String)> {
-    match answer.status.as_u16() {
-        200 => Ok(answer.body),
-        401 | 403 => Err((SourceState::Refused, "it refused".to_owned())),
-        408 | 504 => Err((SourceState::Late, "no answer in time".to_owned())),
-        status => Err((SourceState::Failed, format!("it answered {status}"))),
     }
 }

@@ -20,6 +20,16 @@ impl Deadline {
         Deadline::ending(tokio::time::timeout(time, self.0.clone()).map(drop))
     }
 
+    /// Ends when it has passed.
+    pub fn passed(&self) -> impl Future<Output = ()> + use<> {
+        self.0.clone()
+    }
+
+    /// Whether somebody who waited saw it pass.
+    pub fn has_passed(&self) -> bool {
+        self.0.peek().is_some()
+    }
+
     fn ending(end: impl Future<Output = ()> + Send + 'static) -> Deadline {
         Deadline(end.boxed().shared())
     }

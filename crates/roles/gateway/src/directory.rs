@@ -17,8 +17,6 @@ use wire::members::MemberBook;
 
 /// How long a copy is used without asking again, in microseconds.
 const FRESH: i64 = 60 * 1_000_000;
-/// How long the last good copy serves while the catalogue is silent.
-const LAST_GOOD: i64 = 24 * 3600 * 1_000_000;
 /// Organisations kept at most; with more, the old go first, then all.
 const KEPT: usize = 5_000;
 /// Largest answer taken.
@@ -29,11 +27,15 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// The catalogue, asked and remembered.
 pub struct Directory {
     base: String,
+    /// How long the last good copy serves while the catalogue is silent, in microseconds.
+    grace: i64,
     party: Party,
     clock: Clock,
     /// Believes what an entry's owner signed, and not the catalogue.
     reader: Reader,
     kept: Mutex<HashMap<OrganisationNumber, Kept>>,
+    /// Since when the catalogue gives no usable answer; none: it does.
+    silent_since: Mutex<Option<Instant>>,
 }
 
 #[derive(Clone)]
@@ -44,14 +46,22 @@ struct Kept {
 
 impl Directory {
     /// The catalogue at `base` (`{catalogue}`), asked with the gateway's own client; `members` are whose word counts.
-    pub fn new(base: &Url, party: Party, members: MemberBook, clock: Clock) -> Directory {
+    pub fn new(
+        base: &Url,
+        grace: Duration,
+        party: Party,
+        members: MemberBook,
+        clock: Clock,
+    ) -> Directory {
         let base = format!("{}{}", base.as_str().trim_end_matches('/'), catalogue::FHIR);
         Directory {
             base,
+            grace: i64::try_from(grace.as_micros()).unwrap_or(i64::MAX),
             party,
             reader: Reader::new(members, clock.clone()),
             clock,
             kept: Mutex::default(),
+            silent_since: Mutex::default(),
         }
     }
 
@@ -75,16 +85,35 @@ impl Directory {
             .await;
         match answered.unwrap_or(Err(PeerError::Late)) {
             Ok(endpoints) => {
+                *self.silence() = None;
                 self.keep(organisation, &endpoints);
                 Ok(endpoints)
             }
             Err(error) => {
+                let now = (self.clock)();
+                self.silence().get_or_insert(now);
                 tracing::warn!(%error, "the catalogue gave no usable answer");
-                held.filter(|held| self.age(held) < LAST_GOOD)
+                held.filter(|held| self.age(held) < self.grace)
                     .map(|held| held.endpoints)
                     .ok_or(error)
             }
         }
+    }
+
+    /// What a receipt should say besides its sources: that addresses come from a copy, and since when.
+    pub fn notices(&self) -> Vec<String> {
+        let silent = *self.silence();
+        let oldest = || self.lock().values().map(|kept| kept.at).min();
+        silent
+            .map(|since| {
+                let copy = oldest().map_or_else(String::new, |at| {
+                    format!("; the oldest copy in use is of {}", Instant::from_seconds(at.seconds()))
+                });
+                let since = Instant::from_seconds(since.seconds());
+                format!("the catalogue gives no usable answer since {since}: addresses are those last known{copy}")
+            })
+            .into_iter()
+            .collect()
     }
 
     async fn ask(
@@ -146,6 +175,12 @@ impl Directory {
 
     fn age(&self, held: &Kept) -> i64 {
         age((self.clock)(), held)
+    }
+
+    fn silence(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.silent_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<OrganisationNumber, Kept>> {

@@ -63,6 +63,14 @@ impl Dropped {
         (!said.is_empty()).then(|| format!("left out: {}", said.join(", ")))
     }
 
+    fn count(&mut self, fault: &Fault) {
+        match fault {
+            Fault::Other => self.others += 1,
+            Fault::Strange => self.strange += 1,
+            Fault::Unreadable => self.unreadable += 1,
+        }
+    }
+
     /// Adds what another page left out.
     pub fn add(&mut self, more: Dropped) {
         self.others += more.others;
@@ -122,9 +130,103 @@ pub fn page(body: Bytes, expected: &Expected<'_>) -> Result<Page, &'static str> 
                 page.newest = page.newest.max(updated);
                 page.given.push(given);
             }
-            Err(Fault::Other) => page.dropped.others += 1,
-            Err(Fault::Strange) => page.dropped.strange += 1,
-            Err(Fault::Unreadable) => page.dropped.unreadable += 1,
+            Err(fault) => page.dropped.count(&fault),
+        }
+    }
+    Ok(page)
+}
+
+/// Looks at one resource that was read by its address.
+///
+/// # Errors
+/// Words for the receipt: it is not what was asked for, or about somebody else.
+pub fn single(body: Bytes, expected: &Expected<'_>) -> Result<Given, &'static str> {
+    let json = Json::parse(body, Limits::RESOURCE).map_err(|_| "its answer is not strict JSON")?;
+    match examine(&json, json.root(), expected) {
+        Ok((given, _)) => Ok(given),
+        Err(Fault::Other) => Err("left out: 1 about another patient"),
+        Err(Fault::Strange) => Err("its answer is not what was asked for"),
+        Err(Fault::Unreadable) => Err("left out: 1 not readable"),
+    }
+}
+
+/// A version that a source tells of in a history.
+pub struct Past {
+    /// The resource's logical id there.
+    pub id: String,
+    /// What became of it.
+    pub what: What,
+}
+
+/// What a history's entry says.
+pub enum What {
+    /// Made, or changed for the first time since: the version, and whether it is the first there is.
+    Stands(Box<Given>, bool),
+    /// Taken back.
+    Withdrawn,
+    /// Not to be passed on.
+    Dropped,
+}
+
+/// One page of a history (FHIR R4 http.html#history), newest first.
+pub struct PastPage {
+    /// Its entries.
+    pub past: Vec<Past>,
+    /// What does not count.
+    pub dropped: Dropped,
+    /// The link to more.
+    pub next: Option<String>,
+}
+
+/// Looks at one page of a type's history.
+///
+/// # Errors
+/// As [`page`].
+pub fn history(body: Bytes, expected: &Expected<'_>) -> Result<PastPage, &'static str> {
+    let json = Json::parse(body, Limits::BUNDLE).map_err(|_| "its answer is not strict JSON")?;
+    if BundleType::of(json.root()) != Ok(BundleType::History) {
+        return Err("its answer is not a history");
+    }
+    let mut page = PastPage {
+        past: Vec::new(),
+        dropped: Dropped::default(),
+        next: bundle::link(json.root(), "next").map(|link| link.into_owned()),
+    };
+    for entry in bundle::entries(json.root()) {
+        if entry.index == MOST_ENTRIES {
+            return Err("its answer has too many entries");
+        }
+        let url = entry.url().unwrap_or_default();
+        let mut parts = url.split('/');
+        let named = parts.next() == Some(expected.resource.as_str());
+        let id = parts
+            .next()
+            .filter(|id| named && is_id(id))
+            .map(str::to_owned);
+        let gone = entry.method().as_deref() == Some("DELETE");
+        let what = match (&id, entry.resource) {
+            (Some(_), _) if gone => What::Withdrawn,
+            (_, Some(resource)) => match examine(&json, resource, expected) {
+                Ok((given, _)) => {
+                    let first = given.route.version == 1;
+                    What::Stands(Box::new(given), first)
+                }
+                Err(fault) => {
+                    page.dropped.count(&fault);
+                    What::Dropped
+                }
+            },
+            _ => {
+                page.dropped.strange += 1;
+                What::Dropped
+            }
+        };
+        let id = match &what {
+            What::Stands(given, _) => Some(given.route.id.clone()),
+            _ => id,
+        };
+        if let Some(id) = id {
+            page.past.push(Past { id, what });
         }
     }
     Ok(page)
@@ -182,8 +284,11 @@ fn examine(
             source: expected.source,
         },
         body: json.slice(resource),
+        resource: expected.resource,
         named: is_named(resource),
         when,
+        change: None,
+        questionnaire: resource.text("questionnaire").map(|of| of.into_owned()),
         identity,
         read,
         part: subset::mark(resource).is_some(),

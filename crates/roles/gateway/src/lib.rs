@@ -6,26 +6,34 @@
 //! It must never keep clinical data, never ask anybody whom neither the locator nor the user named, and never let a silent
 //! source look like an empty one.
 //!
-//! A look-up's way: `api/lookup.rs` → `question` → `locate` → `ask` → `examine` → `merge` → `place` (one page) → `account`.
-//! Not here yet: resting of failing sources and `Retry-After` (issue 5).
+//! A look-up's way: `api/lookup.rs` → `question` → `locate` → `ask` (over a `line` each) → `examine` → `merge` → `place` (one
+//! page) → `account`.
 
 mod account;
 mod answer;
 mod api;
 mod ask;
+mod changes;
+mod circuit;
 mod deadline;
 mod desks;
 mod directory;
+mod document;
 mod examine;
+mod filing;
+mod line;
 mod locate;
 mod merge;
 mod place;
 mod question;
 mod wishes;
 
+pub use circuit::{Phase, Standing};
+
 use axum::Router;
 use fhir::ids::{OrganisationNumber, PersonNumbers};
 use fhir::time::Zone;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +47,7 @@ use wire::protect::GuardConfig;
 use wire::route::{Access, RouteRow, Routes};
 use wire::{House, Worker};
 
+use crate::circuit::Circuits;
 use crate::desks::Desks;
 use crate::directory::Directory;
 
@@ -63,6 +72,10 @@ pub struct Config {
     pub person_numbers: PersonNumbers,
     /// Whether people sign in at the issuer; with it apps are launched.
     pub sign_in: bool,
+    /// Record systems of consuming organisations, by the FHIR base to which documents are posted.
+    pub record_systems: Vec<(OrganisationNumber, String)>,
+    /// How long the last good copy of the catalogue serves while it is silent.
+    pub catalogue_grace: Duration,
     /// How long one source may take, pages and token included (3 s).
     pub source_deadline: Duration,
     /// How long locating and asking may take together (5 s).
@@ -95,6 +108,9 @@ pub enum OpenError {
 /// An opened gateway.
 pub struct State {
     config: Config,
+    /// By controller.
+    record_systems: HashMap<OrganisationNumber, String>,
+    circuits: Circuits,
     /// `{gateway}/fhir`.
     fhir: String,
     /// The organisation that runs it.
@@ -122,6 +138,11 @@ impl State {
     /// The gateway's own store. Those of consuming organisations lie in folders below it, named by organisation number.
     pub fn store(&self) -> &Store {
         &self.desks.own().store
+    }
+
+    /// How each provider's circuit stands now, for operators; nothing in it is about any patient.
+    pub fn circuits(&self) -> Vec<Standing> {
+        self.circuits.standing((self.house.clock)())
     }
 
     /// The controller of an organisation, itself where nobody registered it.
@@ -185,6 +206,65 @@ pub const ROUTES: &[RouteRow] = &[
         },
     },
     RouteRow {
+        method: "POST",
+        path: "/fhir/Observation/$lastn",
+        access: Access::Token {
+            scope: "user/Observation.rs or patient/Observation.rs",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/fhir/Observation/$stats",
+        access: Access::Token {
+            scope: "user/Observation.rs or patient/Observation.rs",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/fhir/Patient/$everything",
+        access: Access::Token {
+            scope: "user/*.rs or patient/*.rs",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/fhir/_everything/{sealed}",
+        access: Access::Token {
+            scope: "user/*.rs or patient/*.rs",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/fhir/$read",
+        access: Access::Token {
+            scope: "user/*.rs or patient/*.rs",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/fhir/$file",
+        access: Access::Token { scope: "user/*.rs" },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/fhir/_changes/{sealed}",
+        access: Access::Token {
+            scope: "user/*.rs or patient/*.rs",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/fhir/OperationOutcome/{id}",
+        access: Access::Token {
+            scope: "user/OperationOutcome.r or patient/OperationOutcome.r",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/jwks",
+        access: Access::Public,
+    },
+    RouteRow {
         method: "GET",
         path: "/fhir/{type}",
         access: Access::Token {
@@ -215,14 +295,24 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     };
     let desks = Desks::open(guard, owner, Arc::new(config.register.clone()), &house)?;
     let members = MemberBook::new(&config.issuer, house.http.clone(), house.clock.clone());
-    let clock = house.clock.clone();
-    let directory = Directory::new(&config.catalogue, party.clone(), members, clock);
+    let directory = Directory::new(
+        &config.catalogue,
+        config.catalogue_grace,
+        party.clone(),
+        members,
+        house.clock.clone(),
+    );
     let locator = config.locator.as_ref().map(|locator| Locator {
         base: locator.base.as_str().trim_end_matches('/').to_owned(),
         members: locator.members.clone(),
     });
+    // It files for the organisation that runs it: no other record system takes anything from its client.
+    let record_systems = config.record_systems.iter().cloned();
+    let record_systems = record_systems.filter(|(of, _)| *of == owner).collect();
     Ok(Arc::new(State {
         config,
+        record_systems,
+        circuits: Circuits::default(),
         fhir,
         owner,
         house,
@@ -249,11 +339,24 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("POST", "/fhir/Consent/_search", api::consent::list)
         .on("DELETE", "/fhir/Consent/{id}", api::consent::end)
         .on("GET", "/fhir/_page/{sealed}", api::page::page)
+        .on("POST", "/fhir/Observation/$lastn", api::lastn::lastn)
+        .on("POST", "/fhir/Observation/$stats", api::stats::stats)
+        .on(
+            "POST",
+            "/fhir/Patient/$everything",
+            api::everything::everything,
+        )
+        .on("GET", "/fhir/_everything/{sealed}", api::everything::next)
+        .on("POST", "/fhir/$read", api::read::read)
+        .on("POST", "/fhir/$file", api::file::file)
+        .on("GET", "/fhir/_changes/{sealed}", api::changes::changes)
+        .on("GET", "/fhir/OperationOutcome/{id}", api::receipt::read)
+        .on("GET", "/jwks", api::receipt::keys)
         .on("GET", "/fhir/{type}", api::lookup::by_get)
         .build(state, wire::request_id::Join::Front, ids)
 }
 
-/// The gateway has no background work.
-pub fn workers(_: Arc<State>) -> Vec<Worker> {
-    Vec::new()
+/// Couriers that bring filed documents to record systems.
+pub fn workers(state: Arc<State>) -> Vec<Worker> {
+    filing::workers(&state)
 }

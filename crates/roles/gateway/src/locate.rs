@@ -37,8 +37,46 @@ pub struct Source {
     pub base: Option<String>,
     /// To when the locator knows what it holds.
     pub as_of: Option<Instant>,
+    /// The kinds of information that the catalogue lists for it; none listed: any.
+    pub kinds: Arc<[String]>,
     /// Why it is not asked, if it is not.
     pub unasked: Option<(SourceState, String)>,
+}
+
+impl Source {
+    /// Whether it offers a type; who a patient is, every service knows.
+    pub fn offers(&self, resource: ResourceType) -> bool {
+        match resource.information_service() {
+            Some(kind) if resource != ResourceType::PATIENT => {
+                self.kinds.is_empty() || self.kinds.contains(&kind.to_string())
+            }
+            _ => true,
+        }
+    }
+}
+
+/// The service of an organisation under whose base an address lies, as a source; `None` where the catalogue has none.
+pub async fn locate_address(
+    state: &State,
+    request: uuid::Uuid,
+    organisation: OrganisationNumber,
+    url: &str,
+    deadline: &Deadline,
+) -> Option<Source> {
+    let endpoints = state.directory.endpoints(organisation, request, deadline);
+    let mut sources = Sources {
+        state,
+        kind: None,
+        found: Vec::new(),
+    };
+    let endpoints = endpoints.await;
+    sources.organisation(organisation, true, Some(&endpoints));
+    let within = |source: &Source| match &source.base {
+        Some(base) => is_within(url, base),
+        // Nobody knows where it is: that is what is to be said.
+        None => source.unasked.is_some() && endpoints.is_err(),
+    };
+    sources.found.into_iter().find(within)
 }
 
 /// What the catalogue said about each organisation.
@@ -113,6 +151,7 @@ pub async fn locate(
         service: LOCATOR.to_owned(),
         base: state.locator.as_ref().map(|locator| locator.base.clone()),
         as_of: None,
+        kinds: Arc::new([]),
         unasked: Some(unasked),
     }));
     found
@@ -268,7 +307,7 @@ impl Sources<'_> {
         for endpoint in endpoints.iter() {
             let mut source = self.bare(organisation);
             self.describe(&mut source, endpoint);
-            if !self.offers(endpoint) {
+            if self.kind.is_some_and(|kind| !source.offers(kind)) {
                 let words = "it does not offer this kind of information".to_owned();
                 source.unasked.get_or_insert((SourceState::NotAsked, words));
             }
@@ -288,6 +327,7 @@ impl Sources<'_> {
             service: organisation.to_string(),
             base: None,
             as_of: None,
+            kinds: Arc::new([]),
             unasked: None,
         }
     }
@@ -296,6 +336,7 @@ impl Sources<'_> {
     fn describe(&self, source: &mut Source, endpoint: &Endpoint) {
         source.organisation.clone_from(&endpoint.managing);
         source.service.clone_from(&endpoint.service);
+        source.kinds = endpoint.payload_kinds.clone().into();
         source.name = endpoint.managing_name.clone().or_else(|| {
             let number = OrganisationNumber::parse(&endpoint.managing).ok()?;
             self.state.config.register.name(&number).map(str::to_owned)
@@ -312,17 +353,6 @@ impl Sources<'_> {
         if endpoint.status != EndpointStatus::Active {
             let words = format!("the catalogue says: {}", endpoint.status.as_str());
             source.unasked = Some((SourceState::NotAsked, words));
-        }
-    }
-
-    /// A service that lists no kinds is taken to offer any; who a patient is, every service knows.
-    fn offers(&self, endpoint: &Endpoint) -> bool {
-        match self.kind.and_then(ResourceType::information_service) {
-            Some(kind) if self.kind != Some(ResourceType::PATIENT) => {
-                endpoint.payload_kinds.is_empty()
-                    || endpoint.payload_kinds.contains(&kind.to_string())
-            }
-            _ => true,
         }
     }
 

@@ -96,7 +96,7 @@ fn before(sort: Sort, a: i64, b: i64) -> bool {
 }
 
 /// A moment with all six digits: fewer would mean a wider range.
-fn exact(micros: i64) -> String {
+pub fn exact(micros: i64) -> String {
     let whole = Instant::from_seconds(Instant(micros).seconds()).to_string();
     format!(
         "{}.{:06}Z",

@@ -103,6 +103,50 @@ impl Question {
         }
     }
 
+    /// Everything of a type that is searched by patient alone: sources give it whole, in no order of ours.
+    pub fn everything(
+        resource: ResourceType,
+        patient: Option<PersonIdentifier>,
+        chosen: Vec<OrganisationNumber>,
+        count: u32,
+    ) -> Question {
+        let mut query = Query::all(resource);
+        query.patient = patient.map(PatientParam::Identifier);
+        query.count = count;
+        Question {
+            resource,
+            query,
+            chosen,
+            form: Vec::new(),
+        }
+    }
+
+    /// Whether sources can be asked for it in the order of time.
+    pub fn is_ordered(&self) -> bool {
+        self.knows("_sort")
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        let row = fhir::search::supported(self.resource);
+        row.is_some_and(|row| row.parameters.iter().any(|one| one.name == name))
+    }
+
+    /// The form of an operation at every source: what was asked, the patient by number, and what the operation takes besides.
+    ///
+    /// # Errors
+    /// 400 when that makes more parameters than a search may have.
+    pub fn for_operation(
+        &self,
+        patient: &PersonIdentifier,
+        more: Vec<(String, String)>,
+    ) -> Result<Vec<(String, String)>, Problem> {
+        let mut form: Vec<(String, String)> = self.asked().cloned().collect();
+        let number = format!("{}|{}", patient.system(), patient.value().expose());
+        form.push(("patient.identifier".to_owned(), number));
+        form.extend(more);
+        within_bounds(form)
+    }
+
     /// The patient that the question names, if it names one.
     pub fn patient(&self) -> Option<PersonIdentifier> {
         match &self.query.patient {
@@ -144,16 +188,12 @@ impl Question {
         patient: &PersonIdentifier,
         place: Place,
     ) -> Result<Vec<(String, String)>, Problem> {
-        let known = fhir::search::supported(self.resource)
-            .map(|row| row.parameters)
-            .unwrap_or_default();
-        let knows = |name: &str| known.iter().any(|parameter| parameter.name == name);
         let mut form: Vec<(String, String)> = self.asked().cloned().collect();
         let mut add = |name: &str, value: String| form.push((name.to_owned(), value));
-        let person = if knows("patient.identifier") {
-            "patient.identifier"
-        } else {
+        let person = if self.resource == ResourceType::PATIENT {
             "identifier"
+        } else {
+            "patient.identifier"
         };
         add(
             person,
@@ -163,7 +203,7 @@ impl Question {
             "_count",
             (self.query.count + SPARE).min(Query::MAX_COUNT).to_string(),
         );
-        if knows("_sort") {
+        if self.knows("_sort") {
             add(
                 "_sort",
                 if self.sort() == Sort::DateDesc {
@@ -174,14 +214,10 @@ impl Question {
                 .to_owned(),
             );
         }
-        if let Some(narrowing) = place.narrowing(self.sort()) {
+        if let Some(narrowing) = place.narrowing(self.sort()).filter(|_| self.knows("date")) {
             add("date", narrowing);
         }
-        if form.len() > Query::MAX_PARAMETERS {
-            let words = format!("more than {} parameters", Query::MAX_PARAMETERS - 4);
-            return Err(Problem::invalid(IssueCode::TooCostly, "", words));
-        }
-        Ok(form)
+        within_bounds(form)
     }
 
     /// The parameters of the `self` link: what was understood, without the person.
@@ -200,6 +236,15 @@ impl Question {
             name != ORGANIZATION && !NAMES_PERSON.contains(&name) && !OURS.contains(&name)
         })
     }
+}
+
+/// No source takes more parameters than a search may have.
+fn within_bounds(form: Vec<(String, String)>) -> Result<Vec<(String, String)>, Problem> {
+    if form.len() > Query::MAX_PARAMETERS {
+        let words = format!("more than {} parameters", Query::MAX_PARAMETERS - 4);
+        return Err(Problem::invalid(IssueCode::TooCostly, "", words));
+    }
+    Ok(form)
 }
 
 /// A type that can be looked up.

@@ -7,7 +7,7 @@ use super::received;
 use crate::State;
 use crate::account;
 use crate::answer::{self, Page};
-use crate::ask::{Asking, Gave, Timed, Told};
+use crate::ask::{Asking, Errand, Gave, Timed, Told};
 use crate::deadline::Deadline;
 use crate::examine::{self, Expected};
 use crate::locate::{Source, locate};
@@ -79,6 +79,8 @@ async fn trail(state: &State, visit: &Visit<'_>, question: &Question) -> Result<
         question,
         patient: &patient,
         place,
+        errand: Errand::Once("AuditEvent/_search"),
+        scope: &question.scope(),
         form: &form,
         deadline: &deadline,
     };
@@ -86,7 +88,7 @@ async fn trail(state: &State, visit: &Visit<'_>, question: &Question) -> Result<
     answers.push(own_trails(state, question, &patient, sources.len()).await);
     sources.push(ourselves(state));
 
-    let copies: Vec<Given> = answers.iter_mut().flat_map(taken).collect();
+    let copies: Vec<Given> = answers.iter().flat_map(taken).collect();
     let mut shown = merge(copies, question.rule(), question.sort());
     let all = shown.len();
     shown.truncate(question.query.count as usize);
@@ -95,20 +97,16 @@ async fn trail(state: &State, visit: &Visit<'_>, question: &Question) -> Result<
         .iter()
         .any(|timed| matches!(&timed.told, Told::Gave(gave) if gave.more));
     let total = (all == shown.len() && !more && receipt.is_whole()).then_some(all as u64);
-    answer::give(
-        state,
-        visit,
-        &permit,
-        question,
-        &sources,
-        receipt,
-        Page {
-            shown,
-            total,
-            next: None,
-        },
-    )
-    .await
+    let page = Page {
+        path: question.resource.as_str(),
+        parameters: &question.own_link(),
+        shown,
+        withdrawn: Vec::new(),
+        total,
+        next: None,
+        changes: None,
+    };
+    answer::give(state, visit, &permit, &sources, receipt, page).await
 }
 
 /// The gateway as one source among the others.
@@ -123,6 +121,7 @@ fn ourselves(state: &State) -> Source {
         service: SERVICE.to_owned(),
         base: Some(state.fhir.clone()),
         as_of: None,
+        kinds: Arc::new([]),
         unasked: None,
     }
 }

@@ -4,16 +4,18 @@ use super::received;
 use crate::State;
 use crate::account;
 use crate::answer::{self, Page};
-use crate::ask::{Asking, Timed, Told};
+use crate::ask::{Asking, Errand, Timed, Told};
+use crate::changes;
 use crate::deadline::Deadline;
-use crate::locate::locate;
+use crate::locate::{Source, locate};
 use crate::merge::merge;
-use crate::place::{self, Paper, Place, cut};
+use crate::place::{self, Cut, Paper, Place, cut};
 use crate::question::{Question, looked_up};
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use fhir::ids::PersonIdentifier;
+use fhir::resource::ResourceType;
 use http::request::Parts;
 use std::sync::Arc;
 use trust::{Ask, Interaction, Permit, PermitScope};
@@ -123,6 +125,16 @@ pub(super) fn permitted(
     }
 }
 
+/// Nobody is asked for what the purpose does not open; an empty answer would say that there is nothing.
+pub(super) fn close(permit: &Permit, resource: ResourceType, sources: &mut [Source]) {
+    if !permit.opens(resource.information_service()) {
+        let words = "the purpose of the look-up does not open this kind of information";
+        for source in sources {
+            source.unasked = Some((SourceState::Refused, words.to_owned()));
+        }
+    }
+}
+
 /// One page of a look-up, from `place` on.
 pub(super) async fn look_up(
     state: &State,
@@ -135,13 +147,7 @@ pub(super) async fn look_up(
     let form = question.for_sources(&patient, place)?;
     let deadline = Deadline::after(state.config.total_deadline);
     let mut sources = locate(state, visit, question.whom(), &deadline).await;
-    if !permit.opens(question.resource.information_service()) {
-        // Nobody is asked for what the purpose does not open; an empty answer would say that there is nothing.
-        let words = "the purpose of the look-up does not open this kind of information";
-        for source in &mut sources {
-            source.unasked = Some((SourceState::Refused, words.to_owned()));
-        }
-    }
+    close(&permit, question.resource, &mut sources);
     let asking = Asking {
         state,
         visit,
@@ -149,42 +155,54 @@ pub(super) async fn look_up(
         question,
         patient: &patient,
         place,
+        errand: Errand::Pages,
+        scope: &question.scope(),
         form: &form,
         deadline: &deadline,
     };
-    let mut answers = asking.all(&sources).await;
-    let horizons: Vec<i64> = answers.iter().filter_map(unread_from).collect();
-    let copies = answers.iter_mut().flat_map(taken).collect();
-    let merged = merge(copies, question.rule(), question.sort());
-    let all = merged.len() as u64;
-    let paper = Paper {
-        place,
-        sort: question.sort(),
-        count: question.query.count as usize,
-        horizons: &horizons,
-        dated_only: !question.query.dates.is_empty(),
-    };
-    let page = cut(merged, &paper);
+    let answers = asking.all(&sources).await;
+    let (page, all) = paged(question, place, &answers, question.query.count as usize);
     let receipt = account::receipt(&sources, &answers, &page.shown, visit.now);
     let next = page
         .next
         .map(|place| next_link(state, visit, question, place))
         .transpose()?;
     let total = (place == Place::Start && next.is_none() && receipt.is_whole()).then_some(all);
-    answer::give(
-        state,
-        visit,
-        &permit,
-        question,
-        &sources,
-        receipt,
-        Page {
-            shown: page.shown,
-            total,
-            next,
-        },
-    )
-    .await
+    let changes = match place {
+        Place::Start => changes::link(state, visit, question, &sources, &answers)?,
+        _ => None,
+    };
+    let page = Page {
+        path: question.resource.as_str(),
+        parameters: &question.own_link(),
+        shown: page.shown,
+        withdrawn: Vec::new(),
+        total,
+        next,
+        changes,
+    };
+    answer::give(state, visit, &permit, &sources, receipt, page).await
+}
+
+/// Merges what came and cuts a page of at most `count` from it; with it, how many there are in all.
+pub(super) fn paged(
+    question: &Question,
+    place: Place,
+    answers: &[Timed],
+    count: usize,
+) -> (Cut, u64) {
+    let horizons: Vec<i64> = answers.iter().filter_map(unread_from).collect();
+    let copies = answers.iter().flat_map(taken).collect();
+    let merged = merge(copies, question.rule(), question.sort());
+    let all = merged.len() as u64;
+    let paper = Paper {
+        place,
+        sort: question.sort(),
+        count,
+        horizons: &horizons,
+        dated_only: !question.query.dates.is_empty() || !question.is_ordered(),
+    };
+    (cut(merged, &paper), all)
 }
 
 /// From where on a source's answer is not known, if it has more.
@@ -196,7 +214,7 @@ fn unread_from(timed: &Timed) -> Option<i64> {
 }
 
 /// Copies of what a source gave; the bytes are shared.
-pub(super) fn taken(timed: &mut Timed) -> Vec<crate::merge::Given> {
+pub(super) fn taken(timed: &Timed) -> Vec<crate::merge::Given> {
     match &timed.told {
         Told::Gave(gave) => gave.given.clone(),
         Told::Nothing { .. } => Vec::new(),

@@ -1,11 +1,18 @@
 //! The gateway's interactions, one file each.
 
 pub mod audit;
+pub mod changes;
 pub mod consent;
+pub mod everything;
+pub mod file;
+pub mod lastn;
 pub mod lookup;
 pub mod metadata;
 pub mod page;
+pub mod read;
+pub mod receipt;
 pub mod smart;
+pub mod stats;
 
 use crate::State;
 use axum::response::Response;

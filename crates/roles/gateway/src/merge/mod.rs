@@ -7,11 +7,14 @@
 
 mod part;
 mod rule;
+mod substance;
 
 pub use rule::Rule;
+pub use substance::Kin;
 
 use bytes::Bytes;
 use fhir::identity::Identity;
+use fhir::resource::ResourceType;
 use fhir::search::Sort;
 use fhir::time::Range;
 use std::cmp::Ordering;
@@ -24,6 +27,8 @@ pub struct Given {
     pub route: Route,
     /// The resource, byte for byte as the source sent it, but for what its reader is not given.
     pub body: Bytes,
+    /// Its type.
+    pub resource: ResourceType,
     /// What makes it one thing.
     pub identity: Identity,
     /// It carries a business identifier, so that its identity is more than its content.
@@ -34,6 +39,35 @@ pub struct Given {
     pub read: Bytes,
     /// It says that it is a part of a resource (`SUBSETTED`).
     pub part: bool,
+    /// How it changed, where that was asked.
+    pub change: Option<Change>,
+    /// Of answers: the questionnaire, and its version, that they are answers to.
+    pub questionnaire: Option<String>,
+}
+
+/// How a thing changed since the caller last looked; where its copies differ in that, the later one here counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// Its source did not answer then: nobody knows since when it is there.
+    FirstAnswer,
+    /// It was not there then.
+    New,
+    /// It was there then and says something else now.
+    Corrected,
+    /// It was there then and its holder says that it should not have been.
+    Withdrawn,
+}
+
+impl Change {
+    /// The code in the answer.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Change::FirstAnswer => "first-answer",
+            Change::New => "new",
+            Change::Corrected => "corrected",
+            Change::Withdrawn => "withdrawn",
+        }
+    }
 }
 
 /// A road by which a copy came.
@@ -55,9 +89,12 @@ pub struct Route {
 pub type Tie = [u8; 16];
 
 /// One thing in the merged answer.
+#[derive(Clone)]
 pub struct Merged {
     /// The copy that is shown: of equal copies, the one whose route sorts first, a whole one before a part.
     pub body: Bytes,
+    /// Its type.
+    pub resource: ResourceType,
     /// Every road it came by, sorted, those of parts last; the first is the shown copy's.
     pub routes: Vec<Route>,
     /// Another entry has the same identity and other content.
@@ -66,6 +103,10 @@ pub struct Merged {
     pub at: Option<i64>,
     /// Its place among things of the same time.
     pub tie: Tie,
+    /// How it changed since the caller last looked, where that was asked.
+    pub change: Option<Change>,
+    /// Of a line in a medication list: the lines of other organisations with the same substance.
+    pub kin: Option<Kin>,
 }
 
 /// Merges copies by `rule`, in the order asked for.
@@ -81,6 +122,7 @@ pub fn merge(copies: Vec<Given>, rule: Rule, sort: Sort) -> Vec<Merged> {
         let copy = match other.cloned() {
             Some(other) => Given {
                 route: copy.route,
+                change: copy.change,
                 ..other
             },
             None => copy,
@@ -108,6 +150,7 @@ pub fn merge(copies: Vec<Given>, rule: Rule, sort: Sort) -> Vec<Merged> {
             if !shown.routes.contains(&copy.route) {
                 shown.routes.push(copy.route);
             }
+            shown.change = shown.change.max(copy.change);
             continue;
         }
         if let (true, Some(other)) = (alike, merged.last_mut()) {
@@ -116,13 +159,19 @@ pub fn merge(copies: Vec<Given>, rule: Rule, sort: Sort) -> Vec<Merged> {
         merged.push(Merged {
             tie: tie(&key, &copy.identity.digest),
             body: copy.body,
+            resource: copy.resource,
             routes: vec![copy.route],
             disagrees: alike,
             at: copy.when.map(|when| when.lo),
+            change: copy.change,
+            kin: None,
         });
         last = Some((key, copy.identity.digest));
     }
     merged.sort_by(|a, b| in_time(a.at, b.at, sort).then_with(|| a.tie.cmp(&b.tie)));
+    if rule == Rule::Medicine {
+        substance::relate(&mut merged);
+    }
     merged
 }
 

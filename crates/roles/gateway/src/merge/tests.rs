@@ -90,7 +90,13 @@ fn roads(entry: &Merged) -> Vec<&str> {
 fn told(merged: &[Merged]) -> Value {
     let entry = |entry: &Merged| {
         let shown: Value = serde_json::from_slice(&entry.body).unwrap();
-        json!({"shown": shown["id"], "roads": roads(entry), "disagrees": entry.disagrees})
+        let mut told =
+            json!({"shown": shown["id"], "roads": roads(entry), "disagrees": entry.disagrees});
+        if let Some(kin) = &entry.kin {
+            told["same-substance"] =
+                json!({"code": kin.atc, "dose": kin.dose.as_str(), "lines": kin.others});
+        }
+        told
     };
     merged.iter().map(entry).collect()
 }

@@ -31,6 +31,9 @@ fn given(source: usize, number: usize, (thing, other, time): Seed) -> Given {
     ]
     .concat();
     Given {
+        resource: fhir::resource::ResourceType::OBSERVATION,
+        change: None,
+        questionnaire: None,
         route: Route {
             orgnr: source.to_string(),
             full_url: id.clone(),

@@ -19,6 +19,8 @@ pub struct Anchor {
     pub key: SigningKey,
     /// The gateway's registered key.
     pub client: SigningKey,
+    /// It answers nobody.
+    pub down: std::sync::atomic::AtomicBool,
     /// Audiences for which an exchange is refused.
     pub refused: Mutex<Vec<String>>,
 }
@@ -56,6 +58,9 @@ async fn issue(
     headers: http::HeaderMap,
     body: axum::body::Body,
 ) -> Result<Response, OAuthError> {
+    if anchor.down.load(std::sync::atomic::Ordering::SeqCst) {
+        return Err(OAuthError::new(OAuthCode::TemporarilyUnavailable, "down"));
+    }
     let form = wire::form::read(&headers, body).await?.once()?;
     let now = (anchor.clock)();
     let client = assertion::claimed_client(form.get("client_assertion").unwrap()).unwrap();

@@ -298,11 +298,67 @@ async fn the_last_good_copy_of_the_catalogue_serves_while_it_is_down() {
             line(FJELLVIK, "failed", 0, "the catalogue gave no usable answer"),
         ]
     );
+    let notices = wire::receipt::Receipt::read(reply.receipt())
+        .unwrap()
+        .notices;
+    assert_eq!(
+        notices,
+        [
+            "the catalogue gives no usable answer since 2027-01-15T09:00:00Z: addresses are those last known; the oldest copy in use is of 2027-01-15T08:00:00Z"
+        ]
+    );
+    // Garbage is no answer: it takes the place of nothing.
+    *world.directory.catalogue.lock().unwrap() = Health::Garbled;
+    let reply = Person::practitioner(&world, PROVEHEIM)
+        .search("Observation", &[])
+        .await;
+    assert_eq!(account(&reply), [line(PROVEHEIM, "complete", 1, "")]);
     world.pass(24 * 3600);
     let reply = Person::practitioner(&world, PROVEHEIM)
         .search("Observation", &[])
         .await;
     assert_eq!(reply.status, StatusCode::BAD_GATEWAY);
+    *world.directory.catalogue.lock().unwrap() = Health::Up;
+    let reply = Person::practitioner(&world, PROVEHEIM)
+        .search("Observation", &[])
+        .await;
+    let told = wire::receipt::Receipt::read(reply.receipt()).unwrap();
+    assert!(told.is_whole() && told.notices.is_empty());
+}
+
+#[tokio::test]
+async fn with_the_anchor_down_what_was_exchanged_serves_and_the_rest_is_said() {
+    let world = world(Plan::default()).await;
+    let person = Person::practitioner(&world, PROVEHEIM);
+    let first = person.question("Observation", &[]);
+    let (token, proof) = person.prove(&first);
+    person.send_with(first, &(token.clone(), proof)).await;
+    world
+        .anchor
+        .down
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    // The same token: its exchange is kept, and the key set is held.
+    let again = person.question("Observation", &[("organization", FJELLVIK)]);
+    let credentials = person.prove_with(&again, token);
+    let reply = person.send_with(again, &credentials).await;
+    let no_token = "the trust anchor gave no token";
+    assert_eq!(
+        account(&reply),
+        [
+            line(PROVEHEIM, "complete", 1, ""),
+            line(FJELLVIK, "failed", 0, no_token),
+        ]
+    );
+    // A new token is verified by the held keys, and cannot be exchanged.
+    let reply = person.search("Observation", &[]).await;
+    assert_eq!(reply.status, StatusCode::BAD_GATEWAY);
+    assert_eq!(
+        account(&reply),
+        [
+            line(PROVEHEIM, "failed", 0, no_token),
+            line("locator", "failed", 0, no_token),
+        ]
+    );
 }
 
 #[tokio::test]

@@ -50,6 +50,12 @@ async fn three_healthy_sources_give_one_list_and_a_receipt() {
     for entry in shown["entry"].as_array_mut().unwrap() {
         if let Some(signature) = entry["resource"].pointer_mut("/extension/0/valueString") {
             *signature = json!("[signature]");
+            entry["resource"]["id"] = json!("[id]");
+        }
+    }
+    for link in shown["link"].as_array_mut().unwrap() {
+        if link["relation"] == wire::contract::gateway::CHANGES_RELATION {
+            link["url"] = json!("[sealed]");
         }
     }
     let text = shown.to_string().replace(&world.address, "http://test");

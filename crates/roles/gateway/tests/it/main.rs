@@ -4,11 +4,17 @@
 
 mod account;
 mod anchor;
+mod changes;
+mod circuit;
 mod directory;
 mod faults;
+mod file;
+mod filed;
 mod lookup;
+mod operations;
 mod paging;
 mod person;
+mod receipt;
 mod refusals;
 mod sources;
 mod stale;

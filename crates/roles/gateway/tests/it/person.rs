@@ -53,7 +53,9 @@ impl Reply {
         match self.json["resourceType"].as_str().unwrap() {
             "OperationOutcome" => &self.json,
             _ => {
-                let outcomes = self.entries("outcome");
+                // What was withdrawn has an address; the receipt is about the answer.
+                let mut outcomes = self.entries("outcome");
+                outcomes.retain(|entry| entry.get("fullUrl").is_none());
                 assert_eq!(outcomes.len(), 1);
                 &outcomes[0]["resource"]
             }
@@ -126,6 +128,13 @@ impl<'a> Person<'a> {
         }
     }
 
+    /// The same about somebody else.
+    pub fn about(mut self, patient: &str) -> Person<'a> {
+        let text = serde_json::to_string(&self.claims).unwrap();
+        self.claims = serde_json::from_str(&text.replace(PATIENT, patient)).unwrap();
+        self
+    }
+
     /// Searches for the patient, with these parameters besides.
     pub async fn search(&self, type_name: &str, more: &[(&str, &str)]) -> Reply {
         let person = format!("{}|{PATIENT}", systems::FNR);
@@ -147,6 +156,13 @@ impl<'a> Person<'a> {
             format!("{}/{type_name}/_search", self.world.fhir()),
             form.iter().copied(),
         )
+    }
+
+    /// POSTs a form to a path below the gateway's base.
+    pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Reply {
+        let url = format!("{}/{path}", self.world.fhir());
+        self.send(Request::post_form(url, form.iter().copied()))
+            .await
     }
 
     pub async fn get(&self, url: &str) -> Reply {

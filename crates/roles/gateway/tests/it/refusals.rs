@@ -181,6 +181,7 @@ async fn what_is_there_is_said_and_nothing_else_is() {
             "Observation",
             "CarePlan",
             "MedicationStatement",
+            "QuestionnaireResponse",
             "Patient",
             "AuditEvent",
             "Consent"

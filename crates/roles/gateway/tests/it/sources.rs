@@ -30,6 +30,12 @@ pub enum Behaviour {
     FallingSilent,
     /// Answers this status.
     Status(u16),
+    /// Answers this status with `Retry-After`.
+    Busy(u16, &'static str),
+    /// Answers 401 to so many questions, pages included, and truly after that.
+    Forgetful(usize),
+    /// Answers this status to so many questions, and truly after that.
+    Stumbling(u16, usize),
     /// Answers 200 and these bytes.
     Says(String),
     /// Answers truly, with a next link to elsewhere.
@@ -65,6 +71,8 @@ pub struct Source {
     /// Smaller pages than asked for.
     pub page: Mutex<usize>,
     pub asked: Mutex<Vec<Asked>>,
+    /// Its history: newest first, a resource or the id of one that was withdrawn.
+    pub past: Mutex<Vec<Result<Value, String>>>,
     /// Headers on its answers.
     pub says: Mutex<Vec<(&'static str, String)>>,
 }
@@ -73,6 +81,9 @@ impl Source {
     pub fn router(self: &Arc<Self>) -> Router {
         Router::new()
             .route("/fhir/{type}/_search", post(search))
+            .route("/fhir/Observation/$lastn", post(lastn))
+            .route("/fhir/{type}/_history", get(history))
+            .route("/fhir/{type}/{id}", get(read))
             .route("/fhir/_page/{sealed}", get(page))
             .route("/fhir/Consent", post(wish))
             .route("/fhir/Consent/_search", post(wishes))
@@ -84,11 +95,30 @@ impl Source {
         self.asked.lock().unwrap().clone()
     }
 
+    /// What it puts on its answers.
+    fn says(&self, response: &mut Response) {
+        for (name, value) in self.says.lock().unwrap().iter() {
+            response.headers_mut().insert(*name, value.parse().unwrap());
+        }
+    }
+
     /// The wishes that it keeps.
     pub fn kept(&self) -> Vec<Value> {
         let holds = self.holds.lock().unwrap();
         let wishes = holds.iter().filter(|one| one["resourceType"] == "Consent");
         wishes.cloned().collect()
+    }
+
+    /// What it answers instead, while it has still to stumble.
+    fn stumbles(&self) -> Option<Response> {
+        let mut behaviour = self.behaviour.lock().unwrap();
+        let (status, left) = match &mut *behaviour {
+            Behaviour::Forgetful(left) => (401, left),
+            Behaviour::Stumbling(status, left) => (*status, left),
+            _ => return None,
+        };
+        *left = left.checked_sub(1)?;
+        Some(StatusCode::from_u16(status).unwrap().into_response())
     }
 
     fn admit(&self, headers: &HeaderMap, form: Vec<(String, String)>) -> Asked {
@@ -105,15 +135,19 @@ impl Source {
     }
 
     fn answer(&self, resource: ResourceType, form: &[(String, String)], from: usize) -> Response {
-        let query = fhir::search::parse(
-            resource,
-            form,
-            Via::Post,
-            &Zone::default(),
-            PersonNumbers::Strict,
-            fhir::search::Grammar::Shared,
-        )
-        .unwrap();
+        let query = match fhir::search::supported(resource) {
+            Some(_) => fhir::search::parse(
+                resource,
+                form,
+                Via::Post,
+                &Zone::default(),
+                PersonNumbers::Strict,
+                fhir::search::Grammar::Shared,
+            )
+            .unwrap(),
+            // By patient alone.
+            None => Query::all(resource),
+        };
         let mut sort = query.sort;
         let mut link = None;
         match self.behaviour.lock().unwrap().clone() {
@@ -147,9 +181,7 @@ impl Source {
             writer.entry(None, resource.to_string().as_bytes(), SearchMode::Match);
         }
         let mut response = fhir_response(StatusCode::OK, writer.finish());
-        for (name, value) in self.says.lock().unwrap().iter() {
-            response.headers_mut().insert(*name, value.parse().unwrap());
-        }
+        self.says(&mut response);
         response
     }
 
@@ -207,8 +239,97 @@ async fn search(
     match behaviour {
         Behaviour::Silent => std::future::pending().await,
         Behaviour::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+        Behaviour::Busy(status, wait) => {
+            let status = StatusCode::from_u16(status).unwrap();
+            (status, [(http::header::RETRY_AFTER, wait)]).into_response()
+        }
         Behaviour::Says(text) => fhir_response(StatusCode::OK, text),
-        _ => source.answer(resource, &asked.form, 0),
+        _ => match source.stumbles() {
+            Some(response) => response,
+            None => source.answer(resource, &asked.form, 0),
+        },
+    }
+}
+
+/// The newest `max` of each group of its own.
+async fn lastn(State(source): State<Arc<Source>>, headers: HeaderMap, body: Body) -> Response {
+    let mut form = wire::form::read(&headers, body).await.unwrap().0;
+    source.admit(&headers, form.clone());
+    let at = form.iter().position(|(name, _)| name == "max").unwrap();
+    let max: usize = form.remove(at).1.parse().unwrap();
+    let query = fhir::search::parse(
+        ResourceType::OBSERVATION,
+        &form,
+        Via::Post,
+        &Zone::default(),
+        PersonNumbers::Strict,
+        fhir::search::Grammar::Shared,
+    );
+    let mut given = std::collections::BTreeMap::<String, usize>::new();
+    let mut writer = SearchsetWriter::new(None, &[]);
+    for reading in source.found(&query.unwrap(), Sort::DateDesc) {
+        let taken = given.entry(reading["code"].to_string()).or_default();
+        if *taken < max {
+            *taken += 1;
+            writer.entry(None, reading.to_string().as_bytes(), SearchMode::Match);
+        }
+    }
+    fhir_response(StatusCode::OK, writer.finish())
+}
+
+async fn history(
+    State(source): State<Arc<Source>>,
+    Path(type_name): Path<String>,
+    request: Request,
+) -> Response {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let form = wire::form::Form::parse(query.as_bytes()).unwrap().0;
+    source.admit(request.headers(), form);
+    if let Some(trouble) = trouble(&source).await {
+        return trouble;
+    }
+    let mut writer = fhir::bundle::HistoryWriter::new(None, &[]);
+    for one in source.past.lock().unwrap().iter() {
+        let (id, version, body) = match one {
+            Ok(resource) => (
+                resource["id"].as_str().unwrap().to_owned(),
+                resource["meta"]["versionId"]
+                    .as_str()
+                    .unwrap()
+                    .parse()
+                    .unwrap(),
+                Some(resource.to_string()),
+            ),
+            Err(id) => (id.clone(), 9, None),
+        };
+        writer.entry(&fhir::bundle::VersionEntry {
+            full_url: &format!("{}/{type_name}/{id}", source.base),
+            resource_type: &type_name,
+            id: &id,
+            version,
+            last_updated: fhir::time::Instant(0),
+            resource: body.as_deref().map(str::as_bytes),
+        });
+    }
+    let mut response = fhir_response(StatusCode::OK, writer.finish());
+    source.says(&mut response);
+    response
+}
+
+async fn read(
+    State(source): State<Arc<Source>>,
+    Path((type_name, id)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    source.admit(request.headers(), Vec::new());
+    if let Some(trouble) = trouble(&source).await {
+        return trouble;
+    }
+    let holds = source.holds.lock().unwrap();
+    let found = holds.iter().find(|one| one["id"] == id.as_str());
+    match found.filter(|one| one["resourceType"] == type_name.as_str()) {
+        Some(found) => fhir_response(StatusCode::OK, found.to_string()),
+        None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
@@ -221,6 +342,9 @@ async fn page(
     let behaviour = source.behaviour.lock().unwrap().clone();
     if let Behaviour::FallingSilent = behaviour {
         std::future::pending::<()>().await;
+    }
+    if let Some(response) = source.stumbles() {
+        return response;
     }
     let opened = trust::encoding::from_base64url(&sealed).unwrap();
     let (resource, form, from): (String, Vec<(String, String)>, usize) =

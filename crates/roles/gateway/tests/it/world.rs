@@ -2,6 +2,7 @@
 
 use crate::anchor::Anchor;
 use crate::directory::{Directory, Health};
+use crate::filed::Filed;
 use crate::sources::{Behaviour, Source};
 use axum::Router;
 use fhir::ids::{OrganisationNumber, PersonNumbers};
@@ -36,6 +37,8 @@ pub struct World {
     pub anchor: Arc<Anchor>,
     pub directory: Arc<Directory>,
     pub sources: Vec<Arc<Source>>,
+    /// Prøveheim's record system.
+    pub filed: Arc<Filed>,
     pub state: Arc<State>,
     pub house: House,
     now: Arc<AtomicI64>,
@@ -109,6 +112,7 @@ impl World {
             clock,
             key: SigningKey::generate().unwrap(),
             client: SigningKey::generate().unwrap(),
+            down: Default::default(),
             refused: Mutex::default(),
         });
         let directory = Arc::new(Directory {
@@ -122,6 +126,8 @@ impl World {
         let mut router = Router::new()
             .nest("/anchor", anchor.router())
             .merge(directory.router());
+        let filed = Arc::new(Filed::default());
+        router = router.nest("/epj", filed.router());
         let mut sources = Vec::new();
         for (service, orgnr, members) in [
             ("proveheim", PROVEHEIM, &[][..]),
@@ -138,6 +144,7 @@ impl World {
                 page: Mutex::new(usize::MAX),
                 asked: Mutex::default(),
                 says: Mutex::default(),
+                past: Mutex::default(),
             });
             directory.list(&source, members);
             router = router.nest(&format!("/{service}"), source.router());
@@ -156,6 +163,8 @@ impl World {
             zone: Zone::default(),
             person_numbers: PersonNumbers::Strict,
             sign_in: true,
+            record_systems: vec![(org(PROVEHEIM), format!("{address}/epj/fhir"))],
+            catalogue_grace: Duration::from_secs(24 * 3600),
             source_deadline: plan.source_deadline,
             total_deadline: plan.total_deadline,
         };
@@ -168,6 +177,7 @@ impl World {
             anchor,
             directory,
             sources,
+            filed,
             state,
             house,
             now,
@@ -221,9 +231,14 @@ impl World {
             .unwrap()
             .local_addr()
             .unwrap();
+        self.move_to(service, &format!("http://{free}"));
+    }
+
+    /// The catalogue says that this service is there.
+    pub fn move_to(&self, service: &str, address: &str) {
         for (endpoint, _) in self.directory.endpoints.lock().unwrap().iter_mut() {
             if endpoint.service == service {
-                endpoint.address = format!("http://{free}/fhir");
+                endpoint.address = format!("{address}/fhir");
             }
         }
     }

@@ -1,0 +1,245 @@
+//! `$file`: chosen readings, an assessment and a receipt become one document (FHIR R4 documents.html) in the caller's own record
+//! system, so that what was relied on is in the record (ours; the shape of the Composition follows IT09, vkp-Composition).
+//!
+//! Each reading is read again at the source that the receipt names, in the user's name: what is filed is what its holder has, not
+//! what somebody sends. If one cannot be had, nothing is filed. The document becomes durable with the audit record; a courier
+//! brings it, and keeps trying. The assessment is in the document alone: no trail and no log holds it.
+
+use super::read::{fetch, kind_at};
+use super::received;
+use crate::State;
+use crate::account;
+use crate::answer::{self, Gives, RECEIPT_OF, RECEIPTS, receipt_of};
+use crate::ask::{Timed, Told};
+use crate::deadline::Deadline;
+use crate::document::{Document, document};
+use crate::filing::{TOPIC, receiver};
+use crate::locate::{Source, is_within};
+use crate::merge::{Given, Rule, merge};
+use axum::body::Body;
+use axum::extract::{self, Request};
+use axum::response::Response;
+use fhir::ids::{OrganisationNumber, PersonIdentifier};
+use fhir::operation::unknown;
+use fhir::outcome::{Issue, IssueCode};
+use fhir::resource::ResourceType;
+use fhir::search::Sort;
+use futures::future::join_all;
+use http::{HeaderMap, StatusCode};
+use serde_json::json;
+use std::sync::Arc;
+use store::OutboxEntry;
+use trust::{Ask, Interaction, Permit, PermitScope};
+use uuid::Uuid;
+use wire::outcome::{Problem, fhir_response};
+use wire::receipt::Receipt;
+use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
+
+/// Most readings in one document.
+const MOST: usize = 30;
+/// Longest assessment, in bytes.
+const WORDS: usize = 20_000;
+
+/// `POST {gateway}/fhir/$file`.
+pub async fn file(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    received(
+        state,
+        parts,
+        ids,
+        Interaction::Read,
+        |state, visit, parts| {
+            Box::pin(async move { filed(state, visit, &parts.headers, body).await })
+        },
+    )
+    .await
+}
+
+/// What was asked for.
+struct Asked {
+    receipt: Uuid,
+    readings: Vec<(String, ResourceType)>,
+    assessment: String,
+}
+
+async fn filed(
+    state: &State,
+    visit: &mut Visit<'_>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, End> {
+    let form = wire::operation::read(headers, body).await?;
+    // Only what is known to be no narrative: a misspelt name may hold the assessment.
+    let on_record = form
+        .iter()
+        .filter(|(name, _)| matches!(name.as_str(), "receipt" | "reading"));
+    visit.asked(&wire::form::write(
+        on_record.map(|(n, v)| (n.as_str(), v.as_str())),
+    ));
+    let asked = understood(&form)?;
+    let permit = visit.permit(&Ask::of(Interaction::Read, ResourceType::OBSERVATION))?;
+    let PermitScope::Patient(patient) = permit.patient() else {
+        return Err(Problem::bug("a look-up was permitted without a patient").into());
+    };
+    let own = visit.caller().organisation.map(|one| state.controller(one));
+    let Some(own) = own.filter(|own| state.record_systems.contains_key(own)) else {
+        let words = "no record system is known for the caller's organisation";
+        return Err(Problem::not_supported("", words).into());
+    };
+    let (outcome, receipt) = kept(visit, asked.receipt).await?;
+    let (sources, answers) = read(state, visit, &permit, patient, &asked, &receipt).await?;
+    let given: Vec<&Given> = answers.iter().filter_map(only).collect();
+    let whole = given.len() == asked.readings.len();
+    let copies = given.iter().map(|one| (*one).clone()).collect();
+    let shown = merge(copies, Rule::Record, Sort::DateAsc);
+    let mut gives = Gives::of(&shown);
+    let id = visit.ids().ours;
+    if whole {
+        let document = document(&Document {
+            id,
+            now: visit.now,
+            patient,
+            caller: visit.caller(),
+            organisation: own,
+            assessment: &asked.assessment,
+            readings: &given,
+            receipt: (asked.receipt, &outcome),
+        });
+        gives.outbox.push(OutboxEntry {
+            topic: TOPIC,
+            receivers: vec![receiver(own)],
+            partition: format!("{}|{}", patient.system(), patient.value().expose()),
+            key: id.to_string(),
+            body: document.into(),
+        });
+    }
+    let account = account::receipt(&sources, &answers, &shown, visit.now);
+    let signed = answer::record(state, visit, &permit, &sources, account, gives).await?;
+    if !whole {
+        // Nothing was filed; the receipt says who did not give what.
+        return Ok(fhir_response(StatusCode::BAD_GATEWAY, signed.outcome));
+    }
+    let answer = json!({"resourceType": "Parameters", "parameter": [
+        {"name": "document", "valueUri": format!("urn:uuid:{id}")},
+        {"name": "readings", "valueUnsignedInt": given.len()},
+        {"name": "receipt", "valueUri": format!("urn:uuid:{}", asked.receipt)},
+    ]});
+    Ok(fhir_response(StatusCode::ACCEPTED, answer.to_string()))
+}
+
+fn understood(form: &[(String, String)]) -> Result<Asked, Problem> {
+    let form = form.to_vec();
+    let known = [("receipt", false), ("reading", true), ("assessment", false)];
+    let mut issues = unknown(&form, &known);
+    let one = |wanted: &str| {
+        let found = form.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    let mut refuse = |code, name: &str, words: &str| issues.push(Issue::error(code, name, words));
+    let receipt = one("receipt");
+    let receipt = receipt.strip_prefix("urn:uuid:").unwrap_or(&receipt);
+    let receipt = receipt.parse::<Uuid>();
+    if receipt.is_err() {
+        let words = "expected the id of the receipt of the look-up";
+        refuse(IssueCode::Required, "receipt", words);
+    }
+    let mut readings: Vec<(String, ResourceType)> = Vec::new();
+    for (_, url) in form.iter().filter(|(name, _)| name == "reading") {
+        match kind_at(url) {
+            Some(kind) if readings.iter().all(|(other, _)| other != url) => {
+                readings.push((url.clone(), kind));
+            }
+            Some(_) => refuse(IssueCode::Duplicate, "reading", "a reading is there twice"),
+            None => {
+                let words =
+                    "expected the full address of a resource of a type that is looked up here";
+                refuse(IssueCode::Value, "reading", words);
+            }
+        }
+    }
+    let assessment = one("assessment");
+    if readings.len() > MOST || assessment.len() > WORDS {
+        let words =
+            format!("more than {MOST} readings, or an assessment of more than {WORDS} bytes");
+        refuse(IssueCode::TooCostly, "", &words);
+    }
+    if readings.is_empty() && assessment.is_empty() {
+        refuse(
+            IssueCode::Required,
+            "reading",
+            "nothing was chosen to be filed",
+        );
+    }
+    match (issues.is_empty(), receipt) {
+        (true, Ok(receipt)) => Ok(Asked {
+            receipt,
+            readings,
+            assessment,
+        }),
+        _ => Err(Problem::invalid_all(issues)),
+    }
+}
+
+/// A receipt that this caller may have had, as it was signed.
+async fn kept(visit: &Visit<'_>, id: Uuid) -> Result<(String, Receipt), End> {
+    let store = visit.store();
+    let theirs = store.ledger_get(RECEIPT_OF, id.as_bytes()).await?;
+    let row = match theirs.is_some_and(|row| row.value[..] == receipt_of(visit)[..]) {
+        true => store.ledger_get(RECEIPTS, id.as_bytes()).await?,
+        false => None,
+    };
+    let text = row.and_then(|row| String::from_utf8(row.value).ok());
+    let text = text.ok_or_else(|| {
+        let words = "no such receipt is known to the caller";
+        Problem::invalid(IssueCode::NotFound, "receipt", words)
+    })?;
+    let receipt = Receipt::parse(&text).map_err(|_| Problem::bug("a kept receipt is not one"))?;
+    Ok((text, receipt))
+}
+
+/// Reads every chosen reading at the source that the receipt names for its address.
+async fn read(
+    state: &State,
+    visit: &Visit<'_>,
+    permit: &Permit,
+    patient: &PersonIdentifier,
+    asked: &Asked,
+    receipt: &Receipt,
+) -> Result<(Vec<Source>, Vec<Timed>), End> {
+    let mut places: Vec<(OrganisationNumber, &str, ResourceType)> = Vec::new();
+    for (url, kind) in &asked.readings {
+        let named = receipt.sources.iter().find(|source| {
+            let base = source.endpoint.as_deref();
+            base.is_some_and(|base| is_within(url, base))
+        });
+        let organisation = named.and_then(|one| OrganisationNumber::parse(&one.organisation).ok());
+        let Some(organisation) = organisation else {
+            let words = "the receipt names no source with this address";
+            return Err(Problem::invalid(IssueCode::NotFound, "reading", words).into());
+        };
+        places.push((organisation, url, *kind));
+    }
+    let deadline = Deadline::after(state.config.total_deadline);
+    let fetched = places
+        .into_iter()
+        .enumerate()
+        .map(|(number, place)| fetch(state, visit, permit, patient, place, number, &deadline));
+    let fetched = join_all(fetched)
+        .await
+        .into_iter()
+        .collect::<Option<Vec<_>>>();
+    Ok(fetched.ok_or_else(Problem::not_found)?.into_iter().unzip())
+}
+
+/// The one resource that was read.
+fn only(timed: &Timed) -> Option<&Given> {
+    match &timed.told {
+        Told::Gave(gave) => gave.given.first(),
+        Told::Nothing { .. } => None,
+    }
+}

@@ -1,0 +1,146 @@
+//! `Observation/$lastn` over the region (FHIR R4 observation-operation-lastn.html): the newest of each kind among what all
+//! holders have. Each holder gives its own newest; the newest of all are among them, each reading counted once.
+
+use super::lookup::{close, permitted, taken};
+use super::received;
+use crate::State;
+use crate::account;
+use crate::answer::{self, Page};
+use crate::ask::{Asking, Errand};
+use crate::deadline::Deadline;
+use crate::locate::locate;
+use crate::merge::{Merged, merge};
+use crate::place::Place;
+use crate::question::Question;
+use axum::body::Body;
+use axum::extract::{self, Request};
+use axum::response::Response;
+use fhir::json::{Json, Limits};
+use fhir::newest::{Group, codings};
+use fhir::operation::{Input, unknown};
+use fhir::outcome::{Issue, IssueCode};
+use http::HeaderMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use trust::Interaction;
+use wire::contract::gateway::ORGANIZATION;
+use wire::outcome::Problem;
+use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
+
+/// Most of one kind, as at a sharing service.
+const MOST: usize = 100;
+/// The operation's path.
+const PATH: &str = "Observation/$lastn";
+
+/// `POST {gateway}/fhir/Observation/$lastn`.
+pub async fn lastn(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    received(
+        state,
+        parts,
+        ids,
+        Interaction::Lookup,
+        |state, visit, parts| {
+            Box::pin(async move { answer(state, visit, &parts.headers, body).await })
+        },
+    )
+    .await
+}
+
+async fn answer(
+    state: &State,
+    visit: &mut Visit<'_>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, End> {
+    let mut form = wire::operation::read(headers, body).await?;
+    visit.asked(&wire::form::write(
+        form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
+    ));
+    let max = max(&mut form)?;
+    let question = Question::read("Observation", form, &state.config)?;
+    let (permit, patient) = permitted(visit, &question, Interaction::Lookup)?;
+    permit.may_ask(&question.query).map_err(End::Refused)?;
+    let form = question.for_operation(&patient, vec![("max".to_owned(), max.to_string())])?;
+    let deadline = Deadline::after(state.config.total_deadline);
+    let mut sources = locate(state, visit, question.whom(), &deadline).await;
+    close(&permit, question.resource, &mut sources);
+    let asking = Asking {
+        state,
+        visit,
+        permit: &permit,
+        question: &question,
+        patient: &patient,
+        place: Place::Start,
+        errand: Errand::Once(PATH),
+        scope: &question.scope(),
+        form: &form,
+        deadline: &deadline,
+    };
+    let answers = asking.all(&sources).await;
+    let copies = answers.iter().flat_map(taken).collect();
+    let shown = newest(merge(copies, question.rule(), question.sort()), max);
+    let receipt = account::receipt(&sources, &answers, &shown, visit.now);
+    let mut parameters = question.own_link();
+    parameters.push(("max".to_owned(), max.to_string()));
+    let page = Page {
+        path: PATH,
+        parameters: &parameters,
+        total: receipt.is_whole().then_some(shown.len() as u64),
+        shown,
+        withdrawn: Vec::new(),
+        next: None,
+        changes: None,
+    };
+    answer::give(state, visit, &permit, &sources, receipt, page).await
+}
+
+/// Takes `max` out of the parameters, and refuses those that the operation does not have.
+fn max(form: &mut Input) -> Result<usize, Problem> {
+    let known = [
+        ("patient.identifier", false),
+        ("subject:identifier", false),
+        ("code", false),
+        ("category", false),
+        ("date", true),
+        ("status", false),
+        ("max", false),
+        (ORGANIZATION, true),
+    ];
+    let mut issues = unknown(form, &known);
+    let max = match form.iter().position(|(name, _)| name == "max") {
+        None => 1,
+        Some(at) => match form.remove(at).1.parse::<usize>() {
+            Ok(max @ 1..=MOST) => max,
+            _ => {
+                let words = format!("expected a whole number from 1 to {MOST}");
+                issues.push(Issue::error(IssueCode::Value, "max", words));
+                1
+            }
+        },
+    };
+    match issues.is_empty() {
+        true => Ok(max),
+        false => Err(Problem::invalid_all(issues)),
+    }
+}
+
+/// The newest `max` of each group, group by group; `merged` comes newest first.
+fn newest(merged: Vec<Merged>, max: usize) -> Vec<Merged> {
+    let mut groups: BTreeMap<Group, Vec<Merged>> = BTreeMap::new();
+    for entry in merged {
+        let Ok(json) = Json::parse(entry.body.clone(), Limits::BUNDLE) else {
+            continue;
+        };
+        let group = groups.entry(Group::of(&codings(json.root()))).or_default();
+        if group.len() < max {
+            group.push(entry);
+        }
+    }
+    groups.into_values().flatten().collect()
+}

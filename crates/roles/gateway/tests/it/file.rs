@@ -1,0 +1,163 @@
+//! `$file`: what was relied on becomes a document in the caller's own record system, or nothing does.
+
+use crate::person::{Person, Reply};
+use crate::sources::Behaviour;
+use crate::world::{FJELLVIK, PROVEHEIM, World, pulse};
+use http::StatusCode;
+use serde_json::Value;
+use trust::audit::Outcome;
+
+const F: &str = "6a3e6c8e-0d36-4d0a-9c5b-7d3a5a1c0b11";
+const H: &str = "7a3e6c8e-0d36-4d0a-9c5b-7d3a5a1c0b11";
+const WORDS: &str = "Rød sone <88 %>; økt prednisolon.";
+
+/// Two readings at two holders, looked up by the hospital; the receipt's id and the addresses.
+async fn looked(world: &World) -> (String, [String; 2]) {
+    world.hold(
+        "fjellvik",
+        vec![pulse(F, "2026-11-02T08:00:00Z", 74, "r-2")],
+    );
+    world.hold(
+        "proveheim",
+        vec![pulse(H, "2026-11-03T08:00:00Z", 80, "r-3")],
+    );
+    world.locate(&["fjellvik"]);
+    let reply = Person::practitioner(world, PROVEHEIM)
+        .search("Observation", &[])
+        .await;
+    let id = reply.receipt()["id"].as_str().unwrap().to_owned();
+    let url = |service: &str, id: &str| format!("{}/Observation/{id}", world.source(service).base);
+    (id, [url("fjellvik", F), url("proveheim", H)])
+}
+
+async fn file(world: &World, receipt: &str, readings: &[String]) -> Reply {
+    let mut form = vec![("receipt", receipt), ("assessment", WORDS)];
+    form.extend(readings.iter().map(|url| ("reading", url.as_str())));
+    Person::practitioner(world, PROVEHEIM)
+        .post("$file", &form)
+        .await
+}
+
+/// Lets the couriers work until a document is there.
+async fn delivered(world: &World) -> Value {
+    let workers = gateway::workers(world.state.clone());
+    assert_eq!(workers.len(), 1);
+    let running: Vec<_> = workers
+        .into_iter()
+        .map(|one| tokio::spawn(one.run))
+        .collect();
+    let first = || world.filed.documents.lock().unwrap().first().cloned();
+    while first().is_none() {
+        tokio::task::yield_now().await;
+        // The record system's patience is counted by the world's clock.
+        world.pass(1);
+    }
+    running.iter().for_each(|one| one.abort());
+    first().unwrap()
+}
+
+#[tokio::test]
+async fn chosen_readings_assessment_and_receipt_become_one_document() {
+    let world = World::new().await;
+    let (receipt, readings) = looked(&world).await;
+    let reply = file(&world, &receipt, &readings).await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED, "{}", reply.json);
+    let document = delivered(&world).await;
+    assert_eq!(document["type"], "document");
+    let id = reply.json["parameter"][0]["valueUri"].as_str().unwrap();
+    assert_eq!(document["identifier"]["value"], id);
+    let entries = document["entry"].as_array().unwrap();
+    let kinds: Vec<&str> = entries
+        .iter()
+        .map(|one| one["resource"]["resourceType"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "Composition",
+            "Observation",
+            "Observation",
+            "OperationOutcome"
+        ]
+    );
+    let composition = &entries[0]["resource"];
+    let sections = composition["section"].as_array().unwrap();
+    let div = sections[0]["text"]["div"].as_str().unwrap();
+    assert!(
+        div.contains("Rød sone &lt;88 %&gt;; økt prednisolon."),
+        "{div}"
+    );
+    assert_eq!(sections[1]["entry"][0]["reference"], readings[0].as_str());
+    assert_eq!(entries[1]["fullUrl"], readings[0].as_str());
+    assert_eq!(sections[2]["entry"][0]["reference"], entries[3]["fullUrl"]);
+    assert_eq!(composition["custodian"]["identifier"]["value"], PROVEHEIM);
+    assert_eq!(composition["author"][0]["identifier"]["value"], "9144900");
+    wire::receipt::verify(&entries[3]["resource"], &world.receipt_keys()).unwrap();
+    assert_eq!(*world.filed.scopes.lock().unwrap(), ["system/Bundle.c"]);
+    // On record: what was read again, and nothing of what was thought.
+    let (records, _) = world.records(Some(PROVEHEIM)).await;
+    let record = &records[0].record;
+    assert_eq!(
+        (&record.outcome, record.disclosed.len()),
+        (&Outcome::Allowed, 2)
+    );
+    assert!(!format!("{record:?}").contains("prednisolon"));
+}
+
+#[tokio::test]
+async fn a_record_system_that_is_down_gets_it_later_and_once() {
+    let world = World::new().await;
+    let (receipt, readings) = looked(&world).await;
+    world
+        .filed
+        .down
+        .store(2, std::sync::atomic::Ordering::SeqCst);
+    let reply = file(&world, &receipt, &readings).await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED);
+    delivered(&world).await;
+    assert_eq!(world.filed.documents.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_again_files_nothing() {
+    let world = World::new().await;
+    let (receipt, readings) = looked(&world).await;
+    world.set("fjellvik", Behaviour::Status(500));
+    let reply = file(&world, &receipt, &readings).await;
+    assert_eq!(reply.status, StatusCode::BAD_GATEWAY);
+    assert!(reply.receipt().to_string().contains("it answered 500"));
+    world.set("fjellvik", Behaviour::Healthy);
+    let stranger = format!("{}/Observation/{F}", world.source("provebakken").base);
+    let unknown = "8a3e6c8e-0d36-4d0a-9c5b-7d3a5a1c0b11";
+    for (receipt, readings) in [
+        (receipt.as_str(), vec![stranger]),
+        (unknown, readings.to_vec()),
+        (
+            receipt.as_str(),
+            vec![readings[0].clone(), readings[0].clone()],
+        ),
+        ("x", readings.to_vec()),
+        (
+            receipt.as_str(),
+            vec!["http://169.254.169.254/latest".to_owned()],
+        ),
+    ] {
+        let reply = file(&world, receipt, &readings).await;
+        assert_eq!(
+            reply.status,
+            StatusCode::BAD_REQUEST,
+            "{receipt} {readings:?}"
+        );
+    }
+    // Fjellvik's own people have no record system here, and no receipt of the hospital's.
+    let form = [
+        ("receipt", receipt.as_str()),
+        ("reading", readings[0].as_str()),
+    ];
+    let reply = Person::practitioner(&world, FJELLVIK)
+        .post("$file", &form)
+        .await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+    let outbox = world.state.store().outbox_receivers().await.unwrap();
+    assert!(outbox.is_empty());
+}
