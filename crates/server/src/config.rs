@@ -50,7 +50,7 @@ pub struct Config {
     /// The welfare technology hub, here or elsewhere.
     pub hub: Option<Hub>,
     /// The consumer's gateway, here or elsewhere.
-    pub gateway: Option<Party>,
+    pub gateway: Option<Gateway>,
     /// The portal, here or elsewhere.
     pub portal: Option<Portal>,
     /// Assessment of readings at the sharing services that run here; none: nothing is assessed.
@@ -158,6 +158,23 @@ pub struct Party {
     pub base: Url,
     /// Private client file (mode 0600) that the role speaks as; needed only where it runs.
     pub client_file: Option<PathBuf>,
+}
+
+/// A consumer's gateway.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// Base URL, no slash at the end.
+    pub base: Url,
+    /// Private client file (mode 0600) that the gateway speaks as; needed only where it runs.
+    pub client_file: Option<PathBuf>,
+    /// How long the last good addresses serve while the catalogue is silent, in hours.
+    #[serde(default = "catalogue_grace_hours")]
+    pub catalogue_grace_hours: u32,
+}
+
+fn catalogue_grace_hours() -> u32 {
+    24
 }
 
 /// The trust anchor.

@@ -20,6 +20,7 @@ mod hand_back;
 mod heads;
 mod listen;
 mod metrics;
+mod receipt;
 mod roles;
 mod serve;
 mod surroundings;
@@ -81,6 +82,11 @@ enum Command {
         #[command(subcommand)]
         command: audit::Command,
     },
+    /// Verify a completeness receipt and say it in words.
+    Receipt {
+        #[command(subcommand)]
+        command: receipt::Command,
+    },
     /// Measure: a region of its own with everything on, each answer checked, each figure with its conditions.
     Bench(bench::Arguments),
 }
@@ -108,6 +114,7 @@ fn main() -> ExitCode {
             Command::HandBack(a) => hand_back::hand_back(a).await,
             Command::TakeOver(a) => hand_back::take_over(a).await,
             Command::Audit { command } => audit::run(command).await,
+            Command::Receipt { command } => receipt::run(command),
             Command::Bench(a) => bench::run(a).await,
         }
     });

@@ -40,6 +40,14 @@ pub const TAKEN_OVER: &str = "delt_endpoint_taken_over";
 pub const UNCLAIMED: &str = "delt_endpoint_profiles_unclaimed";
 /// Days until the certificate at a listed address ends.
 pub const CERTIFICATE: &str = "delt_endpoint_certificate_days";
+/// Where a gateway's circuit to a provider stands.
+pub const CIRCUIT: &str = "delt_source_circuit";
+/// Questions that a gateway sent to a provider.
+pub const SOURCE_ASKED: &str = "delt_source_asked";
+/// Questions among them that were sent once more.
+pub const SOURCE_REPEATED: &str = "delt_source_repeated";
+/// Questions among them that failed.
+pub const SOURCE_FAILED: &str = "delt_source_failed";
 
 /// The figures that roles may tell, and what they mean.
 pub const NAMES: &[(&str, &str)] = &[
@@ -59,6 +67,19 @@ pub const NAMES: &[(&str, &str)] = &[
         SETTINGS_LATE,
         "1 where the copy of citizens' settings is older than it may be (max_age_minutes)",
     ),
+    (
+        CIRCUIT,
+        "A provider as the gateway treats it: 0 asked as usual, 1 tried by one question, 2 rested after failures",
+    ),
+    (
+        SOURCE_ASKED,
+        "Questions sent to a provider since the start, repeats not counted",
+    ),
+    (
+        SOURCE_REPEATED,
+        "Questions sent to a provider once more; at most a tenth of those asked",
+    ),
+    (SOURCE_FAILED, "Questions to a provider that failed"),
     (
         DRIFT,
         "Pointers that differed between this service and the locator at the last comparison, and were repaired; 0 at rest",

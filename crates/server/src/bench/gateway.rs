@@ -1,5 +1,6 @@
 //! `gateway`: what a look-up across organisations takes beyond its slowest source: finding the holders, a token for each,
-//! asking all at once, merging, the signed receipt, and the gateway's own audit record.
+//! asking all at once, merging, the signed receipt, and the gateway's own audit record; and how many of them a second. For 1, 5,
+//! 10 and 20 sources.
 
 use super::drive::{Client, Driven, Plan};
 use super::figure::Figure;
@@ -11,10 +12,12 @@ use super::{Found, Setting, disk, drive, say};
 use anyhow::{Context, ensure};
 use serde_json::Value;
 use std::sync::Arc;
-use testkit::bench_load::{FIVE, Load};
+use testkit::bench_load::FIVE;
 use testkit::people::Directory;
 
-/// People whose data lies at every source.
+/// How many sources are asked at once.
+const SOURCES: [usize; 4] = [1, 5, 10, 20];
+/// People whose data lies at that many sources each.
 const PEOPLE: usize = 20;
 /// Readings of one person and kind at each source.
 const EACH: u64 = 10;
@@ -88,29 +91,32 @@ impl Client for Asking {
     }
 }
 
-/// Measures.
+/// Measures, for each number of sources: what the gateway takes beyond the slowest of them, with tokens that it knows and with
+/// new ones, and how many look-ups a second it gives.
 pub async fn run(setting: Setting) -> anyhow::Result<Found> {
-    let ground = Ground::open().await?;
-    let directory = Directory::demo();
-    let services: Vec<(&str, &str)> = directory
-        .services
-        .iter()
-        .map(|s| (s.id.as_str(), directory.orgnr(&s.organisation)))
-        .collect();
-    let load = ground::load(8, PEOPLE)?;
+    let most = SOURCES.into_iter().max().unwrap_or(1);
+    let ground = Ground::of(Directory::with_more_sources(most)).await?;
+    let services = ground.sources(most)?;
+    let load = ground::load(8, PEOPLE * SOURCES.len())?;
     say(&format!(
-        "loading {EACH} readings of {} kinds of {PEOPLE} people at each of {} sources",
-        FIVE.len(),
-        services.len()
+        "loading {EACH} readings of {} kinds of {PEOPLE} people at each of {SOURCES:?} sources",
+        FIVE.len()
     ));
-    let round = PEOPLE as u64 * FIVE.len() as u64;
+    let people = (PEOPLE * SOURCES.len()) as u64;
+    let round = people * FIVE.len() as u64;
     for (k, (service, _)) in services.iter().enumerate() {
         // Sitting by sitting in turn, so that every source holds some of every month.
         let sittings = (0..EACH).map(|s| s * services.len() as u64 + k as u64);
+        let held = |n: &u64| {
+            let group = (n % people) as usize / PEOPLE;
+            SOURCES.get(group).is_some_and(|sources| k < *sources)
+        };
+        let readings = sittings.flat_map(|s| s * round..(s + 1) * round);
+        let store = ground.store(service)?;
         disk::fill(
-            ground.store(service)?,
+            store,
             &load,
-            sittings.flat_map(|s| s * round..(s + 1) * round),
+            readings.filter(held),
             disk::Audit::EachReading,
         )
         .await?;
@@ -120,100 +126,114 @@ pub async fn run(setting: Setting) -> anyhow::Result<Found> {
         .await?;
 
     let mut found = Found::default();
-    let mut slowest: (f64, &str) = (0.0, "");
+    let everywhere: Vec<&str> = load.numbers().skip(PEOPLE * (SOURCES.len() - 1)).collect();
+    let mut alone: Vec<(f64, &str)> = Vec::new();
+    say("one client at each source alone");
     for (service, _) in &services {
-        say(&format!("one client at {service} alone"));
         let base = ground.service(service);
         let to = ground.target(format!("{base}/Observation/_search"));
-        let asks = asks(&ground, &load, &base, "", EACH as usize, 0).await?;
-        let driven = one_client(asks, false, to, setting.seconds).await?;
+        let asks = asks(&ground, &everywhere, &base, "", (EACH as usize, 0)).await?;
+        let seconds = (setting.seconds / services.len() as u64).max(1);
+        let driven = clients(vec![asks], false, &to, seconds).await?;
         found.judge(&driven);
-        let p50 = median(&driven)?;
-        if p50 > slowest.0 {
-            slowest = (p50, service);
-        }
+        alone.push((median(&driven)?, service.as_str()));
     }
 
     let to = ground.target(format!("{}/Observation/_search", ground.gateway()));
-    let organisations: Vec<&str> = services.iter().map(|(_, orgnr)| *orgnr).collect();
-    let organisations = organisations.join(",");
-    let all = EACH as usize * services.len();
-    say("one client at the gateway, tokens it knows");
-    let warm = asks(
-        &ground,
-        &load,
-        &ground.gateway(),
-        &organisations,
-        all,
-        services.len(),
-    )
-    .await?;
-    let warm = one_client(warm, false, to.clone(), setting.seconds).await?;
-    found.judge(&warm);
-    say("one client at the gateway, a new token for each look-up");
-    let mut cold = Vec::with_capacity(COLD);
-    while cold.len() < COLD {
-        cold.extend(
-            asks(
-                &ground,
-                &load,
-                &ground.gateway(),
-                &organisations,
-                all,
-                services.len(),
-            )
-            .await?,
-        );
-    }
-    cold.truncate(COLD);
-    let cold = one_client(cold, true, to, setting.seconds).await?;
-    found.judge(&cold);
-    for (driven, words) in [
-        (
-            &warm,
-            "warm: the user's token was exchanged for each source before",
-        ),
-        (
-            &cold,
-            "cold: the user's token is new, so a token is exchanged for the locator and for each source",
-        ),
-    ] {
-        let p50 = median(driven)?;
-        let p99 = driven
-            .times
-            .percentile(99.0)
-            .map_or(Value::Null, |t| rounded(milliseconds(t)).into());
-        found.figures.push(
-            Figure::new("gateway/added_ms", p50 - slowest.0, "ms")
-                .under("tokens", words)
-                .under("what", "p50 of a look-up at the gateway less p50 of the same question at the slowest source alone, one client")
-                .under("sources", services.len() as u64)
-                .under("found_by", "locator (3 members) and organisations chosen from the catalogue")
-                .under("gateway_p50_ms", rounded(p50))
-                .under("gateway_p99_ms", p99)
-                .under("slowest_source", slowest.1)
-                .under("slowest_source_p50_ms", rounded(slowest.0))
-                .under("readings_in_answer", all as u64)
-                .under("answers", driven.times.len() as u64)
+    for (group, sources) in SOURCES.into_iter().enumerate() {
+        let people: Vec<&str> = load.numbers().skip(group * PEOPLE).take(PEOPLE).collect();
+        let named = services
+            .iter()
+            .take(sources)
+            .map(|(_, orgnr)| orgnr.as_str());
+        let named = named.collect::<Vec<_>>().join(",");
+        let slowest = alone.iter().take(sources).copied();
+        let slowest = slowest.fold((0.0, ""), |a, b| if b.0 > a.0 { b } else { a });
+        let expected = (EACH as usize * sources, sources);
+        let gateway = ground.gateway();
+        let new = async || asks(&ground, &people, &gateway, &named, expected).await;
+
+        say(&format!(
+            "{sources} sources: one client, tokens that the gateway knows"
+        ));
+        let warm = clients(vec![new().await?], false, &to, setting.seconds).await?;
+        found.judge(&warm);
+        say(&format!(
+            "{sources} sources: one client, a new token for each look-up"
+        ));
+        let mut cold = Vec::with_capacity(COLD);
+        while cold.len() < COLD {
+            cold.extend(new().await?);
+        }
+        cold.truncate(COLD);
+        let cold = clients(vec![cold], true, &to, setting.seconds).await?;
+        found.judge(&cold);
+        say(&format!("{sources} sources: {} clients", setting.clients));
+        let mut many = Vec::with_capacity(setting.clients);
+        for _ in 0..setting.clients {
+            many.push(new().await?);
+        }
+        let many = clients(many, false, &to, setting.seconds).await?;
+        found.judge(&many);
+
+        let common = |figure: Figure| {
+            figure
+                .under("sources", sources as u64)
+                .under("readings_in_answer", expected.0 as u64)
+                .under("found_by", "locator (members that hold something) and organisations chosen from the catalogue")
                 .under("where", "gateway, anchor, locator, catalogue and all sources in one process on the same cores as the generator")
-                .under("checked", "each answer: all readings, every source complete"),
+                .under("checked", "each answer: all readings, every source complete")
+        };
+        for (driven, words) in [
+            (
+                &warm,
+                "warm: the user's token was exchanged for each source before",
+            ),
+            (
+                &cold,
+                "cold: the user's token is new, so a token is exchanged for the locator and for each source",
+            ),
+        ] {
+            let p50 = median(driven)?;
+            let p99 = driven.times.percentile(99.0);
+            let p99 = p99.map_or(Value::Null, |t| rounded(milliseconds(t)).into());
+            found.figures.push(
+                common(Figure::new("gateway/added_ms", p50 - slowest.0, "ms"))
+                    .under("tokens", words)
+                    .under("what", "p50 of a look-up at the gateway less p50 of the same question at the slowest source alone, one client")
+                    .under("gateway_p50_ms", rounded(p50))
+                    .under("gateway_p99_ms", p99)
+                    .under("slowest_source", slowest.1)
+                    .under("slowest_source_p50_ms", rounded(slowest.0))
+                    .under("answers", driven.times.len() as u64),
+            );
+        }
+        let rate = many.units as f64 / many.elapsed.as_secs_f64().max(f64::EPSILON);
+        found.figures.push(
+            common(Figure::new("gateway/per_second", rate, "1/s"))
+                .under(
+                    "what",
+                    "look-ups at the gateway, all clients at once, tokens that it knows",
+                )
+                .under("clients", setting.clients as u64)
+                .under("seconds", setting.seconds)
+                .using(&many),
         );
     }
     ground.close().await;
     Ok(found)
 }
 
-/// One question a person, each with a new token for this audience.
+/// One question a person, each with a new token for this audience; with how many readings and complete sources must come.
 async fn asks(
     ground: &Ground,
-    load: &Load,
+    people: &[&str],
     audience: &str,
     organisations: &str,
-    matches: usize,
-    complete: usize,
+    (matches, complete): (usize, usize),
 ) -> anyhow::Result<Vec<Ask>> {
-    let mut asks = Vec::with_capacity(PEOPLE);
-    for (n, patient) in load.numbers().enumerate() {
+    let mut asks = Vec::with_capacity(people.len());
+    for (n, patient) in people.iter().enumerate() {
         let kind = FIVE[n % FIVE.len()];
         let code = kind.codes().loinc.map_or_else(String::new, |(code, _)| {
             format!("{}|{code}", fhir::systems::LOINC)
@@ -222,7 +242,7 @@ async fn asks(
         let mut form = vec![
             ("patient.identifier", person.as_str()),
             ("code", code.as_str()),
-            ("_count", "50"),
+            ("_count", "200"),
         ];
         if !organisations.is_empty() {
             form.push((wire::contract::gateway::ORGANIZATION, organisations));
@@ -238,30 +258,31 @@ async fn asks(
     Ok(asks)
 }
 
-async fn one_client(
-    asks: Vec<Ask>,
+/// One client for each list of questions.
+async fn clients(
+    lists: Vec<Vec<Ask>>,
     once: bool,
-    to: Target,
+    to: &Target,
     seconds: u64,
 ) -> anyhow::Result<Driven> {
-    ensure!(!asks.is_empty(), "there is nothing to ask");
-    let address = to.address;
-    let client = Asking {
-        asks,
-        turn: 0,
-        once,
-        to,
+    ensure!(
+        lists.iter().all(|asks| !asks.is_empty()),
+        "there is nothing to ask"
+    );
+    let client = |asks| -> Box<dyn Client> {
+        Box::new(Asking {
+            asks,
+            turn: 0,
+            once,
+            to: to.clone(),
+        })
     };
-    drive(
-        address,
-        vec![Box::new(client)],
-        if once {
-            Plan::all()
-        } else {
-            Plan::flat_out(seconds)
-        },
-    )
-    .await
+    let clients = lists.into_iter().map(client).collect();
+    let plan = match once {
+        true => Plan::all(),
+        false => Plan::flat_out(seconds),
+    };
+    drive(to.address, clients, plan).await
 }
 
 fn median(driven: &Driven) -> anyhow::Result<f64> {

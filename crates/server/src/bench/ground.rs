@@ -32,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// A region that listens, and a key to ask it with.
 pub struct Ground {
     started: demo::Started,
+    directory: Directory,
     folder: demo::Folder,
     address: SocketAddr,
     http: Http,
@@ -122,15 +123,43 @@ pub struct Target {
 }
 
 impl Ground {
-    /// Opens the region on a free port.
+    /// Opens the demo's region on a free port.
     pub async fn open() -> anyhow::Result<Ground> {
+        Ground::of(Directory::demo().clone()).await
+    }
+
+    /// The services and their organisation numbers, that of the hospital whose physician asks first, then the locator's
+    /// members, then the others; as many as wanted.
+    pub fn sources(&self, wanted: usize) -> anyhow::Result<Vec<(String, String)>> {
+        let directory = &self.directory;
+        let asks = directory
+            .practitioners
+            .first()
+            .map(|p| p.organisation.as_str());
+        let mut services: Vec<_> = directory.services.iter().collect();
+        services.sort_by_key(|s| {
+            let own = Some(s.organisation.as_str()) == asks;
+            (!own, !directory.locator_members.contains(&s.organisation))
+        });
+        if services.len() < wanted {
+            bail!("the region has only {} services", services.len());
+        }
+        let one = |s: &testkit::people::Service| {
+            (s.id.clone(), directory.orgnr(&s.organisation).to_owned())
+        };
+        Ok(services.into_iter().take(wanted).map(one).collect())
+    }
+
+    /// Opens a region of these organisations on a free port.
+    pub async fn of(directory: Directory) -> anyhow::Result<Ground> {
         let folder = demo::Folder::open(None)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let started = demo::start(&folder, listener, Directory::demo()).await?;
+        let started = demo::start(&folder, listener, &directory).await?;
         let http = Http::new(Policy::loopback())?;
         Ok(Ground {
             started,
+            directory,
             folder,
             address,
             http,

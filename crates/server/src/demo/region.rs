@@ -1,9 +1,9 @@
 //! The demo's region as a configuration: `STORY.md`'s organisations, their services, clients and agreements, on loopback.
 
 use crate::config::{
-    Agreement, Anchor, Client, Collaboration, Concept, Config, Delegation, Hub, Listen, Locator,
-    Network, Organisation, OrganisationKind, Paper, Party, PersonNumbers, Portal, RecordSystem,
-    Service, SubUnit, UnknownPatients,
+    Agreement, Anchor, Client, Collaboration, Concept, Config, Delegation, Gateway, Hub, Listen,
+    Locator, Network, Organisation, OrganisationKind, Paper, Party, PersonNumbers, Portal,
+    RecordSystem, Service, SubUnit, UnknownPatients,
 };
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -152,9 +152,10 @@ pub fn make(
             device_per_minute: 600,
             sender_per_minute: 600_000,
         }),
-        gateway: Some(Party {
+        gateway: Some(Gateway {
             base: at.at("/gateway")?,
             client_file: key("delt-gateway"),
+            catalogue_grace_hours: 24,
         }),
         portal: Some(Portal {
             base: at.at("")?,
@@ -273,6 +274,12 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
     let hospital = hospital(directory);
     let mut asked = services.clone();
     asked.extend([catalogue.clone(), locator.clone(), gateway.clone()]);
+    // Documents go to the record system of the hospital that runs the gateway.
+    asked.extend(
+        with_record_system(directory)
+            .filter(|o| o.id == hospital)
+            .map(|o| format!("{}/fhir", at.record_system(&o.id))),
+    );
     plans.push(Plan {
         client_id: "delt-gateway".into(),
         orgnr: directory.orgnr(hospital).to_owned(),
@@ -283,6 +290,7 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
             // A citizen's own wishes, made and taken back at every holder.
             "user/Consent.cds",
             "user/Pointer.r",
+            "system/Bundle.c",
             "system/Organization.rs",
             "system/HealthcareService.rs",
             "system/Endpoint.rs",

@@ -1,7 +1,9 @@
 //! The consumers' side: the gateway and the portal.
 
-use super::{Mounted, Setting, client_file, needed, organisations, path_of, plain};
-use crate::{assets, config, surroundings};
+use super::{
+    Figure, Mounted, Setting, client_file, needed, organisation, organisations, path_of, plain,
+};
+use crate::{assets, config, metrics, surroundings};
 use std::time::Duration;
 
 /// How long one source may take.
@@ -34,12 +36,15 @@ pub async fn gateway(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         zone: setting.zone.clone(),
         person_numbers: setting.person_numbers(),
         sign_in: setting.signs_in(),
+        record_systems: record_systems(config)?,
+        catalogue_grace: Duration::from_secs(u64::from(part.catalogue_grace_hours) * 3600),
         source_deadline: SOURCE_DEADLINE,
         total_deadline: TOTAL_DEADLINE,
     };
     let state = ::gateway::open(settings, setting.house("gateway", surroundings::clock())?).await?;
+    let told = state.clone();
     Ok(vec![Mounted {
-        gauged: None,
+        gauged: Some(std::sync::Arc::new(move || circuits(&told))),
         trails: Some(std::sync::Arc::new({
             let state = state.clone();
             move || state.trails()
@@ -50,6 +55,44 @@ pub async fn gateway(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         workers: ::gateway::workers(state.clone()),
         router: ::gateway::routes(state),
     }])
+}
+
+/// Where each organisation's record system takes documents.
+fn record_systems(
+    config: &config::Config,
+) -> anyhow::Result<Vec<(fhir::ids::OrganisationNumber, String)>> {
+    let with = config
+        .organisation
+        .iter()
+        .filter_map(|o| Some((o, o.record_system.as_ref()?)));
+    with.map(|(o, r)| {
+        let fhir = format!("{}{}", plain(&r.base), wire::contract::record_system::FHIR);
+        Ok((organisation(&o.orgnr)?, fhir))
+    })
+    .collect()
+}
+
+/// How the gateway treats each provider.
+fn circuits(state: &::gateway::State) -> Vec<Figure> {
+    let told = |one: ::gateway::Standing| {
+        let phase = match one.phase {
+            ::gateway::Phase::Closed => 0.0,
+            ::gateway::Phase::HalfOpen => 1.0,
+            ::gateway::Phase::Open => 2.0,
+        };
+        let figure = |name, value| Figure {
+            name,
+            labels: vec![("provider", one.provider.clone())],
+            value,
+        };
+        [
+            figure(metrics::CIRCUIT, phase),
+            figure(metrics::SOURCE_ASKED, one.asked as f64),
+            figure(metrics::SOURCE_REPEATED, one.repeated as f64),
+            figure(metrics::SOURCE_FAILED, one.failed as f64),
+        ]
+    };
+    state.circuits().into_iter().flat_map(told).collect()
 }
 
 /// Opens the portal.

@@ -130,3 +130,37 @@ async fn when_every_trouble_is_over_the_answer_is_whole_again() {
     region.fault(SERVICE, Fault::None, None).await.unwrap();
     assert!(receipt(&look_up(*region).await).is_whole());
 }
+
+/// STORY.md, day 3: the hospital's physician chooses Fjordregionen by hand; it is late, everybody else is there.
+#[tokio::test]
+async fn day_3_one_late_source_chosen_by_hand_costs_only_its_own_data() {
+    const FJORDREGIONEN: &str = "310001775";
+    let region = region().await;
+    let patient = region.story_patient().unwrap();
+    let screen = Screen::physician(*region, patient).await;
+    region
+        .fault("fjordregionen", Fault::Slow, None)
+        .await
+        .unwrap();
+    let since = std::time::Instant::now();
+    let form = [("organization", FJORDREGIONEN), ("_count", "200")];
+    let reply = screen.search_for(patient, "Observation", &form).await;
+    let took = since.elapsed();
+    region
+        .fault("fjordregionen", Fault::None, None)
+        .await
+        .unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.json);
+    // Promised are 5 s; a machine that is busy with other things gets as much again.
+    assert!(took < std::time::Duration::from_secs(10), "{took:?}");
+    let account = receipt(&reply);
+    let late = source(&account, FJORDREGIONEN);
+    assert_eq!((late.state, late.count), (SourceState::Late, 0));
+    assert_eq!(late.reason.as_deref(), Some("no answer in time"));
+    for there in [FJELLVIK, "310001074", "310001147"] {
+        let there = source(&account, there);
+        assert!(there.state.is_whole(), "{there:?}");
+    }
+    assert!(source(&account, FJELLVIK).as_of.is_some());
+    assert!(!reply.matches().is_empty());
+}

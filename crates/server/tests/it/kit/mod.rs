@@ -7,6 +7,7 @@ pub mod reading;
 pub mod region;
 pub mod stores;
 pub mod wait;
+pub mod wide;
 
 /// The program under test.
 pub const DELT: &str = env!("CARGO_BIN_EXE_delt");
