@@ -3,7 +3,7 @@
 
 use anyhow::Context;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use trust::jws::{self, Embedded};
@@ -52,20 +52,42 @@ pub fn make_folder(folder: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make the folder of kept heads {}", folder.display()))
 }
 
-/// One more line, durable.
+/// One more line, durable. A line that a crash cut short is taken away first: it must not run into this one.
 pub fn append(folder: &Path, owner: &str, line: &str) -> anyhow::Result<()> {
     let path = file_of(folder, owner);
     let write = || {
         let mut file = OpenOptions::new()
+            .read(true)
             .append(true)
             .create(true)
             .mode(0o600)
             .open(&path)?;
+        let end = whole(&mut file)?;
+        file.set_len(end)?;
         file.write_all(format!("{line}\n").as_bytes())?;
         file.sync_all()?;
         File::open(folder)?.sync_all()
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// How long the file is up to the end of its last whole line.
+fn whole(file: &mut File) -> std::io::Result<u64> {
+    const STEP: u64 = 4096;
+    let mut end = file.metadata()?.len();
+    while end > 0 {
+        let start = end.saturating_sub(STEP);
+        let mut piece = Vec::new();
+        file.seek(SeekFrom::Start(start))?;
+        Read::by_ref(file)
+            .take(end - start)
+            .read_to_end(&mut piece)?;
+        if let Some(at) = piece.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
 }
 
 /// Every line of a trail's file; none where there is no file. A last line that a crash cut short is left out.
@@ -84,4 +106,32 @@ pub fn read(folder: &Path, owner: &str) -> anyhow::Result<Kept> {
     Ok(Kept {
         lines: whole.lines().map(str::to_owned).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_line_that_a_crash_cut_short_does_not_spoil_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let lines = || read(folder.path(), "fjellvik").unwrap().lines;
+        let (first, long) = ("a.b.c", "x".repeat(10_000));
+        for cut in ["", "d.e", long.as_str()] {
+            let _ = std::fs::remove_file(file_of(folder.path(), "fjellvik"));
+            append(folder.path(), "fjellvik", first).unwrap();
+            let mut file = OpenOptions::new()
+                .append(true)
+                .open(file_of(folder.path(), "fjellvik"))
+                .unwrap();
+            file.write_all(cut.as_bytes()).unwrap();
+            assert_eq!(lines(), [first]);
+            append(folder.path(), "fjellvik", "f.g.h").unwrap();
+            assert_eq!(lines(), [first, "f.g.h"]);
+        }
+        std::fs::write(file_of(folder.path(), "fjellvik"), "cut").unwrap();
+        append(folder.path(), "fjellvik", first).unwrap();
+        assert_eq!(lines(), [first]);
+    }
 }
