@@ -62,6 +62,11 @@ impl<'a> Met<'a> {
         self.version
     }
 
+    /// When that version was committed.
+    pub fn updated(&self) -> Instant {
+        self.updated
+    }
+
     /// Its JSON; `id`, `meta.versionId` and `meta.lastUpdated` are empty texts in it.
     ///
     /// # Errors

@@ -191,7 +191,7 @@ impl Reader {
         match PlanLimits::read(json.root()) {
             Ok(limits) if limits.criteria.is_empty() && limits.schedule.is_empty() => {}
             Ok(limits) => {
-                let plan = Plan::of(met.id, met.version(), limits, &self.zone);
+                let plan = Plan::of((met.id, met.version(), met.updated()), limits, &self.zone);
                 self.case.plans.extend(plan);
             }
             Err(_) => {
@@ -203,7 +203,7 @@ impl Reader {
                     end: side("end"),
                     ..PlanLimits::default()
                 };
-                let plan = Plan::of(met.id, met.version(), limits, &self.zone);
+                let plan = Plan::of((met.id, met.version(), met.updated()), limits, &self.zone);
                 self.case.plans.extend(plan.map(Plan::unreadable));
             }
         }

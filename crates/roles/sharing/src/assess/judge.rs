@@ -28,8 +28,13 @@ pub struct Plan {
 const PLANS: [&str; 4] = ["active", "completed", "on-hold", "revoked"];
 
 impl Plan {
-    /// A plan that may be judged by; `None` for a draft, or one whose period cannot be read.
-    pub fn of(id: LogicalId, version: u64, limits: PlanLimits, zone: &Zone) -> Option<Plan> {
+    /// A plan that may be judged by; `None` for a draft, or one whose period cannot be read. One that is no longer active and
+    /// does not say when it ended, ended when that was written (`written`): nobody is judged by what a clinician took back.
+    pub fn of(
+        (id, version, written): (LogicalId, u64, Instant),
+        limits: PlanLimits,
+        zone: &Zone,
+    ) -> Option<Plan> {
         if !PLANS.contains(&limits.status.as_str()) {
             return None;
         }
@@ -38,7 +43,11 @@ impl Plan {
             Some(text) => parse_date(text, zone).ok().map(pick),
         };
         let lo = side(&limits.start, i64::MIN, |range| range.lo)?;
-        let hi = side(&limits.end, fhir::time::LATEST, |range| range.hi)?;
+        let open = match limits.status.as_str() {
+            "active" => fhir::time::LATEST,
+            _ => written.0,
+        };
+        let hi = side(&limits.end, open, |range| range.hi)?;
         (lo < hi).then_some(Plan {
             id,
             version,

@@ -165,7 +165,8 @@ fn a_plan_that_is_a_draft_or_ends_before_it_begins_judges_nothing() {
             end: end.map(str::to_owned),
             ..PlanLimits::default()
         };
-        Plan::of(id, 1, limits, &zone).map(|plan| (plan.holds.hi - plan.holds.lo) / HOUR)
+        let written = fhir::time::parse_instant("2026-03-05T00:00:00+01:00").unwrap();
+        Plan::of((id, 1, written), limits, &zone).map(|plan| (plan.holds.hi - plan.holds.lo) / HOUR)
     };
     assert_eq!(
         of("active", Some("2026-03-02"), Some("2026-03-02")),
@@ -175,6 +176,10 @@ fn a_plan_that_is_a_draft_or_ends_before_it_begins_judges_nothing() {
         of("completed", Some("2026-03-02"), Some("2026-03-03")),
         Some(48)
     );
+    // Taken back on the fifth, without saying when it ended.
+    for status in ["revoked", "on-hold", "completed"] {
+        assert_eq!(of(status, Some("2026-03-02"), None), Some(72), "{status}");
+    }
     for status in ["draft", "entered-in-error", "unknown"] {
         assert_eq!(of(status, Some("2026-03-02"), None), None, "{status}");
     }
