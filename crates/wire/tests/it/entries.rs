@@ -37,6 +37,7 @@ async fn anchor() -> (String, SigningKey, SigningKey) {
             state: Standing::Active,
             units: Vec::new(),
             keys: vec![key.public_jwk()],
+            contacts: Vec::new(),
         };
         jws::sign(PARTICIPANT_TYP, &serde_json::to_value(one).unwrap(), &own).unwrap()
     };

@@ -5,6 +5,7 @@ mod access;
 mod entries;
 mod history;
 mod probe;
+mod refused_entries;
 mod search;
 mod statements;
 mod world;
