@@ -86,12 +86,19 @@ fn types() -> Vec<ResourceType> {
         .collect()
 }
 
-/// The parameters of a type that are asked for; control parameters have no SearchParameter.
+/// The parameters of a type that are asked for. Control parameters have no SearchParameter, and neither has another name that
+/// we take for one of a type's own (`date` for the time of answers).
 fn asked(resource: ResourceType) -> impl Iterator<Item = &'static Parameter> {
+    let ours = move |parameter: &Parameter| {
+        parameter.name == "date"
+            && Definitions::get()
+                .search_parameter(resource, parameter.name)
+                .is_none()
+    };
     supported(resource)
         .map_or(&[][..], |row| row.parameters)
         .iter()
-        .filter(|parameter| parameter.kind.code().is_some())
+        .filter(move |parameter| parameter.kind.code().is_some() && !ours(parameter))
 }
 
 fn resources() -> Vec<Value> {
