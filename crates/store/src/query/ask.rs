@@ -37,7 +37,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::TooCostly`] for a search over more than 5,000 series (only without a patient), or one that must look at
-    /// more resources than [`Options::candidates`]; [`StoreError::Timeout`] after two seconds; [`StoreError::NotFound`] for
+    /// more resources than [`Options::candidates`](crate::Options::candidates); [`StoreError::Timeout`] after two seconds; [`StoreError::NotFound`] for
     /// the cursor of another question.
     pub async fn search(
         &self,
