@@ -68,7 +68,7 @@ struct Queue {
 /// The reading threads.
 pub(crate) struct Readers {
     queue: Arc<Queue>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<Reader>>,
 }
 
 impl Readers {
@@ -105,6 +105,7 @@ impl Readers {
                             let _ = reader.connection.execute_batch("ROLLBACK");
                         }
                     }
+                    reader
                 })
                 .map_err(|_| StoreError::Busy)?;
             readers.threads.push(thread);
@@ -177,8 +178,9 @@ impl Drop for Readers {
             .unwrap_or_else(PoisonError::into_inner)
             .1 = true;
         self.queue.bell.notify_all();
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
+        // Closed one after another: two that close at the same moment each see the other, and neither empties the write-ahead
+        // log, which then keeps what was erased until the next opening.
+        let ended: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
+        drop(ended);
     }
 }
