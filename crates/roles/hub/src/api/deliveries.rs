@@ -22,14 +22,12 @@ pub async fn all(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let visit = state
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| receivers(&state, visit).await;
+    state
         .desk
-        .receive(&parts, ids, Interaction::Deliveries)
-        .await?;
-    match receivers(&state, &visit).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+        .serve(&parts, ids, Interaction::Deliveries, nothing, work)
+        .await
 }
 
 /// `GET {hub}/deliveries/{key}`.
@@ -40,14 +38,12 @@ pub async fn one(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let visit = state
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| entry(&state, visit, key).await;
+    state
         .desk
-        .receive(&parts, ids, Interaction::Deliveries)
-        .await?;
-    match entry(&state, &visit, key).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+        .serve(&parts, ids, Interaction::Deliveries, nothing, work)
+        .await
 }
 
 /// `GET {hub}/quarantine`.
@@ -57,14 +53,12 @@ pub async fn quarantine(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let visit = state
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| kept_aside(&state, visit).await;
+    state
         .desk
-        .receive(&parts, ids, Interaction::Deliveries)
-        .await?;
-    match kept_aside(&state, &visit).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+        .serve(&parts, ids, Interaction::Deliveries, nothing, work)
+        .await
 }
 
 async fn receivers(state: &State, visit: &Visit<'_>) -> Result<Response, End> {

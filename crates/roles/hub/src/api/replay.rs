@@ -29,11 +29,12 @@ pub async fn quarantined(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let visit = state.desk.receive(&parts, ids, Interaction::Create).await?;
-    match taken(&state, &visit, &id).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| taken(&state, visit, &id).await;
+    state
+        .desk
+        .serve(&parts, ids, Interaction::Create, nothing, work)
+        .await
 }
 
 /// `GET {hub}/dead-letters`.
@@ -43,14 +44,12 @@ pub async fn dead_letters(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let visit = state
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| dead(&state, visit).await;
+    state
         .desk
-        .receive(&parts, ids, Interaction::Deliveries)
-        .await?;
-    match dead(&state, &visit).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+        .serve(&parts, ids, Interaction::Deliveries, nothing, work)
+        .await
 }
 
 /// `POST {hub}/deliveries/{key}/replay`.
@@ -61,14 +60,12 @@ pub async fn delivery(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let visit = state
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| revived(&state, visit, key).await;
+    state
         .desk
-        .receive(&parts, ids, Interaction::Deliveries)
-        .await?;
-    match revived(&state, &visit, key).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+        .serve(&parts, ids, Interaction::Deliveries, nothing, work)
+        .await
 }
 
 async fn taken(state: &State, visit: &Visit<'_>, id: &str) -> Result<Response, End> {
