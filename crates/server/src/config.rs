@@ -558,6 +558,9 @@ pub struct Client {
     /// Where codes may be sent when people sign in through it, each exactly as it is asked for.
     #[serde(default)]
     pub redirect_uris: Vec<String>,
+    /// Where browsers may be sent after a sign-out, each exactly as it is asked for.
+    #[serde(default)]
+    pub post_logout_redirect_uris: Vec<String>,
 }
 
 /// One organisation lets another's clients act for it.

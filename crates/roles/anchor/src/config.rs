@@ -189,6 +189,8 @@ pub struct Client {
     pub grants: Vec<Grant>,
     /// Where codes may be sent, each exactly as it is asked for.
     pub redirect_uris: Vec<String>,
+    /// Where browsers may be sent after a sign-out, each exactly as it is asked for.
+    pub post_logout_redirect_uris: Vec<String>,
     /// Audiences it may ask for.
     pub audiences: Vec<String>,
     /// The audience that is the client itself (a gateway's base): subject tokens of an exchange must be for it.
@@ -233,6 +235,7 @@ impl Client {
             identity,
             grants,
             redirect_uris: said.redirect_uris.clone(),
+            post_logout_redirect_uris: said.post_logout_redirect_uris.clone(),
             audiences: said.audiences.clone(),
             own_audience: gateway.filter(|_| use_ == ClientUse::Gateway),
         })
@@ -320,6 +323,8 @@ pub struct IdentityProvider {
     pub high: Vec<String>,
     /// How strictly its national identity numbers are read.
     pub person_numbers: PersonNumbers,
+    /// Whether a sign-out here goes on to it. It must know `{issuer}/signed-out` as our address after a sign-out.
+    pub sign_out: bool,
 }
 
 /// A provider's names of the claims that are looked at.

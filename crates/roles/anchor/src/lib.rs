@@ -42,8 +42,8 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use store::Store;
 use trust::keys::{KeyError, KeySet, SigningKey};
 use wire::contract::anchor::{
-    AGREEMENTS, AUTHORIZE, DISCOVERY, JWKS, PAR, PARTICIPANTS, REVOKE, SIGN_IN, SIGN_IN_AT,
-    SIGN_IN_BACK, SIGN_IN_STYLE, SIGN_OUT, TOKEN,
+    AGREEMENTS, AUTHORIZE, DISCOVERY, END_SESSION, JWKS, PAR, PARTICIPANTS, REVOKE, SIGN_IN, SIGN_IN_AT,
+    SIGN_IN_BACK, SIGN_IN_STYLE, SIGN_OUT, SIGNED_OUT, TOKEN,
 };
 use wire::contract::launch::{LAUNCH, NAME_PATIENT};
 use wire::contract::operate::{
@@ -308,6 +308,21 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "GET",
+        path: END_SESSION,
+        access: Access::SignIn,
+    },
+    RouteRow {
+        method: "POST",
+        path: END_SESSION,
+        access: Access::SignIn,
+    },
+    RouteRow {
+        method: "GET",
+        path: SIGNED_OUT,
+        access: Access::SignIn,
+    },
+    RouteRow {
+        method: "GET",
         path: SIGN_IN_STYLE,
         access: Access::SignIn,
     },
@@ -463,7 +478,10 @@ pub fn routes(state: Arc<State>) -> Router {
             .on("GET", SIGN_IN_AT, api::upstream::go)
             .on("GET", SIGN_IN_BACK, api::upstream::back)
             .on("POST", NAME_PATIENT, api::name_patient::name_patient)
-            .on("POST", SIGN_OUT, api::sign_in::sign_out)
+            .on("POST", SIGN_OUT, api::sign_out::sign_out)
+            .on("GET", END_SESSION, api::sign_out::end_session)
+            .on("POST", END_SESSION, api::sign_out::by_form)
+            .on("GET", SIGNED_OUT, api::sign_out::back)
             .on("GET", SIGN_IN_STYLE, api::sign_in::style);
     }
     if state.config.demo.is_some() {

@@ -35,6 +35,9 @@ pub(crate) struct Login {
     pub(crate) at: i64,
     /// Id of the sign-in, the same in every ID token of it.
     pub(crate) sid: String,
+    /// Id of the identity provider at which it was made; none in the demo.
+    #[serde(default)]
+    pub(crate) provider: Option<String>,
 }
 
 impl Login {
@@ -59,6 +62,7 @@ impl Login {
             patient: (!practitioner).then(own),
             at: (state.house.clock)().seconds(),
             sid: (state.house.ids)().simple().to_string(),
+            provider: None,
         }
     }
 

@@ -31,7 +31,7 @@ pub enum RegistryError {
     NoOwnAudience(String),
     /// A client for people who sign in, without a usable place to send codes to.
     #[error(
-        "client {0}: redirect_uris must be absolute https URLs (http on loopback only) without user or fragment, one at least with the grant authorization_code"
+        "client {0}: redirect_uris and post_logout_redirect_uris must be absolute https URLs (http on loopback only) without user or fragment, one at least with the grant authorization_code"
     )]
     Redirect(String),
     /// A grant that this client cannot have.
@@ -170,7 +170,11 @@ impl Registry {
                 return Err(RegistryError::Grant(client.client_id.clone()));
             }
             if granted(Grant::AuthorizationCode) && client.redirect_uris.is_empty()
-                || !client.redirect_uris.iter().all(|uri| is_redirect(uri))
+                || !client
+                    .redirect_uris
+                    .iter()
+                    .chain(&client.post_logout_redirect_uris)
+                    .all(|uri| is_redirect(uri))
             {
                 return Err(RegistryError::Redirect(client.client_id.clone()));
             }
@@ -589,6 +593,7 @@ mod tests {
                 identity: vec![],
                 grants: vec![],
                 redirect_uris: vec![],
+                post_logout_redirect_uris: vec![],
                 audiences: vec![],
                 own_audience: None,
             }];
@@ -649,6 +654,7 @@ mod tests {
             identity: vec![],
             grants: vec![Grant::ClientCredentials],
             redirect_uris: vec![],
+            post_logout_redirect_uris: vec![],
             audiences: vec!["https://anchor.example/operate".into()],
             own_audience: None,
         };

@@ -52,6 +52,7 @@ mod tests {
             audiences: Vec::new(),
             grants: Vec::new(),
             redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
         }];
         let mut found = Vec::new();
         age_can_be_kept(&config, "2026-11-22", &mut found);

@@ -143,6 +143,7 @@ fn client(one: &register::Client) -> Client {
         audiences: one.audiences.clone(),
         grants: one.grants.clone(),
         redirect_uris: one.redirect_uris.clone(),
+        post_logout_redirect_uris: one.post_logout_redirect_uris.clone(),
     }
 }
 

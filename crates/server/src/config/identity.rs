@@ -30,6 +30,9 @@ pub struct IdentityProvider {
     /// Its token endpoint wants DPoP proofs.
     #[serde(default)]
     pub dpop: bool,
+    /// A sign-out at the anchor goes on to it. It must know `{issuer}/signed-out` as an address after a sign-out.
+    #[serde(default)]
+    pub sign_out: bool,
     /// Values of the level's claim that are high.
     #[serde(default)]
     pub high: Vec<String>,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use testkit::people::{self, Directory};
 use url::Url;
 use wire::contract::demo::{ClientFile, ClientUse, DemoClient, KEY_MARK};
-use wire::contract::launch::{CALLBACK, CHOOSE_PATIENT, IN_CONTEXT};
+use wire::contract::launch::{AFTER_SIGN_OUT, CALLBACK, CHOOSE_PATIENT, IN_CONTEXT};
 
 /// Id of the operator of hub and anchor.
 const OPERATOR: &str = "norddrift";
@@ -90,6 +90,7 @@ pub fn make(
             audiences: [file.audiences, sign_in.audiences].concat(),
             grants: sign_in.grants,
             redirect_uris: sign_in.redirect_uris,
+            post_logout_redirect_uris: sign_in.post_logout_redirect_uris,
         });
         if !matches!(plan.use_, ClientUse::Service | ClientUse::Operator) {
             clients.push(DemoClient {
@@ -186,6 +187,7 @@ struct SignIn {
     audiences: Vec<String>,
     grants: Vec<String>,
     redirect_uris: Vec<String>,
+    post_logout_redirect_uris: Vec<String>,
 }
 
 /// Where the demo's clients take codes: a program of the visitor's own, on this machine.
@@ -204,6 +206,7 @@ fn sign_in(plan: &Plan, at: &Addresses, directory: &Directory) -> SignIn {
         ],
         (_, "delt-portal") => &[
             "patient/*.rs",
+            "patient/Consent.cds",
             "user/*.rs",
             "openid",
             "profile",
@@ -224,8 +227,10 @@ fn sign_in(plan: &Plan, at: &Addresses, directory: &Directory) -> SignIn {
     let more = ["pid", "security_level", "assurance_level"].map(|one| format!("{identity}{one}"));
     let services = directory.services.iter().map(|s| at.service(&s.id));
     let mut redirect_uris = vec![TEST_CALLBACK.to_owned()];
+    let mut post_logout_redirect_uris = Vec::new();
     if plan.registered_use == "portal" {
         redirect_uris.push(format!("{}{CALLBACK}", at.origin));
+        post_logout_redirect_uris.push(format!("{}{AFTER_SIGN_OUT}", at.origin));
     }
     SignIn {
         scopes: [text(scopes), more.to_vec(), vec![hpr]].concat(),
@@ -235,6 +240,7 @@ fn sign_in(plan: &Plan, at: &Addresses, directory: &Directory) -> SignIn {
             .collect(),
         grants: text(grants),
         redirect_uris,
+        post_logout_redirect_uris,
     }
 }
 

@@ -83,6 +83,7 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
             audiences: c.audiences.clone(),
             grants: c.grants.clone(),
             redirect_uris: c.redirect_uris.clone(),
+            post_logout_redirect_uris: c.post_logout_redirect_uris.clone(),
         };
         ::anchor::config::Client::read(&said, own_audience.clone())
             .map_err(|e| anyhow!("client {}: {e}", c.client_id))

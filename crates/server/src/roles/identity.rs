@@ -165,6 +165,7 @@ pub(super) fn of(setting: &Setting<'_>) -> anyhow::Result<Vec<::anchor::config::
             claims: agreed.claims,
             high: agreed.high,
             person_numbers: setting.person_numbers(),
+            sign_out: one.sign_out,
         })
     };
     let all = setting.config.anchor.identity_provider.iter();

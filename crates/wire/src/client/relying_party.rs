@@ -125,6 +125,8 @@ struct Metadata {
     par: Option<String>,
     /// Every answer names the provider (RFC 9207).
     iss: bool,
+    /// Where a browser is sent to sign out (RP-Initiated Logout 1.0).
+    end_session: Option<Url>,
 }
 
 impl Metadata {
@@ -171,6 +173,11 @@ impl Metadata {
                 false => None,
             },
             iss: flag(&members, "authorization_response_iss_parameter_supported"),
+            end_session: match members.contains_key("end_session_endpoint") {
+                // Nobody's sign-in fails for it.
+                true => endpoint("end_session_endpoint").ok(),
+                false => None,
+            },
         })
     }
 }
@@ -279,6 +286,24 @@ impl RelyingParty {
         };
         url.query_pairs_mut().extend_pairs(brought);
         Ok(url.into())
+    }
+
+    /// Where the browser goes to sign out there, to be sent back to `back` with `state`; `None` where the provider has no such address.
+    /// No ID token goes along as a hint: it holds a person's number, and this is an address. The provider asks the person instead.
+    ///
+    /// # Errors
+    /// The provider cannot be discovered.
+    pub async fn sign_out(&self, back: &str, state: &str) -> Result<Option<String>, RelyingError> {
+        let metadata = self.metadata().await?;
+        let client_id = self.inner.registration.client_id.as_str();
+        Ok(metadata.end_session.clone().map(|mut url| {
+            url.query_pairs_mut().extend_pairs([
+                ("client_id", client_id),
+                ("post_logout_redirect_uri", back),
+                ("state", state),
+            ]);
+            url.into()
+        }))
     }
 
     /// Whether an answer that names `iss` can be this provider's (RFC 9207 section 2.4).

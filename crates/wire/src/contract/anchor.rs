@@ -26,6 +26,10 @@ pub const SIGN_IN_AT: &str = "/sign-in/{provider}";
 pub const SIGN_IN_BACK: &str = "/sign-in/{provider}/callback";
 /// Sign-out under the issuer.
 pub const SIGN_OUT: &str = "/sign-out";
+/// Where a client sends the browser to sign out (OpenID Connect RP-Initiated Logout 1.0), under the issuer.
+pub const END_SESSION: &str = "/end-session";
+/// Where an identity provider sends the browser back after a sign-out there, under the issuer.
+pub const SIGNED_OUT: &str = "/signed-out";
 /// Styles of the sign-in page under the issuer.
 pub const SIGN_IN_STYLE: &str = "/sign-in.css";
 /// Signed participant documents, `SignedDocuments`.
@@ -103,6 +107,9 @@ pub struct SignInDiscovery {
     /// Revocation endpoint URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation_endpoint: Option<String>,
+    /// Where a browser is sent to sign out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_session_endpoint: Option<String>,
     /// `private_key_jwt` only.
     #[serde(default)]
     pub revocation_endpoint_auth_methods_supported: Vec<String>,

@@ -13,6 +13,8 @@ pub const NAME_PATIENT: &str = "/sign-in/patient";
 pub const OPEN: &str = "/launch";
 /// Where the portal takes codes, under its base.
 pub const CALLBACK: &str = "/callback";
+/// Where browsers come after a sign-out at the anchor, under the portal's base.
+pub const AFTER_SIGN_OUT: &str = "/";
 /// The scope of an app that is opened by a record system, and the parameter that brings the handle.
 pub const IN_CONTEXT: &str = "launch";
 /// The scope of an app that is opened on its own and wants a patient chosen.

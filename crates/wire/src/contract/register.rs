@@ -91,6 +91,9 @@ pub struct Client {
     /// Where codes may be sent.
     #[serde(default)]
     pub redirect_uris: Vec<String>,
+    /// Where browsers may be sent after a sign-out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub post_logout_redirect_uris: Vec<String>,
 }
 
 /// Access to each other's data for health care.

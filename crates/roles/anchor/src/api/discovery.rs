@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use std::sync::Arc;
 use trust::keys::Algorithm;
 use wire::contract::anchor::{
-    AGREEMENTS, AUTHORIZE, Discovery, JWKS, PAR, PARTICIPANTS, REVOKE, SignInDiscovery, TOKEN,
+    AGREEMENTS, AUTHORIZE, Discovery, END_SESSION, JWKS, PAR, PARTICIPANTS, REVOKE, SignInDiscovery, TOKEN,
 };
 use wire::contract::launch::LAUNCH;
 use wire::route::{Access, RouteRow};
@@ -63,6 +63,7 @@ fn sign_in(state: &State) -> SignInDiscovery {
         require_pushed_authorization_requests: true,
         launch_context_endpoint: Some(state.url(LAUNCH)),
         revocation_endpoint: Some(state.url(REVOKE)),
+        end_session_endpoint: Some(state.url(END_SESSION)),
         revocation_endpoint_auth_methods_supported: list(&["private_key_jwt"]),
         revocation_endpoint_auth_signing_alg_values_supported: algorithms(),
         response_types_supported: list(&["code"]),
@@ -147,6 +148,15 @@ const SUMMARIES: &[(&str, &str)] = &[
         "The form on which health personnel names the patient (launch/patient)",
     ),
     ("POST /sign-out", "Ends the session at this browser"),
+    (
+        "GET /end-session",
+        "Clients send the browser here to sign out (OpenID Connect RP-Initiated Logout 1.0)",
+    ),
+    ("POST /end-session", "The same by a form"),
+    (
+        "GET /signed-out",
+        "Back from a sign-out at an identity provider",
+    ),
     ("GET /sign-in.css", "Styles of the pages"),
     ("GET /participants", "Signed participant documents (JWS)"),
     ("GET /agreements", "Signed agreement documents (JWS)"),

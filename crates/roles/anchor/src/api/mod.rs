@@ -12,6 +12,7 @@ pub(crate) mod par;
 pub(crate) mod refresh_token;
 pub(crate) mod revoke;
 pub(crate) mod sign_in;
+pub(crate) mod sign_out;
 pub(crate) mod test_token;
 pub(crate) mod token;
 pub(crate) mod token_exchange;

@@ -1,5 +1,5 @@
 //! `POST /sign-in`: the choice of a synthetic person, in demo mode; `GET /sign-in`: who is signed in at this browser;
-//! `POST /sign-out`: ends the session on the server; and the pages' styles.
+//! and the pages' styles.
 
 use super::authorize::{self, Halt, Standing, Ticket};
 use crate::State;
@@ -144,34 +144,12 @@ pub(crate) async fn show(
     let page = page::SignedIn {
         path: &state.path,
         demo: state.config.demo.is_some(),
-        name: login
-            .as_ref()
-            .map(|login| login.name.as_deref().unwrap_or("Navnet er ikke kjent")),
+        name: login.as_ref().map(page::name),
         role: login.as_ref().map_or("", page::role),
         ticket,
+        after: None,
     };
     page::answer(&state, StatusCode::OK, &page, None)
-}
-
-/// Ends the session.
-pub(crate) async fn sign_out(
-    extract::State(state): extract::State<Arc<State>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let ended = async {
-        let form = form(&state, &headers, body).await?;
-        let (_, cookie) = ticket(&state, &headers, &form)?;
-        state.sessions.end(cookie);
-        let to = format!("{}{}", state.path, wire::contract::anchor::SIGN_IN);
-        let mut response = authorize::see_other(&state, &to)?;
-        browser::set_secret(&state, &mut response, None);
-        Ok::<Response, Halt>(response)
-    };
-    match ended.await {
-        Ok(response) => response,
-        Err(halt) => halt.answer(&state),
-    }
 }
 
 /// The styles of the pages; empty where the program was built without its bundle.

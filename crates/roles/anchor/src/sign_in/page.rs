@@ -92,6 +92,20 @@ pub(crate) struct SignedIn<'a> {
     pub(crate) name: Option<&'a str>,
     pub(crate) role: &'static str,
     pub(crate) ticket: String,
+    /// Where it goes on after a sign-out that a client asked for, sealed.
+    pub(crate) after: Option<String>,
+}
+
+/// Nobody is signed in any longer.
+#[derive(Template)]
+#[template(path = "signed_out.html")]
+pub(crate) struct SignedOut<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) demo: bool,
+    /// What is to be read on the way on.
+    pub(crate) label: String,
+    /// Where it goes on.
+    pub(crate) on: Option<String>,
 }
 
 /// What went wrong.
@@ -102,6 +116,11 @@ pub(crate) struct Message<'a> {
     pub(crate) demo: bool,
     pub(crate) title: &'static str,
     pub(crate) said: &'static str,
+}
+
+/// What the person is called.
+pub(crate) fn name(login: &Login) -> &str {
+    login.name.as_deref().unwrap_or("Navnet er ikke kjent")
 }
 
 /// What kind of person, in a word.

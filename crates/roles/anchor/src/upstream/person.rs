@@ -55,6 +55,7 @@ pub(crate) fn login(
         kind: provider.people,
         at: token.auth_time.min(now),
         sid,
+        provider: Some(provider.id.clone()),
     })
 }
 
@@ -113,6 +114,7 @@ mod tests {
             },
             high: vec!["4".into()],
             person_numbers: PersonNumbers::Strict,
+            sign_out: false,
         }
     }
 

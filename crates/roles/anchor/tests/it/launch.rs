@@ -42,6 +42,7 @@ fn portal(key: &SigningKey) -> Client {
         identity: IDENTITY_SCOPES.map(str::to_owned).to_vec(),
         grants: vec![Grant::AuthorizationCode, Grant::RefreshToken],
         redirect_uris: vec![PORTAL_CALLBACK.into()],
+        post_logout_redirect_uris: vec![],
         audiences: vec![GATEWAY.into()],
         own_audience: None,
     }

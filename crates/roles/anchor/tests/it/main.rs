@@ -16,6 +16,7 @@ mod refresh_token;
 mod region;
 mod register;
 mod sign_in;
+mod sign_out;
 mod test_token;
 mod threats;
 mod token_exchange;

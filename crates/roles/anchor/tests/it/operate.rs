@@ -62,6 +62,7 @@ pub fn with(config: &mut Config, key: &SigningKey) {
             identity: vec![],
             grants: vec![Grant::ClientCredentials],
             redirect_uris: vec![],
+            post_logout_redirect_uris: vec![],
             audiences: vec![OPERATION.into()],
             own_audience: None,
         });

@@ -110,6 +110,7 @@ impl Provider {
             },
             high: vec!["4".into()],
             person_numbers: PersonNumbers::Strict,
+            sign_out: false,
         }
     }
 

@@ -147,6 +147,7 @@ fn config(keys: &Keys) -> Config {
                 _ => vec![Grant::ClientCredentials],
             },
             redirect_uris: vec![],
+            post_logout_redirect_uris: vec![],
             audiences: audiences.iter().map(|one| (*one).to_owned()).collect(),
             own_audience: (use_ == ClientUse::Gateway).then(|| GATEWAY.to_owned()),
         };
@@ -228,6 +229,7 @@ fn config(keys: &Keys) -> Config {
                     Grant::RefreshToken,
                 ],
                 redirect_uris: vec![CALLBACK.into(), OTHER_CALLBACK.into()],
+                post_logout_redirect_uris: vec![],
                 ..client(
                     JOURNAL,
                     "310001074",
@@ -241,6 +243,7 @@ fn config(keys: &Keys) -> Config {
                 identity: vec!["openid".into()],
                 grants: vec![Grant::AuthorizationCode],
                 redirect_uris: vec![CALLBACK.into()],
+                post_logout_redirect_uris: vec![],
                 ..client(
                     OTHER_JOURNAL,
                     "310001007",
