@@ -1,7 +1,7 @@
 //! Identity providers that can be used: known ways, addresses that may be spoken with, no id twice.
 
 use super::{Refusal, network};
-use crate::config::Config;
+use crate::config::{Config, IdentityProvider};
 use std::collections::HashSet;
 use url::Url;
 
@@ -37,6 +37,25 @@ pub fn providers_can_be_used(config: &Config, _day: &str, found: &mut Vec<Refusa
     }
 }
 
+/// Where health personnel signs in, what they are authorised as is asked of the register, or somebody said that it is not.
+pub fn authorisations_are_asked_about(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
+    let anchor = &config.anchor;
+    let is_personnel = |one: &IdentityProvider| {
+        crate::roles::agreed(one).is_ok_and(|agreed| agreed.is_for_personnel())
+    };
+    if anchor.hpr.is_none()
+        && !anchor.believe_stated_authorisations
+        && anchor.identity_provider.iter().any(is_personnel)
+    {
+        found.push(Refusal::ours(
+            "anchor.hpr".into(),
+            "health personnel signs in here, and nobody is asked what they are authorised as: what their own system states of it would be believed"
+                .into(),
+            "add [anchor.hpr]; while the register is down for long, anchor.believe_stated_authorisations = true",
+        ));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -60,6 +79,26 @@ mod tests {
         let mut found = Vec::new();
         providers_can_be_used(&config, "2026-11-30", &mut found);
         found.into_iter().map(|one| one.setting).collect()
+    }
+
+    #[test]
+    fn personnel_that_signs_in_is_asked_about_or_somebody_says_that_it_is_not() {
+        let text = include_str!("../../../../config.default.toml");
+        let refused = |profile: &str, hpr: bool, believed: bool| {
+            let mut config: Config = toml::from_str(text).unwrap();
+            let provider = HELSEID.replace("profile = \"helseid\"", profile);
+            config.anchor.identity_provider = vec![toml::from_str(&provider).unwrap()];
+            config.anchor.believe_stated_authorisations = believed;
+            config.anchor.hpr =
+                hpr.then(|| toml::from_str("url = \"https://hpr.example\"").unwrap());
+            let mut found = Vec::new();
+            authorisations_are_asked_about(&config, "2026-11-30", &mut found);
+            found.len()
+        };
+        assert_eq!(refused("profile = \"helseid\"", false, false), 1);
+        assert_eq!(refused("profile = \"helseid\"", true, false), 0);
+        assert_eq!(refused("profile = \"helseid\"", false, true), 0);
+        assert_eq!(refused("profile = \"id-porten\"", false, false), 0);
     }
 
     #[test]

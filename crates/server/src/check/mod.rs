@@ -85,6 +85,7 @@ const RULES: &[Rule] = &[
     network::names_are_known,
     network::no_test_tokens,
     identity::providers_can_be_used,
+    identity::authorisations_are_asked_about,
     publish::policy_can_be_met,
     copy::age_can_be_kept,
     audit::heads_are_signed_at_intervals,
