@@ -196,6 +196,9 @@ pub struct Anchor {
     pub publish_key_seconds: i64,
     /// The register of health personnel, asked before a token for patients' data is given.
     pub hpr: Option<Hpr>,
+    /// Health personnel signs in although nobody is asked what they are authorised as.
+    #[serde(default)]
+    pub believe_stated_authorisations: bool,
     /// Where people sign in; without one nobody can outside the demo.
     #[serde(default)]
     pub identity_provider: Vec<IdentityProvider>,
@@ -311,6 +314,9 @@ pub struct Portal {
     /// HPR numbers of the organisation's own people who may open it on their own; others come through their record system.
     #[serde(default)]
     pub staff: Vec<String>,
+    /// Whether citizens sign in to their own pages.
+    #[serde(default)]
+    pub citizens: bool,
 }
 
 /// An organisation of the region.

@@ -42,8 +42,8 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use store::Store;
 use trust::keys::{KeyError, KeySet, SigningKey};
 use wire::contract::anchor::{
-    AGREEMENTS, AUTHORIZE, DISCOVERY, END_SESSION, JWKS, PAR, PARTICIPANTS, REVOKE, SIGN_IN, SIGN_IN_AT,
-    SIGN_IN_BACK, SIGN_IN_STYLE, SIGN_OUT, SIGNED_OUT, TOKEN,
+    AGREEMENTS, AUTHORIZE, DISCOVERY, END_SESSION, JWKS, PAR, PARTICIPANTS, REVOKE, SIGN_IN,
+    SIGN_IN_AT, SIGN_IN_BACK, SIGN_IN_STYLE, SIGN_OUT, SIGNED_OUT, TOKEN,
 };
 use wire::contract::launch::{LAUNCH, NAME_PATIENT};
 use wire::contract::operate::{

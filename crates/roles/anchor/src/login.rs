@@ -180,6 +180,10 @@ impl Login {
         if let Some(nonce) = nonce {
             claims["nonce"] = nonce.into();
         }
+        // Whoever shows the person's own pages must know that the data are another's.
+        if self.represents() {
+            claims["represents"] = true.into();
+        }
         for (scope, claim, value) in [
             ("profile", "name", self.name.as_deref()),
             (
@@ -260,7 +264,7 @@ pub(crate) fn subject(state: &State, number: &PersonIdentifier) -> String {
 }
 
 /// Names of the claims that an ID token may hold, for the discovery document.
-pub(crate) const CLAIMS: [&str; 14] = [
+pub(crate) const CLAIMS: [&str; 15] = [
     "iss",
     "sub",
     "aud",
@@ -270,6 +274,7 @@ pub(crate) const CLAIMS: [&str; 14] = [
     "sid",
     "acr",
     "nonce",
+    "represents",
     "name",
     "helseid://claims/identity/pid",
     "helseid://claims/identity/security_level",

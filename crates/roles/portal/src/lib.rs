@@ -1,7 +1,7 @@
 //! The portal: pages for clinicians and citizens (first form). A person is chosen. A clinician opens a patient for a purpose,
 //! and one page shows what every organisation that answered has: curves with the tables beside them, the plan, the
 //! medication lists side by side, and who did not answer. A record system opens that page in context (SMART launch). A citizen
-//! reads who looked, and closes her record to them.
+//! signs in about herself, reads who looked, and closes her record to them.
 //!
 //! It must never hold a token in the browser, show one patient's data under another's banner, or put a person's number
 //! into an address. It has no store of its own: sessions live in memory and end with the process; what it shows is
@@ -51,10 +51,13 @@ pub struct Config {
     /// HPR numbers of those who may open the portal on their own, without a record system that vouches for them. None: nobody may.
     #[serde(default)]
     pub staff: Vec<String>,
+    /// Whether citizens may sign in at the anchor, to their own pages.
+    #[serde(default)]
+    pub citizens: bool,
     /// Names of organisations, for display.
     #[serde(default)]
     pub organisations: Vec<Organisation>,
-    /// The demo's people. Outside demo mode there is none, and so nobody to sign in as: real sign-in is not here yet.
+    /// The demo's people, who may be chosen without a sign-in. Outside demo mode there is none.
     #[serde(default)]
     pub demo: Option<DemoPeople>,
 }

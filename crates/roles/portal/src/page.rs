@@ -15,6 +15,8 @@ pub struct Shell {
     pub path: String,
     /// The value that forms carry.
     pub form: String,
+    /// Whether everybody here is synthetic.
+    pub demo: bool,
     /// Who is signed in.
     pub who: Option<Who>,
     /// Whether that is a citizen, who has pages of her own.
@@ -66,8 +68,10 @@ pub struct People {
     pub people: Vec<Choice>,
     /// Citizens who may be chosen.
     pub citizens: Vec<Choice>,
-    /// Whether somebody may sign in at the anchor from here.
+    /// Whether health personnel may sign in at the anchor from here.
     pub alone: bool,
+    /// Whether citizens may.
+    pub own: bool,
 }
 
 /// Why a patient is to be opened, before anybody signed in.

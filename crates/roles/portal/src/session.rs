@@ -8,7 +8,7 @@ use trust::keys::SigningKey;
 use uuid::Uuid;
 use wire::contract::demo::Purpose;
 
-use crate::launch::Opened;
+use crate::launch::{Opened, SignedIn, Tokens};
 use crate::text::Language;
 
 /// A session ends after this long without a request, in seconds.
@@ -27,10 +27,32 @@ const FORM_SECONDS: i64 = 2 * 3600;
 pub enum Seat {
     /// Health personnel: index of the practitioner in the configuration.
     Practitioner(usize),
-    /// A citizen about herself: index of the patient in the configuration.
+    /// A citizen about herself, chosen in the demo: index of the patient in the configuration.
     Citizen(usize),
+    /// A citizen about herself, who signed in.
+    SignedIn(Arc<SignedIn>),
     /// Health personnel with the one patient that a launch opened.
     Launched(Arc<Opened>),
+}
+
+impl Seat {
+    /// The tokens that the anchor gave for it, to be ended with the session.
+    pub fn tokens(&self) -> Option<&Arc<Tokens>> {
+        match self {
+            Seat::Launched(opened) => Some(&opened.tokens),
+            Seat::SignedIn(citizen) => Some(&citizen.tokens),
+            Seat::Practitioner(_) | Seat::Citizen(_) => None,
+        }
+    }
+
+    /// The sign-in at the anchor that ends with the session.
+    pub fn sid(&self) -> Option<&str> {
+        match self {
+            Seat::Launched(opened) => opened.sid.as_deref(),
+            Seat::SignedIn(citizen) => citizen.sid.as_deref(),
+            Seat::Practitioner(_) | Seat::Citizen(_) => None,
+        }
+    }
 }
 
 /// One person at one browser.
@@ -196,30 +218,38 @@ impl Sessions {
         self.keep(session, now, ids)
     }
 
-    /// Begins the session of a launch, with its one page. `browser` is the value of the launch cookie: what this browser had from
-    /// earlier launches ends, and is given back.
-    pub fn begin_launched(
+    /// Begins the session of somebody who comes back from the anchor; a patient that was opened is its one page. `browser` is the value
+    /// of the launch cookie: what this browser had from earlier ones ends, and their tokens are given back.
+    pub fn begin_back(
         &self,
-        opened: Arc<Opened>,
+        seat: Seat,
         browser: &str,
         now: i64,
         ids: &dyn Fn() -> Uuid,
-    ) -> Result<(Secret, Vec<Arc<Opened>>), SessionError> {
+    ) -> Result<(Secret, Vec<Arc<Tokens>>), SessionError> {
         let browser = Some(hash(browser));
         let mut ended = Vec::new();
         self.lock().retain(|_, session| {
             let same = session.browser == browser;
-            if let (true, Seat::Launched(old)) = (same, &session.seat) {
-                ended.push(old.clone());
+            if same {
+                ended.extend(session.seat.tokens().cloned());
             }
             !same
         });
         let session = Session {
-            key: opened.key.clone(),
+            key: match seat.tokens() {
+                Some(tokens) => tokens.key.clone(),
+                None => SigningKey::generate()?,
+            },
             csrf: random(ids),
             patients: Vec::new(),
-            views: vec![(opened.view.clone(), View::Launched(opened.clone()))],
-            seat: Seat::Launched(opened),
+            views: match &seat {
+                Seat::Launched(opened) => {
+                    vec![(opened.view.clone(), View::Launched(opened.clone()))]
+                }
+                _ => Vec::new(),
+            },
+            seat,
             browser,
             began: now,
             seen: now,

@@ -130,6 +130,7 @@ pub fn make(
             dpop_nonce: false,
             operator: Some(directory.orgnr(OPERATOR).to_owned()),
             publish_key_seconds: 600,
+            believe_stated_authorisations: false,
             hpr: None,
             identity_provider: Vec::new(),
         },
@@ -162,6 +163,7 @@ pub fn make(
         portal: Some(Portal {
             base: at.at("")?,
             staff: staff(directory),
+            citizens: true,
         }),
         organisation: directory
             .organisations

@@ -134,6 +134,7 @@ pub async fn portal(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         zone: config.zone.clone(),
         language: "nb".into(),
         staff: part.staff.clone(),
+        citizens: part.citizens,
         organisations: organisations.collect(),
         demo: setting.demo.people.as_ref().map(|p| ::portal::DemoPeople {
             issuer: setting.issuer(),

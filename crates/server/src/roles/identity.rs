@@ -19,6 +19,13 @@ pub(crate) struct Agreed {
     claims: LoginClaims,
 }
 
+impl Agreed {
+    /// Whether health personnel signs in there.
+    pub(crate) fn is_for_personnel(&self) -> bool {
+        self.people == Kind::Practitioner
+    }
+}
+
 /// The ways of a profile.
 struct Ways {
     people: Option<People>,

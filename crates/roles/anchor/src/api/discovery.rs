@@ -9,7 +9,8 @@ use http::{HeaderValue, StatusCode, header};
 use std::sync::Arc;
 use trust::keys::Algorithm;
 use wire::contract::anchor::{
-    AGREEMENTS, AUTHORIZE, Discovery, END_SESSION, JWKS, PAR, PARTICIPANTS, REVOKE, SignInDiscovery, TOKEN,
+    AGREEMENTS, AUTHORIZE, Discovery, END_SESSION, JWKS, PAR, PARTICIPANTS, REVOKE,
+    SignInDiscovery, TOKEN,
 };
 use wire::contract::launch::LAUNCH;
 use wire::route::{Access, RouteRow};

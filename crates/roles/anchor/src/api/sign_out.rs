@@ -68,7 +68,8 @@ pub(crate) async fn end_session(
         let asked = read(&state, &form)?;
         let now = (state.house.clock)().seconds();
         let cookie = browser::secret(&state, &headers);
-        let session = cookie.and_then(|secret| Some((secret, state.sessions.visitor(secret, now)?)));
+        let session =
+            cookie.and_then(|secret| Some((secret, state.sessions.visitor(secret, now)?)));
         let Some((cookie, login)) = session else {
             return over(&state, asked.after.as_ref());
         };
@@ -198,7 +199,10 @@ fn read<'a>(state: &'a State, form: &Form) -> Result<Asked<'a>, Halt> {
         None => None,
         Some(uri) => {
             let own = client.is_some_and(|client| {
-                client.post_logout_redirect_uris.iter().any(|one| one == uri)
+                client
+                    .post_logout_redirect_uris
+                    .iter()
+                    .any(|one| one == uri)
             });
             if !own {
                 return Err(Halt::Malformed);
@@ -265,7 +269,11 @@ async fn at_provider(
         Some(after) => seal(state, after).ok()?,
         None => String::new(),
     };
-    match provider.party.sign_out(&state.url(SIGNED_OUT), &sealed).await {
+    match provider
+        .party
+        .sign_out(&state.url(SIGNED_OUT), &sealed)
+        .await
+    {
         Ok(to) => Some((provider.config.name.clone(), to?)),
         Err(error) => {
             tracing::warn!(%error, provider = %provider.config.id, "nobody can be signed out at the identity provider now");

@@ -72,7 +72,10 @@ fn claim(jwt: &str, name: &str) -> String {
 
 /// What the form of an answer holds under a name.
 fn held(answer: &Answer, name: &str) -> String {
-    let after = answer.text.split(&format!("name=\"{name}\" value=\"")).nth(1);
+    let after = answer
+        .text
+        .split(&format!("name=\"{name}\" value=\""))
+        .nth(1);
     let value = after.and_then(|text| text.split('"').next());
     value.expect("a value in the form").to_owned()
 }
@@ -154,7 +157,10 @@ async fn the_browser_is_sent_to_registered_addresses_alone() {
         vec![sid, to(AFTER)],
         vec![mine, sid, to(AFTER), to(AFTER)],
         vec![mine, sid, to(AFTER), ("state", &long)],
-        vec![("id_token_hint", &seat.id_token), ("client_id", OTHER_JOURNAL)],
+        vec![
+            ("id_token_hint", &seat.id_token),
+            ("client_id", OTHER_JOURNAL),
+        ],
         vec![("id_token_hint", &foreign), to(AFTER)],
         vec![("id_token_hint", "x"), to(AFTER)],
     ] {

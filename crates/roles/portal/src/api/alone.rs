@@ -1,5 +1,5 @@
 //! Opening a patient without a record system (SMART App Launch 2.2, "standalone launch"): the user says why here, signs in and names the
-//! patient at the anchor. For those alone whom the portal's organisation registered.
+//! patient at the anchor; for those alone whom the portal's organisation registered. And a citizen's sign-in, about herself.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -9,7 +9,7 @@ use super::launch::to_the_anchor;
 use super::patients::{organisations, stated};
 use super::visit::{Stop, Visit};
 use crate::launch::Launch;
-use crate::page::{self, Alone, Opening};
+use crate::page::{self, Alone};
 
 /// `GET /sign-in`: why.
 pub async fn show(visit: Visit) -> Response {
@@ -39,7 +39,7 @@ async fn form(visit: &Visit, fault: Option<&'static str>) -> Result<Response, St
 /// `POST /sign-in`: away to the anchor. The answer is a page that leads on, not a redirect: our forms lead to our own pages only.
 pub async fn begin(visit: Visit, body: Body) -> Response {
     let begun = async {
-        let mut sent = visit.form(body).await?;
+        let mut sent = visit.start_form(body).await?;
         if visit.state.config.staff.is_empty() {
             return Err(Stop::NotFound);
         }
@@ -51,15 +51,20 @@ pub async fn begin(visit: Visit, body: Body) -> Response {
             reason: stated.reason.as_deref(),
             organisations: stated.organisations,
         };
-        to_the_anchor(&visit, launch, |on| {
-            let page = Opening {
-                shell: visit.shell_of_nobody(),
-                t: visit.t,
-                on,
-            };
-            page::answer(StatusCode::OK, &page)
-        })
-        .await
+        to_the_anchor(&visit, launch, |on| visit.leads_on(on)).await
+    };
+    let result = begun.await;
+    visit.ends(result)
+}
+
+/// `POST /sign-in/citizen`: away to the anchor, as a citizen about herself.
+pub async fn citizen(visit: Visit, body: Body) -> Response {
+    let begun = async {
+        visit.start_form(body).await?;
+        if !visit.state.config.citizens {
+            return Err(Stop::NotFound);
+        }
+        to_the_anchor(&visit, Launch::Citizen, |on| visit.leads_on(on)).await
     };
     let result = begun.await;
     visit.ends(result)

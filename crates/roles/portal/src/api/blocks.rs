@@ -14,11 +14,9 @@ use crate::page::{self, Blocks, Choice, Sent};
 /// `GET /blocks`.
 pub async fn show(visit: Visit) -> Response {
     let shown = async {
-        let (visitor, person) = visit.citizen()?;
+        let person = visit.citizen()?;
         let (state, t) = (&visit.state, visit.t);
-        let mine = Mine::of(state, person, &visitor.key)
-            .await
-            .map_err(Stop::LookUp)?;
+        let mine = Mine::of(state, person).await.map_err(Stop::LookUp)?;
         // The log knows the names; without it the wishes are shown all the same.
         let (wishes, log) = futures::join!(mine.wishes(), mine.log());
         let (wishes, sources) = wishes.map_err(Stop::LookUp)?;
@@ -56,14 +54,12 @@ pub async fn show(visit: Visit) -> Response {
 /// `POST /blocks`: makes one.
 pub async fn make(visit: Visit, body: Body) -> Response {
     let made = async {
-        let (visitor, person) = visit.citizen()?;
+        let person = visit.citizen()?;
         let form = visit.form(body).await?;
         let what = form.get("what").unwrap_or_default();
         let value = form.get(what).unwrap_or_default();
         let closing = closing(what, value).ok_or(Stop::Form)?;
-        let mine = Mine::of(&visit.state, person, &visitor.key)
-            .await
-            .map_err(Stop::LookUp)?;
+        let mine = Mine::of(&visit.state, person).await.map_err(Stop::LookUp)?;
         let sources = mine.make(&closing).await.map_err(Stop::LookUp)?;
         let again = [("what", what), (what, value)];
         Ok(sent(&visit, "/blocks", &again, &sources))
@@ -75,15 +71,13 @@ pub async fn make(visit: Visit, body: Body) -> Response {
 /// `POST /blocks/end`: takes one back.
 pub async fn end(visit: Visit, body: Body) -> Response {
     let ended = async {
-        let (visitor, person) = visit.citizen()?;
+        let person = visit.citizen()?;
         let form = visit.form(body).await?;
         let id = form.get("wish").ok_or(Stop::Form)?;
         if uuid::Uuid::parse_str(id).is_err() {
             return Err(Stop::Form);
         }
-        let mine = Mine::of(&visit.state, person, &visitor.key)
-            .await
-            .map_err(Stop::LookUp)?;
+        let mine = Mine::of(&visit.state, person).await.map_err(Stop::LookUp)?;
         let sources = mine.end(id).await.map_err(Stop::LookUp)?;
         Ok(sent(&visit, "/blocks/end", &[("wish", id)], &sources))
     };

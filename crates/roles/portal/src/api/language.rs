@@ -13,7 +13,7 @@ use crate::text::Language;
 /// `POST /language`: remembers the choice in a cookie of its own and goes back to the page.
 pub async fn choose(visit: Visit, body: Body) -> Response {
     let chosen = async {
-        let form = visit.form(body).await?;
+        let form = visit.start_form(body).await?;
         let language = form
             .get("language")
             .and_then(Language::parse)

@@ -1,19 +1,17 @@
 //! `GET /launch`: a record system opens the portal for a patient (SMART App Launch 2.2); `GET /callback`: the browser comes back from
-//! the anchor. A launch begins a session of its own; the one that the browser had from an earlier launch ends, so that a page
+//! the anchor, with a patient or as a citizen. Each begins a session of its own; the one that the browser had from an earlier launch ends, so that a page
 //! shows one patient and no other.
 
 use std::sync::Arc;
 
 use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Redirect, Response};
-use http::StatusCode;
 use wire::form::Form;
 
-use super::people::with_cookie;
+use super::people::{first_page, with_cookie};
 use super::visit::{Stop, Visit};
-use crate::launch::{self, Back, Fault, Launch};
-use crate::page::{self, Opening};
-use crate::session;
+use crate::launch::{self, Back, Begun, Fault, Launch};
+use crate::session::{self, Seat};
 
 /// The parameters of an address, each once.
 fn parameters(query: Option<&str>, fault: Fault) -> Result<Form, Stop> {
@@ -75,27 +73,24 @@ pub async fn back(visit: Visit, RawQuery(query): RawQuery) -> Response {
         };
         let state = &visit.state;
         let browser = visit.browser.as_deref().ok_or(Stop::Launch(Fault::Lost))?;
-        let opened = launch::complete(state, &back, browser)
+        let begun = launch::complete(state, &back, browser)
             .await
             .map_err(Stop::Launch)?;
-        let on = format!("/views/{}", opened.view);
+        let seat = match begun {
+            Begun::Patient(opened) => Seat::Launched(Arc::new(opened)),
+            Begun::Citizen(citizen) => Seat::SignedIn(Arc::new(citizen)),
+        };
+        let on = first_page(&seat);
         visit.end_session();
         let (secret, ended) = state
             .sessions
-            .begin_launched(Arc::new(opened), browser, state.now(), &*state.house.ids)
+            .begin_back(seat, browser, state.now(), &*state.house.ids)
             .map_err(|_| Stop::Full)?;
         for old in ended {
             launch::end(state, &old);
         }
-        let page = Opening {
-            shell: visit.shell_of_nobody(),
-            t: visit.t,
-            on,
-        };
-        Ok(with_cookie(
-            page::answer(StatusCode::OK, &page),
-            &session::set_cookie(state.https, Some(&secret)),
-        ))
+        let cookie = session::set_cookie(state.https, Some(&secret));
+        Ok(with_cookie(visit.leads_on(on), &cookie))
     };
     let result = opened.await;
     visit.ends(result)

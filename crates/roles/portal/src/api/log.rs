@@ -11,11 +11,9 @@ use crate::page::{self, Log};
 /// `GET /log`.
 pub async fn show(visit: Visit) -> Response {
     let shown = async {
-        let (visitor, person) = visit.citizen()?;
+        let person = visit.citizen()?;
         let state = &visit.state;
-        let mine = Mine::of(state, person, &visitor.key)
-            .await
-            .map_err(Stop::LookUp)?;
+        let mine = Mine::of(state, person).await.map_err(Stop::LookUp)?;
         let (events, sources) = mine.log().await.map_err(Stop::LookUp)?;
         let missing = citizen::done(&sources, &visit.t);
         let page = Log {

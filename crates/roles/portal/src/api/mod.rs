@@ -36,6 +36,7 @@ pub const ROUTES: &[RouteRow] = &[
     row("GET", CALLBACK, Access::Public),
     row("GET", "/sign-in", Access::Public),
     row("POST", "/sign-in", Access::Public),
+    row("POST", "/sign-in/citizen", Access::Public),
     row("POST", "/session", Access::Demo),
     row("POST", "/session/end", Access::Session),
     row("GET", "/patients", Access::Session),
@@ -62,6 +63,7 @@ pub fn routes(state: Arc<State>, assets: Assets) -> Router {
         .on("GET", CALLBACK, launch::back)
         .on("GET", "/sign-in", alone::show)
         .on("POST", "/sign-in", alone::begin)
+        .on("POST", "/sign-in/citizen", alone::citizen)
         .on("POST", "/session", people::choose)
         .on("POST", "/session/end", people::leave)
         .on("GET", "/patients", patients::show)

@@ -1,10 +1,11 @@
-//! Sign-in of the first form: in the demo, choose one of the synthetic practitioners or citizens. And signing out.
+//! The start page: where to sign in, and in the demo the synthetic practitioners and citizens to choose among. And signing out.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use super::visit::{Stop, Visit};
+use crate::launch;
 use crate::page::{self, Choice, People};
 use crate::session::{self, Seat};
 
@@ -42,6 +43,7 @@ pub async fn show(visit: Visit) -> Response {
             people,
             citizens,
             alone: !visit.state.config.staff.is_empty(),
+            own: visit.state.config.citizens,
         },
     )
 }
@@ -50,10 +52,10 @@ pub async fn show(visit: Visit) -> Response {
 const CITIZEN: &str = "c";
 
 /// Where a session begins.
-fn first_page(seat: &Seat) -> String {
+pub fn first_page(seat: &Seat) -> String {
     match seat {
         Seat::Practitioner(_) => "/patients".to_owned(),
-        Seat::Citizen(_) => "/log".to_owned(),
+        Seat::Citizen(_) | Seat::SignedIn(_) => "/log".to_owned(),
         Seat::Launched(opened) => format!("/views/{}", opened.view),
     }
 }
@@ -77,7 +79,7 @@ fn chosen(visit: &Visit, text: &str) -> Option<Seat> {
 /// `POST /session`: begins a session with a new secret.
 pub async fn choose(visit: Visit, body: Body) -> Response {
     let begin = async {
-        let form = visit.form(body).await?;
+        let form = visit.start_form(body).await?;
         let named = form.get("person").unwrap_or_default();
         let seat = chosen(&visit, named).ok_or(Stop::Form)?;
         visit.end_session();
@@ -101,16 +103,20 @@ pub async fn choose(visit: Visit, body: Body) -> Response {
     visit.ends(result)
 }
 
-/// `POST /session/end`: ends the session on the server and forgets the cookie.
+/// `POST /session/end`: ends the session on the server and forgets the cookie; who signed in at the anchor for it is signed out there.
 pub async fn leave(visit: Visit, body: Body) -> Response {
     let end = async {
-        visit.signed_in()?;
+        let (_, visitor) = visit.signed_in()?;
         visit.form(body).await?;
         visit.end_session();
-        Ok(with_cookie(
-            Redirect::to("/").into_response(),
-            &session::set_cookie(visit.state.https, None),
-        ))
+        let sid = visitor.seat.sid();
+        // A page that leads on, for a form of ours leads to our own pages only.
+        let response = match sid.and_then(|sid| launch::sign_out(&visit.state, sid)) {
+            Some(on) => visit.leads_on(on),
+            None => Redirect::to("/").into_response(),
+        };
+        let taken = session::set_cookie(visit.state.https, None);
+        Ok(with_cookie(response, &taken))
     };
     let result = end.await;
     visit.ends(result)

@@ -67,6 +67,7 @@ async fn launched(visit: &Visit, opened: &Arc<Opened>) -> Result<Patient, Stop> 
     let state = &visit.state;
     let party = state.party.as_ref().ok_or(Stop::NotFound)?;
     let token = opened
+        .tokens
         .token(party, state.now())
         .await
         .map_err(Stop::LookUp)?;
@@ -74,7 +75,7 @@ async fn launched(visit: &Visit, opened: &Arc<Opened>) -> Result<Patient, Stop> 
         look_up::look_up(
             state,
             Asked {
-                key: &opened.key,
+                key: &opened.tokens.key,
                 token,
                 number: &opened.number,
                 organisations: &opened.organisations,

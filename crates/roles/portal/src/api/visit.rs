@@ -8,13 +8,14 @@ use axum::extract::{FromRequestParts, State as Shared};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use wire::contract::demo::{DemoPatient, DemoPractitioner};
+use wire::contract::demo::DemoPractitioner;
 use wire::form::Form;
 
 use crate::State;
 use crate::launch::{self, Fault, Opened};
 use crate::look_up::LookUpError;
-use crate::page::{self, Message, Shell, Who};
+use crate::look_up::mine::Citizen;
+use crate::page::{self, Message, Opening, Shell, Who};
 use crate::session::{self, Seat, Visitor};
 use crate::text::{Language, Text};
 
@@ -97,8 +98,8 @@ impl Visit {
             return;
         };
         self.state.sessions.end(secret);
-        if let Seat::Launched(opened) = &visitor.seat {
-            launch::end(&self.state, opened);
+        if let Some(tokens) = visitor.seat.tokens() {
+            launch::end(&self.state, tokens);
         }
     }
 
@@ -108,34 +109,69 @@ impl Visit {
         dest.is_some_and(|dest| dest != "document")
     }
 
-    /// A citizen's session: the session, and who it is. Health personnel has no such pages.
-    pub fn citizen(&self) -> Result<(&Visitor, &DemoPatient), Stop> {
+    /// A citizen's session. Health personnel has no such pages.
+    pub fn citizen(&self) -> Result<Citizen<'_>, Stop> {
         let (_, visitor) = self.signed_in()?;
-        let Seat::Citizen(index) = visitor.seat else {
-            return Err(Stop::NotFound);
+        let (name, number, tokens) = match &visitor.seat {
+            Seat::Citizen(index) => {
+                let person = self.state.patients().get(*index).ok_or(Stop::SignedOut)?;
+                (Some(person.name.expose()), &person.fnr, None)
+            }
+            Seat::SignedIn(one) => (one.name.as_deref(), &one.number, Some(&one.tokens)),
+            Seat::Practitioner(_) | Seat::Launched(_) => return Err(Stop::NotFound),
         };
-        let person = self.state.patients().get(index);
-        Ok((visitor, person.ok_or(Stop::SignedOut)?))
+        Ok(Citizen {
+            name,
+            number,
+            key: &visitor.key,
+            tokens,
+        })
+    }
+
+    /// A page that leads on by itself.
+    pub fn leads_on(&self, on: String) -> Response {
+        let page = Opening {
+            shell: self.shell_of_nobody(),
+            t: self.t,
+            on,
+        };
+        page::answer(StatusCode::OK, &page)
     }
 
     /// Reads a form that one of our pages sent, with the value it must carry.
     pub async fn form(&self, body: Body) -> Result<Form, Stop> {
-        if !crate::cross_site::from_our_pages(&self.headers, &self.state.config.base) {
-            return Err(Stop::CrossSite);
-        }
-        let form = wire::form::read(&self.headers, body)
-            .await
-            .map_err(|_| Stop::Form)?;
+        let form = self.sent(body).await?;
         let value = form.get("form").unwrap_or_default();
         let holds = match &self.session {
             Some((_, visitor)) => visitor.form_holds(value),
-            None => self.state.sessions.form_holds(value, self.state.now()),
+            None => self.is_from_start(value),
         };
-        if holds {
-            Ok(form)
-        } else {
-            Err(Stop::CrossSite)
+        holds.then_some(form).ok_or(Stop::CrossSite)
+    }
+
+    /// Reads a form of the start page, which is about nobody yet. A browser that came by another site's link brings no cookie along, and is
+    /// shown it although it has a session.
+    pub async fn start_form(&self, body: Body) -> Result<Form, Stop> {
+        let form = self.sent(body).await?;
+        let value = form.get("form").unwrap_or_default();
+        let of_session = self.session.as_ref();
+        let holds = of_session.is_some_and(|(_, visitor)| visitor.form_holds(value))
+            || self.is_from_start(value);
+        holds.then_some(form).ok_or(Stop::CrossSite)
+    }
+
+    fn is_from_start(&self, value: &str) -> bool {
+        self.state.sessions.form_holds(value, self.state.now())
+    }
+
+    /// What came, if nothing says that another site sent it.
+    async fn sent(&self, body: Body) -> Result<Form, Stop> {
+        if !crate::cross_site::from_our_pages(&self.headers, &self.state.config.base) {
+            return Err(Stop::CrossSite);
         }
+        wire::form::read(&self.headers, body)
+            .await
+            .map_err(|_| Stop::Form)
     }
 
     /// What stands around a page.
@@ -152,13 +188,14 @@ impl Visit {
             name: opened.name.clone(),
             role: self.state.name_of(&opened.organisation).to_owned(),
         });
-        let citizen = self.citizen().ok().map(|(_, person)| Who {
-            name: person.name.expose().to_owned(),
+        let citizen = self.citizen().ok().map(|person| Who {
+            name: person.name.unwrap_or_default().to_owned(),
             role: self.t.of("shell.citizen").to_owned(),
         });
         Shell {
             path: self.path.clone(),
             form,
+            demo: self.state.config.demo.is_some(),
             citizen: citizen.is_some(),
             who: clinician.or(launched).or(citizen),
         }
@@ -169,6 +206,7 @@ impl Visit {
         Shell {
             path: "/".to_owned(),
             form: self.state.sessions.form_value(self.state.now()),
+            demo: self.state.config.demo.is_some(),
             citizen: false,
             who: None,
         }
@@ -213,6 +251,7 @@ impl Visit {
                     Fault::Gone => (StatusCode::BAD_REQUEST, t.of("launch.gone")),
                     Fault::Lost => (StatusCode::BAD_REQUEST, t.of("launch.lost")),
                     Fault::Refused => (StatusCode::FORBIDDEN, t.of("launch.refused")),
+                    Fault::ForAnother => (StatusCode::FORBIDDEN, t.of("launch.for_another")),
                     Fault::NotStaff => (StatusCode::FORBIDDEN, t.of("launch.not_staff")),
                     Fault::Anchor => (StatusCode::BAD_GATEWAY, t.of("launch.anchor")),
                     Fault::Full => (StatusCode::SERVICE_UNAVAILABLE, t.of("stop.full_said")),

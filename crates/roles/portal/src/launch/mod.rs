@@ -1,11 +1,13 @@
-//! Launch: a record system opens the portal with a patient in context (SMART App Launch 2.2, "EHR launch"), or somebody signs in here and
-//! names the patient at the anchor ("standalone launch"). What the portal remembers between sending a browser to the anchor and
+//! Launch: a record system opens the portal with a patient in context (SMART App Launch 2.2, "EHR launch"), somebody signs in here and
+//! names the patient at the anchor ("standalone launch"), or a citizen signs in about herself. What the portal remembers between sending a browser to the anchor and
 //! its coming back, and what it has then.
 //!
 //! The browser carries a handle, a state and a code, each good once; who, whom and why come from the anchor by the portal's own
 //! authenticated call, together with the tokens, and stay here.
 
+mod citizen;
 mod opened;
+mod tokens;
 mod way;
 
 use std::collections::HashMap;
@@ -13,8 +15,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use trust::keys::SigningKey;
 
-pub use opened::{Opened, Renewal};
-pub use way::{Back, Launch, begin, complete, end};
+pub use citizen::SignedIn;
+pub use opened::Opened;
+pub use tokens::Tokens;
+pub use way::{Back, Begun, Launch, begin, complete, end, sign_out};
 
 /// How long somebody may be away at the anchor, in seconds: its page stands for ten minutes.
 const AWAY_SECONDS: i64 = 15 * 60;
@@ -36,6 +40,8 @@ pub enum Fault {
     Refused,
     /// Who signed in is not registered as one of the organisation's own.
     NotStaff,
+    /// A citizen signed in on somebody else's behalf.
+    ForAnother,
     /// The anchor did not answer as it should.
     Anchor,
     /// Too many are on their way.
@@ -50,11 +56,21 @@ pub struct Away {
     verifier: String,
     /// The key that its tokens will be bound to.
     key: SigningKey,
-    /// Whether a record system opened it.
-    by_record_system: bool,
-    /// Organisation numbers chosen from the catalogue, for a launch from our own pages.
-    organisations: Vec<String>,
+    /// What the ID token must bring back.
+    nonce: String,
+    /// What for.
+    errand: Errand,
     since: i64,
+}
+
+/// What somebody is away for.
+enum Errand {
+    /// A patient whom a record system opens.
+    ByRecordSystem,
+    /// A patient to be named at the anchor, with the organisation numbers chosen from the catalogue.
+    Alone(Vec<String>),
+    /// Her own pages.
+    Citizen,
 }
 
 /// All who are on their way, by the hash of their state.
@@ -145,8 +161,8 @@ mod tests {
             browser: hash(browser),
             verifier: String::new(),
             key: SigningKey::generate().unwrap(),
-            by_record_system: true,
-            organisations: vec![],
+            nonce: String::new(),
+            errand: Errand::ByRecordSystem,
             since,
         }
     }

@@ -1,20 +1,12 @@
 //! What a launch opened: whose data, for whom, why, as the anchor attested it, and the tokens for it. The page shows these and looks up
 //! with these; nothing of it comes from the browser.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, Shared};
 use trust::attest::Attestation;
-use trust::keys::SigningKey;
-use wire::client::{Party, PeerError};
 use wire::contract::Hidden;
-use wire::contract::anchor::{REFRESH_TOKEN, TokenAnswer};
 
-use crate::look_up::LookUpError;
-
-/// A token is not used in its last seconds.
-const MARGIN_SECONDS: i64 = 30;
+use super::Tokens;
 
 /// One patient opened by one practitioner for one need.
 pub struct Opened {
@@ -40,38 +32,10 @@ pub struct Opened {
     pub by_record_system: bool,
     /// Organisation numbers chosen besides.
     pub organisations: Vec<String>,
-    /// The key that its tokens are bound to. It never leaves the process.
-    pub key: SigningKey,
-    held: Mutex<Held>,
-}
-
-/// Tokens as they are held.
-#[derive(Clone)]
-pub struct Renewal {
-    access: Hidden,
-    refresh: Option<Hidden>,
-    /// Until when the access token is used, Unix seconds.
-    until: i64,
-}
-
-type Flight = Shared<BoxFuture<'static, Result<Renewal, LookUpError>>>;
-
-enum Held {
-    Kept(Renewal),
-    /// One request to the anchor, however many pages wait: a refresh token works once.
-    Coming(Flight),
-    Ended,
-}
-
-impl Renewal {
-    /// Of an answer that came at `now` (Unix seconds).
-    pub fn of(answer: &TokenAnswer, now: i64) -> Renewal {
-        Renewal {
-            access: answer.access_token.clone(),
-            refresh: answer.refresh_token.clone(),
-            until: now + i64::from(answer.expires_in) - MARGIN_SECONDS,
-        }
-    }
+    /// Its tokens.
+    pub tokens: Arc<Tokens>,
+    /// Id of the sign-in at the anchor, to be ended with the session; none where a record system's own sign-in was used.
+    pub sid: Option<String>,
 }
 
 impl Opened {
@@ -79,8 +43,8 @@ impl Opened {
     pub fn of(
         view: String,
         attest: &Attestation,
-        tokens: Renewal,
-        key: SigningKey,
+        tokens: Arc<Tokens>,
+        sid: Option<String>,
         by_record_system: bool,
         organisations: Vec<String>,
     ) -> Option<Opened> {
@@ -104,91 +68,8 @@ impl Opened {
             reason: care.reason.clone(),
             by_record_system,
             organisations,
-            key,
-            held: Mutex::new(Held::Kept(tokens)),
+            tokens,
+            sid,
         })
     }
-
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A token that is good for a look-up, renewed where it must be.
-    ///
-    /// # Errors
-    /// [`LookUpError::Ended`] when the anchor gives no more, [`LookUpError::Anchor`] when it does not answer.
-    pub async fn token(self: &Arc<Self>, party: &Party, now: i64) -> Result<Hidden, LookUpError> {
-        let flight = {
-            let mut held = self.lock();
-            let old = match &*held {
-                Held::Kept(tokens) if now < tokens.until => return Ok(tokens.access.clone()),
-                Held::Kept(tokens) => Ok(tokens.clone()),
-                Held::Coming(flight) => Err(flight.clone()),
-                Held::Ended => return Err(LookUpError::Ended),
-            };
-            match old {
-                Err(flight) => flight,
-                Ok(old) => {
-                    let flight = self.depart(party.clone(), old, now);
-                    *held = Held::Coming(flight.clone());
-                    flight
-                }
-            }
-        };
-        flight.await.map(|tokens| tokens.access)
-    }
-
-    /// Starts the one renewal that every waiting page shares. It runs on even if they all leave.
-    fn depart(self: &Arc<Self>, party: Party, old: Renewal, now: i64) -> Flight {
-        let opened = self.clone();
-        let task = tokio::spawn(async move {
-            let result = renew(&party, &old, &opened.key, now).await;
-            *opened.lock() = match &result {
-                Ok(tokens) => Held::Kept(tokens.clone()),
-                // Nobody answered: the old ones may still stand.
-                Err(LookUpError::Anchor) => Held::Kept(old),
-                Err(_) => Held::Ended,
-            };
-            result
-        });
-        task.map(|joined| joined.unwrap_or(Err(LookUpError::Anchor)))
-            .boxed()
-            .shared()
-    }
-
-    /// The refresh token, for its end at the anchor; no page gets a token of this after it.
-    pub fn end(&self) -> Option<Hidden> {
-        match std::mem::replace(&mut *self.lock(), Held::Ended) {
-            Held::Kept(tokens) => tokens.refresh,
-            _ => None,
-        }
-    }
-}
-
-async fn renew(
-    party: &Party,
-    old: &Renewal,
-    key: &SigningKey,
-    now: i64,
-) -> Result<Renewal, LookUpError> {
-    let refresh = old.refresh.as_ref().ok_or(LookUpError::Ended)?;
-    let form = [
-        ("grant_type", REFRESH_TOKEN),
-        ("refresh_token", refresh.expose()),
-    ];
-    let answer: Result<TokenAnswer, PeerError> = party
-        .post_as_client(party.token_endpoint(), &form, key)
-        .await;
-    answer
-        .map(|answer| Renewal::of(&answer, now))
-        .map_err(|error| {
-            tracing::info!(%error, "a launch could not be renewed");
-            match error {
-                PeerError::Token("temporarily_unavailable" | "server_error" | "other") => {
-                    LookUpError::Anchor
-                }
-                PeerError::Token(_) => LookUpError::Ended,
-                _ => LookUpError::Anchor,
-            }
-        })
 }

@@ -2,6 +2,8 @@
 //! PKCE, the browser sent away, the code exchanged. Only the configured gateway is asked for addresses, and only the portal's own
 //! issuer is spoken to.
 
+use std::sync::Arc;
+
 use fhir::systems;
 use serde::Deserialize;
 use serde_json::json;
@@ -9,17 +11,23 @@ use trust::attest::{Attestation, CLAIM};
 use trust::encoding::sha256_base64url;
 use trust::keys::SigningKey;
 use wire::client::{Party, PeerError, Request};
-use wire::contract::anchor::{AUTHORIZATION_CODE, PushedAnswer, REVOKE, TokenAnswer};
+use wire::contract::anchor::{AUTHORIZATION_CODE, END_SESSION, PushedAnswer, REVOKE, TokenAnswer};
 use wire::contract::demo::Purpose;
 use wire::contract::gateway::FHIR;
-use wire::contract::launch::{CALLBACK, CHOOSE_PATIENT, IN_CONTEXT, SMART_CONFIGURATION};
+use wire::contract::launch::{AFTER_SIGN_OUT, CALLBACK, IN_CONTEXT, SMART_CONFIGURATION};
 
-use super::{Away, Fault, Opened, Renewal, hash};
+use super::citizen::{self, SignedIn};
+use super::{Away, Errand, Fault, Opened, Tokens, hash};
 use crate::State;
 use crate::session::random;
 
-/// What the portal asks for besides the launch: to look up, and to go on doing so while the page is open.
-const SCOPE: &str = "offline_access user/*.rs";
+/// What the portal asks for when a record system opens a patient: to look up, and to go on doing so while the page is open.
+const IN_CONTEXT_SCOPE: &str = "launch offline_access user/*.rs";
+/// The same for a patient who is named at the anchor; and which sign-in it was, to end it with the session.
+const ALONE_SCOPE: &str = "launch/patient openid offline_access user/*.rs";
+/// A citizen's own: who she is, her log and her wishes.
+const CITIZEN_SCOPE: &str =
+    "openid profile helseid://scopes/identity/pid offline_access patient/*.rs patient/Consent.cds";
 /// Grounds of a look-up that somebody begins here, and their code system.
 const GROUNDS: &str = "BEHANDLER";
 const DECISION_TEMPLATE: &str = "https://terminology.dips.com/decisiontemplate";
@@ -92,13 +100,18 @@ pub enum Launch<'a> {
         /// Organisation numbers chosen from the catalogue.
         organisations: Vec<String>,
     },
+    /// By a citizen, about herself.
+    Citizen,
 }
 
 impl Launch<'_> {
     /// The scope, and what else the pushed request says of it: name and value of one parameter.
-    fn asks(&self, state: &State, party: &Party) -> (&'static str, &'static str, String) {
+    fn asks(&self, state: &State, party: &Party) -> (&'static str, Option<(&'static str, String)>) {
         match self {
-            Launch::ByRecordSystem { handle, .. } => (IN_CONTEXT, IN_CONTEXT, (*handle).to_owned()),
+            Launch::Citizen => (CITIZEN_SCOPE, None),
+            Launch::ByRecordSystem { handle, .. } => {
+                (IN_CONTEXT_SCOPE, Some((IN_CONTEXT, (*handle).to_owned())))
+            }
             Launch::Alone {
                 purpose, reason, ..
             } => {
@@ -118,7 +131,7 @@ impl Launch<'_> {
                     "patients": [],
                 });
                 let details = json!([attest]).to_string();
-                (CHOOSE_PATIENT, "authorization_details", details)
+                (ALONE_SCOPE, Some(("authorization_details", details)))
             }
         }
     }
@@ -135,35 +148,40 @@ pub async fn begin(state: &State, launch: Launch<'_>, browser: &str) -> Result<S
         return Err(Fault::Stranger);
     }
     let party = party(state)?;
-    let (scope, name, value) = launch.asks(state, party);
+    let (scope, more) = launch.asks(state, party);
     let smart = discover(state, party).await?;
-    let (verifier, word) = (random(&*state.house.ids), random(&*state.house.ids));
+    let fresh = || random(&*state.house.ids);
+    let (verifier, word, nonce) = (fresh(), fresh(), fresh());
     let key = SigningKey::generate().map_err(|_| Fault::Anchor)?;
-    let form = [
+    let (callback, server) = (callback(state), server(state));
+    let challenge = sha256_base64url(verifier.as_bytes());
+    let mut form = vec![
         ("response_type", "code"),
-        ("redirect_uri", &callback(state)),
-        ("scope", &format!("{scope} {SCOPE}")),
-        ("aud", &server(state)),
-        (name, &value),
-        ("state", &word),
-        ("code_challenge", &sha256_base64url(verifier.as_bytes())),
+        ("redirect_uri", callback.as_str()),
+        ("scope", scope),
+        ("aud", server.as_str()),
+        ("state", word.as_str()),
+        ("nonce", nonce.as_str()),
+        ("code_challenge", challenge.as_str()),
         ("code_challenge_method", "S256"),
     ];
+    form.extend(more.as_ref().map(|(name, value)| (*name, value.as_str())));
     let endpoint = &smart.pushed_authorization_request_endpoint;
     let pushed: PushedAnswer = party
         .post_as_client(endpoint, &form, &key)
         .await
         .map_err(|error| refused(&error))?;
-    let (by_record_system, organisations) = match launch {
-        Launch::ByRecordSystem { .. } => (true, Vec::new()),
-        Launch::Alone { organisations, .. } => (false, organisations),
+    let errand = match launch {
+        Launch::ByRecordSystem { .. } => Errand::ByRecordSystem,
+        Launch::Alone { organisations, .. } => Errand::Alone(organisations),
+        Launch::Citizen => Errand::Citizen,
     };
     let away = Away {
         browser: hash(browser),
         verifier,
         key,
-        by_record_system,
-        organisations,
+        nonce,
+        errand,
         since: state.now(),
     };
     state.launches.remember(&word, away)?;
@@ -195,11 +213,19 @@ pub struct Back<'a> {
     pub code: Option<&'a str>,
 }
 
+/// What a browser that came back begins.
+pub enum Begun {
+    /// A patient's page.
+    Patient(Opened),
+    /// A citizen's own pages.
+    Citizen(SignedIn),
+}
+
 /// The browser came back: what it opened.
 ///
 /// # Errors
 /// [`Fault`].
-pub async fn complete(state: &State, back: &Back<'_>, browser: &str) -> Result<Opened, Fault> {
+pub async fn complete(state: &State, back: &Back<'_>, browser: &str) -> Result<Begun, Fault> {
     let now = state.now();
     let away = state.launches.take(back.state, browser, now);
     let away = away.ok_or(Fault::Lost)?;
@@ -221,22 +247,60 @@ pub async fn complete(state: &State, back: &Back<'_>, browser: &str) -> Result<O
     if !answer.token_type.eq_ignore_ascii_case("DPoP") {
         return Err(Fault::Anchor);
     }
-    let attest = attest(&answer).ok_or(Fault::Anchor)?;
-    let ours = away.by_record_system || is_staff(state, &attest);
+    let tokens = Tokens::of(&answer, away.key, now);
+    let begun = begun(
+        state,
+        party,
+        &answer,
+        &tokens,
+        away.errand,
+        &away.nonce,
+        away.since,
+    )
+    .await;
+    if begun.is_err() {
+        end(state, &tokens);
+    }
+    begun
+}
+
+/// What the tokens open.
+async fn begun(
+    state: &State,
+    party: &Party,
+    answer: &TokenAnswer,
+    tokens: &Arc<Tokens>,
+    errand: Errand,
+    nonce: &str,
+    since: i64,
+) -> Result<Begun, Fault> {
+    // A record system's own sign-in is the record system's to end.
+    let signed_in = match (&errand, &answer.id_token) {
+        (Errand::ByRecordSystem, _) => None,
+        (_, None) => return Err(Fault::Anchor),
+        (_, Some(jwt)) => Some(citizen::verify(state, party, jwt.expose(), nonce, since).await?),
+    };
+    let organisations = match errand {
+        Errand::Citizen => {
+            let token = signed_in.ok_or(Fault::Anchor)?;
+            return SignedIn::of(&token, tokens.clone()).map(Begun::Citizen);
+        }
+        Errand::ByRecordSystem => None,
+        Errand::Alone(organisations) => Some(organisations),
+    };
+    let attest = attest(answer).ok_or(Fault::Anchor)?;
+    if organisations.is_some() && !is_staff(state, &attest) {
+        return Err(Fault::NotStaff);
+    }
     let opened = Opened::of(
         (state.house.ids)().simple().to_string(),
         &attest,
-        Renewal::of(&answer, now),
-        away.key,
-        away.by_record_system,
-        away.organisations,
-    )
-    .ok_or(Fault::Anchor)?;
-    if !ours {
-        end(state, &opened);
-        return Err(Fault::NotStaff);
-    }
-    Ok(opened)
+        tokens.clone(),
+        signed_in.as_ref().and_then(citizen::sid),
+        organisations.is_none(),
+        organisations.unwrap_or_default(),
+    );
+    opened.map(Begun::Patient).ok_or(Fault::Anchor)
 }
 
 /// A record system vouches for its own people. Where nobody does, only those whom the portal's organisation registered may sign in: the
@@ -246,12 +310,12 @@ fn is_staff(state: &State, attest: &Attestation) -> bool {
     hpr.is_some_and(|hpr| state.config.staff.contains(&hpr.id))
 }
 
-/// Ends at the anchor what a launch opened (RFC 7009); nobody waits for it. Without an answer it ends there by its own time.
-pub fn end(state: &State, opened: &Opened) {
-    let (Some(party), Some(refresh)) = (state.party.clone(), opened.end()) else {
+/// Ends tokens at the anchor (RFC 7009); nobody waits for it. Without an answer they end there by their own time.
+pub fn end(state: &State, tokens: &Tokens) {
+    let (Some(party), Some(refresh)) = (state.party.clone(), tokens.end()) else {
         return;
     };
-    let key = opened.key.clone();
+    let key = tokens.key.clone();
     tokio::spawn(async move {
         let endpoint = format!("{}{REVOKE}", party.issuer());
         let form = [("token", refresh.expose())];
@@ -259,6 +323,19 @@ pub fn end(state: &State, opened: &Opened) {
             tracing::info!(%error, "a launch could not be ended at the anchor");
         }
     });
+}
+
+/// Where the browser goes to end its sign-in at the anchor too (OpenID Connect RP-Initiated Logout 1.0). The hint is the sign-in's id:
+/// an ID token would bring a person's number into an address.
+pub fn sign_out(state: &State, sid: &str) -> Option<String> {
+    let party = state.party.as_ref()?;
+    let after = format!("{}{AFTER_SIGN_OUT}", state.config.base);
+    let query = wire::form::write([
+        ("client_id", party.client_id()),
+        ("logout_hint", sid),
+        ("post_logout_redirect_uri", after.as_str()),
+    ]);
+    Some(format!("{}{END_SESSION}?{query}", party.issuer()))
 }
 
 /// The one attest that was granted.

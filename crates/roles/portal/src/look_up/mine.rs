@@ -1,6 +1,8 @@
 //! A citizen's own questions at the gateway: who looked, which wishes hold, and making and ending one. What each holder did
 //! comes with every answer (the receipt).
 
+use std::sync::Arc;
+
 use fhir::json::{Json, Limits, Node};
 use fhir::systems;
 use http::Method;
@@ -8,23 +10,35 @@ use serde_json::{Value, json};
 use trust::keys::SigningKey;
 use trust::wish::PSEUDONYM;
 use wire::client::{Answer, Request};
-use wire::contract::CANONICAL;
-use wire::contract::demo::DemoPatient;
 use wire::contract::gateway::FHIR;
+use wire::contract::{CANONICAL, Hidden};
 use wire::receipt::{Receipt, SourceReport};
 
 use super::answer::Page;
 use super::{Asker, LookUpError, token};
 use crate::State;
+use crate::launch::Tokens;
 
 /// Newest events of the log that a page shows.
 const EVENTS: &str = "200";
 const CONSENT_ACTION: &str = "http://terminology.hl7.org/CodeSystem/consentaction";
 
+/// Who asks about herself.
+pub struct Citizen<'a> {
+    /// Her name, where it is known.
+    pub name: Option<&'a str>,
+    /// Her number.
+    pub number: &'a Hidden,
+    /// The session's key.
+    pub key: &'a SigningKey,
+    /// What the anchor gave when she signed in; none for one chosen in the demo.
+    pub tokens: Option<&'a Arc<Tokens>>,
+}
+
 /// A citizen's way to the gateway.
 pub struct Mine<'a> {
     asker: Asker<'a>,
-    patient: &'a DemoPatient,
+    number: &'a Hidden,
 }
 
 /// One entry of her log.
@@ -85,14 +99,17 @@ impl Mine<'_> {
     ///
     /// # Errors
     /// [`LookUpError`] when there is no token.
-    pub async fn of<'a>(
-        state: &'a State,
-        patient: &'a DemoPatient,
-        key: &'a SigningKey,
-    ) -> Result<Mine<'a>, LookUpError> {
-        let token = token::for_citizen(state, patient, key).await?.access_token;
+    pub async fn of<'a>(state: &'a State, citizen: Citizen<'a>) -> Result<Mine<'a>, LookUpError> {
+        let Citizen { number, key, .. } = citizen;
+        let token = match citizen.tokens {
+            Some(tokens) => {
+                let party = state.party.as_ref().ok_or(LookUpError::NoSignIn)?;
+                tokens.token(party, state.now()).await?
+            }
+            None => token::for_citizen(state, number, key).await?.access_token,
+        };
         let asker = Asker { state, key, token };
-        Ok(Mine { asker, patient })
+        Ok(Mine { asker, number })
     }
 
     fn place(&self, path: &str) -> String {
@@ -138,7 +155,7 @@ impl Mine<'_> {
     /// # Errors
     /// [`LookUpError`] when nothing is known of what became of it.
     pub async fn make(&self, closing: &Closing) -> Result<Vec<SourceReport>, LookUpError> {
-        let body = consent(closing, self.patient).to_string();
+        let body = consent(closing, self.number).to_string();
         let request = Request::post_fhir(self.place("Consent"), body);
         account(&self.asker.send(request).await?)
     }
@@ -240,7 +257,7 @@ fn closing(provision: Node<'_>) -> Option<Closing> {
 }
 
 /// The Consent of a wish (FHIR R4 consent.html), as every holder takes it.
-fn consent(closing: &Closing, patient: &DemoPatient) -> Value {
+fn consent(closing: &Closing, number: &Hidden) -> Value {
     let code = |system: &str, code: &str| json!({"coding": [{"system": system, "code": code}]});
     let actor = |system: &str, value: &str| {
         json!([{
@@ -264,7 +281,7 @@ fn consent(closing: &Closing, patient: &DemoPatient) -> Value {
         "status": "active",
         "scope": code("http://terminology.hl7.org/CodeSystem/consentscope", "patient-privacy"),
         "category": [code(systems::LOINC, "59284-0")],
-        "patient": {"identifier": {"system": systems::FNR, "value": patient.fnr.expose()}},
+        "patient": {"identifier": {"system": systems::FNR, "value": number.expose()}},
         "policyRule": code("http://hl7.no/fhir/CodeSystem/no-basis-legal-formality-or-basis", "PBRL5-3"),
         "provision": provision,
     })
@@ -288,7 +305,7 @@ mod tests {
             Closing::Organisation("310001074".into()),
             Closing::Person("p-1".into()),
         ] {
-            let text = consent(&meant, &patient).to_string();
+            let text = consent(&meant, &patient.fnr).to_string();
             let json = Json::parse(text.into_bytes(), Limits::RESOURCE).unwrap();
             let provision = json.root().get("provision").unwrap();
             assert_eq!(closing(provision), Some(meant));

@@ -1,11 +1,11 @@
-//! The session's token: a clinician's for one patient and one purpose, or a citizen's own. First form: the demo's `test-token` (CONTRACT section 3), which
-//! exists in demo mode only; real sign-in takes its place without touching what follows.
+//! The token of somebody chosen in the demo: a clinician's for one patient and one purpose, or a citizen's own, by `test-token` (CONTRACT
+//! section 3), which exists in demo mode only. Who signed in has tokens of her own (`launch/tokens.rs`).
 
 use trust::keys::SigningKey;
 use wire::client::Request;
 use wire::contract::Hidden;
 use wire::contract::demo::{
-    As, DemoPatient, DemoPractitioner, Purpose, TEST_TOKEN, TestTokenAnswer, TestTokenRequest,
+    As, DemoPractitioner, Purpose, TEST_TOKEN, TestTokenAnswer, TestTokenRequest,
 };
 use wire::contract::gateway::FHIR;
 
@@ -46,11 +46,11 @@ pub async fn for_view(
 /// As [`for_view`].
 pub async fn for_citizen(
     state: &State,
-    patient: &DemoPatient,
+    number: &Hidden,
     key: &SigningKey,
 ) -> Result<TestTokenAnswer, LookUpError> {
     let demo = state.config.demo.as_ref().ok_or(LookUpError::NoSignIn)?;
-    let body = bare(state, As::Citizen, &patient.fnr, &patient.fnr, key);
+    let body = bare(state, As::Citizen, number, number, key);
     ask(state, &demo.issuer, &body).await
 }
 

@@ -1,7 +1,7 @@
 //! The fake's anchor for launches: pushed requests, codes and renewals from memory. It checks what the real one checks of the portal:
 //! a proof by one key throughout, PKCE, the exact redirect URI.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -10,8 +10,9 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
-use testkit::people::Directory;
+use testkit::people::{Directory, Patient};
 use trust::encoding::sha256_base64url;
+use trust::keys::SigningKey;
 use wire::form::Form;
 
 use crate::BASE;
@@ -30,6 +31,10 @@ pub struct Launches {
     pub refusing: Mutex<Option<&'static str>>,
     /// Who signs in.
     pub person: Mutex<Person>,
+    /// Signs ID tokens, if another than it publishes.
+    pub signer: Mutex<Option<SigningKey>>,
+    /// Claims of ID tokens besides the others, or in their place.
+    pub claims: Mutex<Vec<(&'static str, Value)>>,
     /// Another issuer that the SMART configuration names.
     pub other_issuer: Mutex<Option<&'static str>>,
 }
@@ -49,6 +54,7 @@ pub fn routes() -> Router<Arc<Fake>> {
             "/gateway/fhir/.well-known/smart-configuration",
             get(configuration),
         )
+        .route("/anchor/jwks", get(jwks))
         .route("/anchor/par", post(push))
         .route("/anchor/revoke", post(revoke))
 }
@@ -58,6 +64,37 @@ async fn configuration(State(fake): State<Arc<Fake>>) -> Json<Value> {
     let issuer = fake.launches.other_issuer.lock().unwrap().unwrap_or(&own);
     let people = wire::smart::People::Launch;
     Json(wire::smart::configuration(issuer, people, vec![]))
+}
+
+/// The key that the fake's anchor signs with.
+fn key() -> &'static SigningKey {
+    static KEY: OnceLock<SigningKey> = OnceLock::new();
+    KEY.get_or_init(|| SigningKey::generate().unwrap())
+}
+
+async fn jwks() -> Json<Value> {
+    Json(json!({"keys": [key().public_jwk()]}))
+}
+
+/// The sign-in of the Nth pushed request, for those that want to know who it was.
+fn id_token(fake: &Fake, asked: &Form, number: &str, citizen: &Patient) -> Option<String> {
+    asked
+        .get("scope")?
+        .split(' ')
+        .find(|one| *one == "openid")?;
+    let now = (fake.clock)().seconds();
+    let mut claims = json!({
+        "iss": format!("{}/anchor", fake.base), "sub": "s", "aud": "portal",
+        "iat": now, "exp": now + 300, "auth_time": now, "nonce": asked.get("nonce"),
+        "sid": format!("sid-{number}"),
+        "helseid://claims/identity/pid": citizen.number, "name": citizen.name,
+    });
+    for (name, value) in fake.launches.claims.lock().unwrap().iter() {
+        claims[*name] = value.clone();
+    }
+    let other = fake.launches.signer.lock().unwrap();
+    let key = other.as_ref().unwrap_or(key());
+    Some(trust::jws::sign("JWT", &claims, key).unwrap())
 }
 
 /// The key that proved a request, if the proof is good for this endpoint now.
@@ -136,7 +173,7 @@ pub fn give(fake: &Fake, headers: &HeaderMap, form: &Form) -> Response {
     // The handle says whom it is about: `about-N`, the Nth patient.
     let about = asked.get("launch").unwrap_or("about-0");
     let patient = &directory.patients[about[6..].parse::<usize>().unwrap()];
-    Json(json!({
+    let mut answer = json!({
         "access_token": format!("token.{jkt}.{}", patient.number),
         "token_type": "DPoP", "expires_in": 300,
         "refresh_token": format!("refresh-{number}-{round}"),
@@ -156,6 +193,9 @@ pub fn give(fake: &Fake, headers: &HeaderMap, form: &Form) -> Response {
             },
             "patients": [{"identifier": {"id": patient.number, "system": "urn:oid:2.16.578.1.12.4.1.4.1"}}],
         }],
-    }))
-    .into_response()
+    });
+    if let Some(jwt) = id_token(fake, asked, &number, patient) {
+        answer["id_token"] = json!(jwt);
+    }
+    Json(answer).into_response()
 }

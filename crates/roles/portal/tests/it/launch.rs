@@ -26,7 +26,7 @@ impl Portal {
     }
 
     /// The browser comes back with the code of the pushed request with this number.
-    async fn back(&mut self, code: usize, state: &str) -> Page {
+    pub async fn back(&mut self, code: usize, state: &str) -> Page {
         let iss = format!("{}/anchor", self.fake.base);
         self.back_with(&[
             ("code", &format!("code-{code}")),
@@ -52,7 +52,7 @@ impl Portal {
 }
 
 /// Where a page leads by itself.
-fn leads_to(page: &Page) -> String {
+pub fn leads_to(page: &Page) -> String {
     let rest = page.body.split_once("content=\"0;url=").expect("a refresh");
     rest.1.split('"').next().unwrap().to_owned()
 }
@@ -328,7 +328,7 @@ async fn who_comes_without_a_record_system_says_why_and_is_one_of_the_organisati
             let (form, _) = pushed.last().unwrap();
             assert_eq!(
                 form.get("scope"),
-                Some("launch/patient offline_access user/*.rs")
+                Some("launch/patient openid offline_access user/*.rs")
             );
             let details: serde_json::Value =
                 serde_json::from_str(form.get("authorization_details").unwrap()).unwrap();
@@ -345,9 +345,15 @@ async fn who_comes_without_a_record_system_says_why_and_is_one_of_the_organisati
             let shown = portal.get(&leads_to(&page)).await;
             assert!(shown.body.contains("Ragnhild Testmo"), "{}", shown.body);
             assert!(!shown.body.contains("Åpnet fra journalsystemet"));
-            let asked = portal.fake.asked.lock().unwrap();
             let chosen = ("organization".to_owned(), "310001775".to_owned());
-            assert!(asked.last().unwrap().1.contains(&chosen));
+            let asked = portal.fake.asked.lock().unwrap().last().unwrap().1.clone();
+            assert!(asked.contains(&chosen));
+            // Her own sign-in ends with the session.
+            let left = portal
+                .post("/session/end", &[("form", &shown.form())])
+                .await;
+            let on = leads_to(&left).replace("&#38;", "&");
+            assert!(on.contains(&format!("logout_hint=sid-{code}")), "{on}");
         } else {
             assert!(
                 page.body

@@ -10,6 +10,7 @@ mod fake;
 mod launch;
 mod patient_page;
 mod session;
+mod sign_in;
 
 use std::sync::Arc;
 
@@ -56,6 +57,7 @@ impl Portal {
             catalogue: format!("{}/catalogue", fake.base),
             client_file: Some(client_file(data.path(), &fake.base)),
             staff: vec!["999900017".to_owned()],
+            citizens: true,
             zone: "Europe/Oslo".to_owned(),
             language: "nb".to_owned(),
             organisations: services
