@@ -306,9 +306,11 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         base: locator.base.as_str().trim_end_matches('/').to_owned(),
         members: locator.members.clone(),
     });
-    // It files for the organisation that runs it: no other record system takes anything from its client.
+    // It files where its client is registered to: for the organisation that runs it, and for those that delegate it.
     let record_systems = config.record_systems.iter().cloned();
-    let record_systems = record_systems.filter(|(of, _)| *of == owner).collect();
+    let record_systems = record_systems
+        .filter(|(_, fhir)| party.may_ask(fhir))
+        .collect();
     Ok(Arc::new(State {
         config,
         record_systems,

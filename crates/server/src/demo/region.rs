@@ -281,14 +281,13 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
         }
     }
     let hospital = hospital(directory);
+    let record_systems: Vec<String> = with_record_system(directory)
+        .map(|o| format!("{}/fhir", at.record_system(&o.id)))
+        .collect();
     let mut asked = services.clone();
     asked.extend([catalogue.clone(), locator.clone(), gateway.clone()]);
-    // Documents go to the record system of the hospital that runs the gateway.
-    asked.extend(
-        with_record_system(directory)
-            .filter(|o| o.id == hospital)
-            .map(|o| format!("{}/fhir", at.record_system(&o.id))),
-    );
+    // Documents go to the record system of the hospital that runs the gateway, and to those of whoever delegates it.
+    asked.extend(record_systems.clone());
     plans.push(Plan {
         client_id: "delt-gateway".into(),
         orgnr: directory.orgnr(hospital).to_owned(),
@@ -308,8 +307,7 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
         audiences: asked,
     });
     let mut receivers = services;
-    receivers
-        .extend(with_record_system(directory).map(|o| format!("{}/fhir", at.record_system(&o.id))));
+    receivers.extend(record_systems);
     plans.push(service_client(
         "delt-hub",
         directory.orgnr(OPERATOR),
@@ -534,7 +532,7 @@ fn collaboration(id: &str, members: Vec<String>) -> Collaboration {
 }
 
 /// Every responsible organisation lets the hub's operator write to its service; every organisation with a record system lets the
-/// hospital's portal serve its people.
+/// hospital's portal and gateway serve its people.
 fn delegations(directory: &Directory) -> Vec<Delegation> {
     let given = |what: &str, from: &str, to: &str| Delegation {
         id: format!("DEL-{from}-{what}"),

@@ -1,9 +1,9 @@
 //! Client credentials (RFC 6749 section 4.4): a system asks for itself. No token of this grant reads a patient by itself;
 //! it opens a system's own store, or another's by a registered delegation.
 
-use super::token::{Grant, Refusal, asked};
+use super::token::{Asked, Grant, Refusal, asked};
 use crate::authenticate::Authenticated;
-use crate::config::{self, Audience, AudienceKind};
+use crate::config::{self, AudienceKind};
 use crate::{State, issue};
 use fhir::time::Instant;
 use trust::audit::Record;
@@ -11,6 +11,7 @@ use trust::scope::Context;
 use trust::token::LIFETIME_SECONDS;
 use trust::{ClientUse, Delegation};
 use wire::contract::anchor::TokenAnswer;
+use wire::contract::record_system::DOCUMENT_SCOPE;
 use wire::form::Form;
 use wire::oauth_error::{OAuthCode, OAuthError};
 
@@ -34,7 +35,7 @@ pub(crate) fn grant(
         return Err(refused(error));
     }
     let now = (state.house.clock)();
-    let delegation = delegation(state, who, asked.audience, now).map_err(refused)?;
+    let delegation = delegation(state, who, &asked, now).map_err(refused)?;
     let mut claims = issue::claims(
         state,
         now,
@@ -55,13 +56,15 @@ pub(crate) fn grant(
 }
 
 /// By what right a client speaks to a party that holds an organisation's patients' data: its own organisation's record
-/// system needs none; the hub and services need a delegation; nobody else has one.
+/// system needs none; the hub and services need a delegation; a gateway brings documents to its own organisation's record
+/// system, and by delegation to others', and has no other business with either; nobody else has a right.
 fn delegation(
     state: &State,
     who: &Authenticated<'_>,
-    audience: &Audience,
+    asked: &Asked<'_>,
     now: Instant,
 ) -> Result<Option<Delegation>, OAuthError> {
+    let audience = asked.audience;
     let refused = || {
         OAuthError::new(
             OAuthCode::InvalidTarget,
@@ -83,13 +86,21 @@ fn delegation(
     if !audience.holds_patients() {
         return Ok(None);
     }
+    let own = || state.registry.is_own(&who.client.orgnr, audience);
+    let delegated = || {
+        let found = state.registry.delegation(&who.client.orgnr, audience, now);
+        found.map(Some).ok_or_else(refused)
+    };
+    let files = audience.kind == AudienceKind::RecordSystem
+        && asked
+            .scopes
+            .iter()
+            .all(|one| one.to_string() == DOCUMENT_SCOPE);
     match who.client.use_ {
-        ClientUse::RecordSystem if state.registry.is_own(&who.client.orgnr, audience) => Ok(None),
-        ClientUse::Hub | ClientUse::Service => state
-            .registry
-            .delegation(&who.client.orgnr, audience, now)
-            .map(Some)
-            .ok_or_else(refused),
+        ClientUse::RecordSystem if own() => Ok(None),
+        ClientUse::Hub | ClientUse::Service => delegated(),
+        ClientUse::Gateway if files && own() => Ok(None),
+        ClientUse::Gateway if files => delegated(),
         _ => Err(refused()),
     }
 }

@@ -1,11 +1,14 @@
 //! Client credentials, and everything that is wrong with a request to the token endpoint.
 
 use crate::region::{
-    Ask, FJELLVIK, GATEWAY, HUB, ISSUER, JOURNAL, KYST, Keys, NOW, OTHER_JOURNAL, PROVEHEIM, Region,
+    Ask, FJELLVIK, GATEWAY, HUB, ISSUER, JOURNAL, KYST, Keys, NOW, OTHER_JOURNAL, PROVEHEIM,
+    Region, org,
 };
+use anchor::config::{Audience, AudienceKind, Client, Delegation};
 use std::sync::atomic::Ordering;
 use trust::audit::Outcome;
 use trust::keys::SigningKey;
+use trust::scope::Scopes;
 use trust::{ClientUse, assertion, dpop};
 
 fn sound(region: &Region) -> Ask {
@@ -376,4 +379,72 @@ async fn a_client_for_people_asks_no_gateway_for_itself() {
         region.token(ask).await.error(),
         (400, "unauthorized_client")
     );
+}
+
+#[tokio::test]
+async fn a_gateway_brings_documents_to_record_systems_of_its_own_and_of_those_that_delegate() {
+    let folder = tempfile::tempdir().unwrap();
+    let system = |name: &str| format!("http://127.0.0.1:7070/epj-{name}/fhir");
+    let (own, delegated, others) = (
+        system("proveheim"),
+        system("provebakken"),
+        system("fjellvik"),
+    );
+    let region = Region::open_as(folder.path(), Keys::new(), |config| {
+        for (url, owner) in [
+            (&own, "310001074"),
+            (&delegated, "310001147"),
+            (&others, "310001007"),
+        ] {
+            config.audiences.push(Audience {
+                url: url.clone(),
+                owner: Some(org(owner)),
+                members: Vec::new(),
+                kind: AudienceKind::RecordSystem,
+            });
+        }
+        let gateway = |one: &&mut Client| one.client_id == "delt-gateway";
+        let gateway = config.clients.iter_mut().find(gateway).unwrap();
+        gateway.scopes = Scopes::parse("user/*.rs system/Bundle.c system/Observation.rs").unwrap();
+        gateway
+            .audiences
+            .extend([own.clone(), delegated.clone(), others.clone()]);
+        config.delegations.push(Delegation {
+            id: "DEL-2".into(),
+            version: 1,
+            from: org("310001147"),
+            to: org("310001074"),
+            from_day: "2026-01-01".into(),
+            to_day: None,
+            signed: true,
+        });
+    })
+    .await;
+    let asked = async |resource: &str, scope: &str| {
+        let ask = region.ask("delt-gateway", &region.gateway, resource, scope);
+        region.token(ask).await
+    };
+    for (audience, by) in [(&own, None), (&delegated, Some("DEL-2"))] {
+        let answer = asked(audience, "system/Bundle.c").await;
+        assert_eq!(answer.status, 200, "{audience}: {}", answer.body);
+        let token = answer.body["access_token"].as_str().unwrap();
+        let claims = region.claims(token, audience).await;
+        assert_eq!(claims.scope, "system/Bundle.c");
+        assert_eq!(claims.delegation.as_ref().map(|one| one.id.as_str()), by);
+    }
+    // Nobody delegated; nothing but documents; and no service, its own organisation's neither.
+    for (audience, scope) in [
+        (others.as_str(), "system/Bundle.c"),
+        (own.as_str(), "system/Observation.rs"),
+        (own.as_str(), "system/Bundle.c system/Observation.rs"),
+        (PROVEHEIM, "system/Bundle.c"),
+        (FJELLVIK, "system/Bundle.c"),
+    ] {
+        let refused = asked(audience, scope).await;
+        assert_eq!(
+            refused.error(),
+            (400, "invalid_target"),
+            "{audience} {scope}"
+        );
+    }
 }

@@ -2,15 +2,15 @@
 //! about her or that she chose, and the gateway's own stores (CONTRACT section 7; audit.md section 3). Newest first, one
 //! page of at most `_count` (200 at the most); older ones are found by `date`.
 
-use super::lookup::{asked, permitted, taken};
+use super::lookup::{asked, taken};
+use super::opened::Opened;
 use super::received;
 use crate::State;
 use crate::account;
 use crate::answer::{self, Page};
-use crate::ask::{Asking, Errand, Gave, Timed, Told};
-use crate::deadline::Deadline;
+use crate::ask::{Errand, Gave, Timed, Told};
 use crate::examine::{self, Expected};
-use crate::locate::{Source, locate};
+use crate::locate::Source;
 use crate::merge::{Given, merge};
 use crate::place::Place;
 use crate::question::Question;
@@ -51,7 +51,8 @@ pub async fn search(
         Interaction::AuditSearch,
         |state, visit, parts| {
             Box::pin(async move {
-                let question = asked(state, visit, "AuditEvent", parts, body).await?;
+                let what = (Interaction::AuditSearch, "AuditEvent");
+                let question = asked(state, visit, what, parts, body).await?;
                 if question.sort() != Sort::DateDesc {
                     return Err(Problem::not_supported(
                         "_sort",
@@ -67,24 +68,17 @@ pub async fn search(
 }
 
 async fn trail(state: &State, visit: &Visit<'_>, question: &Question) -> Result<Response, End> {
-    let (permit, patient) = permitted(visit, question, Interaction::AuditSearch)?;
-    let form = question.for_sources(&patient, Place::Start)?;
-    let deadline = Deadline::after(state.config.total_deadline);
-    let mut sources = locate(state, visit, question.whom(), &deadline).await;
-    let place = Place::Start;
-    let asking = Asking {
-        state,
-        visit,
-        permit: &permit,
-        question,
-        patient: &patient,
-        place,
-        errand: Errand::Once("AuditEvent/_search"),
-        scope: &question.scope(),
-        form: &form,
-        deadline: &deadline,
-    };
-    let mut answers = asking.all(&sources).await;
+    let asked = (Interaction::AuditSearch, question);
+    let errand = Errand::Once("AuditEvent/_search");
+    let form = |patient: &_| question.for_sources(patient, Place::Start);
+    let opened = Opened::open((state, visit), asked, (Place::Start, errand), form).await?;
+    let mut answers = opened.ask().await;
+    let Opened {
+        mut sources,
+        permit,
+        patient,
+        ..
+    } = opened;
     answers.push(own_trails(state, question, &patient, sources.len()).await);
     sources.push(ourselves(state));
 

@@ -2,15 +2,14 @@
 //! interaction over several servers): new, corrected, withdrawn, and all of sources that answer for the first time, each told
 //! apart. The answer carries a link of its own for the next time.
 
-use super::lookup::{close, permitted, taken};
+use super::lookup::taken;
+use super::opened::Opened;
 use super::received;
 use crate::State;
 use crate::account;
 use crate::answer::{self, Page};
-use crate::ask::{Asking, Errand};
+use crate::ask::Errand;
 use crate::changes::{self, Known, known};
-use crate::deadline::Deadline;
-use crate::locate::locate;
 use crate::merge::merge;
 use crate::place::Place;
 use crate::question::Question;
@@ -55,34 +54,20 @@ async fn told(
     question: &Question,
     moments: Vec<(String, i64)>,
 ) -> Result<Response, End> {
-    let (permit, patient) = permitted(visit, question, Interaction::Lookup)?;
-    permit.may_ask(&question.query).map_err(End::Refused)?;
-    let place = Place::Start;
-    let form = question.for_sources(&patient, place)?;
-    let deadline = Deadline::after(state.config.total_deadline);
-    let mut sources = locate(state, visit, question.whom(), &deadline).await;
-    close(&permit, question.resource, &mut sources);
-    let asking = Asking {
-        state,
-        visit,
-        permit: &permit,
-        question,
-        patient: &patient,
-        place,
-        errand: Errand::Whole,
-        scope: &question.scope(),
-        form: &form,
-        deadline: &deadline,
-    };
+    let asked = (Interaction::Lookup, question);
+    let form = |patient: &_| question.for_sources(patient, Place::Start);
+    let errand = (Place::Start, Errand::Whole);
+    let opened = Opened::open((state, visit), asked, errand, form).await?;
+    let sources = &opened.sources;
     let known = known(moments, visit.now);
-    let (answers, withdrawn) = changes::since(&asking, &sources, &known).await;
+    let (answers, withdrawn) = changes::since(&opened.asking(), sources, &known).await;
     let copies = answers.iter().flat_map(taken).collect();
     let shown = merge(copies, question.rule(), question.sort());
     if shown.len() > MOST {
         let words = "more has changed than one answer holds; look up anew";
         return Err(Problem::invalid(fhir::outcome::IssueCode::TooCostly, "", words).into());
     }
-    let receipt = account::receipt(&sources, &answers, &shown, visit.now);
+    let receipt = account::receipt(sources, &answers, &shown, visit.now);
     let total = receipt.is_whole().then_some(shown.len() as u64);
     let page = Page {
         path: question.resource.as_str(),
@@ -91,7 +76,7 @@ async fn told(
         shown,
         withdrawn,
         next: None,
-        changes: changes::link(state, visit, question, &sources, &answers)?,
+        changes: changes::link(state, visit, question, sources, &answers)?,
     };
-    answer::give(state, visit, &permit, &sources, receipt, page).await
+    answer::give(state, visit, &opened.permit, sources, receipt, page).await
 }

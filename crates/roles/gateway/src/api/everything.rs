@@ -1,10 +1,11 @@
 //! `Patient/$everything` over the region (FHIR R4 patient-operation-everything.html, on the type, for the token's patient): the
 //! Patient first, then type by type, each merged by its own rule and newest first. A type that the purpose does not open is left
-//! out, as FHIR has it; a source is asked for the types that the catalogue says it offers. One receipt accounts for all that was
+//! out, as FHIR has it, unless it was asked for by name: then the receipt says that it is refused. A source is asked for the types that the catalogue says it offers. One receipt accounts for all that was
 //! asked on the page. Pages go on by sealed links, for the same caller and patient.
 
 use super::lookup::paged;
-use super::received;
+use super::opened::{close, needed, patient_of};
+use super::{operated, received};
 use crate::State;
 use crate::account;
 use crate::answer::{self, Page};
@@ -14,7 +15,6 @@ use crate::locate::{Source, locate};
 use crate::merge::Merged;
 use crate::place::Place;
 use crate::question::{Question, Whom, chosen};
-use axum::body::Body;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use fhir::definitions::{Definitions, Types};
@@ -23,9 +23,8 @@ use fhir::operation::{Input, unknown};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::ResourceType;
 use fhir::search::Query;
-use http::HeaderMap;
 use std::sync::Arc;
-use trust::{Ask, Interaction, Permit, PermitScope};
+use trust::{Ask, Interaction, Permit};
 use wire::contract::gateway::{ORGANIZATION, TYPES};
 use wire::outcome::Problem;
 use wire::paging::Ticket;
@@ -49,14 +48,18 @@ pub async fn everything(
     ids: RequestIds,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    received(
+    operated(
         state,
-        parts,
+        request,
         ids,
         Interaction::Lookup,
-        |state, visit, parts| {
-            Box::pin(async move { first(state, visit, &parts.headers, body).await })
+        |_| true,
+        |state, visit, form| {
+            Box::pin(async move {
+                needed(visit, Interaction::Lookup, [ResourceType::PATIENT])?;
+                let asked = Asked::read(state, form)?;
+                page(state, visit, &asked, None).await
+            })
         },
     )
     .await
@@ -84,23 +87,11 @@ pub async fn next(
     .await
 }
 
-async fn first(
-    state: &State,
-    visit: &mut Visit<'_>,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Response, End> {
-    let form = wire::operation::read(headers, body).await?;
-    visit.asked(&wire::form::write(
-        form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
-    ));
-    let asked = Asked::read(state, form)?;
-    page(state, visit, &asked, None).await
-}
-
 /// What was understood.
 struct Asked {
     types: Vec<ResourceType>,
+    /// Whether the caller named them; then what is closed is said, and else left out.
+    named: bool,
     chosen: Vec<OrganisationNumber>,
     count: u32,
     form: Input,
@@ -142,6 +133,7 @@ impl Asked {
         let wanted = |one: &ResourceType| named.is_empty() || named.contains(one);
         Ok(Asked {
             types: all.into_iter().filter(wanted).collect(),
+            named: !named.is_empty(),
             chosen,
             count,
             form,
@@ -179,9 +171,7 @@ async fn page(
     start: Option<Start>,
 ) -> Result<Response, End> {
     let permit = visit.permit(&Ask::of(Interaction::Lookup, ResourceType::PATIENT))?;
-    let PermitScope::Patient(patient) = permit.patient() else {
-        return Err(Problem::bug("a look-up was permitted without a patient").into());
-    };
+    let patient = patient_of(&permit)?;
     let (mut place, from) = match start {
         None => (Place::Start, 0),
         Some((name, place)) => {
@@ -263,10 +253,17 @@ impl Round<'_> {
         let kind = resource.information_service();
         let covered = self.visit.permit(&Ask::of(Interaction::Lookup, resource));
         let covered = match covered {
-            Ok(covered) if self.permit.opens(kind) && covered.opens(kind) => covered,
-            _ => return Ok(None),
+            Ok(covered) => covered,
+            Err(_) if !asked.named => return Ok(None),
+            Err(refused) => return Err(refused),
         };
         let mut sources = self.sources.to_vec();
+        if !(self.permit.opens(kind) && covered.opens(kind)) {
+            if !asked.named {
+                return Ok(None);
+            }
+            sources.iter_mut().for_each(close);
+        }
         let unoffered = |source: &&mut Source| !source.offers(resource);
         for source in sources.iter_mut().filter(unoffered) {
             let words = "it does not offer this kind of information";

@@ -5,8 +5,9 @@
 //! what somebody sends. If one cannot be had, nothing is filed. The document becomes durable with the audit record; a courier
 //! brings it, and keeps trying. The assessment is in the document alone: no trail and no log holds it.
 
+use super::opened::patient_of;
+use super::operated;
 use super::read::{fetch, kind_at};
-use super::received;
 use crate::State;
 use crate::account;
 use crate::answer::{self, Gives, RECEIPT_OF, RECEIPTS, receipt_of};
@@ -16,21 +17,23 @@ use crate::document::{Document, document};
 use crate::filing::{TOPIC, receiver};
 use crate::locate::{Source, is_within};
 use crate::merge::{Given, Rule, merge};
-use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
-use fhir::operation::unknown;
+use fhir::operation::{Input, unknown};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::ResourceType;
 use fhir::search::Sort;
 use futures::future::join_all;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde_json::json;
 use std::sync::Arc;
 use store::OutboxEntry;
-use trust::{Ask, Interaction, Permit, PermitScope};
+use trust::{Ask, Interaction, Permit};
 use uuid::Uuid;
+use wire::client::PeerError;
+use wire::contract::record_system::DOCUMENT_SCOPE;
+use wire::oauth_error::OAuthCode;
 use wire::outcome::{Problem, fhir_response};
 use wire::receipt::Receipt;
 use wire::request_id::RequestIds;
@@ -47,15 +50,14 @@ pub async fn file(
     ids: RequestIds,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    received(
+    operated(
         state,
-        parts,
+        request,
         ids,
         Interaction::Read,
-        |state, visit, parts| {
-            Box::pin(async move { filed(state, visit, &parts.headers, body).await })
-        },
+        // Only what is known to be no narrative: a misspelt name may hold the assessment.
+        |name| matches!(name, "receipt" | "reading"),
+        |state, visit, form| Box::pin(filed(state, visit, form)),
     )
     .await
 }
@@ -67,31 +69,17 @@ struct Asked {
     assessment: String,
 }
 
-async fn filed(
-    state: &State,
-    visit: &mut Visit<'_>,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Response, End> {
-    let form = wire::operation::read(headers, body).await?;
-    // Only what is known to be no narrative: a misspelt name may hold the assessment.
-    let on_record = form
-        .iter()
-        .filter(|(name, _)| matches!(name.as_str(), "receipt" | "reading"));
-    visit.asked(&wire::form::write(
-        on_record.map(|(n, v)| (n.as_str(), v.as_str())),
-    ));
-    let asked = understood(&form)?;
+async fn filed(state: &State, visit: &Visit<'_>, form: Input) -> Result<Response, End> {
     let permit = visit.permit(&Ask::of(Interaction::Read, ResourceType::OBSERVATION))?;
-    let PermitScope::Patient(patient) = permit.patient() else {
-        return Err(Problem::bug("a look-up was permitted without a patient").into());
-    };
+    let asked = understood(form)?;
+    let patient = patient_of(&permit)?;
     let own = visit.caller().organisation.map(|one| state.controller(one));
-    let Some(own) = own.filter(|own| state.record_systems.contains_key(own)) else {
+    let Some((own, fhir)) = own.and_then(|own| Some((own, state.record_systems.get(&own)?))) else {
         let words = "no record system is known for the caller's organisation";
         return Err(Problem::not_supported("", words).into());
     };
     let (outcome, receipt) = kept(visit, asked.receipt).await?;
+    may_file(state, fhir).await?;
     let (sources, answers) = read(state, visit, &permit, patient, &asked, &receipt).await?;
     let given: Vec<&Given> = answers.iter().filter_map(only).collect();
     let whole = given.len() == asked.readings.len();
@@ -132,8 +120,28 @@ async fn filed(
     Ok(fhir_response(StatusCode::ACCEPTED, answer.to_string()))
 }
 
-fn understood(form: &[(String, String)]) -> Result<Asked, Problem> {
-    let form = form.to_vec();
+/// Nothing is promised that the trust anchor does not let this gateway keep: without a delegation it files for nobody else. An
+/// anchor that is silent forbids nothing; the courier asks it again.
+async fn may_file(state: &State, fhir: &str) -> Result<(), Problem> {
+    match state.party.token(fhir, DOCUMENT_SCOPE).await {
+        Err(PeerError::Token(word)) if is_refusal(word) => {
+            let words = "the trust anchor gives this gateway no token for the record system of the caller's organisation";
+            Err(Problem::forbidden(words))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_refusal(word: &str) -> bool {
+    let refusals = [
+        OAuthCode::InvalidTarget,
+        OAuthCode::InvalidScope,
+        OAuthCode::UnauthorizedClient,
+    ];
+    refusals.iter().any(|one| one.as_str() == word)
+}
+
+fn understood(form: Input) -> Result<Asked, Problem> {
     let known = [("receipt", false), ("reading", true), ("assessment", false)];
     let mut issues = unknown(&form, &known);
     let one = |wanted: &str| {

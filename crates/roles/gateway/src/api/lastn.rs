@@ -1,25 +1,23 @@
 //! `Observation/$lastn` over the region (FHIR R4 observation-operation-lastn.html): the newest of each kind among what all
 //! holders have. Each holder gives its own newest; the newest of all are among them, each reading counted once.
 
-use super::lookup::{close, permitted, taken};
-use super::received;
+use super::lookup::taken;
+use super::opened::{Opened, needed};
+use super::operated;
 use crate::State;
 use crate::account;
 use crate::answer::{self, Page};
-use crate::ask::{Asking, Errand};
-use crate::deadline::Deadline;
-use crate::locate::locate;
+use crate::ask::Errand;
 use crate::merge::{Merged, merge};
 use crate::place::Place;
 use crate::question::Question;
-use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
 use fhir::json::{Json, Limits};
 use fhir::newest::{Group, codings};
 use fhir::operation::{Input, unknown};
 use fhir::outcome::{Issue, IssueCode};
-use http::HeaderMap;
+use fhir::resource::ResourceType;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use trust::Interaction;
@@ -39,53 +37,30 @@ pub async fn lastn(
     ids: RequestIds,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    received(
+    operated(
         state,
-        parts,
+        request,
         ids,
         Interaction::Lookup,
-        |state, visit, parts| {
-            Box::pin(async move { answer(state, visit, &parts.headers, body).await })
-        },
+        |_| true,
+        |state, visit, form| Box::pin(answer(state, visit, form)),
     )
     .await
 }
 
-async fn answer(
-    state: &State,
-    visit: &mut Visit<'_>,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Response, End> {
-    let mut form = wire::operation::read(headers, body).await?;
-    visit.asked(&wire::form::write(
-        form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
-    ));
+async fn answer(state: &State, visit: &Visit<'_>, mut form: Input) -> Result<Response, End> {
+    needed(visit, Interaction::Lookup, [ResourceType::OBSERVATION])?;
     let max = max(&mut form)?;
     let question = Question::read("Observation", form, &state.config)?;
-    let (permit, patient) = permitted(visit, &question, Interaction::Lookup)?;
-    permit.may_ask(&question.query).map_err(End::Refused)?;
-    let form = question.for_operation(&patient, vec![("max".to_owned(), max.to_string())])?;
-    let deadline = Deadline::after(state.config.total_deadline);
-    let mut sources = locate(state, visit, question.whom(), &deadline).await;
-    close(&permit, question.resource, &mut sources);
-    let asking = Asking {
-        state,
-        visit,
-        permit: &permit,
-        question: &question,
-        patient: &patient,
-        place: Place::Start,
-        errand: Errand::Once(PATH),
-        scope: &question.scope(),
-        form: &form,
-        deadline: &deadline,
-    };
-    let answers = asking.all(&sources).await;
+    let asked = (Interaction::Lookup, &question);
+    let form =
+        |patient: &_| question.for_operation(patient, vec![("max".to_owned(), max.to_string())]);
+    let errand = (Place::Start, Errand::Once(PATH));
+    let opened = Opened::open((state, visit), asked, errand, form).await?;
+    let (answers, sources) = (opened.ask().await, &opened.sources);
     let copies = answers.iter().flat_map(taken).collect();
     let shown = newest(merge(copies, question.rule(), question.sort()), max);
-    let receipt = account::receipt(&sources, &answers, &shown, visit.now);
+    let receipt = account::receipt(sources, &answers, &shown, visit.now);
     let mut parameters = question.own_link();
     parameters.push(("max".to_owned(), max.to_string()));
     let page = Page {
@@ -97,7 +72,7 @@ async fn answer(
         next: None,
         changes: None,
     };
-    answer::give(state, visit, &permit, &sources, receipt, page).await
+    answer::give(state, visit, &opened.permit, sources, receipt, page).await
 }
 
 /// Takes `max` out of the parameters, and refuses those that the operation does not have.

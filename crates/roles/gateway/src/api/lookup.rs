@@ -1,27 +1,23 @@
 //! Search on a type by POST (FHIR R4 search.html), answered from every source that may hold something.
 
+use super::opened::{Opened, needed};
 use super::received;
 use crate::State;
 use crate::account;
 use crate::answer::{self, Page};
-use crate::ask::{Asking, Errand, Timed, Told};
+use crate::ask::{Errand, Timed, Told};
 use crate::changes;
-use crate::deadline::Deadline;
-use crate::locate::{Source, locate};
 use crate::merge::merge;
 use crate::place::{self, Cut, Paper, Place, cut};
 use crate::question::{Question, looked_up};
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
-use fhir::ids::PersonIdentifier;
-use fhir::resource::ResourceType;
 use http::request::Parts;
 use std::sync::Arc;
-use trust::{Ask, Interaction, Permit, PermitScope};
+use trust::Interaction;
 use wire::outcome::Problem;
 use wire::paging::{self, Ticket};
-use wire::receipt::SourceState;
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
 
@@ -40,7 +36,8 @@ pub async fn search(
         Interaction::Lookup,
         |state, visit, parts| {
             Box::pin(async move {
-                let question = asked(state, visit, &type_name, parts, body).await?;
+                let what = (Interaction::Lookup, type_name.as_str());
+                let question = asked(state, visit, what, parts, body).await?;
                 look_up(state, visit, &question, Place::Start).await
             })
         },
@@ -72,7 +69,7 @@ pub async fn by_get(
 pub(super) async fn asked(
     state: &State,
     visit: &mut Visit<'_>,
-    type_name: &str,
+    (interaction, type_name): (Interaction, &str),
     parts: &Parts,
     body: Body,
 ) -> Result<Question, End> {
@@ -83,6 +80,7 @@ pub(super) async fn asked(
     visit.asked(&wire::form::write(
         form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
     ));
+    needed(visit, interaction, [looked_up(type_name)?])?;
     let form = without_own_patient(form, type_name, visit.caller().patient_id.as_deref());
     Ok(Question::read(type_name, form, &state.config)?)
 }
@@ -105,36 +103,6 @@ fn without_own_patient(
     form
 }
 
-/// The permit and the one patient it is for.
-pub(super) fn permitted(
-    visit: &Visit<'_>,
-    question: &Question,
-    interaction: Interaction,
-) -> Result<(Permit, PersonIdentifier), End> {
-    let mut ask = Ask::of(interaction, question.resource);
-    ask.patient = question.patient();
-    let permit = visit.permit(&ask)?;
-    match permit.patient() {
-        PermitScope::Patient(patient) => {
-            let patient = patient.clone();
-            Ok((permit, patient))
-        }
-        PermitScope::OwnStore => {
-            Err(Problem::bug("a look-up was permitted without a patient").into())
-        }
-    }
-}
-
-/// Nobody is asked for what the purpose does not open; an empty answer would say that there is nothing.
-pub(super) fn close(permit: &Permit, resource: ResourceType, sources: &mut [Source]) {
-    if !permit.opens(resource.information_service()) {
-        let words = "the purpose of the look-up does not open this kind of information";
-        for source in sources {
-            source.unasked = Some((SourceState::Refused, words.to_owned()));
-        }
-    }
-}
-
 /// One page of a look-up, from `place` on.
 pub(super) async fn look_up(
     state: &State,
@@ -142,34 +110,19 @@ pub(super) async fn look_up(
     question: &Question,
     place: Place,
 ) -> Result<Response, End> {
-    let (permit, patient) = permitted(visit, question, Interaction::Lookup)?;
-    permit.may_ask(&question.query).map_err(End::Refused)?;
-    let form = question.for_sources(&patient, place)?;
-    let deadline = Deadline::after(state.config.total_deadline);
-    let mut sources = locate(state, visit, question.whom(), &deadline).await;
-    close(&permit, question.resource, &mut sources);
-    let asking = Asking {
-        state,
-        visit,
-        permit: &permit,
-        question,
-        patient: &patient,
-        place,
-        errand: Errand::Pages,
-        scope: &question.scope(),
-        form: &form,
-        deadline: &deadline,
-    };
-    let answers = asking.all(&sources).await;
+    let asked = (Interaction::Lookup, question);
+    let form = |patient: &_| question.for_sources(patient, place);
+    let opened = Opened::open((state, visit), asked, (place, Errand::Pages), form).await?;
+    let (answers, sources) = (opened.ask().await, &opened.sources);
     let (page, all) = paged(question, place, &answers, question.query.count as usize);
-    let receipt = account::receipt(&sources, &answers, &page.shown, visit.now);
+    let receipt = account::receipt(sources, &answers, &page.shown, visit.now);
     let next = page
         .next
         .map(|place| next_link(state, visit, question, place))
         .transpose()?;
     let total = (place == Place::Start && next.is_none() && receipt.is_whole()).then_some(all);
     let changes = match place {
-        Place::Start => changes::link(state, visit, question, &sources, &answers)?,
+        Place::Start => changes::link(state, visit, question, sources, &answers)?,
         _ => None,
     };
     let page = Page {
@@ -181,7 +134,7 @@ pub(super) async fn look_up(
         next,
         changes,
     };
-    answer::give(state, visit, &permit, &sources, receipt, page).await
+    answer::give(state, visit, &opened.permit, sources, receipt, page).await
 }
 
 /// Merges what came and cuts a page of at most `count` from it; with it, how many there are in all.

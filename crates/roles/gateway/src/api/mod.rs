@@ -8,6 +8,7 @@ pub mod file;
 pub mod lastn;
 pub mod lookup;
 pub mod metadata;
+mod opened;
 pub mod page;
 pub mod read;
 pub mod receipt;
@@ -15,8 +16,10 @@ pub mod smart;
 pub mod stats;
 
 use crate::State;
+use axum::extract::Request;
 use axum::response::Response;
 use fhir::bundle::SearchsetWriter;
+use fhir::operation::Input;
 use futures::future::BoxFuture;
 use http::StatusCode;
 use http::request::Parts;
@@ -60,6 +63,41 @@ where
     tokio::spawn(run)
         .await
         .unwrap_or_else(|_| Err(Problem::bug("a look-up ended in a panic")))
+}
+
+/// As [`received`], for an operation: its form or Parameters is read, and what was asked goes on record as far as `on_record`
+/// takes a parameter by its name.
+async fn operated<W>(
+    state: Arc<State>,
+    request: Request,
+    ids: RequestIds,
+    interaction: Interaction,
+    on_record: fn(&str) -> bool,
+    work: W,
+) -> Result<Response, Problem>
+where
+    W: for<'a, 'b> FnOnce(&'a State, &'a Visit<'b>, Input) -> BoxFuture<'a, Result<Response, End>>
+        + Send
+        + 'static,
+{
+    let (parts, body) = request.into_parts();
+    received(
+        state,
+        parts,
+        ids,
+        interaction,
+        move |state, visit, parts| {
+            Box::pin(async move {
+                let form = wire::operation::read(&parts.headers, body).await?;
+                let told = form.iter().filter(|(name, _)| on_record(name));
+                visit.asked(&wire::form::write(
+                    told.map(|(name, value)| (name.as_str(), value.as_str())),
+                ));
+                work(state, visit, form).await
+            })
+        },
+    )
+    .await
 }
 
 /// A searchset with nothing in it: what is answered about somebody else than the token's patient.

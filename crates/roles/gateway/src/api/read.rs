@@ -2,7 +2,8 @@
 //! gateway has no ids of its own). The address must lie under a base that the catalogue has for that organisation; nobody else
 //! is asked, and no other address is ever called. The answer is a searchset of at most one, with the receipt.
 
-use super::received;
+use super::opened::{close, needed, patient_of};
+use super::operated;
 use crate::State;
 use crate::account;
 use crate::answer::{self, Page};
@@ -13,18 +14,16 @@ use crate::line::Line;
 use crate::locate::{Source, locate_address};
 use crate::merge::{Rule, merge};
 use crate::question::chosen;
-use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
 use fhir::ids::{LogicalId, OrganisationNumber, PersonIdentifier};
-use fhir::operation::unknown;
+use fhir::operation::{Input, unknown};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::ResourceType;
 use fhir::search::Sort;
 use fhir::subset::Withheld;
-use http::HeaderMap;
 use std::sync::Arc;
-use trust::{Ask, Interaction, Permit, PermitScope};
+use trust::{Ask, Interaction, Permit};
 use wire::contract::gateway::{ORGANIZATION, TYPES};
 use wire::outcome::Problem;
 use wire::receipt::SourceState;
@@ -40,15 +39,13 @@ pub async fn read(
     ids: RequestIds,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    received(
+    operated(
         state,
-        parts,
+        request,
         ids,
         Interaction::Read,
-        |state, visit, parts| {
-            Box::pin(async move { answer(state, visit, &parts.headers, body).await })
-        },
+        |_| true,
+        |state, visit, form| Box::pin(answer(state, visit, form)),
     )
     .await
 }
@@ -60,21 +57,12 @@ struct Asked {
     resource: ResourceType,
 }
 
-async fn answer(
-    state: &State,
-    visit: &mut Visit<'_>,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Response, End> {
-    let form = wire::operation::read(headers, body).await?;
-    visit.asked(&wire::form::write(
-        form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
-    ));
+async fn answer(state: &State, visit: &Visit<'_>, form: Input) -> Result<Response, End> {
+    let types = TYPES.iter().filter_map(|name| ResourceType::parse(name));
+    needed(visit, Interaction::Read, types)?;
     let asked = understood(state, &form)?;
     let permit = visit.permit(&Ask::of(Interaction::Read, asked.resource))?;
-    let PermitScope::Patient(patient) = permit.patient() else {
-        return Err(Problem::bug("a look-up was permitted without a patient").into());
-    };
+    let patient = patient_of(&permit)?;
     let deadline = Deadline::after(state.config.total_deadline);
     let place = (asked.organisation, asked.url.as_str(), asked.resource);
     let read = fetch(state, visit, &permit, patient, place, 0, &deadline).await;
@@ -96,9 +84,8 @@ async fn answer(
     answer::give(state, visit, &permit, &sources, receipt, page).await
 }
 
-fn understood(state: &State, form: &[(String, String)]) -> Result<Asked, Problem> {
-    let form = form.to_vec();
-    let mut issues = unknown(&form, &[("url", false), (ORGANIZATION, false)]);
+fn understood(state: &State, form: &Input) -> Result<Asked, Problem> {
+    let mut issues = unknown(form, &[("url", false), (ORGANIZATION, false)]);
     let one = |wanted: &str| {
         let found = form.iter().find(|(name, _)| name == wanted);
         found.map(|(_, value)| value.clone()).unwrap_or_default()
@@ -158,8 +145,7 @@ pub(super) async fn fetch(
     let covered = visit.permit(&Ask::of(Interaction::Read, resource)).ok();
     let covered = covered.filter(|covered| covered.opens(kind) && permit.opens(kind));
     if covered.is_none() {
-        let words = "the purpose of the look-up does not open this kind of information";
-        source.unasked = Some((SourceState::Refused, words.to_owned()));
+        close(&mut source);
     }
     let asked = Reading {
         url,

@@ -2,29 +2,28 @@
 //! from the readings of all holders after they were merged, never by adding up what holders counted: a reading that two of
 //! them hold is one. Readings of which copies disagree are left out and said. The receipt stands in the answer as a parameter.
 
-use super::lookup::{close, permitted, taken};
-use super::received;
+use super::lookup::taken;
+use super::opened::{Opened, needed};
+use super::operated;
 use crate::State;
 use crate::account;
 use crate::answer::{self, Gives};
-use crate::ask::{Asking, Errand};
-use crate::deadline::Deadline;
-use crate::locate::locate;
+use crate::ask::Errand;
 use crate::merge::{Merged, merge};
 use crate::place::{Place, exact};
 use crate::question::Question;
-use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
 use fhir::json::{Glance, Json, Limits};
 use fhir::newest::codings;
 use fhir::operation::{Input, PATIENT};
 use fhir::outcome::{Issue, IssueCode};
+use fhir::resource::ResourceType;
 use fhir::search::{Query, TokenParam, TokenSystem};
 use fhir::statistics::asked::{Asked, MOST_SOURCES};
 use fhir::statistics::counted::Counted;
 use fhir::statistics::written::{self, Beside};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use std::sync::Arc;
 use trust::{Interaction, audit};
 use wire::contract::gateway::ORGANIZATION;
@@ -38,29 +37,19 @@ pub async fn stats(
     ids: RequestIds,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    received(
+    operated(
         state,
-        parts,
+        request,
         ids,
         Interaction::Lookup,
-        |state, visit, parts| {
-            Box::pin(async move { answer(state, visit, &parts.headers, body).await })
-        },
+        |_| true,
+        |state, visit, form| Box::pin(answer(state, visit, form)),
     )
     .await
 }
 
-async fn answer(
-    state: &State,
-    visit: &mut Visit<'_>,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Response, End> {
-    let form = wire::operation::read(headers, body).await?;
-    visit.asked(&wire::form::write(
-        form.iter().map(|(n, v)| (n.as_str(), v.as_str())),
-    ));
+async fn answer(state: &State, visit: &Visit<'_>, form: Input) -> Result<Response, End> {
+    needed(visit, Interaction::Lookup, [ResourceType::OBSERVATION])?;
     let (whom, form): (Input, Input) = form
         .into_iter()
         .partition(|(name, _)| name == ORGANIZATION || PATIENT.contains(&name.as_str()));
@@ -71,35 +60,24 @@ async fn answer(
     let mut search = whom;
     search.extend(searched(&asked, &tokens));
     let question = Question::read("Observation", search, &state.config)?;
-    let (permit, patient) = permitted(visit, &question, Interaction::Lookup)?;
-    permit.may_ask(&question.query).map_err(End::Refused)?;
-    let mut form = question.for_sources(&patient, Place::Start)?;
-    // Whole answers are read: the largest pages make the fewest of them.
-    form.retain(|(name, _)| name != "_count");
-    form.push(("_count".to_owned(), Query::MAX_COUNT.to_string()));
-    let deadline = Deadline::after(state.config.total_deadline);
-    let mut sources = locate(state, visit, question.whom(), &deadline).await;
-    close(&permit, question.resource, &mut sources);
-    let asking = Asking {
-        state,
-        visit,
-        permit: &permit,
-        question: &question,
-        patient: &patient,
-        place: Place::Start,
-        errand: Errand::Whole,
-        scope: &question.scope(),
-        form: &form,
-        deadline: &deadline,
+    let searched = (Interaction::Lookup, &question);
+    let form = |patient: &_| {
+        let mut form = question.for_sources(patient, Place::Start)?;
+        // Whole answers are read: the largest pages make the fewest of them.
+        form.retain(|(name, _)| name != "_count");
+        form.push(("_count".to_owned(), Query::MAX_COUNT.to_string()));
+        Ok(form)
     };
-    let answers = asking.all(&sources).await;
+    let errand = (Place::Start, Errand::Whole);
+    let opened = Opened::open((state, visit), searched, errand, form).await?;
+    let (answers, sources) = (opened.ask().await, &opened.sources);
     let copies = answers.iter().flat_map(taken).collect();
     let merged = merge(copies, question.rule(), question.sort());
     let mut counted: Vec<Counted> = wanted.into_iter().map(Counted::of).collect();
     let (used, disagreeing) = count(&merged, &mut counted, &tokens, &asked);
     let counted: Vec<Counted> = counted.into_iter().map(Counted::finished).collect();
     let shown = given_out(used, &asked)?;
-    let receipt = account::receipt(&sources, &answers, &merged, visit.now);
+    let receipt = account::receipt(sources, &answers, &merged, visit.now);
     let gives = Gives {
         counted: counted
             .iter()
@@ -108,7 +86,7 @@ async fn answer(
             .collect(),
         ..Gives::of(&shown)
     };
-    let signed = answer::record(state, visit, &permit, &sources, receipt, gives).await?;
+    let signed = answer::record(state, visit, &opened.permit, sources, receipt, gives).await?;
     if let Some(status) = signed.failure {
         return Ok(fhir_response(status, signed.outcome));
     }

@@ -1,10 +1,12 @@
 //! `$file`: what was relied on becomes a document in the caller's own record system, or nothing does.
 
+use crate::filed::Filed;
 use crate::person::{Person, Reply};
 use crate::sources::Behaviour;
-use crate::world::{FJELLVIK, PROVEHEIM, World, pulse};
+use crate::world::{FJELLVIK, PROVEBAKKEN, PROVEHEIM, World, pulse};
 use http::StatusCode;
 use serde_json::Value;
+use std::sync::atomic::Ordering;
 use trust::audit::Outcome;
 
 const F: &str = "6a3e6c8e-0d36-4d0a-9c5b-7d3a5a1c0b11";
@@ -13,6 +15,11 @@ const WORDS: &str = "Rød sone <88 %>; økt prednisolon.";
 
 /// Two readings at two holders, looked up by the hospital; the receipt's id and the addresses.
 async fn looked(world: &World) -> (String, [String; 2]) {
+    looked_by(world, PROVEHEIM).await
+}
+
+/// The same by an organisation of the agreement.
+async fn looked_by(world: &World, orgnr: &str) -> (String, [String; 2]) {
     world.hold(
         "fjellvik",
         vec![pulse(F, "2026-11-02T08:00:00Z", 74, "r-2")],
@@ -21,8 +28,8 @@ async fn looked(world: &World) -> (String, [String; 2]) {
         "proveheim",
         vec![pulse(H, "2026-11-03T08:00:00Z", 80, "r-3")],
     );
-    world.locate(&["fjellvik"]);
-    let reply = Person::practitioner(world, PROVEHEIM)
+    world.locate(&["fjellvik", "proveheim"]);
+    let reply = Person::practitioner(world, orgnr)
         .search("Observation", &[])
         .await;
     let id = reply.receipt()["id"].as_str().unwrap().to_owned();
@@ -31,22 +38,31 @@ async fn looked(world: &World) -> (String, [String; 2]) {
 }
 
 async fn file(world: &World, receipt: &str, readings: &[String]) -> Reply {
+    file_by(world, PROVEHEIM, receipt, readings).await
+}
+
+async fn file_by(world: &World, orgnr: &str, receipt: &str, readings: &[String]) -> Reply {
     let mut form = vec![("receipt", receipt), ("assessment", WORDS)];
     form.extend(readings.iter().map(|url| ("reading", url.as_str())));
-    Person::practitioner(world, PROVEHEIM)
+    Person::practitioner(world, orgnr)
         .post("$file", &form)
         .await
 }
 
 /// Lets the couriers work until a document is there.
-async fn delivered(world: &World) -> Value {
+pub async fn delivered(world: &World) -> Value {
+    delivered_to(world, &world.filed).await
+}
+
+/// The same at one record system.
+async fn delivered_to(world: &World, filed: &Filed) -> Value {
     let workers = gateway::workers(world.state.clone());
-    assert_eq!(workers.len(), 1);
+    assert_eq!(workers.len(), 2, "one for each that it may file at");
     let running: Vec<_> = workers
         .into_iter()
         .map(|one| tokio::spawn(one.run))
         .collect();
-    let first = || world.filed.documents.lock().unwrap().first().cloned();
+    let first = || filed.documents.lock().unwrap().first().cloned();
     while first().is_none() {
         tokio::task::yield_now().await;
         // The record system's patience is counted by the world's clock.
@@ -108,10 +124,7 @@ async fn chosen_readings_assessment_and_receipt_become_one_document() {
 async fn a_record_system_that_is_down_gets_it_later_and_once() {
     let world = World::new().await;
     let (receipt, readings) = looked(&world).await;
-    world
-        .filed
-        .down
-        .store(2, std::sync::atomic::Ordering::SeqCst);
+    world.filed.down.store(2, Ordering::SeqCst);
     let reply = file(&world, &receipt, &readings).await;
     assert_eq!(reply.status, StatusCode::ACCEPTED);
     delivered(&world).await;
@@ -160,4 +173,48 @@ async fn what_cannot_be_read_again_files_nothing() {
     assert_eq!(reply.status, StatusCode::BAD_REQUEST);
     let outbox = world.state.store().outbox_receivers().await.unwrap();
     assert!(outbox.is_empty());
+}
+
+#[tokio::test]
+async fn what_an_organisation_files_by_delegation_comes_to_its_own_record_system() {
+    let world = World::new().await;
+    let (receipt, readings) = looked_by(&world, PROVEBAKKEN).await;
+    let reply = file_by(&world, PROVEBAKKEN, &receipt, &readings).await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED, "{}", reply.json);
+    let document = delivered_to(&world, &world.filed_by_delegation).await;
+    let composition = &document["entry"][0]["resource"];
+    assert_eq!(composition["custodian"]["identifier"]["value"], PROVEBAKKEN);
+    assert!(world.filed.documents.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn where_the_anchor_forbids_it_nothing_is_promised_and_where_it_is_silent_it_waits() {
+    let world = World::new().await;
+    let (receipt, readings) = looked(&world).await;
+    let system = format!("{}/epj/fhir", world.address);
+    world.anchor.refused.lock().unwrap().push(system);
+    let reply = file(&world, &receipt, &readings).await;
+    assert_eq!(reply.status, StatusCode::FORBIDDEN, "{}", reply.json);
+    let (records, _) = world.records(Some(PROVEHEIM)).await;
+    assert!(records[0].record.disclosed.is_empty());
+    world.anchor.refused.lock().unwrap().clear();
+    // What was exchanged for the sources still serves; the token for the record system is to be had later.
+    let person = Person::practitioner(&world, PROVEHEIM);
+    let token = world.anchor.sign(&person.claims);
+    let send = async |request: wire::client::Request| {
+        let credentials = person.prove_with(&request, token.clone());
+        person.send_with(request, &credentials).await
+    };
+    let looked = send(person.question("Observation", &[])).await;
+    assert_eq!(looked.ids().len(), 2, "{}", looked.json);
+    world.anchor.down.store(true, Ordering::SeqCst);
+    let mut form = vec![("receipt", receipt.as_str()), ("assessment", WORDS)];
+    form.extend(readings.iter().map(|url| ("reading", url.as_str())));
+    let url = format!("{}/$file", world.fhir());
+    let reply = send(wire::client::Request::post_form(url, form)).await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED, "{}", reply.json);
+    world.anchor.down.store(false, Ordering::SeqCst);
+    let document = delivered(&world).await;
+    let id = reply.json["parameter"][0]["valueUri"].as_str().unwrap();
+    assert_eq!(document["identifier"]["value"], id);
 }

@@ -2,6 +2,7 @@
 
 use crate::account::{account, line};
 use crate::person::Person;
+use crate::purpose::secretary;
 use crate::world::{
     FJELLVIK, KYSTREGIONEN, PROVEBAKKEN, PROVEHEIM, Plan, SORLIA, World, medicine, pulse,
 };
@@ -349,14 +350,6 @@ async fn a_purpose_that_does_not_open_a_kind_asks_nobody_for_it() {
             .all(|(_, state, _, reason)| *state == "refused" && reason == words)
     );
     assert!(world.asked().is_empty());
-}
-
-/// Somebody who helps to treat: less of each resource.
-fn secretary(world: &World) -> Person<'_> {
-    let mut person = Person::practitioner(world, PROVEHEIM);
-    let attest = person.claims.attest.as_mut().unwrap();
-    attest.practitioner.authorization.as_mut().unwrap().code = "HE".into();
-    person
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod lookup;
 mod operations;
 mod paging;
 mod person;
+mod purpose;
 mod receipt;
 mod refusals;
 mod sources;

@@ -12,6 +12,7 @@ use wire::client::Request;
 
 const PHYSICIAN: &str = "13888410278";
 
+#[derive(Clone)]
 pub struct Person<'a> {
     world: &'a World,
     key: SigningKey,

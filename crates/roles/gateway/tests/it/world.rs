@@ -39,6 +39,8 @@ pub struct World {
     pub sources: Vec<Arc<Source>>,
     /// Prøveheim's record system.
     pub filed: Arc<Filed>,
+    /// Prøvebakken's, which the gateway's client is registered for too.
+    pub filed_by_delegation: Arc<Filed>,
     pub state: Arc<State>,
     pub house: House,
     now: Arc<AtomicI64>,
@@ -128,6 +130,8 @@ impl World {
             .merge(directory.router());
         let filed = Arc::new(Filed::default());
         router = router.nest("/epj", filed.router());
+        let filed_by_delegation = Arc::new(Filed::default());
+        router = router.nest("/epj-provebakken", filed_by_delegation.router());
         let mut sources = Vec::new();
         for (service, orgnr, members) in [
             ("proveheim", PROVEHEIM, &[][..]),
@@ -153,7 +157,7 @@ impl World {
         let config = Config {
             base: format!("{address}/gateway").parse().unwrap(),
             issuer: anchor.issuer.clone(),
-            client_file: client_file(&folder, &anchor),
+            client_file: client_file(&folder, &anchor, &address),
             catalogue: format!("{address}/catalogue").parse().unwrap(),
             locator: plan.locator.then(|| LocatorConfig {
                 base: format!("{address}/locator").parse().unwrap(),
@@ -163,7 +167,12 @@ impl World {
             zone: Zone::default(),
             person_numbers: PersonNumbers::Strict,
             sign_in: true,
-            record_systems: vec![(org(PROVEHEIM), format!("{address}/epj/fhir"))],
+            record_systems: vec![
+                (org(PROVEHEIM), format!("{address}/epj/fhir")),
+                (org(PROVEBAKKEN), format!("{address}/epj-provebakken/fhir")),
+                // Nobody registered the gateway's client for it.
+                (org(FJELLVIK), format!("{address}/epj-fjellvik/fhir")),
+            ],
             catalogue_grace: Duration::from_secs(24 * 3600),
             source_deadline: plan.source_deadline,
             total_deadline: plan.total_deadline,
@@ -178,6 +187,7 @@ impl World {
             directory,
             sources,
             filed,
+            filed_by_delegation,
             state,
             house,
             now,
@@ -279,7 +289,8 @@ impl World {
     }
 }
 
-fn client_file(folder: &tempfile::TempDir, anchor: &Anchor) -> PathBuf {
+fn client_file(folder: &tempfile::TempDir, anchor: &Anchor, address: &str) -> PathBuf {
+    let systems = ["epj", "epj-provebakken"].map(|one| format!("{address}/{one}/fhir"));
     let file = ClientFile {
         client_id: "delt-gateway".to_owned(),
         orgnr: PROVEHEIM.to_owned(),
@@ -288,7 +299,7 @@ fn client_file(folder: &tempfile::TempDir, anchor: &Anchor) -> PathBuf {
         token_endpoint: format!("{}/token", anchor.issuer),
         jwk: PrivateJwk(serde_json::from_str(&anchor.client.to_private_jwk()).unwrap()),
         scopes: Vec::new(),
-        audiences: Vec::new(),
+        audiences: systems.to_vec(),
     };
     let path = folder.path().join("client.json");
     std::fs::write(&path, serde_json::to_vec(&file).unwrap()).unwrap();
