@@ -72,7 +72,8 @@ pub struct Config {
     pub person_numbers: PersonNumbers,
     /// Whether people sign in at the issuer; with it apps are launched.
     pub sign_in: bool,
-    /// Record systems of consuming organisations, by the FHIR base to which documents are posted.
+    /// Record systems of consuming organisations, by the FHIR base to which documents are posted. It files at those that its
+    /// client file names as audiences.
     pub record_systems: Vec<(OrganisationNumber, String)>,
     /// How long the last good copy of the catalogue serves while it is silent.
     pub catalogue_grace: Duration,
