@@ -199,4 +199,6 @@ pub fn in_time(a: Option<i64>, b: Option<i64>, sort: Sort) -> Ordering {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

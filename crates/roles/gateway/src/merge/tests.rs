@@ -14,6 +14,24 @@ use std::path::{Path, PathBuf};
 
 const PATIENT: &str = "14835210260";
 
+/// What a source's searchset gives; nothing of it is left out.
+pub fn given(resource: ResourceType, orgnr: &str, source: usize, bundle: Bytes) -> Vec<Given> {
+    let patient = PersonIdentifier::guess(PATIENT, PersonNumbers::Strict).unwrap();
+    let expected = Expected {
+        resource,
+        patient: &patient,
+        base: &format!("https://{orgnr}.example/fhir"),
+        orgnr,
+        source,
+        zone: &Zone::default(),
+        numbers: PersonNumbers::Strict,
+        withheld: &[],
+    };
+    let page = examine::page(bundle, &expected).unwrap();
+    assert_eq!(page.dropped, Dropped::default(), "{orgnr}");
+    page.given
+}
+
 struct Case {
     name: String,
     folder: PathBuf,
@@ -23,7 +41,6 @@ struct Case {
 
 impl Case {
     fn read(folder: PathBuf) -> Case {
-        let patient = PersonIdentifier::guess(PATIENT, PersonNumbers::Strict).unwrap();
         let mut files: Vec<PathBuf> = fs::read_dir(&folder)
             .unwrap()
             .map(|one| one.unwrap().path())
@@ -39,19 +56,7 @@ impl Case {
         let resource = ResourceType::parse(resource).unwrap();
         let read = |(number, file): (usize, &PathBuf)| {
             let orgnr = file.file_stem().unwrap().to_str().unwrap();
-            let expected = Expected {
-                resource,
-                patient: &patient,
-                base: &format!("https://{orgnr}.example/fhir"),
-                orgnr,
-                source: number,
-                zone: &Zone::default(),
-                numbers: PersonNumbers::Strict,
-                withheld: &[],
-            };
-            let page = examine::page(fs::read(file).unwrap().into(), &expected).unwrap();
-            assert_eq!(page.dropped, Dropped::default(), "{}", file.display());
-            page.given
+            given(resource, orgnr, number, fs::read(file).unwrap().into())
         };
         let sources = files.iter().enumerate().map(read).collect();
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
@@ -79,7 +84,7 @@ fn cases() -> Vec<Case> {
     folders.into_iter().map(Case::read).collect()
 }
 
-fn roads(entry: &Merged) -> Vec<&str> {
+pub fn roads(entry: &Merged) -> Vec<&str> {
     entry
         .routes
         .iter()
@@ -87,7 +92,7 @@ fn roads(entry: &Merged) -> Vec<&str> {
         .collect()
 }
 
-fn told(merged: &[Merged]) -> Value {
+pub fn told(merged: &[Merged]) -> Value {
     let entry = |entry: &Merged| {
         let shown: Value = serde_json::from_slice(&entry.body).unwrap();
         let mut told =
