@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
 
 mod account;
+mod addresses;
 mod anchor;
 mod changes;
 mod circuit;
@@ -11,6 +12,7 @@ mod faults;
 mod file;
 mod filed;
 mod lookup;
+mod many;
 mod operations;
 mod paging;
 mod person;

@@ -11,7 +11,7 @@ use fhir::bundle::{SearchMode, SearchsetWriter};
 use fhir::ids::PersonNumbers;
 use fhir::json::{Json, Limits};
 use fhir::resource::ResourceType;
-use fhir::search::{Query, Sort, Via};
+use fhir::search::{PatientParam, Query, Sort, Via};
 use fhir::time::Zone;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
@@ -22,8 +22,10 @@ use wire::outcome::fhir_response;
 /// What a source does when it is asked.
 #[derive(Clone)]
 pub enum Behaviour {
-    /// Answers truly.
+    /// Answers truly; who else it holds something about, nobody asks.
     Healthy,
+    /// Answers truly about the one who is asked about, of several whom it holds something about.
+    Exact,
     /// Takes the question and never answers.
     Silent,
     /// Answers the first page and then never again.
@@ -186,11 +188,17 @@ impl Source {
     }
 
     fn found(&self, query: &Query, sort: Sort) -> Vec<Value> {
+        let exact = matches!(*self.behaviour.lock().unwrap(), Behaviour::Exact);
         let mut found: Vec<(Option<i64>, String, Value)> = Vec::new();
         for held in self.holds.lock().unwrap().iter() {
             let json = Json::parse(held.to_string(), Limits::RESOURCE).unwrap();
             let node = json.root();
             if ResourceType::of(node).unwrap() != query.resource {
+                continue;
+            }
+            if let Some(PatientParam::Identifier(asked)) = query.patient.as_ref().filter(|_| exact)
+                && held["subject"]["identifier"]["value"] != asked.value().expose()
+            {
                 continue;
             }
             let when = fhir::index::of(
@@ -284,7 +292,13 @@ async fn history(
 ) -> Response {
     let query = request.uri().query().unwrap_or_default().to_owned();
     let form = wire::form::Form::parse(query.as_bytes()).unwrap().0;
-    source.admit(request.headers(), form);
+    let asked = source.admit(request.headers(), form);
+    let exact = matches!(*source.behaviour.lock().unwrap(), Behaviour::Exact);
+    let whose = asked
+        .claims
+        .patient
+        .as_ref()
+        .map(|one| one.value().expose());
     if let Some(trouble) = trouble(&source).await {
         return trouble;
     }
@@ -302,6 +316,12 @@ async fn history(
             ),
             Err(id) => (id.clone(), 9, None),
         };
+        let theirs = |one: &Value| {
+            whose.is_some_and(|whose| one["subject"]["identifier"]["value"] == *whose)
+        };
+        if exact && !one.as_ref().is_ok_and(theirs) {
+            continue;
+        }
         writer.entry(&fhir::bundle::VersionEntry {
             full_url: &format!("{}/{type_name}/{id}", source.base),
             resource_type: &type_name,

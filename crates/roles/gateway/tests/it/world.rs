@@ -54,6 +54,8 @@ pub struct Plan {
     pub total_deadline: Duration,
     /// A folder that a gateway left behind.
     pub data: Option<PathBuf>,
+    /// How everybody calls everybody.
+    pub http: Http,
 }
 
 impl Default for Plan {
@@ -64,6 +66,7 @@ impl Default for Plan {
             source_deadline: Duration::from_secs(60),
             total_deadline: Duration::from_secs(120),
             data: None,
+            http: Http::new(Policy::loopback()).unwrap(),
         }
     }
 }
@@ -101,7 +104,7 @@ impl World {
         let house = House {
             clock: clock.clone(),
             ids: Arc::new(uuid::Uuid::new_v4),
-            http: Http::new(Policy::loopback()).unwrap(),
+            http: plan.http,
             data: plan.data.unwrap_or_else(|| folder.path().join("gateway")),
             stop: Stop::new(),
             other_issuer: None,
