@@ -24,6 +24,11 @@ use wire::{House, Worker};
 /// Ledger of how far the copy goes: one entry, microseconds as text.
 const LEDGER: &str = "pvk";
 const AS_OF: &[u8] = b"as-of";
+/// From so many wishes of one setting on, the source is asked again before more than half of them end at once: a list that came
+/// back empty by mistake opens nothing.
+const MANY: usize = 10;
+/// How long it must go on saying so, in microseconds.
+const BELIEVED: i64 = 3600 * 1_000_000;
 /// Commits under way at once: each patient's change is one, with a record of its own.
 const AT_ONCE: usize = 32;
 
@@ -104,6 +109,8 @@ pub(crate) struct Replication {
     /// What the rules ask.
     known: Arc<Known>,
     as_of: Mutex<Option<Instant>>,
+    /// Settings that more than half of the citizens had taken back at once, and since when the source says so.
+    emptied: Mutex<HashMap<[u8; 16], Instant>>,
 }
 
 impl Replication {
@@ -144,12 +151,28 @@ impl Replication {
             party,
             known: Arc::new(known),
             as_of: Mutex::new(as_of),
+            emptied: Mutex::default(),
         })
     }
 
     /// What the rules ask.
     pub(crate) fn known(&self) -> Arc<Known> {
         self.known.clone()
+    }
+
+    /// Whether so many ends at once are to be believed: few, or said for long.
+    fn believes(&self, setting: [u8; 16], held: usize, ended: usize, now: Instant) -> bool {
+        let mut emptied = self.emptied.lock().unwrap_or_else(PoisonError::into_inner);
+        if held < MANY || ended * 2 <= held {
+            emptied.remove(&setting);
+            return true;
+        }
+        let since = emptied.entry(setting).or_insert(now);
+        let believed = now.0.saturating_sub(since.0) >= BELIEVED;
+        if believed {
+            emptied.remove(&setting);
+        }
+        believed
     }
 
     fn age(&self, now: Instant) -> Age {
@@ -190,7 +213,17 @@ impl State {
             let active = read::active(source, party, numbers, definition).await;
             let key = store.definition_key(&definition.id.to_string());
             let before = held.remove(&key).unwrap_or_default();
-            let whole = match active.whole {
+            let gone = before.keys().filter(|one| !active.citizens.contains(one));
+            let whole = active.whole.and_then(|()| {
+                let now = (self.house.clock)();
+                match replication.believes(key, before.len(), gone.count(), now) {
+                    true => Ok(()),
+                    false => Err(Fault::Shape(
+                        "more than half of the citizens have taken a setting back at once; it is believed when it has stood for an hour",
+                    )),
+                }
+            });
+            let whole = match whole {
                 Ok(()) => true,
                 Err(error) => {
                     fault.get_or_insert(error);

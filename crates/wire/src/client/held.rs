@@ -106,11 +106,13 @@ impl<T: Send + Sync + 'static> Held<T> {
 
     fn age(&self) -> Option<i64> {
         let now = (self.inner.clock)();
-        // A clock that jumped back makes the document look new, never negative.
-        self.state()
-            .kept
-            .as_ref()
-            .map(|(_, loaded)| now.0.saturating_sub(loaded.0).max(0))
+        let mut state = self.state();
+        let (_, loaded) = state.kept.as_mut()?;
+        if *loaded > now {
+            // The clock was set back. How old the document is nobody knows: it is renewed before use, and counts from here.
+            *loaded = Instant(now.0 - self.inner.rest.old);
+        }
+        Some(now.0.saturating_sub(loaded.0))
     }
 
     fn held(&self) -> Option<Arc<T>> {

@@ -57,8 +57,12 @@ impl Anchor {
             .with_state(self.clone())
     }
 
-    pub fn rotate(&self) {
-        *self.key.lock().unwrap() = SigningKey::generate().unwrap();
+    /// Another key signs from now on; the one before is published no longer, and given back.
+    pub fn rotate(&self) -> SigningKey {
+        std::mem::replace(
+            &mut *self.key.lock().unwrap(),
+            SigningKey::generate().unwrap(),
+        )
     }
 
     /// A system token's claims, good for this moment.

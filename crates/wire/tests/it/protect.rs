@@ -352,6 +352,23 @@ async fn a_key_that_the_anchor_removed_stops_working_within_a_minute() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_back_keeps_no_removed_key_alive() {
+    let region = Region::new().await;
+    let stranger = Stranger::new(&region);
+    let token = stranger.token();
+    let sent = stranger.send(&stranger.request(&token)).await;
+    assert_eq!(sent.status, StatusCode::CREATED);
+    let removed = region.anchor.rotate();
+    region.pass(-3600);
+    // A token of this hour by the removed key, and one by the new.
+    let old = trust::token::issue(&stranger.claims(), &removed);
+    let refused = stranger.send(&stranger.request(&old.unwrap())).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    let sent = stranger.send(&stranger.request(&stranger.token())).await;
+    assert_eq!(sent.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
 async fn a_flood_of_strangers_is_answered_but_does_not_fill_the_trail() {
     let region = Region::new().await;
     let stranger = Stranger::new(&region);

@@ -261,6 +261,52 @@ async fn half_a_list_closes_what_it_names_and_opens_nothing() {
     }
 }
 
+/// A source that loses its list answers with an empty one, whole and well formed.
+#[tokio::test]
+async fn a_list_that_is_suddenly_empty_opens_nothing_until_it_has_stood_for_an_hour() {
+    let (service, component) = service(false).await;
+    let people = Directory::with_more_people(12);
+    let numbers = people.patients.iter().map(|one| one.number.as_str());
+    let twelve: Vec<&str> = numbers.take(12).collect();
+    let set = |whom: &[&str], active| {
+        for number in whom {
+            component.set(BLOCK, number, active);
+        }
+    };
+    let turned = |made, ended| Ok(Turned { made, ended });
+    let minutes = |minutes: i64| service.clock.advance(minutes * 60 * 1_000_000);
+    set(&twelve, true);
+    assert_eq!(service.state.replicate().await, turned(12, 0));
+    // Half of them may take it back at once.
+    set(&twelve[6..], false);
+    assert_eq!(service.state.replicate().await, turned(0, 6));
+    set(&twelve, true);
+    assert_eq!(service.state.replicate().await, turned(6, 0));
+    // More than half: not before the source has said so for an hour. What is new is in force at once.
+    set(&twelve[5..], false);
+    component.set(RESERVED, twelve[0], true);
+    for passed in [0, 59] {
+        minutes(passed);
+        let waiting = service.state.replicate().await;
+        assert!(matches!(waiting, Err(Fault::Shape(_))), "{waiting:?}");
+        assert_eq!(service.state.store().replicas().await.unwrap().len(), 13);
+    }
+    // A source that is well again in between begins anew.
+    set(&twelve[5..6], true);
+    assert_eq!(service.state.replicate().await, turned(0, 6));
+    set(&twelve, true);
+    assert_eq!(service.state.replicate().await, turned(6, 0));
+    set(&twelve, false);
+    assert!(service.state.replicate().await.is_err());
+    minutes(60);
+    assert_eq!(service.state.replicate().await, turned(0, 12));
+    // Of few wishes every one may end: that is people's own doing.
+    set(&twelve[..9], true);
+    assert_eq!(service.state.replicate().await, turned(9, 0));
+    set(&twelve[..9], false);
+    assert_eq!(service.state.replicate().await, turned(0, 9));
+}
+
 #[tokio::test]
 async fn a_copy_that_is_too_old_closes_or_is_told_as_the_configuration_says() {
     for closes in [true, false] {
