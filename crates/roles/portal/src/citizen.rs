@@ -25,6 +25,8 @@ pub struct LogLine {
     pub reason: Option<String>,
     /// What was given, or that nothing was.
     pub given: String,
+    /// What of it was left out.
+    pub without: Option<String>,
     /// What the form sends to shut this person out.
     pub pseudonym: Option<String>,
 }
@@ -74,6 +76,11 @@ pub fn log(events: &[Event], state: &State, t: &Text) -> Vec<LogLine> {
             }
             (true, false) => kinds(&event.kinds, t),
         },
+        without: (event.allowed && !event.without.is_empty()).then(|| {
+            let known = |code: &String| t.find(&format!("detail.{code}"));
+            let words: Vec<&str> = event.without.iter().filter_map(known).collect();
+            t.fill("log.without", &[("details", &words.join(", "))])
+        }),
         pseudonym: event.pseudonym.clone(),
     };
     events.iter().map(line).collect()

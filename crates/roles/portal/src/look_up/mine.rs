@@ -59,6 +59,8 @@ pub struct Event {
     pub reason: Option<String>,
     /// Kinds of information that were given, as `IT17`.
     pub kinds: Vec<String>,
+    /// What was left out of each resource, by code, as `notes`.
+    pub without: Vec<String>,
     /// Whether it was allowed.
     pub allowed: bool,
     /// Whether something was stored rather than looked at.
@@ -220,9 +222,25 @@ fn event(node: Node<'_>) -> Event {
         kinds: items(node, "entity")
             .filter_map(|one| owned(one, "name"))
             .collect(),
+        without: without(node),
         allowed: node.text("outcome").as_deref() == Some("0"),
         wrote: matches!(node.text("action").as_deref(), Some("C" | "U" | "D")),
     }
+}
+
+/// What an event says was left out of what was given.
+fn without(event: Node<'_>) -> Vec<String> {
+    let details = items(event, "entity").flat_map(|entity| items(entity, "detail"));
+    let codes = details
+        .filter(|one| one.text("type").as_deref() == Some("reduced"))
+        .filter_map(|one| one.text("valueString"));
+    let mut all = Vec::new();
+    for code in codes.flat_map(|text| text.split(' ').map(str::to_owned).collect::<Vec<_>>()) {
+        if !all.contains(&code) {
+            all.push(code);
+        }
+    }
+    all
 }
 
 fn services() -> String {

@@ -21,7 +21,10 @@ fn event(name: &str, pseudonym: Option<&str>, purpose: &str, outcome: &str) -> V
         "contained": [practitioner, organisation("legal-entity", "Prøveheim"), organisation("observer", "Fjellvik")],
         "agent": [{"name": name, "requestor": true}],
         "purposeOfEvent": [{"coding": [{"code": purpose}], "text": "bevisstløs"}],
-        "entity": [{"name": "IT17"}, {"name": "IT03"}],
+        "entity": [
+            {"name": "IT17", "detail": [{"type": "count", "valueString": "3"}, {"type": "reduced", "valueString": "narrative notes"}]},
+            {"name": "IT03", "detail": [{"type": "reduced", "valueString": "narrative notes"}]},
+        ],
     })
 }
 
@@ -58,6 +61,7 @@ async fn she_reads_who_looked_and_shuts_one_of_them_out() {
         "nødrett",
         "«bevisstløs»",
         "målinger og funn, legemidler og vaksiner",
+        "uten sammendragsteksten, notater",
         "ingenting, avvist",
         "et fagsystem",
         "lagret: planer",
