@@ -98,6 +98,16 @@ impl Types {
         Ok(Self(all.into()))
     }
 
+    /// These, and one more.
+    #[must_use]
+    pub fn with(&self, resource: ResourceType) -> Self {
+        let mut all: Vec<_> = self.iter().collect();
+        if !self.serves(resource) {
+            all.push(resource);
+        }
+        Self(all.into())
+    }
+
     /// Whether the deployment answers for this type.
     #[must_use]
     pub fn serves(&self, resource: ResourceType) -> bool {

@@ -176,6 +176,16 @@ const SHAPES: &[Shape] = &[
         device: "",
     },
     Shape {
+        resource_type: "Task",
+        subject: &["for"],
+        codings: &["code"],
+        contained: &[],
+        when: &["executionPeriod", "authoredOn"],
+        categories: &[],
+        performers: &["requester", "owner"],
+        device: "",
+    },
+    Shape {
         resource_type: "Binary",
         subject: &["securityContext"],
         codings: &[],
@@ -627,6 +637,8 @@ mod tests {
             ("Patient", "link", false),
             ("Communication", "recipient", false),
             ("Composition", "subject", true),
+            ("Task", "patient", true),
+            ("Task", "owner", false),
         ] {
             let resource = ResourceType::parse(name).unwrap();
             let parameter = Definitions::get()

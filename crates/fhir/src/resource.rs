@@ -31,6 +31,10 @@ impl ResourceType {
     pub const MEDICATION_STATEMENT: Self = Self("MedicationStatement");
     /// QuestionnaireResponse.
     pub const QUESTIONNAIRE_RESPONSE: Self = Self("QuestionnaireResponse");
+    /// DetectedIssue.
+    pub const DETECTED_ISSUE: Self = Self("DetectedIssue");
+    /// Task.
+    pub const TASK: Self = Self("Task");
     /// Bundle.
     pub const BUNDLE: Self = Self("Bundle");
     /// AuditEvent.

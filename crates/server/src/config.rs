@@ -124,10 +124,31 @@ pub struct Assessment {
     /// How old a part of NEWS2 may be when the newest is measured, in minutes.
     #[serde(default = "an_hour")]
     pub news2_window_minutes: u32,
+    /// By when somebody is to own a red alert, in minutes; then its level rises.
+    #[serde(default = "a_quarter")]
+    pub own_red_within_minutes: u32,
+    /// The same for a yellow one.
+    #[serde(default = "two_hours")]
+    pub own_yellow_within_minutes: u32,
+    /// The same for one of missing readings.
+    #[serde(default = "four_hours")]
+    pub own_missing_within_minutes: u32,
 }
 
 fn an_hour() -> u32 {
     60
+}
+
+fn a_quarter() -> u32 {
+    15
+}
+
+fn two_hours() -> u32 {
+    120
+}
+
+fn four_hours() -> u32 {
+    240
 }
 
 /// What the network rules allow beyond public https.

@@ -161,16 +161,21 @@ impl Writer {
         }
     }
 
-    /// Results of the service's own assessment that any version was made of this resource: they tell of it.
+    /// Results of the service's own assessment that any version was made of this resource, and what an alert found by it: they
+    /// tell of it.
     fn made_of(&self, id: LogicalId, columns: &str) -> Result<Vec<Doomed>, StoreError> {
-        let (of, named) = (ResourceType::OBSERVATION, id.to_string());
-        let key = handle::key(&self.set.keys, of, Grip::Literal, None, &named);
+        let named = id.to_string();
+        let key = |of| handle::key(&self.set.keys, of, Grip::Literal, None, &named);
+        let (result, found) = (
+            key(ResourceType::OBSERVATION),
+            key(ResourceType::DETECTED_ISSUE),
+        );
         let mut statement = self.connection.prepare(&format!(
-            "{columns} WHERE i.id IN (SELECT id FROM handle WHERE key = ?1) AND i.id <> ?2
+            "{columns} WHERE i.id IN (SELECT id FROM handle WHERE key IN (?1, ?5)) AND i.id <> ?2
                AND EXISTS (SELECT 1 FROM kind_coding c WHERE c.kind = i.kind AND c.role = ?3 AND c.system = ?4)"
         ))?;
         let uuid = id.uuid();
-        let values = params![key, uuid.as_bytes(), CODE, systems::ASSESSMENT];
+        let values = params![result, uuid.as_bytes(), CODE, systems::ASSESSMENT, found];
         Ok(statement
             .query_map(values, doomed)?
             .collect::<Result<_, _>>()?)

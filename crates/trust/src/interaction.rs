@@ -54,6 +54,8 @@ pub enum Interaction {
     ReviewClosed,
     /// The organisation's own assessment of a patient's readings, and what it wrote; nobody asked.
     Assess,
+    /// A step of an alert by a person of the organisation: owned, acknowledged, assessed, closed, handed over.
+    AlertStep,
     /// A token asked of the anchor.
     Token,
     /// Something suspended, resumed or ended at the anchor, a key of its own changed, or the list of such changes.
@@ -127,6 +129,12 @@ const TABLE: &[Row] = &[
     ),
     // Its results are stored: to the patient it is something that was written.
     Row(Interaction::Assess, "operation", "C", None),
+    Row(
+        Interaction::AlertStep,
+        "operation",
+        "U",
+        Some(Access::Update),
+    ),
     Row(Interaction::Token, "operation", "E", None),
     Row(Interaction::Operate, "operation", "E", None),
     Row(Interaction::Witness, "operation", "E", None),
@@ -195,6 +203,7 @@ mod tests {
             ReviewsRead,
             ReviewClosed,
             Assess,
+            AlertStep,
             Token,
             Operate,
             Witness,

@@ -1,6 +1,7 @@
 //! From bytes to a put: what every write shares, whether it comes alone or in a bundle.
 
 use crate::State;
+use crate::alert::ALERTS;
 use crate::assess::NAMES;
 use bytes::Bytes;
 use fhir::ids::{LogicalId, OrganisationNumber};
@@ -110,7 +111,7 @@ fn ours(node: Node<'_>) -> Option<String> {
     let ours = |system: &Node<'_>| {
         system
             .str()
-            .is_some_and(|text| text == systems::ASSESSMENT || text == NAMES)
+            .is_some_and(|text| [systems::ASSESSMENT, NAMES, ALERTS].contains(&text.as_ref()))
     };
     let found = claimed.chain(coded).find(ours)?;
     Some(found.expression_from(node))
@@ -247,7 +248,12 @@ pub async fn changeable(
     id: LogicalId,
 ) -> Result<(), End> {
     own_only(state, visit, permit, resource, id).await?;
-    if resource != ResourceType::OBSERVATION || state.config.assessment.is_none() {
+    let made_here = [
+        ResourceType::OBSERVATION,
+        ResourceType::DETECTED_ISSUE,
+        ResourceType::TASK,
+    ];
+    if !made_here.contains(&resource) || state.config.assessment.is_none() {
         return Ok(());
     }
     let stored = match state.desk.store.read(permit, resource, id).await {
@@ -260,7 +266,7 @@ pub async fn changeable(
         return Err(refused(
             IssueCode::BusinessRule,
             resource.as_str(),
-            "this is a result of the service's own assessment: correct or withdraw the reading it was made of",
+            "this is a result of the service's own assessment: correct or withdraw the reading it was made of; an alert is closed by its owner, by $resolve",
         )
         .into());
     }

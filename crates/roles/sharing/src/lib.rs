@@ -6,6 +6,7 @@
 //!
 //! A look-up's way: `api/search.rs` → `wire::visit` (verified caller) → `trust::decide` (permit) → `store` → `disclose`.
 
+mod alert;
 mod announce;
 mod api;
 mod assess;
@@ -19,6 +20,7 @@ mod part;
 mod publish;
 pub mod pvk;
 
+pub use alert::Deadlines;
 pub use assess::{Assessment, Device};
 pub use compare::Found;
 pub use copy::{Copy, Feed, Promise, lag};
@@ -123,6 +125,8 @@ pub struct State {
     drift: compare::Drift,
     /// How far each feed has come.
     copy: copy::Book,
+    /// When open alerts are to be looked at.
+    alerts: alert::Queue,
     /// Citizens' settings made elsewhere.
     replication: Option<pvk::Replication>,
     /// Held while a condition is searched and acted on, so that no other comes between.
@@ -138,6 +142,18 @@ impl State {
     /// Whether resources of this type are written, read and searched here; nobody writes the trail.
     fn serves(&self, resource: ResourceType) -> bool {
         self.config.types.serves(resource)
+    }
+
+    /// How long alerts wait.
+    fn deadlines(&self) -> Deadlines {
+        let assessment = self.config.assessment.as_ref();
+        assessment.map(|one| one.deadlines).unwrap_or_default()
+    }
+
+    /// Who answers for the assessment.
+    fn device(&self) -> Device {
+        let assessment = self.config.assessment.as_ref();
+        assessment.map_or(Device::Demonstration, |one| one.device.clone())
     }
 
     /// The rules that a resource is checked by now.
@@ -313,6 +329,34 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
+        path: "/Task/{id}/$own",
+        access: Access::Token {
+            scope: "user/Task.u; the organisation's own personnel",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/Task/{id}/$acknowledge",
+        access: Access::Token {
+            scope: "user/Task.u; the organisation's own personnel",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/Task/{id}/$note",
+        access: Access::Token {
+            scope: "user/Task.u; the organisation's own personnel",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/Task/{id}/$resolve",
+        access: Access::Token {
+            scope: "user/Task.u; the organisation's own personnel",
+        },
+    },
+    RouteRow {
+        method: "POST",
         path: "/Patient/{id}/$everything",
         access: Access::Token {
             scope: "user/*.rs or system/*.rs",
@@ -426,7 +470,11 @@ pub const ROUTES: &[RouteRow] = &[
 ];
 
 /// Opens the service's store and its ways to anchor and locator.
-pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError> {
+pub async fn open(mut config: Config, house: House) -> Result<Arc<State>, OpenError> {
+    if config.assessment.is_some() {
+        // What is assessed raises alerts, and they are Tasks.
+        config.types = config.types.with(ResourceType::TASK);
+    }
     let announces = config.locator.is_some();
     let options = store::Options {
         announce: announces.then(|| wire::contract::locator::OUTBOX_RECEIVER.to_owned()),
@@ -493,6 +541,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         listed: listing::Listed::default(),
         drift: compare::Drift::default(),
         copy,
+        alerts: alert::Queue::default(),
         replication,
         conditions: tokio::sync::Mutex::new(()),
     }))
@@ -546,6 +595,18 @@ pub fn routes(state: Arc<State>) -> Router {
         )
         .on("POST", "/Observation/$lastn", api::operation::lastn::lastn)
         .on("POST", "/Observation/$stats", api::operation::stats::stats)
+        .on("POST", "/Task/{id}/$own", api::operation::alert::own)
+        .on(
+            "POST",
+            "/Task/{id}/$acknowledge",
+            api::operation::alert::acknowledge,
+        )
+        .on("POST", "/Task/{id}/$note", api::operation::alert::note)
+        .on(
+            "POST",
+            "/Task/{id}/$resolve",
+            api::operation::alert::resolve,
+        )
         .on(
             "POST",
             "/Patient/{id}/$everything",
@@ -579,7 +640,7 @@ pub fn routes(state: Arc<State>) -> Router {
         .layer(axum::middleware::from_fn(wire::body::negotiated))
 }
 
-/// Background work: announcing to the locator what is published and comparing with it, the entry in the catalogue, replicating
+/// Background work: watching alerts' deadlines, announcing to the locator what is published and comparing with it, the entry in the catalogue, replicating
 /// citizens' settings, the alarms of copies that are too old, assessment.
 pub fn workers(state: Arc<State>) -> Vec<Worker> {
     let mut workers = announce::workers(state.clone());
@@ -588,6 +649,7 @@ pub fn workers(state: Arc<State>) -> Vec<Worker> {
     workers.extend(compare::workers(state.clone()));
     workers.extend(pvk::workers(state.clone()));
     workers.extend(copy::workers(state.clone()));
-    workers.extend(assess::workers(state));
+    workers.extend(assess::workers(state.clone()));
+    workers.extend(alert::workers(state));
     workers
 }

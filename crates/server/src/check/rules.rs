@@ -65,6 +65,26 @@ pub fn assessment_is_declared(config: &Config, _day: &str, found: &mut Vec<Refus
             "write 1 to 1440 minutes; 60 is usual",
         ));
     }
+    let waits = [
+        ("own_red_within_minutes", assessment.own_red_within_minutes),
+        (
+            "own_yellow_within_minutes",
+            assessment.own_yellow_within_minutes,
+        ),
+        (
+            "own_missing_within_minutes",
+            assessment.own_missing_within_minutes,
+        ),
+    ];
+    for (name, minutes) in waits {
+        if !(1..=24 * 60).contains(&minutes) {
+            found.push(Refusal::ours(
+                format!("assessment.{name}"),
+                format!("{minutes} minutes is no time by which somebody is to own an alert"),
+                "write 1 to 1440 minutes: an alert that waits longer than a day waits for nobody",
+            ));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -75,18 +95,26 @@ mod tests {
     #[test]
     fn assessment_needs_somebody_who_answers_for_it() {
         let text = include_str!("../../../../config.default.toml");
-        let refused = |udi: &str, window: u32| {
+        let refused_all = |udi: &str, window: u32, red: u32| {
             let mut config: Config = toml::from_str(text).unwrap();
             config.assessment = Some(crate::config::Assessment {
                 manufacturer: "Prøveprodusent (syntetisk)".into(),
                 intended_purpose: "Sortering av hjemmemålinger".into(),
                 udi: udi.into(),
                 news2_window_minutes: window,
+                own_red_within_minutes: red,
+                own_yellow_within_minutes: 120,
+                own_missing_within_minutes: 1440,
             });
             let mut found = Vec::new();
             assessment_is_declared(&config, "2026-11-30", &mut found);
             found.into_iter().map(|one| one.setting).collect::<Vec<_>>()
         };
+        let refused = |udi: &str, window: u32| refused_all(udi, window, 15);
+        for minutes in [0, 1441] {
+            let found = refused_all("SYNT-0001", 60, minutes);
+            assert_eq!(found, ["assessment.own_red_within_minutes"]);
+        }
         assert!(refused("SYNT-0001", 60).is_empty());
         assert_eq!(refused("  ", 60), ["assessment.udi"]);
         for window in [0, 1441] {

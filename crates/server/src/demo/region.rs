@@ -200,6 +200,8 @@ fn sign_in(plan: &Plan, at: &Addresses, directory: &Directory) -> SignIn {
     let scopes: &[&str] = match (plan.registered_use, plan.client_id.as_str()) {
         ("record-system", _) => &[
             "user/*.rs",
+            // Steps of alerts at the organisation's own service.
+            "user/Task.u",
             "openid",
             "profile",
             "offline_access",

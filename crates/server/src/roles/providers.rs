@@ -97,6 +97,11 @@ fn assessment(setting: &Setting<'_>, s: &config::Service) -> Option<::sharing::A
     Some(::sharing::Assessment {
         device,
         news2_window_minutes: declared.map_or(60, |one| one.news2_window_minutes),
+        deadlines: declared.map_or_else(Default::default, |one| ::sharing::Deadlines {
+            red_minutes: one.own_red_within_minutes,
+            yellow_minutes: one.own_yellow_within_minutes,
+            missing_minutes: one.own_missing_within_minutes,
+        }),
     })
 }
 

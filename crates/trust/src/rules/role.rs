@@ -12,7 +12,7 @@ use crate::interaction::Interaction::{self, *};
 
 pub(super) const RULE: Rule = Rule {
     name: "role",
-    version: 1,
+    version: 2,
     source: "pasientjournalloven § 19; pasient- og brukerrettighetsloven § 5-1",
     check,
 };
@@ -21,6 +21,8 @@ pub(super) const RULE: Rule = Rule {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Who {
     Practitioner,
+    /// Who works in the owner's own organisation.
+    Personnel,
     Citizen,
     /// A client of the owner's own organisation, registered for this use.
     Own(ClientUse),
@@ -37,6 +39,7 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
         Who::Practitioner,
         &[Read, Search, Validate, Explain],
     ),
+    (Party::Sharing, Who::Personnel, &[AlertStep]),
     (
         Party::Sharing,
         Who::Citizen,
@@ -108,6 +111,12 @@ fn is(question: &Question<'_>, who: Who) -> bool {
         Who::Practitioner => {
             matches!(caller.person, Person::Practitioner { .. }) && caller.organisation.is_some()
         }
+        Who::Personnel => {
+            is(question, Who::Practitioner)
+                && caller
+                    .organisation
+                    .is_some_and(|organisation| facts.is_own(&organisation))
+        }
         Who::Citizen => matches!(caller.person, Person::Citizen { .. }),
         Who::Own(use_) => {
             system
@@ -175,6 +184,18 @@ mod tests {
             case.ask.interaction = interaction;
             assert_eq!(refused_by(&case).is_none(), allowed, "{interaction:?}");
         }
+    }
+
+    #[test]
+    fn own_personnel_take_steps_of_alerts_and_nobody_elses() {
+        let mut case = Case::practitioner();
+        case.ask = crate::Ask::of(AlertStep, fhir::resource::ResourceType::TASK);
+        case.caller.scopes = crate::scope::Scopes::parse("user/Task.u").unwrap_or_default();
+        assert_eq!(refused_by(&case), Some(("role", "access_denied")));
+        case.facts.owner = org(PROVEHEIM);
+        assert_eq!(refused_by(&case), None);
+        case.caller.scopes = crate::scope::Scopes::parse("user/*.rs").unwrap_or_default();
+        assert_eq!(refused_by(&case), Some(("scope", "insufficient_scope")));
     }
 
     #[test]

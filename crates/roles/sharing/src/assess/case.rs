@@ -160,6 +160,7 @@ impl Walker for Reader {
                 if let (Some(name), Some(at)) = (name(met.body()?), met.start) {
                     self.case.held.push(Held {
                         id: met.id,
+                        version: met.version(),
                         name,
                         at,
                         body: met.stored()?.body,

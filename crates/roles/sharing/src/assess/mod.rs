@@ -18,8 +18,14 @@ mod result;
 mod run;
 mod submitted;
 
-pub use result::NAMES;
+pub use judge::is_part;
+pub use reading::Reading;
+#[cfg(test)]
+pub use reading::Value;
+pub use result::{NAMES, zone_name};
 pub use run::{RECEIVER, workers};
+
+use crate::alert::Deadlines;
 
 use fhir::ids::OrganisationNumber;
 
@@ -30,6 +36,8 @@ pub struct Assessment {
     pub device: Device,
     /// How old a part of NEWS2 may be when the newest is measured, in minutes.
     pub news2_window_minutes: u32,
+    /// How long alerts wait for somebody.
+    pub deadlines: Deadlines,
 }
 
 /// What a manufacturer says of a medical device (MDR annex I, 23.2).

@@ -41,6 +41,8 @@ const ABSENT: &str = "http://terminology.hl7.org/CodeSystem/data-absent-reason";
 pub struct Held {
     /// The Observation.
     pub id: LogicalId,
+    /// Its version.
+    pub version: u64,
     /// Its name.
     pub name: String,
     /// The moment it is about.

@@ -5,6 +5,7 @@
 use super::case::{self, Case};
 use super::result::{Frame, Held, Made};
 use super::{Assessment, Owner, judge};
+use crate::alert::{Candidate, Raised, Whose, current, fresh, gravity};
 use crate::{State, feed};
 use fhir::check;
 use fhir::ids::{LogicalId, PersonIdentifier};
@@ -167,13 +168,41 @@ impl State {
             let within = |one: &Held| (judged.lo..judged.hi).contains(&one.at.0);
             held.extend(case.held.into_iter().filter(within));
         }
-        let mut puts = self.differences(patient, made, held)?;
+        let (mut puts, candidates) = self.differences(patient, made, held)?;
+        let whose = Whose {
+            patient,
+            person: &person,
+            permit: &permit,
+        };
+        // In the commit of what was found by, which is the first.
+        let mut raised = self.alarmed(&whose, candidates).await?;
         while !puts.is_empty() {
-            let rest = puts.split_off(puts.len().min(MOST_AT_ONCE));
-            self.write(person.clone(), &permit, puts).await?;
+            let room = MOST_AT_ONCE.saturating_sub(raised.puts.len()).max(1);
+            let rest = puts.split_off(puts.len().min(room));
+            self.write(&whose, puts, std::mem::take(&mut raised))
+                .await?;
             puts = rest;
         }
         Ok(())
+    }
+
+    /// What the results that say more than before write as alerts.
+    async fn alarmed(
+        &self,
+        whose: &Whose<'_>,
+        candidates: Vec<Candidate>,
+    ) -> Result<Raised, StoreError> {
+        let now = (self.house.clock)();
+        if !candidates.iter().any(|one| fresh(one, now)) {
+            return Ok(Raised::default());
+        }
+        let day = Range {
+            lo: now.0.saturating_sub(crate::alert::FRESH),
+            hi: fhir::time::LATEST,
+        };
+        let recent = case::readings(self, whose.permit, whose.person, day).await?;
+        let findings = current(candidates, &recent.readings, now);
+        self.raise(whose, &findings, now).await
     }
 
     fn results(
@@ -207,34 +236,55 @@ impl State {
             .collect()
     }
 
-    /// What is to be written so that of what is held, only what was made is left.
+    /// What is to be written so that of what is held, only what was made is left; first what says more than was said before.
     fn differences(
         &self,
         patient: LogicalId,
         made: Vec<Made>,
         held: Vec<Held>,
-    ) -> Result<Vec<Put>, StoreError> {
+    ) -> Result<(Vec<Put>, Vec<Candidate>), StoreError> {
         let mut held: BTreeMap<String, Held> = held
             .into_iter()
             .map(|one| (one.name.clone(), one))
             .collect();
-        let mut puts = Vec::new();
+        let (mut first, mut puts, mut candidates) = (Vec::new(), Vec::new(), Vec::new());
         for mut one in made {
-            match held.remove(&one.name) {
-                None => puts.push(Put::Create {
-                    resource: self.checked(patient, &one.resource)?,
-                    written_by: None,
-                    enrol: false,
-                }),
+            let (put, was, id, version) = match held.remove(&one.name) {
+                None => {
+                    let id = LogicalId::from((self.house.ids)());
+                    let put = Put::CreateAs {
+                        id,
+                        resource: self.checked(patient, &one.resource)?,
+                        written_by: None,
+                        enrol: false,
+                    };
+                    (put, None, id, 1)
+                }
                 Some(before) => {
                     let was = plain(&before)?;
                     one.resource["status"] = was["status"].clone();
                     // What was taken back holds again.
-                    if one.resource != was || was["status"] == TAKEN_BACK {
-                        one.resource["status"] = "amended".into();
-                        puts.push(self.update(patient, before.id, &one.resource)?);
+                    if one.resource == was && was["status"] != TAKEN_BACK {
+                        continue;
                     }
+                    one.resource["status"] = "amended".into();
+                    let put = self.update(patient, &before, &one.resource)?;
+                    (put, gravity(&was), before.id, before.version + 1)
                 }
+            };
+            match gravity(&one.resource).filter(|zone| Some(*zone) > was) {
+                Some(zone) => {
+                    let result = format!("Observation/{id}/_history/{version}");
+                    candidates.push(Candidate::of(
+                        one.name,
+                        one.at,
+                        zone,
+                        &result,
+                        &one.resource,
+                    ));
+                    first.push(put);
+                }
+                None => puts.push(put),
             }
         }
         // What was made of readings that are not there any more.
@@ -242,28 +292,28 @@ impl State {
             let mut was = plain(&before)?;
             if was["status"] != TAKEN_BACK {
                 was["status"] = TAKEN_BACK.into();
-                puts.push(self.update(patient, before.id, &was)?);
+                puts.push(self.update(patient, &before, &was)?);
             }
         }
-        Ok(puts)
+        first.append(&mut puts);
+        Ok((first, candidates))
     }
 
     fn update(
         &self,
         patient: LogicalId,
-        id: LogicalId,
+        before: &Held,
         resource: &Value,
     ) -> Result<Put, StoreError> {
-        Ok(Put::Update {
-            id,
-            expect_version: None,
-            resource: self.checked(patient, resource)?,
-            written_by: None,
-        })
+        self.new_version(patient, before.id, before.version, resource)
     }
 
     /// By the rules that every other resource is checked by.
-    fn checked(&self, patient: LogicalId, resource: &Value) -> Result<Checked, StoreError> {
+    pub(crate) fn checked(
+        &self,
+        patient: LogicalId,
+        resource: &Value,
+    ) -> Result<Checked, StoreError> {
         let wrong = |faults: &dyn std::fmt::Debug| {
             tracing::error!(%patient, ?faults, "a result of the assessment does not pass the check");
             StoreError::Bug
@@ -278,22 +328,26 @@ impl State {
 
     async fn write(
         &self,
-        person: PersonIdentifier,
-        permit: &Permit,
-        puts: Vec<Put>,
+        whose: &Whose<'_>,
+        mut puts: Vec<Put>,
+        raised: Raised,
     ) -> Result<(), StoreError> {
         let now = (self.house.clock)();
         let request = (self.house.ids)();
         let record = Record::new(now, request, Interaction::Assess, "plan and NEWS2")
-            .permitted(permit)
-            .about(Some(person));
+            .permitted(whose.permit)
+            .about(Some(whose.person.clone()));
+        puts.extend(raised.puts);
         let change = Change {
             puts,
+            ledger: raised.ledger,
             audit: Some(record),
             audit_fill: true,
             ..Change::default()
         };
-        self.desk.store.commit(change).await.map(|_| ())
+        self.desk.store.commit(change).await?;
+        self.raised(raised.queue);
+        Ok(())
     }
 
     /// The times that changes touch: when the readings are and were, or from when a plan holds; none where they touch

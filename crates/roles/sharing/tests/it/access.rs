@@ -123,6 +123,10 @@ fn ask<'a>(
                 ("statistic", "count"),
             ],
         ),
+        ("POST", path) if path.starts_with("/Task/{id}/$") => door
+            .knock(Method::POST, &path.replace("{id}", id))
+            // No version that there is: whoever may is told so, and the alert stays as it is for the next.
+            .header("if-match", "\"9\""),
         ("POST", "/Patient/{id}/$everything") => call(door, &format!("{patient}/$everything"), &[]),
         ("GET", "/Patient/{id}/$everything") => door.get(&format!("{patient}/$everything")),
         ("POST", "/AuditEvent/_search") => {
@@ -177,6 +181,7 @@ const PERSONNEL: [(&str, Option<&str>, &str); 4] = [
 fn personnel(service: &Service, code: Option<&str>, orgnr: &str, purpose: Purpose) -> Held {
     service.physician_but(ragnhild(), |claims| {
         claims.orgnr_parent = Some(org(orgnr));
+        claims.scope = "user/*.rs user/Task.u".into();
         let attest = claims.attest.as_mut().unwrap();
         let practitioner = &mut attest.practitioner;
         practitioner.legal_entity.as_mut().unwrap().id = orgnr.into();
@@ -309,10 +314,17 @@ fn row(outcomes: &[(String, String)]) -> String {
 async fn every_route_every_kind_of_caller_and_every_purpose() {
     let mut rows: Vec<(String, Vec<String>)> = Vec::new();
     for route in sharing::ROUTES {
-        let service = Service::fjellvik().await;
-        let id = service
+        let alert = route.path.starts_with("/Task/");
+        let service = match alert {
+            true => crate::assess::assessing().await,
+            false => Service::fjellvik().await,
+        };
+        let mut id = service
             .created(&reading(ragnhild(), "r-1", WHEN, "91"))
             .await;
+        if alert {
+            id = crate::alert::raised(&service).await;
+        }
         service
             .created(&reading(
                 ragnhild(),

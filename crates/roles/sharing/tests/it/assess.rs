@@ -12,11 +12,12 @@ use crate::house::*;
 const ZONES: &str = "https://delt.example/fhir/CodeSystem/assessment|zone";
 const NEWS2: &str = "http://snomed.info/sct|1104051000000101";
 
-async fn assessing() -> Service {
+pub async fn assessing() -> Service {
     Service::with("fjellvik", FJELLVIK, &[], |config| {
         config.assessment = Some(Assessment {
             device: Device::Demonstration,
             news2_window_minutes: 60,
+            deadlines: sharing::Deadlines::default(),
         });
     })
     .await
@@ -27,7 +28,7 @@ fn decimal(text: &str) -> Decimal {
 }
 
 /// A plan of the story: red from `red` down and yellow up to 87, twice within 20 minutes.
-fn plan(of: &Patient, version: &str, holds: (&str, Option<&str>), red: &str) -> Value {
+pub fn plan(of: &Patient, version: &str, holds: (&str, Option<&str>), red: &str) -> Value {
     let yellow = (decimal(red)).plus(Decimal::ONE).unwrap();
     let band = |zone, low: Option<Decimal>, high: Option<Decimal>| Criterion {
         kind: "oxygen-saturation".into(),

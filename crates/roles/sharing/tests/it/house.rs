@@ -331,6 +331,13 @@ impl Service {
             .unwrap()
     }
 
+    /// The newest record of an interaction.
+    pub async fn last_record_of(&self, interaction: trust::Interaction) -> audit::Record {
+        let records = self.audit().await.into_iter().map(|entry| entry.record);
+        let mut own = records.filter(|record| record.interaction == interaction);
+        own.next().unwrap()
+    }
+
     /// The newest record.
     pub async fn last_record(&self) -> audit::Record {
         self.audit().await.into_iter().next().unwrap().record

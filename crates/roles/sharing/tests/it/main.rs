@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
 
 mod access;
+mod alert;
 mod announce;
 mod assess;
 mod bundle;

@@ -1,5 +1,6 @@
 //! FHIR operations (R4 operations.html): the routes whose names start with `$`, one file each.
 
+pub mod alert;
 pub mod everything;
 pub mod explain;
 pub mod lastn;
@@ -75,6 +76,30 @@ const OFFERED: &[Offered] = &[
         name: "stats",
         definition: "http://hl7.org/fhir/OperationDefinition/Observation-stats",
         documentation: "POST a form or Parameters: the patient as for lastn; code, system, coding (a code means its measurement kind, whichever of the kind's codes a reading carries; a component's code that part); period (or start, end) or duration; statistic (FHIR's codes but skew and kurtosis; ours: 5-percent, 95-percent); ours: bucket (day, week, month, year, or 1 to 1000 equal parts) for a curve with count, minimum, average, maximum, first and last. Counted in one unit per kind; what cannot be brought to it, entered in error, cancelled, or only a bound is left out and said in an OperationOutcome. Percentiles interpolate linearly, std-dev and variance are of a sample, regression is the slope per day; at most two decimals more than the finest reading, halves away from zero. include gives the readings that a value was taken from, newest first; limit (1 to 1000) how many; without it more than 1000 are refused. At most 100000 readings are looked at, in one snapshot; more is refused.",
+    },
+    Offered {
+        resource: "Task",
+        name: "own",
+        definition: "https://delt.example/fhir/OperationDefinition/alert-own",
+        documentation: "POST Task/{id}/$own with If-Match: whoever asks owns the alert from then on. By the organisation's own personnel, about the token's patient. note (a form or Parameters) says why it is taken over, where a colleague owns it. 409 and 412 say who owns it.",
+    },
+    Offered {
+        resource: "Task",
+        name: "acknowledge",
+        definition: "https://delt.example/fhir/OperationDefinition/alert-acknowledge",
+        documentation: "POST Task/{id}/$acknowledge with If-Match: its owner has looked into it; note may say what was found.",
+    },
+    Offered {
+        resource: "Task",
+        name: "note",
+        definition: "https://delt.example/fhir/OperationDefinition/alert-note",
+        documentation: "POST Task/{id}/$note with If-Match and note (at most 4000 characters): a person's assessment, kept with name, organisation and time of who asks. Also of an alert that is closed.",
+    },
+    Offered {
+        resource: "Task",
+        name: "resolve",
+        definition: "https://delt.example/fhir/OperationDefinition/alert-resolve",
+        documentation: "POST Task/{id}/$resolve with If-Match and note: its owner closes the alert and says why. Nothing else closes one.",
     },
     Offered {
         resource: "Patient",

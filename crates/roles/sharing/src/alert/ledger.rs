@@ -1,0 +1,162 @@
+//! What is to be looked at when: an entry for each open alert, in the store's own commits, and the same times in memory, so
+//! that nobody goes through all patients to find the few that are due.
+
+use super::task::Topic;
+use crate::State;
+use fhir::ids::LogicalId;
+use fhir::time::Instant;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use store::{Expect, LedgerWrite, StoreError};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// The ledger's name. Key: the Patient's logical id, then what it is.
+const LEDGER: &str = "alert";
+/// Entries read at once at start.
+const AT_ONCE: usize = 1_000;
+
+/// What an entry is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum What {
+    /// The open alert of a topic.
+    Alert(Topic),
+}
+
+/// Whose and what: the key of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The Patient.
+    pub patient: LogicalId,
+    /// What.
+    pub what: What,
+}
+
+/// An entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// The Task.
+    pub task: LogicalId,
+    /// When it is to be looked at; `None`: not by time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<i64>,
+}
+
+const BYTES: [(What, u8); 2] = [
+    (What::Alert(Topic::Readings), b'r'),
+    (What::Alert(Topic::Missing), b'm'),
+];
+
+impl Key {
+    fn bytes(self) -> Vec<u8> {
+        let mut key = self.patient.uuid().as_bytes().to_vec();
+        let row = BYTES.iter().find(|row| row.0 == self.what);
+        key.extend(row.map(|row| row.1));
+        key
+    }
+
+    fn read(bytes: &[u8]) -> Option<Key> {
+        let (patient, what) = bytes.split_at_checked(16)?;
+        let [what] = what else { return None };
+        Some(Key {
+            patient: Uuid::from_slice(patient).ok()?.into(),
+            what: BYTES.iter().find(|row| row.1 == *what)?.0,
+        })
+    }
+
+    /// The write that makes this the entry; `None` removes it.
+    pub fn write(self, entry: Option<&Entry>, expect: Expect) -> Result<LedgerWrite, StoreError> {
+        let value = entry.map(serde_json::to_vec).transpose();
+        Ok(LedgerWrite {
+            ledger: LEDGER,
+            key: self.bytes(),
+            value: value.map_err(|_| StoreError::Bug)?,
+            expect,
+        })
+    }
+}
+
+/// The times of all entries, in memory.
+#[derive(Default)]
+pub struct Queue {
+    times: Mutex<Times>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Times {
+    by_time: BTreeSet<(i64, Key)>,
+    by_key: BTreeMap<Key, i64>,
+}
+
+impl Queue {
+    /// Sets when this is to be looked at.
+    pub fn set(&self, key: Key, due: Option<i64>) {
+        {
+            let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(before) = times.by_key.remove(&key) {
+                times.by_time.remove(&(before, key));
+            }
+            if let Some(due) = due {
+                times.by_key.insert(key, due);
+                times.by_time.insert((due, key));
+            }
+        }
+        self.changed.notify_one();
+    }
+
+    /// What is due at `now`, the longest overdue first, at most `most`.
+    pub fn due(&self, now: Instant, most: usize) -> Vec<Key> {
+        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = times.by_time.iter().take_while(|(at, _)| *at <= now.0);
+        due.take(most).map(|(_, key)| *key).collect()
+    }
+
+    /// When the next is due.
+    pub fn next(&self) -> Option<i64> {
+        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// Resolves when a time was set.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+impl State {
+    /// An entry and its version.
+    pub(crate) async fn alert_entry(&self, key: Key) -> Result<Option<(Entry, u64)>, StoreError> {
+        let held = self.desk.store.ledger_get(LEDGER, &key.bytes()).await?;
+        let read = |held: store::LedgerEntry| {
+            let entry = serde_json::from_slice(&held.value)
+                .map_err(|_| StoreError::Damaged("an alert's entry does not read again"))?;
+            Ok((entry, held.version))
+        };
+        held.map(read).transpose()
+    }
+
+    /// Fills the queue from the ledger.
+    pub(super) async fn alerts_remembered(&self) -> Result<(), StoreError> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let store = &self.desk.store;
+            let held = store.ledger_scan(LEDGER, b"", after.as_deref(), AT_ONCE);
+            let held = held.await?;
+            let Some(last) = held.last() else {
+                return Ok(());
+            };
+            after = Some(last.key.clone());
+            for one in &held {
+                let key = Key::read(&one.key);
+                let entry: Option<Entry> = serde_json::from_slice(&one.value).ok();
+                let (Some(key), Some(entry)) = (key, entry) else {
+                    return Err(StoreError::Damaged("an alert's entry does not read again"));
+                };
+                self.alerts.set(key, entry.due);
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The states of an alert and the steps between them. Pure: who, what and when are arguments, and the same step from the same
+//! state has one outcome.
+//!
+//! One owner at a time. Nothing here closes an alert but a person who owns it and says why. A deadline that passes with nobody on it raises the level, and each wait is twice as long as the one before.
+
+use fhir::plan::Zone;
+use fhir::time::Instant;
+
+const MINUTE: i64 = 60_000_000;
+/// Longest wait between two levels: a day.
+const LONGEST: i64 = 24 * 60 * MINUTE;
+
+/// Where an alert stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nobody has it.
+    Raised,
+    /// Somebody has it.
+    Owned,
+    /// Its owner has looked into it.
+    Acknowledged,
+    /// Its owner has closed it, with a note.
+    Resolved,
+}
+
+/// State; our code (`Task.businessStatus`); the nearest `Task.status`; its Norwegian name.
+const TABLE: &[(State, &str, &str, &str)] = &[
+    (State::Raised, "raised", "requested", "Utløst"),
+    (State::Owned, "owned", "accepted", "Tatt"),
+    (
+        State::Acknowledged,
+        "acknowledged",
+        "in-progress",
+        "Vurdert",
+    ),
+    (State::Resolved, "resolved", "completed", "Avsluttet"),
+];
+
+impl State {
+    fn row(self) -> &'static (State, &'static str, &'static str, &'static str) {
+        // Every state has its row; a test walks them.
+        TABLE.iter().find(|row| row.0 == self).unwrap_or(&TABLE[0])
+    }
+
+    /// Our code of it.
+    pub fn code(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The nearest code of FHIR's task-status.
+    pub fn status(self) -> &'static str {
+        self.row().2
+    }
+
+    /// Its Norwegian name.
+    pub fn name(self) -> &'static str {
+        self.row().3
+    }
+
+    /// The state of a code.
+    pub fn parse(code: &str) -> Option<State> {
+        TABLE.iter().find(|row| row.1 == code).map(|row| row.0)
+    }
+
+    /// Whether this organisation still has something to do with it.
+    pub fn is_open(self) -> bool {
+        self != State::Resolved
+    }
+}
+
+/// A person who takes part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// By which two steps of one person are known as hers: a keyed hash, nobody's number.
+    pub key: String,
+    /// Name and organisation, as the token says.
+    pub name: String,
+}
+
+/// An alert, as far as its steps depend on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// Where it stands.
+    pub state: State,
+    /// How grave: yellow or red. It never falls. A missing reading has no colour; it waits as yellow does, by its own deadline.
+    pub zone: Zone,
+    /// Who has it.
+    pub owner: Option<Owner>,
+    /// By when the next step is to be taken; `None`: nothing is waited for.
+    pub deadline: Option<Instant>,
+    /// How many deadlines have passed since it last changed hands or rose.
+    pub level: u32,
+    /// When the last of them did.
+    pub escalated: Option<Instant>,
+    /// When it last rose from yellow to red.
+    pub rose: Option<Instant>,
+}
+
+/// What can be done to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// A person takes it: also from a colleague, if she says why.
+    Own,
+    /// Its owner has looked into it.
+    Acknowledge,
+    /// Its owner closes it and says why.
+    Resolve,
+    /// A person adds her assessment.
+    Note,
+    /// A further finding of this gravity.
+    Join(Zone),
+    /// The deadline has passed.
+    Escalate,
+}
+
+/// Why a step cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum No {
+    /// It is closed: that is the state.
+    Closed(State),
+    /// Somebody else has it: her name.
+    Owned(String),
+    /// Nobody has it: who takes the step must own it first.
+    Unowned,
+    /// The step takes a note.
+    NeedsNote,
+}
+
+/// Who takes a step, and when.
+pub struct By<'a> {
+    /// The person; `None`: the service itself.
+    pub person: Option<&'a Owner>,
+    /// Whether she says why.
+    pub note: bool,
+    /// Now.
+    pub now: Instant,
+    /// How long an alert of this gravity may wait, in microseconds.
+    pub wait: &'a (dyn Fn(Zone) -> i64 + Sync),
+}
+
+impl Alert {
+    /// A new one, that nobody has.
+    pub fn raised(state: State, zone: Zone, now: Instant, wait: i64) -> Alert {
+        Alert {
+            state,
+            zone,
+            owner: None,
+            deadline: Some(now.plus_micros(wait)),
+            level: 0,
+            escalated: None,
+            rose: None,
+        }
+    }
+
+    /// It after a step; equal to itself where the step changes nothing.
+    ///
+    /// # Errors
+    /// [`No`]: it stays as it is.
+    pub fn after(&self, step: Step, by: &By<'_>) -> Result<Alert, No> {
+        match step {
+            Step::Note => return Ok(self.clone()),
+            Step::Join(_) | Step::Escalate => {
+                return self.by_itself(step, by);
+            }
+            _ => {}
+        }
+        if !self.state.is_open() {
+            return Err(No::Closed(self.state));
+        }
+        let mine = self.owner.is_some() && self.owner.as_ref() == by.person;
+        match (step, self.state) {
+            (Step::Own, State::Owned | State::Acknowledged) if mine => Ok(self.clone()),
+            (Step::Own, State::Raised) => Ok(self.taken_by(by)),
+            // From a colleague: not without a word.
+            (Step::Own, _) if by.note => Ok(self.taken_by(by)),
+            (_, State::Raised) => Err(No::Unowned),
+            _ if !mine => Err(No::Owned(self.name())),
+            (Step::Acknowledge, _) => Ok(Alert {
+                state: State::Acknowledged,
+                deadline: None,
+                ..self.clone()
+            }),
+            (_, _) => self.ended(State::Resolved, by),
+        }
+    }
+
+    /// Steps that no person of this organisation takes. What they find closed stays closed.
+    fn by_itself(&self, step: Step, by: &By<'_>) -> Result<Alert, No> {
+        let same = self.clone();
+        Ok(match (step, self.state) {
+            (_, state) if !state.is_open() => return Err(No::Closed(state)),
+            (Step::Join(zone), state) if zone > self.zone => Alert {
+                // What has risen is to be looked into anew.
+                state: match state {
+                    State::Acknowledged => State::Owned,
+                    other => other,
+                },
+                zone,
+                deadline: Some(by.now.plus_micros((by.wait)(zone))),
+                level: 0,
+                rose: Some(by.now),
+                ..same
+            },
+            (Step::Escalate, _) if self.deadline.is_some_and(|end| end <= by.now) => {
+                let level = self.level.saturating_add(1);
+                let wait = (by.wait)(self.zone);
+                let wait = wait.saturating_mul(1_i64 << level.min(16)).min(LONGEST);
+                Alert {
+                    deadline: Some(by.now.plus_micros(wait)),
+                    level,
+                    escalated: Some(by.now),
+                    ..same
+                }
+            }
+            _ => same,
+        })
+    }
+
+    fn taken_by(&self, by: &By<'_>) -> Alert {
+        Alert {
+            state: State::Owned,
+            owner: by.person.cloned(),
+            deadline: Some(self.until(by)),
+            level: 0,
+            ..self.clone()
+        }
+    }
+
+    fn ended(&self, state: State, by: &By<'_>) -> Result<Alert, No> {
+        if !by.note {
+            return Err(No::NeedsNote);
+        }
+        Ok(Alert {
+            state,
+            deadline: None,
+            ..self.clone()
+        })
+    }
+
+    fn until(&self, by: &By<'_>) -> Instant {
+        by.now.plus_micros((by.wait)(self.zone))
+    }
+
+    /// Who has it, in words.
+    pub fn name(&self) -> String {
+        let name = self.owner.as_ref().map(|owner| owner.name.clone());
+        name.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

@@ -1,0 +1,64 @@
+//! Alerts that somebody owns: what the assessment finds becomes an alert of the organisation with an owner, a deadline and an
+//! end that a person gives it.
+//!
+//! An alert is two resources: a DetectedIssue (VKP's alert codes: what was found, by which results and readings, each with its
+//! version) and a Task (where it stands, who has it, by when, what people say of it). Each step is a new version of the Task
+//! and a record of the trail. One open alert for a patient and topic: what is found while it is open joins it. Nothing is
+//! closed by itself. Follows HL7 FHIR R4 Task and DetectedIssue, `docs/decisions/0048`.
+//!
+//! An alert's way: `assess/run.rs` judges → `finding.rs` (is it new, and is it now?) → `raise.rs` (in the commit of the results)
+//! → people's steps over `api/operation/alert.rs` → `machine.rs` (may it be done, pure) → `task.rs` (as resources).
+//! `watch.rs` wakes when a deadline passes.
+
+mod finding;
+mod ledger;
+mod machine;
+mod raise;
+mod task;
+mod watch;
+
+pub use finding::{Candidate, FRESH, current, fresh, gravity};
+pub use ledger::{Entry, Key, Queue, What};
+pub use machine::{By, No, Owner, Step};
+pub use raise::{Raised, Whose};
+pub use task::{ALERTS, Task};
+
+use task::Topic;
+pub use watch::workers;
+
+use fhir::plan::Zone;
+
+const MINUTE: i64 = 60_000_000;
+
+/// How long an alert waits for the next step of a person, in minutes. To be confirmed by a clinician.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// A red one.
+    pub red_minutes: u32,
+    /// A yellow one.
+    pub yellow_minutes: u32,
+    /// One of missing readings.
+    pub missing_minutes: u32,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            red_minutes: 15,
+            yellow_minutes: 120,
+            missing_minutes: 240,
+        }
+    }
+}
+
+impl Deadlines {
+    /// The wait of an alert, in microseconds.
+    fn wait(&self, topic: Topic, zone: Zone) -> i64 {
+        let minutes = match (topic, zone) {
+            (Topic::Missing, _) => self.missing_minutes,
+            (Topic::Readings, Zone::Red) => self.red_minutes,
+            (Topic::Readings, _) => self.yellow_minutes,
+        };
+        i64::from(minutes) * MINUTE
+    }
+}

@@ -1,0 +1,255 @@
+//! Raises alerts: what was found becomes a new alert of the patient, or joins the one that is open, as puts and ledger entries
+//! for the commit of what it was found by.
+
+use super::finding::Finding;
+use super::ledger::{Entry, Key, What};
+use super::machine::{Alert, By, State as Standing, Step};
+use super::task::{self, Frame, Task, Topic};
+use crate::State;
+use crate::assess::Owner;
+use fhir::ids::{LogicalId, PersonIdentifier};
+use fhir::plan::Zone;
+use fhir::resource::ResourceType;
+use fhir::time::Instant;
+use serde_json::Value;
+use store::{Expect, LedgerWrite, Put, StoreError};
+use trust::Permit;
+
+/// What raising writes.
+#[derive(Default)]
+pub struct Raised {
+    /// Tasks and DetectedIssues.
+    pub puts: Vec<Put>,
+    /// What is to be looked at when.
+    pub ledger: Vec<LedgerWrite>,
+    /// The same for the queue, once it is durable.
+    pub queue: Vec<(Key, Option<i64>)>,
+}
+
+/// Whose alert it is, and who may look.
+pub struct Whose<'a> {
+    /// The Patient.
+    pub patient: LogicalId,
+    /// Who that is.
+    pub person: &'a PersonIdentifier,
+    /// The assessment's right.
+    pub permit: &'a Permit,
+}
+
+/// An alert that is open.
+struct Open {
+    task: Task,
+    /// What was found, with its version; `None`: it was erased.
+    issue: Option<(LogicalId, u64, Value)>,
+}
+
+impl State {
+    /// What these findings write. Nothing is written here.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub(crate) async fn raise(
+        &self,
+        whose: &Whose<'_>,
+        findings: &[Finding],
+        now: Instant,
+    ) -> Result<Raised, StoreError> {
+        let mut raised = Raised::default();
+        for topic in Topic::ALL {
+            let own: Vec<_> = findings.iter().filter(|one| one.topic == topic).collect();
+            if own.is_empty() {
+                continue;
+            }
+            let key = Key {
+                patient: whose.patient,
+                what: What::Alert(topic),
+            };
+            let entry = self.alert_entry(key).await?;
+            let open = match &entry {
+                Some((entry, _)) => self.open_alert(whose.permit, entry.task).await?,
+                None => None,
+            };
+            let expect = entry.map_or(Expect::Absent, |(_, version)| Expect::Version(version));
+            let (task, due) = match open {
+                Some(open) => match self.joined(whose, open, &own, now, &mut raised.puts)? {
+                    Some(joined) => joined,
+                    None => continue,
+                },
+                None => self.new_alert(whose, topic, &own, now, &mut raised.puts)?,
+            };
+            raised
+                .ledger
+                .push(key.write(Some(&Entry { task, due }), expect)?);
+            raised.queue.push((key, due));
+        }
+        Ok(raised)
+    }
+
+    /// Keeps in memory when what was raised is to be looked at.
+    pub(crate) fn raised(&self, queue: Vec<(Key, Option<i64>)>) {
+        for (key, due) in queue {
+            self.alerts.set(key, due);
+        }
+    }
+
+    async fn open_alert(
+        &self,
+        permit: &Permit,
+        task: LogicalId,
+    ) -> Result<Option<Open>, StoreError> {
+        let Some(stored) = self.there(permit, ResourceType::TASK, task).await? else {
+            return Ok(None);
+        };
+        let Some(task) = Task::read(&stored).filter(|task| task.alert.state.is_open()) else {
+            return Ok(None);
+        };
+        let issue = match task.issue {
+            Some(id) => self.there(permit, ResourceType::DETECTED_ISSUE, id).await?,
+            None => None,
+        };
+        let issue = issue.and_then(|held| Some((held.id, held.version, task::plain(&held)?)));
+        Ok(Some(Open { task, issue }))
+    }
+
+    /// A resource that is there: not withdrawn, not erased.
+    pub(super) async fn there(
+        &self,
+        permit: &Permit,
+        resource: ResourceType,
+        id: LogicalId,
+    ) -> Result<Option<store::Stored>, StoreError> {
+        match self.desk.store.read(permit, resource, id).await {
+            Err(StoreError::Gone) => Ok(None),
+            read => read,
+        }
+    }
+
+    /// Joins the open alert; `None` where it rests on all of this already.
+    fn joined(
+        &self,
+        whose: &Whose<'_>,
+        open: Open,
+        findings: &[&Finding],
+        now: Instant,
+        puts: &mut Vec<Put>,
+    ) -> Result<Option<(LogicalId, Option<i64>)>, StoreError> {
+        let Open { mut task, issue } = open;
+        let wait = task.wait(self.deadlines());
+        let new = |finding: &&&Finding| {
+            let held = issue.as_ref();
+            !held.is_some_and(|(_, _, issue)| task::rests_on(issue, finding))
+        };
+        let news: Vec<_> = findings.iter().filter(new).copied().collect();
+        let Some(first) = news.first() else {
+            return Ok(None);
+        };
+        let mut alert = task.alert.clone();
+        for finding in &news {
+            let by = By {
+                person: None,
+                note: false,
+                now,
+                wait: &wait,
+            };
+            let step = Step::Join(finding.zone.unwrap_or(Zone::Green));
+            alert = alert.after(step, &by).unwrap_or(alert);
+        }
+        match issue {
+            Some((id, version, mut issue)) => {
+                for finding in &news {
+                    task::join(&mut issue, finding);
+                }
+                puts.push(self.new_version(whose.patient, id, version, &issue)?);
+            }
+            None => {
+                let id = self.new_id();
+                let mut issue = self.framed(whose, |frame| frame.issue(&task.name(), first, now));
+                for finding in &news {
+                    task::join(&mut issue, finding);
+                }
+                puts.push(self.new_resource(whose.patient, id, &issue)?);
+                task.about(id);
+            }
+        }
+        let due = alert.deadline.map(|end| end.0);
+        // A new version in any case: whoever closes it has seen what joined it.
+        task.set(alert, now);
+        puts.push(self.new_version(whose.patient, task.id, task.version, task.json())?);
+        Ok(Some((task.id, due)))
+    }
+
+    fn new_alert(
+        &self,
+        whose: &Whose<'_>,
+        topic: Topic,
+        findings: &[&Finding],
+        now: Instant,
+        puts: &mut Vec<Put>,
+    ) -> Result<(LogicalId, Option<i64>), StoreError> {
+        // VKP's code of what was measured goes before that of a summary.
+        let measured = findings.iter().find(|one| one.code == "5.2.1");
+        let Some(first) = measured.or(findings.first()) else {
+            return Err(StoreError::Bug);
+        };
+        let zones = findings.iter().filter_map(|one| one.zone);
+        let zone = zones.max().unwrap_or(Zone::Yellow);
+        let wait = self.deadlines().wait(topic, zone);
+        let alert = Alert::raised(Standing::Raised, zone, now, wait);
+        let (task, issue) = (self.new_id(), self.new_id());
+        let name = task.to_string();
+        let mut found = self.framed(whose, |frame| frame.issue(&name, first, now));
+        for finding in findings {
+            task::join(&mut found, finding);
+        }
+        puts.push(self.new_resource(whose.patient, issue, &found)?);
+        let made = self.framed(whose, |frame| frame.task(&name, issue, topic, &alert, now));
+        puts.push(self.new_resource(whose.patient, task, &made)?);
+        Ok((task, alert.deadline.map(|end| end.0)))
+    }
+
+    fn framed(&self, whose: &Whose<'_>, make: impl FnOnce(&Frame<'_>) -> Value) -> Value {
+        let owner = Owner {
+            orgnr: self.config.owner,
+            name: self.config.name.clone(),
+        };
+        let device = self.device();
+        make(&Frame {
+            patient: whose.person,
+            owner: &owner,
+            device: &device,
+        })
+    }
+
+    pub(super) fn new_id(&self) -> LogicalId {
+        LogicalId::from((self.house.ids)())
+    }
+
+    pub(super) fn new_resource(
+        &self,
+        patient: LogicalId,
+        id: LogicalId,
+        resource: &Value,
+    ) -> Result<Put, StoreError> {
+        Ok(Put::CreateAs {
+            id,
+            resource: self.checked(patient, resource)?,
+            written_by: None,
+            enrol: false,
+        })
+    }
+
+    pub(crate) fn new_version(
+        &self,
+        patient: LogicalId,
+        id: LogicalId,
+        version: u64,
+        resource: &Value,
+    ) -> Result<Put, StoreError> {
+        Ok(Put::Update {
+            id,
+            expect_version: Some(version),
+            resource: self.checked(patient, resource)?,
+            written_by: None,
+        })
+    }
+}

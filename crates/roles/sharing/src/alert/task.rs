@@ -1,0 +1,357 @@
+//! An alert as resources: a Task (where it stands) and a DetectedIssue (what was found), written and read again.
+//!
+//! | What | Where |
+//! |---|---|
+//! | which alert it is | `identifier`, system [`ALERTS`], the same on both |
+//! | what it is about | a coding of [`ASSESSMENT`] in `code`; on the DetectedIssue VKP's code too: 5.1, 5.2.1, 5.3.2 |
+//! | state | `businessStatus` in [`STATES`]; `status` is the nearest of FHIR's |
+//! | how grave | extension `zone` on the Task; `severity` and in words `detail` on the DetectedIssue |
+//! | who has it | `owner`: a name, and a keyed hash by which her next step is known as hers |
+//! | by when | `restriction.period.end` |
+//! | passed deadlines, and when | extension [`ESCALATION`] |
+//! | when it rose to red | extension [`ROSE`] |
+//! | what people say of it | `note`, with author and time |
+//! | what it rests on | `DetectedIssue.implicated`: results and readings, each with its version; what is missing by its code |
+
+use super::Deadlines;
+use super::finding::Finding;
+use super::machine::{Alert, Owner, State};
+use crate::assess::{Device, Owner as Organisation, zone_name};
+use fhir::ids::{LogicalId, PersonIdentifier};
+use fhir::plan::{ZONE, ZONES, Zone};
+use fhir::systems::{self, ASSESSMENT};
+use fhir::time::{Instant, parse_instant};
+use serde_json::{Map, Value, json};
+use store::Stored;
+
+/// Names of alerts.
+pub const ALERTS: &str = "https://delt.example/fhir/alert";
+/// States of an alert.
+const STATES: &str = "https://delt.example/fhir/CodeSystem/alert-state";
+/// People as an alert knows them: a keyed hash of this service's own.
+const PERSONS: &str = "https://delt.example/fhir/alert-person";
+/// Extension: how many deadlines have passed (`level`), and when the last did (`at`).
+const ESCALATION: &str = "https://delt.example/fhir/StructureDefinition/alert-escalation";
+/// Extension: when it rose from yellow to red.
+const ROSE: &str = "https://delt.example/fhir/StructureDefinition/alert-rose";
+/// VKP's codes of alerts (vkp-alert-code-v090).
+const VKP: &str = "http://ehelse.no/fhir/CodeSystem/vkp-alert-code-v090";
+/// Most references of one alert: what is found after that raises it, and is not listed.
+const MOST_EVIDENCE: usize = 500;
+/// Most notes of one alert.
+pub const MOST_NOTES: usize = 200;
+
+/// What an alert is about; a patient has at most one open alert of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topic {
+    /// What readings mean.
+    Readings,
+    /// Readings that did not come.
+    Missing,
+}
+
+impl Topic {
+    /// Every topic.
+    pub const ALL: [Topic; 2] = [Topic::Readings, Topic::Missing];
+
+    /// Our code of it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Topic::Readings => "alert-readings",
+            Topic::Missing => "alert-missing",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Topic::Readings => "Varsel om målinger",
+            Topic::Missing => "Varsel om målinger som mangler",
+        }
+    }
+}
+
+/// Who raises alerts, about whom.
+pub struct Frame<'a> {
+    /// The patient, named as readings name theirs.
+    pub patient: &'a PersonIdentifier,
+    /// The organisation.
+    pub owner: &'a Organisation,
+    /// The medical device's own statement.
+    pub device: &'a Device,
+}
+
+impl Frame<'_> {
+    fn person(&self) -> Value {
+        json!({"identifier": {"system": self.patient.system(), "value": self.patient.value().expose()}})
+    }
+
+    /// A new DetectedIssue.
+    pub fn issue(&self, name: &str, finding: &Finding, now: Instant) -> Value {
+        let mut issue = json!({
+            "resourceType": "DetectedIssue",
+            "identifier": [{"system": ALERTS, "value": name}],
+            "status": "final",
+            "code": {
+                "coding": [
+                    {"system": VKP, "code": finding.code},
+                    {"system": ASSESSMENT, "code": finding.topic.code()},
+                ],
+                "text": finding.topic.text(),
+            },
+            "patient": self.person(),
+            "identifiedDateTime": now.to_string(),
+            "author": {"display": self.device.statement()},
+        });
+        join(&mut issue, finding);
+        issue
+    }
+
+    /// A new Task for it.
+    pub fn task(
+        &self,
+        name: &str,
+        issue: LogicalId,
+        topic: Topic,
+        alert: &Alert,
+        now: Instant,
+    ) -> Value {
+        let mut task = json!({
+            "resourceType": "Task",
+            "identifier": [{"system": ALERTS, "value": name}],
+            "intent": "order",
+            "code": {
+                "coding": [{"system": ASSESSMENT, "code": topic.code()}],
+                "text": topic.text(),
+            },
+            "focus": {"reference": format!("DetectedIssue/{issue}")},
+            "for": self.person(),
+            "authoredOn": now.to_string(),
+            "requester": {
+                "type": "Organization",
+                "identifier": {"system": systems::ORGNR, "value": self.owner.orgnr.to_string()},
+                "display": self.owner.name,
+            },
+        });
+        set(&mut task, topic, alert, now);
+        task
+    }
+}
+
+/// Adds a finding to a DetectedIssue: what it rests on, and its gravity where that is more than was.
+pub fn join(issue: &mut Value, finding: &Finding) {
+    let Some(members) = issue.as_object_mut() else {
+        return;
+    };
+    let zone = finding.zone.unwrap_or(Zone::Green);
+    if zone > zone_of_severity(members) {
+        members.insert("severity".into(), severity(zone).into());
+        members.insert("detail".into(), zone_name(zone).to_lowercase().into());
+    } else if finding.zone.is_none() {
+        members.entry("severity").or_insert("low".into());
+    }
+    let held = members.entry("implicated").or_insert(json!([]));
+    if let Some(held) = held.as_array_mut() {
+        for one in &finding.evidence {
+            if held.len() < MOST_EVIDENCE && !held.contains(one) {
+                held.push(one.clone());
+            }
+        }
+    }
+}
+
+/// Whether a DetectedIssue rests on all of this already.
+pub fn rests_on(issue: &Value, finding: &Finding) -> bool {
+    let held = issue["implicated"].as_array();
+    let there = |one| held.is_some_and(|held| held.contains(one));
+    finding.evidence.iter().all(there)
+}
+
+fn severity(zone: Zone) -> &'static str {
+    match zone {
+        Zone::Green => "low",
+        Zone::Yellow => "moderate",
+        Zone::Red => "high",
+    }
+}
+
+fn zone_of_severity(issue: &Map<String, Value>) -> Zone {
+    let held = issue.get("severity").and_then(Value::as_str);
+    let mut zones = Zone::ALL.into_iter();
+    let found = zones.find(|zone| Some(severity(*zone)) == held);
+    found.unwrap_or(Zone::Green)
+}
+
+/// Puts into a Task where its alert stands.
+fn set(task: &mut Value, topic: Topic, alert: &Alert, now: Instant) {
+    task["status"] = alert.state.status().into();
+    task["businessStatus"] = json!({
+        "coding": [{"system": STATES, "code": alert.state.code()}],
+        "text": alert.state.name(),
+    });
+    task["priority"] = match (topic, alert.zone) {
+        (Topic::Missing, _) => "routine",
+        (_, Zone::Red) => "stat",
+        _ => "urgent",
+    }
+    .into();
+    task["lastModified"] = now.to_string().into();
+    let Some(members) = task.as_object_mut() else {
+        return;
+    };
+    let mut keep = |name: &str, value: Option<Value>| {
+        match value {
+            Some(value) => members.insert(name.into(), value),
+            None => members.remove(name),
+        };
+    };
+    keep(
+        "owner",
+        alert.owner.as_ref().map(|owner| {
+            json!({
+                "type": "Practitioner",
+                "identifier": {"system": PERSONS, "value": owner.key},
+                "display": owner.name,
+            })
+        }),
+    );
+    let restriction = |end: Instant| json!({"period": {"end": end.to_string()}});
+    keep("restriction", alert.deadline.map(restriction));
+    let mut extensions = Vec::new();
+    if topic == Topic::Readings {
+        let coding =
+            json!({"system": ZONES, "code": alert.zone.code(), "display": zone_name(alert.zone)});
+        extensions.push(json!({"url": ZONE, "valueCoding": coding}));
+    }
+    if let Some(at) = alert.escalated {
+        extensions.push(json!({"url": ESCALATION, "extension": [
+            {"url": "level", "valueUnsignedInt": alert.level},
+            {"url": "at", "valueDateTime": at.to_string()},
+        ]}));
+    }
+    if let Some(at) = alert.rose {
+        extensions.push(json!({"url": ROSE, "valueDateTime": at.to_string()}));
+    }
+    let some = !extensions.is_empty();
+    keep("extension", some.then_some(Value::Array(extensions)));
+}
+
+/// A Task of ours as it rests.
+pub struct Task {
+    /// Its id.
+    pub id: LogicalId,
+    /// Its version.
+    pub version: u64,
+    /// What it is about.
+    pub topic: Topic,
+    /// Where it stands.
+    pub alert: Alert,
+    /// What was found.
+    pub issue: Option<LogicalId>,
+    json: Value,
+}
+
+impl Task {
+    /// Reads one; `None` for a Task that is no alert of ours.
+    pub fn read(stored: &Stored) -> Option<Task> {
+        let json = plain(stored)?;
+        let coding = |concept: &Value, system: &str| {
+            let codings = concept["coding"].as_array()?;
+            let found = codings.iter().find(|one| one["system"] == system)?;
+            found["code"].as_str().map(str::to_owned)
+        };
+        let topic = coding(&json["code"], ASSESSMENT)?;
+        let topic = Topic::ALL.into_iter().find(|one| one.code() == topic)?;
+        let state = State::parse(&coding(&json["businessStatus"], STATES)?)?;
+        let time = |value: &Value| parse_instant(value.as_str()?).ok();
+        let extension = |url: &str| {
+            let all = json["extension"].as_array()?;
+            all.iter().find(|one| one["url"] == url)
+        };
+        let escalation = extension(ESCALATION);
+        let of_escalation = |url: &str| {
+            let all = escalation?["extension"].as_array()?;
+            all.iter().find(|one| one["url"] == url)
+        };
+        let level = of_escalation("level").and_then(|one| one["valueUnsignedInt"].as_u64());
+        let owner = json.get("owner").and_then(|owner| {
+            Some(Owner {
+                key: owner["identifier"]["value"].as_str()?.to_owned(),
+                name: owner["display"].as_str()?.to_owned(),
+            })
+        });
+        let zone =
+            extension(ZONE).and_then(|one| Zone::parse(one["valueCoding"]["code"].as_str()?));
+        let issue = json["focus"]["reference"].as_str();
+        let issue = issue.and_then(|text| text.strip_prefix("DetectedIssue/"));
+        Some(Task {
+            id: stored.id,
+            version: stored.version,
+            topic,
+            alert: Alert {
+                state,
+                zone: zone.unwrap_or(Zone::Yellow),
+                owner,
+                deadline: time(&json["restriction"]["period"]["end"]),
+                level: u32::try_from(level.unwrap_or(0)).unwrap_or(u32::MAX),
+                escalated: of_escalation("at").and_then(|one| time(&one["valueDateTime"])),
+                rose: extension(ROSE).and_then(|one| time(&one["valueDateTime"])),
+            },
+            issue: issue.and_then(|id| LogicalId::parse(id).ok()),
+            json,
+        })
+    }
+
+    /// How long it waits, by its topic, for each gravity.
+    pub fn wait(&self, deadlines: Deadlines) -> impl Fn(Zone) -> i64 + use<> {
+        let topic = self.topic;
+        move |zone| deadlines.wait(topic, zone)
+    }
+
+    /// Where it stands now.
+    pub fn set(&mut self, alert: Alert, now: Instant) {
+        set(&mut self.json, self.topic, &alert, now);
+        self.alert = alert;
+    }
+
+    /// Makes it about another DetectedIssue: the one it was about is not there any more.
+    pub fn about(&mut self, issue: LogicalId) {
+        self.json["focus"] = json!({"reference": format!("DetectedIssue/{issue}")});
+        self.issue = Some(issue);
+    }
+
+    /// What somebody says of it. `false`: there is no room for more.
+    pub fn note(&mut self, by: &Owner, text: &str, now: Instant) -> bool {
+        let Some(members) = self.json.as_object_mut() else {
+            return false;
+        };
+        let notes = members.entry("note").or_insert(json!([]));
+        let Some(notes) = notes.as_array_mut() else {
+            return false;
+        };
+        if notes.len() >= MOST_NOTES {
+            return false;
+        }
+        notes.push(json!({"authorString": by.name, "time": now.to_string(), "text": text}));
+        true
+    }
+
+    /// Its name among alerts.
+    pub fn name(&self) -> String {
+        let name = self.json["identifier"][0]["value"].as_str();
+        name.unwrap_or_default().to_owned()
+    }
+
+    /// The resource, without what the store adds.
+    pub fn json(&self) -> &Value {
+        &self.json
+    }
+}
+
+/// A resource as it was written: without what the store adds.
+pub fn plain(stored: &Stored) -> Option<Value> {
+    let mut json: Value = serde_json::from_slice(&stored.body).ok()?;
+    let members = json.as_object_mut()?;
+    members.remove("id");
+    members.remove("meta");
+    Some(json)
+}

@@ -1,0 +1,166 @@
+//! What happens by time: a deadline that passes with nobody on it raises the alert's level, in a version of its own and on
+//! record. One worker, woken at the next time that anything is due; times that have passed while the service was down are
+//! caught up with at start.
+
+use super::ledger::{Entry, Key, What};
+use super::machine::{By, Step};
+use super::task::Task;
+use crate::State;
+use fhir::resource::ResourceType;
+use fhir::time::Instant;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Change, Expect, StoreError};
+use trust::Interaction;
+use trust::audit::Record;
+use wire::Worker;
+
+/// What is done in one go.
+const AT_ONCE: usize = 100;
+/// Longest wait, so that a clock that was set is noticed.
+const LOOK_ANYWAY: Duration = Duration::from_secs(60);
+/// Wait after a failure.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How long what failed is left alone, in microseconds.
+const LATER: i64 = 60_000_000;
+
+/// The worker; none where nothing is assessed.
+pub fn workers(state: Arc<State>) -> Option<Worker> {
+    state.config.assessment.as_ref()?;
+    Some(Worker::new("alert", async move {
+        let pause = wire::stop::real_pause();
+        while let Err(error) = state.alerts_remembered().await {
+            tracing::error!(service = state.config.id, %error, "open alerts cannot be read");
+            tokio::select! {
+                () = state.house.stop.stopped() => return,
+                () = pause(AGAIN) => {}
+            }
+        }
+        while !state.house.stop.is_stopped() {
+            let done = state.watch_once().await;
+            if done > 0 {
+                continue;
+            }
+            let next = state.alerts.next().map(|at| at - (state.house.clock)().0);
+            let wait = next.map_or(LOOK_ANYWAY, |micros| {
+                Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+            });
+            tokio::select! {
+                () = state.house.stop.stopped() => return,
+                () = state.alerts.changed() => {}
+                () = pause(wait.clamp(Duration::from_millis(1), LOOK_ANYWAY)) => {}
+            }
+        }
+    }))
+}
+
+impl State {
+    /// Looks at what is due now, and says how much that was. The worker does the same by itself.
+    ///
+    /// # Errors
+    /// Of the store, where the open alerts cannot be read.
+    pub async fn watch_due(&self) -> Result<usize, StoreError> {
+        self.alerts_remembered().await?;
+        let mut count = 0;
+        loop {
+            match self.watch_once().await {
+                0 => return Ok(count),
+                done => count += done,
+            }
+        }
+    }
+
+    async fn watch_once(&self) -> usize {
+        let now = (self.house.clock)();
+        let due = self.alerts.due(now, AT_ONCE);
+        for key in &due {
+            if let Err(error) = self.look_at(*key, now).await {
+                // Somebody's step came between; or the store cannot. It is looked at again.
+                tracing::warn!(service = self.config.id, patient = %key.patient, %error, "an alert that was due could not be looked at");
+                self.alerts.set(*key, Some(now.0.saturating_add(LATER)));
+            }
+        }
+        due.len()
+    }
+
+    async fn look_at(&self, key: Key, now: Instant) -> Result<(), StoreError> {
+        let Some((entry, version)) = self.alert_entry(key).await? else {
+            self.alerts.set(key, None);
+            return Ok(());
+        };
+        if entry.due.is_none_or(|due| due > now.0) {
+            self.alerts.set(key, entry.due);
+            return Ok(());
+        }
+        match key.what {
+            What::Alert(_) => self.deadline_passed(key, &entry, version, now).await,
+        }
+    }
+
+    async fn deadline_passed(
+        &self,
+        key: Key,
+        entry: &Entry,
+        version: u64,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let alone = |write| Change {
+            ledger: vec![write],
+            ..Change::default()
+        };
+        let gone = key.write(None, Expect::Version(version));
+        let Some(person) = self.desk.store.patient_of(entry.task).await? else {
+            // Erased.
+            self.desk.store.commit(alone(gone?)).await?;
+            self.alerts.set(key, None);
+            return Ok(());
+        };
+        let permit = trust::assess(person.clone());
+        let stored = self.there(&permit, ResourceType::TASK, entry.task).await?;
+        let Some(mut task) = stored.as_ref().and_then(Task::read) else {
+            self.desk.store.commit(alone(gone?)).await?;
+            self.alerts.set(key, None);
+            return Ok(());
+        };
+        let wait = task.wait(self.deadlines());
+        let by = By {
+            person: None,
+            note: false,
+            now,
+            wait: &wait,
+        };
+        let Ok(alert) = task.alert.after(Step::Escalate, &by) else {
+            self.desk.store.commit(alone(gone?)).await?;
+            self.alerts.set(key, None);
+            return Ok(());
+        };
+        let due = alert.deadline.map(|end| end.0);
+        if alert == task.alert {
+            // Not yet: the entry said another time than the Task.
+            let entry = Entry { due, ..*entry };
+            let write = key.write(Some(&entry), Expect::Version(version))?;
+            self.desk.store.commit(alone(write)).await?;
+            self.alerts.set(key, due);
+            return Ok(());
+        }
+        let level = alert.level;
+        task.set(alert, now);
+        let request = (self.house.ids)();
+        let asked = format!("alert: deadline passed, level {level}");
+        let record = Record::new(now, request, Interaction::Assess, &asked)
+            .permitted(&permit)
+            .about(Some(person));
+        let entry = Entry { task: task.id, due };
+        let change = Change {
+            puts: vec![self.new_version(key.patient, task.id, task.version, task.json())?],
+            ledger: vec![key.write(Some(&entry), Expect::Version(version))?],
+            audit: Some(record),
+            audit_fill: true,
+            ..Change::default()
+        };
+        self.desk.store.commit(change).await?;
+        tracing::warn!(service = self.config.id, task = %entry.task, level, "an alert waits past its deadline");
+        self.alerts.set(key, due);
+        Ok(())
+    }
+}

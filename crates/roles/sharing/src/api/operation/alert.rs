@@ -1,0 +1,262 @@
+//! Steps of an alert by people: `POST {base}/Task/{id}/$own`, `$acknowledge`, `$note`, `$resolve`. Each is a new version of the
+//! Task, with who took it, and needs `If-Match` (FHIR R4 http.html#concurrency): of two who take an alert at once one has it,
+//! and the other is told who. What may be done when is `alert/machine.rs`.
+
+use crate::State;
+use crate::alert::{By, Entry, Key, No, Owner, Step, Task, What};
+use crate::api::{id_of, if_match, writable};
+use crate::disclose;
+use axum::body::Body;
+use axum::extract::{self, Path, Request};
+use axum::response::Response;
+use fhir::outcome::IssueCode;
+use fhir::resource::ResourceType;
+use http::StatusCode;
+use http::request::Parts;
+use std::sync::Arc;
+use store::{Expect, StoreError};
+use trust::{Ask, Interaction, Permit, Person};
+use wire::outcome::{Problem, fhir_response};
+use wire::request_id::RequestIds;
+use wire::visit::{End, Visit};
+
+/// Longest note, in characters.
+const LONGEST: usize = 4_000;
+
+type Handled = Result<Response, Problem>;
+
+/// `$own`.
+pub async fn own(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(id): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Handled {
+    step(&state, &id, ids, request, Step::Own).await
+}
+
+/// `$acknowledge`.
+pub async fn acknowledge(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(id): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Handled {
+    step(&state, &id, ids, request, Step::Acknowledge).await
+}
+
+/// `$note`.
+pub async fn note(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(id): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Handled {
+    step(&state, &id, ids, request, Step::Note).await
+}
+
+/// `$resolve`.
+pub async fn resolve(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(id): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Handled {
+    step(&state, &id, ids, request, Step::Resolve).await
+}
+
+async fn step(
+    state: &Arc<State>,
+    id: &str,
+    ids: RequestIds,
+    request: Request,
+    step: Step,
+) -> Handled {
+    let (parts, body) = request.into_parts();
+    let nothing = || Err(Problem::not_found());
+    let work = async |visit: &mut Visit<'_>| taken(state, visit, id, &parts, body, step).await;
+    let desk = &state.desk;
+    desk.serve(&parts, ids, Interaction::AlertStep, nothing, work)
+        .await
+}
+
+async fn taken(
+    state: &State,
+    visit: &mut Visit<'_>,
+    id: &str,
+    parts: &Parts,
+    body: Body,
+    step: Step,
+) -> Result<Response, End> {
+    let resource = writable(state, ResourceType::TASK.as_str())?;
+    let permit = visit.permit(&Ask::of(Interaction::AlertStep, resource))?;
+    let id = id_of(id)?;
+    let expected = if_match(&parts.headers)?.ok_or_else(Problem::precondition_required)?;
+    let input = wire::operation::read(&parts.headers, body).await?;
+    let note = note_in(&input)?;
+    let person = person(state, visit)?;
+    let read = || async { state.desk.store.read(&permit, resource, id).await };
+    let stored = read().await?.ok_or_else(Problem::not_found)?;
+    let mut task = Task::read(&stored).ok_or_else(no_alert)?;
+    if task.version != expected {
+        return Err(stale(&task).into());
+    }
+    let wait = task.wait(state.deadlines());
+    let by = By {
+        person: Some(&person),
+        note: note.is_some(),
+        now: visit.now,
+        wait: &wait,
+    };
+    let alert = task.alert.after(step, &by).map_err(told)?;
+    let written = match (&note, step) {
+        (None, Step::Note) => return Err(told(No::NeedsNote).into()),
+        (Some(text), _) if !task.note(&person, text, visit.now) => {
+            let words = "this alert has as many notes as it may have";
+            return Err(Problem::invalid(IssueCode::TooLong, "note", words).into());
+        }
+        (note, _) => note.is_some() || alert != task.alert,
+    };
+    if !written {
+        // Hers already: nothing is written but that she asked.
+        return answered(visit, &permit, stored).await;
+    }
+    let (due, open) = (alert.deadline.map(|end| end.0), alert.state.is_open());
+    task.set(alert, visit.now);
+    let mut change = visit.change(visit.record().permitted(&permit));
+    let patient = patient(state, &permit).await?;
+    let put = state.new_version(patient, task.id, task.version, task.json())?;
+    change.puts.push(put);
+    change.audit_fill = true;
+    change.every_fault = true;
+    let key = Key {
+        patient,
+        what: What::Alert(task.topic),
+    };
+    // An alert that another has taken the place of is waited for by nobody.
+    let entry = state.alert_entry(key).await?;
+    let waits = entry.filter(|(entry, _)| entry.task == task.id);
+    if let Some((_, version)) = &waits {
+        let entry = Entry { task: task.id, due };
+        let entry = open.then_some(&entry);
+        change
+            .ledger
+            .push(key.write(entry, Expect::Version(*version))?);
+    }
+    match visit.attempt(change).await? {
+        Ok(_) => {}
+        Err(StoreError::Puts(_)) => {
+            let now = read().await?.ok_or_else(Problem::not_found)?;
+            return Err(stale(&Task::read(&now).ok_or_else(no_alert)?).into());
+        }
+        Err(error) => return Err(error.into()),
+    }
+    if waits.is_some() {
+        state.raised(vec![(key, due.filter(|_| open))]);
+    }
+    let stored = read().await?.ok_or_else(Problem::not_found)?;
+    reduced(&permit, stored)
+}
+
+/// The Task as it is, with a record of its disclosure.
+async fn answered(
+    visit: &Visit<'_>,
+    permit: &Permit,
+    stored: store::Stored,
+) -> Result<Response, End> {
+    let listed = disclose::listed(std::slice::from_ref(&stored));
+    let record = visit.record().permitted(permit).disclosing(listed);
+    visit.write(record).await?;
+    reduced(permit, stored)
+}
+
+fn reduced(permit: &Permit, mut stored: store::Stored) -> Result<Response, End> {
+    disclose::reduce(permit, [&mut stored])?;
+    let mut response = fhir_response(StatusCode::OK, stored.body);
+    disclose::tag(&mut response, stored.version, stored.last_updated);
+    Ok(response)
+}
+
+/// The Patient whom the permit opens.
+async fn patient(state: &State, permit: &Permit) -> Result<fhir::ids::LogicalId, End> {
+    let trust::PermitScope::Patient(person) = permit.patient() else {
+        return Err(Problem::not_found().into());
+    };
+    let patient = state.desk.store.patient_id(person).await?;
+    patient.ok_or_else(|| Problem::not_found().into())
+}
+
+/// Who takes the step: name and organisation as the token says, and a hash by which she is known again.
+fn person(state: &State, visit: &Visit<'_>) -> Result<Owner, Problem> {
+    let caller = visit.caller();
+    let unnamed = || {
+        Problem::forbidden("the token does not say who takes the step: a name and an organisation")
+    };
+    let Person::Practitioner {
+        identifier,
+        name: Some(name),
+        ..
+    } = &caller.person
+    else {
+        return Err(unnamed());
+    };
+    let organisation = caller.organisation.ok_or_else(unnamed)?;
+    let organisation = state.config.register.name(&organisation);
+    let number = identifier.value().expose();
+    let key = state.desk.store.keyed("alert person", number.as_bytes());
+    Ok(Owner {
+        key: key.iter().map(|byte| format!("{byte:02x}")).collect(),
+        name: format!("{name}, {}", organisation.ok_or_else(unnamed)?),
+    })
+}
+
+/// The one parameter that steps take.
+fn note_in(input: &[(String, String)]) -> Result<Option<String>, Problem> {
+    match input {
+        [] => Ok(None),
+        [(name, text)] if name == "note" => {
+            let text = text.trim();
+            if text.is_empty() || text.chars().count() > LONGEST {
+                let words = "expected 1 to 4000 characters";
+                return Err(Problem::invalid(IssueCode::Value, "note", words));
+            }
+            Ok(Some(text.to_owned()))
+        }
+        _ => {
+            let words = "one parameter is known: note, once";
+            Err(Problem::invalid(IssueCode::NotSupported, "note", words))
+        }
+    }
+}
+
+fn no_alert() -> Problem {
+    let words = "this Task is no alert of this service";
+    Problem::invalid(IssueCode::BusinessRule, "Task", words)
+}
+
+/// Somebody came before: what she is to know before she tries again.
+fn stale(task: &Task) -> Problem {
+    let standing = task.alert.state.name();
+    let (version, name) = (task.version, task.alert.name());
+    let who = if name.is_empty() {
+        "nobody owns it".to_owned()
+    } else {
+        format!("owned by {name}")
+    };
+    Problem::precondition_failed(format!(
+        "the alert is in version {version} now ({standing}), {who}"
+    ))
+}
+
+fn told(no: No) -> Problem {
+    let words = match no {
+        No::NeedsNote => {
+            let words = "this step takes a note that says why";
+            return Problem::invalid(IssueCode::Required, "note", words);
+        }
+        No::Closed(state) => format!("the alert is closed ({})", state.name()),
+        No::Owned(name) => format!("owned by {name}; $own with a note takes it over"),
+        No::Unowned => "nobody owns it: $own it first".to_owned(),
+    };
+    Problem::conflict(words)
+}
