@@ -116,6 +116,14 @@ pub struct CareRelationship {
     pub reason: Option<String>,
 }
 
+impl CareRelationship {
+    /// The written reason, if somebody can read one: what has no letter and no digit is none, however long it is.
+    pub fn written_reason(&self) -> Option<&str> {
+        let reason = self.reason.as_deref();
+        reason.filter(|reason| reason.chars().any(char::is_alphanumeric))
+    }
+}
+
 /// One patient the attest is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttestedPatient {
@@ -239,6 +247,27 @@ mod tests {
         }
         let both = WIRE.replace("\"NAME\":", "\"care_relation\":{},\"care_relationship\":");
         assert!(serde_json::from_str::<Attestation>(&both).is_err());
+    }
+
+    #[test]
+    fn a_reason_that_nobody_can_read_is_none() {
+        for (reason, written) in [
+            ("unconscious", true),
+            ("1", true),
+            ("", false),
+            (" \t", false),
+            // Zero width, no-break, soft hyphen, braille blank: nothing to see.
+            ("\u{200b}\u{2060}", false),
+            ("\u{a0}\u{ad}\u{2800}", false),
+            ("...", false),
+        ] {
+            let relation = CareRelationship {
+                reason: Some(reason.into()),
+                ..CareRelationship::default()
+            };
+            assert_eq!(relation.written_reason().is_some(), written, "{reason:?}");
+        }
+        assert_eq!(CareRelationship::default().written_reason(), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use fhir::resource::InformationService;
 
 pub(super) const RULE: Rule = Rule {
     name: "block",
-    version: 2,
+    version: 3,
     source: "pasientjournalloven § 17; pasient- og brukerrettighetsloven § 5-3",
     check,
 };
@@ -162,6 +162,7 @@ mod tests {
                 ("COC", None, BLOCKED),
                 ("BTG", None, BLOCKED),
                 ("BTG", Some("  "), BLOCKED),
+                ("BTG", Some("\u{200b}"), BLOCKED),
                 ("BTG", Some("unconscious"), None),
             ] {
                 let mut case = Case::practitioner();

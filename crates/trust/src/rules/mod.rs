@@ -64,9 +64,8 @@ impl Question<'_> {
     /// Does a practitioner break the glass, with a written reason?
     pub(crate) fn breaks_the_glass(&self) -> bool {
         self.caller.person.attestation().is_some_and(|attest| {
-            let reason = attest.care_relationship.reason.as_deref();
             attest.purpose() == Some(Purpose::BreakTheGlass)
-                && reason.is_some_and(|reason| !reason.trim().is_empty())
+                && attest.care_relationship.written_reason().is_some()
         })
     }
 }
