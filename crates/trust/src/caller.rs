@@ -169,3 +169,27 @@ pub struct Caller {
     /// When it ends.
     pub expires: Instant,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::people::{Case, FJELLVIK, PATIENT, PHYSICIAN};
+
+    #[test]
+    fn a_person_logged_in_and_a_practitioner_alone_attests() {
+        let attests = |case: &Case| case.caller.person.attestation().is_some();
+        let logged_in = |case: &Case| {
+            let number = case.caller.person.identifier();
+            number.map(|number| number.value().expose().to_owned())
+        };
+        let case = Case::practitioner();
+        assert_eq!(logged_in(&case).as_deref(), Some(PHYSICIAN));
+        assert!(attests(&case));
+        let case = Case::citizen();
+        assert_eq!(logged_in(&case).as_deref(), Some(PATIENT));
+        assert!(!attests(&case));
+        let case = Case::system(ClientUse::RecordSystem, FJELLVIK);
+        assert_eq!(logged_in(&case), None);
+        assert!(!attests(&case));
+    }
+}

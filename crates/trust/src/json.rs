@@ -74,9 +74,6 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
         Ok(Value::String(value.to_owned()))
     }
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
     fn visit_unit<E>(self) -> Result<Value, E> {
         Ok(Value::Null)
     }
@@ -120,5 +117,24 @@ mod tests {
         }
         assert_eq!(parse(br#"{"a":[1,{"a":null}]}"#).unwrap()["a"][0], 1);
         assert_eq!(object(b"[]"), Err(JsonError::Shape));
+    }
+
+    #[test]
+    fn every_value_is_what_it_says() {
+        let text =
+            r#"{"a":[null,true,false,-1,18446744073709551615,1.5,"b","c\n",[],{}],"b":{"c":"d"}}"#;
+        let expected: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(parse(text.as_bytes()).unwrap(), expected);
+        assert_eq!(Value::Object(object(text.as_bytes()).unwrap()), expected);
+    }
+
+    #[test]
+    fn a_type_is_read_as_strictly() {
+        assert_eq!(read::<Vec<u8>>(b"[1,2]"), Ok(vec![1, 2]));
+        assert_eq!(read::<Vec<u8>>(b"[1,300]"), Err(JsonError::Shape));
+        assert_eq!(
+            read::<Map<String, Value>>(br#"{"a":1,"a":1}"#),
+            Err(JsonError::Malformed)
+        );
     }
 }

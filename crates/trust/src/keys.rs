@@ -162,7 +162,7 @@ impl SigningKey {
         }
         let secret = Zeroizing::new(bytes(&members, "d")?);
         let (x, y) = (bytes(&members, "x")?, bytes(&members, "y")?);
-        if secret.len() != 32 || x.len() != 32 || y.len() != 32 {
+        if [secret.len(), x.len(), y.len()] != [32; 3] {
             return Err(KeyError::Weak);
         }
         let point = [&[4u8][..], &x, &y].concat();
@@ -316,7 +316,7 @@ impl PublicKey {
     }
 
     fn ec(x: &[u8], y: &[u8], kid: Option<String>) -> Result<PublicKey, KeyError> {
-        if x.len() != 32 || y.len() != 32 {
+        if [x.len(), y.len()] != [32; 2] {
             return Err(KeyError::Weak);
         }
         let point = [&[4u8][..], x, y].concat();

@@ -117,14 +117,45 @@ mod tests {
         register.add(main, "Prøveheim");
         register.add_unit(unit, &main, "Lungepoliklinikken");
         register.add_resh("4001234", &main, "Lungeavdelingen");
-        assert_eq!(register.controller(&main), Some(main));
-        assert_eq!(register.controller(&unit), Some(main));
-        assert_eq!(register.controller_of(systems::RESH, "4001234"), Some(main));
-        assert_eq!(register.controller_of(systems::RESH, "4001235"), None);
-        assert_eq!(register.controller_of(systems::HPR, "4001234"), None);
+        for (system, value, controller, name) in [
+            (systems::ORGNR, "310001074", Some(main), Some("Prøveheim")),
+            (
+                systems::ORGNR,
+                "310001007",
+                Some(main),
+                Some("Lungepoliklinikken"),
+            ),
+            (
+                systems::RESH,
+                "4001234",
+                Some(main),
+                Some("Lungeavdelingen"),
+            ),
+            // Of nobody here, of another series, and no number at all.
+            (systems::ORGNR, "310001147", None, None),
+            (systems::RESH, "4001235", None, None),
+            (systems::HPR, "4001234", None, None),
+            (systems::ORGNR, "310001075", None, None),
+        ] {
+            assert_eq!(register.controller_of(system, value), controller, "{value}");
+            assert_eq!(register.name_of(system, value), name, "{value}");
+        }
+        let stranger = OrganisationNumber::parse("310001147").unwrap();
+        assert_eq!(register.main_unit(unit), main);
+        assert_eq!(register.main_unit(stranger), stranger);
+    }
+
+    #[test]
+    fn main_units_are_listed_by_number_and_sub_units_are_not() {
+        let numbers = ["310001147", "310001007", "310001074"]
+            .map(|number| OrganisationNumber::parse(number).unwrap());
+        let mut register = Register::default();
+        register.add(numbers[0], "Prøvebakken");
+        register.add(numbers[2], "Prøveheim");
+        register.add_unit(numbers[1], &numbers[2], "Lungepoliklinikken");
         assert_eq!(
-            register.name_of(systems::ORGNR, "310001007"),
-            Some("Lungepoliklinikken")
+            register.organisations(),
+            [(numbers[2], "Prøveheim"), (numbers[0], "Prøvebakken")]
         );
     }
 }
