@@ -238,6 +238,15 @@ mod tests {
         })
     }
 
+    fn id(id: &str, system: &str) -> Id {
+        Id {
+            id: id.into(),
+            name: None,
+            system: system.into(),
+            authority: None,
+        }
+    }
+
     fn read(change: impl FnOnce(&mut Value)) -> Result<Option<Statement>, StatementError> {
         let mut detail = detail();
         change(&mut detail);
@@ -287,7 +296,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_refused_at_any_depth() {
         type Change = fn(&mut Value);
-        let cases: [(Change, StatementError); 13] = [
+        let cases: [(Change, StatementError); 15] = [
             (|d| d["type"] = "other".into(), StatementError::Type),
             (|d| d["more"] = 1.into(), StatementError::Shape),
             (
@@ -321,7 +330,15 @@ mod tests {
                 StatementError::Purpose,
             ),
             (
+                |d| d["patients"][0]["name"] = "x".into(),
+                StatementError::Shape,
+            ),
+            (
                 |d| d["care_relationship"]["decision_ref"]["id"] = "a\nb".into(),
+                StatementError::Shape,
+            ),
+            (
+                |d| d["care_relationship"]["reason"] = "  ".into(),
                 StatementError::Shape,
             ),
             (
@@ -332,6 +349,8 @@ mod tests {
         for (i, (change, expected)) in cases.into_iter().enumerate() {
             assert_eq!(read(change), Err(expected), "{i}");
         }
+        let longest = "x".repeat(LONGEST_TEXT);
+        assert!(read(|d| d["care_relationship"]["reason"] = longest.into()).is_ok());
         assert_eq!(Statement::of(&[], NOW), Ok(None));
         assert_eq!(
             Statement::of(&[detail(), detail()], NOW),
@@ -366,12 +385,6 @@ mod tests {
                 d["practitioner"]["authorization"] =
                     json!({"code": stated, "system": "urn:oid:2.16.578.1.12.4.1.1.9060"});
             });
-            let id = |id: &str, system: &str| Id {
-                id: id.into(),
-                name: None,
-                system: system.into(),
-                authority: None,
-            };
             let attest = read.unwrap().unwrap().complete(
                 id("13888410009", systems::FNR),
                 None,
@@ -383,13 +396,20 @@ mod tests {
     }
 
     #[test]
+    fn a_client_gives_nobody_a_number() {
+        let number = json!({"id": "9144900", "system": systems::HPR});
+        let stated = read(|d| d["practitioner"]["hpr_nr"] = number).unwrap();
+        let attest = stated.unwrap().complete(
+            id("13888410009", systems::FNR),
+            None,
+            None,
+            id("310001007", systems::ORGNR),
+        );
+        assert_eq!(attest.err(), Some(StatementError::Practitioner));
+    }
+
+    #[test]
     fn the_login_says_who_attests() {
-        let id = |id: &str, system: &str| Id {
-            id: id.into(),
-            name: None,
-            system: system.into(),
-            authority: None,
-        };
         let complete = |stated: Statement| {
             stated.complete(
                 id("13888410009", systems::FNR),
