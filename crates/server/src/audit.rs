@@ -132,5 +132,8 @@ fn words(what: AuditFaultKind) -> &'static str {
         AuditFaultKind::Missing => "records before it are missing",
         AuditFaultKind::Cut => "records after it are missing",
         AuditFaultKind::OtherThanKept => "it is another record than the one whose head was kept",
+        AuditFaultKind::Misplaced => {
+            "the list of a patient or a request leads to a record that is not about it, or that is gone"
+        }
     }
 }

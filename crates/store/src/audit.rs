@@ -74,6 +74,8 @@ pub enum AuditFaultKind {
     Cut,
     /// The trail is another than the one whose head was kept.
     OtherThanKept,
+    /// The list of a patient or a request leads to a record that is not about it, or that is gone: somewhere up to this one.
+    Misplaced,
 }
 
 /// Which records are wanted.
@@ -287,15 +289,16 @@ pub(crate) fn head(connection: &Connection) -> Result<AuditHead, StoreError> {
         }))
 }
 
-/// Whether a sound record is where its patient's and its request's lists lead, so that no access is hidden from them.
-fn is_listed(
+/// On how many lists a sound record is: its request's, and its patient's if it is about one. `None` if one of them does not lead
+/// to it, for no access may be hidden from them.
+fn listed(
     connection: &Connection,
     keys: &Keys,
     sequence: u64,
     body: &[u8],
-) -> Result<bool, StoreError> {
+) -> Result<Option<u64>, StoreError> {
     let Ok(record) = serde_json::from_slice::<Record>(body) else {
-        return Ok(false);
+        return Ok(None);
     };
     let requested = connection
         .prepare_cached("SELECT 1 FROM audit_request WHERE request = ? AND seq = ?")?
@@ -306,7 +309,8 @@ fn is_listed(
             .prepare_cached("SELECT 1 FROM audit_patient WHERE mac = ? AND seq = ?")?
             .exists(params![person_mac(keys, patient), sequence])?,
     };
-    Ok(requested && about)
+    let lists = 1 + u64::from(record.patient.is_some());
+    Ok((requested && about).then_some(lists))
 }
 
 /// Walks the whole trail. `kept` are heads noted earlier, best outside this machine, in any order.
@@ -334,13 +338,18 @@ pub(crate) fn verify(
         hash: GENESIS,
     };
     let mut records = 0;
+    let mut lists_due = 0;
     let mut waiting = kept.into_iter().filter(|head| head.sequence > 0).peekable();
     let mut agreed = None;
     let mut statement =
         connection.prepare("SELECT seq, made, prev, hash, body FROM audit ORDER BY seq")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let sequence: u64 = row.get(0)?;
+        // Before the first place nothing was ever written.
+        let Ok(sequence) = u64::try_from(row.get::<_, i64>(0)?) else {
+            fault(0, AuditFaultKind::Unlinked);
+            continue;
+        };
         let made: i64 = row.get(1)?;
         // Of another length: nothing that was written has this value, so the record shows as changed.
         let link = |column| -> Result<[u8; 32], StoreError> {
@@ -357,14 +366,15 @@ pub(crate) fn verify(
         let body = unpacker.unpack(packed, |number| {
             crate::dictionary::bytes(connection, number)
         });
-        let sound = match body {
+        let lists = match body {
             Ok(body) if chained(owner, sequence, made, &prev, &body) == hash => {
-                is_listed(connection, keys, sequence, &body)?
+                listed(connection, keys, sequence, &body)?
             }
-            _ => false,
+            _ => None,
         };
-        if !sound {
-            fault(sequence, AuditFaultKind::Changed);
+        match lists {
+            Some(count) => lists_due += count,
+            None => fault(sequence, AuditFaultKind::Changed),
         }
         while let Some(kept) = waiting.next_if(|kept| kept.sequence <= sequence) {
             match (kept.sequence == sequence, kept.hash == hash) {
@@ -385,6 +395,18 @@ pub(crate) fn verify(
         })?;
     if counted > end.sequence || waiting.peek().is_some() {
         fault(end.sequence, AuditFaultKind::Cut);
+    }
+    let lists: u64 = connection.query_row(
+        "SELECT (SELECT count(*) FROM audit_patient) + (SELECT count(*) FROM audit_request)",
+        [],
+        |row| row.get(0),
+    )?;
+    // Every record of a sound trail is on its lists; what else is there was put in.
+    if faults.is_empty() && lists > lists_due {
+        faults.push(AuditFault {
+            sequence: end.sequence,
+            what: AuditFaultKind::Misplaced,
+        });
     }
     Ok(AuditReport {
         records,

@@ -235,6 +235,11 @@ async fn a_cut_at_the_end_is_found_by_the_count_and_by_a_kept_head() {
     bend(&world, "DELETE FROM audit WHERE seq > 8");
     assert_eq!(faults(&world, None).await, [(8, AuditFaultKind::Cut)]);
     bend(&world, "UPDATE store SET audited = 8");
+    assert_eq!(faults(&world, None).await, [(8, AuditFaultKind::Misplaced)]);
+    bend(
+        &world,
+        "DELETE FROM audit_patient WHERE seq > 8; DELETE FROM audit_request WHERE seq > 8",
+    );
     assert_eq!(
         faults(&world, None).await,
         [],
@@ -343,6 +348,34 @@ async fn an_access_hidden_from_its_patient_is_found() {
     assert_eq!(
         faults(&world, Some(head)).await,
         [(3, AuditFaultKind::Changed)]
+    );
+}
+
+#[tokio::test]
+async fn an_access_shown_to_somebody_it_was_not_about_is_found() {
+    for list in [
+        "INSERT INTO audit_patient(mac, seq) SELECT mac, 3 FROM audit_patient WHERE seq = 2",
+        "INSERT INTO audit_request(request, seq) SELECT request, 3 FROM audit_request WHERE seq = 2",
+    ] {
+        let world = World::new();
+        let head = trail(&world, 4).await;
+        bend(&world, list);
+        let misplaced = AuditFaultKind::Misplaced;
+        assert_eq!(faults(&world, Some(head)).await, [(4, misplaced)], "{list}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_put_in_before_the_first_is_a_fault_with_a_place() {
+    let world = World::new();
+    let head = trail(&world, 3).await;
+    bend(
+        &world,
+        "INSERT INTO audit(seq, made, prev, hash, body) SELECT -1, made, prev, hash, body FROM audit WHERE seq = 1",
+    );
+    assert_eq!(
+        faults(&world, Some(head)).await,
+        [(0, AuditFaultKind::Unlinked)]
     );
 }
 
