@@ -1,16 +1,43 @@
-//! `cargo xtask assure`: mutation testing of what decides who sees what (`crates/trust`), with cargo-mutants.
+//! `cargo xtask assure`: mutation testing of what decides who sees what (`crates/trust`) and of the chain that proves who saw it
+//! (the audit trail in `crates/store`), with cargo-mutants.
 //!
 //! cargo-mutants changes the code in one small way at a time and runs the crate's own tests. A change that no test notices is a
-//! survivor: a test is missing, or the change means nothing. Survivors of the second sort stand in [`ACCEPTED`] with the reason;
-//! any other fails the run, and so does a line there that no longer survives. What is changed is set in `.cargo/mutants.toml`.
+//! survivor: a test is missing, or the change means nothing. Survivors of the second sort stand in the crate's
+//! `mutants-accepted.txt` with the reason; any other fails the run, and so does a line there that no longer survives. What is
+//! changed is set in [`PARTS`] and `.cargo/mutants.toml`.
 
 use crate::shell::{Outcome, command, root, target};
 use crate::{prepare, setup};
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 
-/// The reviewed survivors, one a line: file, what was changed, ` # ` and why it may survive.
-const ACCEPTED: &str = "crates/trust/mutants-accepted.txt";
+/// One crate's part: what of it is changed, and which of its tests must notice. Those that stand nearest, for the crate is built
+/// and they are run once for each change.
+struct Part {
+    package: &'static str,
+    /// What is changed, as cargo-mutants' patterns; empty: the whole crate.
+    files: &'static [&'static str],
+    /// The tests' binary, as cargo's arguments.
+    binary: &'static [&'static str],
+    /// Run are the tests whose name has this in it; `None`: all.
+    tests: Option<&'static str>,
+}
+
+const PARTS: &[Part] = &[
+    Part {
+        package: "trust",
+        files: &[],
+        binary: &["--lib"],
+        tests: None,
+    },
+    Part {
+        package: "store",
+        files: &["crates/store/src/audit.rs"],
+        binary: &["--test", "it"],
+        tests: Some("audit::"),
+    },
+];
 
 /// What `--quick` looks at: the decision itself.
 const QUICK: &[&str] = &[
@@ -22,67 +49,124 @@ const QUICK: &[&str] = &[
 /// How a run of cargo-mutants may end without anything being wrong with the run itself: all caught, some missed, some hung.
 const FINISHED: [i32; 3] = [0, 2, 3];
 
+impl Part {
+    /// The folder of the crate, from the root.
+    fn folder(&self) -> String {
+        format!("crates/{}/", self.package)
+    }
+
+    /// The reviewed survivors, one a line: file, what was changed, ` # ` and why it may survive.
+    fn accepted(&self) -> PathBuf {
+        root().join(self.folder()).join("mutants-accepted.txt")
+    }
+
+    /// Which of the patterns asked for are about this part; all of its own where nothing is asked for.
+    ///
+    /// # Errors
+    /// A file of the crate that this part does not look at.
+    fn wanted<'a>(&self, asked: &[&'a str]) -> Result<Option<Vec<&'a str>>, String> {
+        if asked.is_empty() {
+            return Ok(Some(self.files.to_vec()));
+        }
+        let here = asked.iter().filter(|one| one.starts_with(&self.folder()));
+        let here: Vec<&str> = here.copied().collect();
+        let known = |one: &&str| self.files.is_empty() || self.files.contains(one);
+        match here.iter().find(|one| !known(one)) {
+            Some(other) => Err(format!("assure does not look at {other}")),
+            None => Ok((!here.is_empty()).then_some(here)),
+        }
+    }
+
+    /// Changes what the patterns name, and says what is wrong with what survived.
+    fn run(&self, program: &Path, files: &[&str]) -> Result<Vec<String>, String> {
+        let room = target().join("assure");
+        fs::create_dir_all(&room).map_err(|e| format!("{}: {e}", room.display()))?;
+        let mut run = command(
+            &program.to_string_lossy(),
+            &["mutants", "--package", self.package, "--output"],
+        );
+        run.arg(&room)
+            .args(files.iter().flat_map(|file| ["--file", file]))
+            .args(self.binary.iter().map(|one| format!("--cargo-arg={one}")))
+            // The tables are read in every run of the tests, and built in one of them.
+            .arg("--cargo-arg=--config=profile.dev.package.fhir.opt-level=1")
+            .arg("--")
+            .args(self.tests)
+            // Built once for all runs; the copies that are changed come and go, and nobody debugs them.
+            .env("CARGO_TARGET_DIR", &room)
+            .env("CARGO_PROFILE_DEV_DEBUG", "false")
+            .env("INSTA_UPDATE", "no");
+        let status = run
+            .status()
+            .map_err(|e| format!("cannot start {}: {e}", program.display()))?;
+        if !status.code().is_some_and(|code| FINISHED.contains(&code)) {
+            return Err(format!("cargo-mutants did not finish ({status})"));
+        }
+        let lines = |name: &str| {
+            let path = room.join("mutants.out").join(name);
+            let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            Ok::<Vec<String>, String>(text.lines().filter_map(without_place).collect())
+        };
+        let survived = lines("missed.txt")?;
+        let mut tried = survived.clone();
+        for name in ["caught.txt", "timeout.txt", "unviable.txt"] {
+            tried.extend(lines(name)?);
+        }
+        if tried.is_empty() {
+            return Err("no mutant was made; is there such a file?".to_owned());
+        }
+        let accepted = self.accepted();
+        let text =
+            fs::read_to_string(&accepted).map_err(|e| format!("{}: {e}", accepted.display()))?;
+        let seen: BTreeSet<&str> = tried.iter().filter_map(|one| file_of(one)).collect();
+        let whole = files == self.files;
+        let faults = compare(&survived, &text, &|file| whole || seen.contains(file));
+        println!(
+            "{}: {} mutants in {} files, {} survived, {} of them without a reason or with one too many",
+            self.package,
+            tried.len(),
+            seen.len(),
+            survived.len(),
+            faults.len()
+        );
+        Ok(faults)
+    }
+}
+
 /// Runs every mutant, those of the decision alone (`--quick`), or those of the files in `args` (cargo-mutants' patterns).
 ///
 /// # Errors
 /// A survivor has no reason, a reason has no survivor, or cargo-mutants could not do its work.
 pub fn assure(args: &[String]) -> Outcome {
-    let mut files: Vec<&str> = Vec::new();
+    let mut asked: Vec<&str> = Vec::new();
     for arg in args {
         match arg.as_str() {
-            "--quick" => files.extend(QUICK),
+            "--quick" => asked.extend(QUICK),
             option if option.starts_with('-') => return Err(format!("assure knows no {option}")),
-            file => files.push(file),
+            file => asked.push(file),
         }
+    }
+    let ours = |file: &&str| PARTS.iter().any(|part| file.starts_with(&part.folder()));
+    if let Some(other) = asked.iter().find(|file| !ours(file)) {
+        return Err(format!("assure does not look at {other}"));
+    }
+    let mut work = Vec::new();
+    for part in PARTS {
+        work.extend(part.wanted(&asked)?.map(|files| (part, files)));
     }
     prepare::run()?;
     let program = setup::cargo_mutants()?;
-    let room = target().join("assure");
-    fs::create_dir_all(&room).map_err(|e| format!("{}: {e}", room.display()))?;
-    let mut run = command(
-        &program.to_string_lossy(),
-        &["mutants", "--package", "trust", "--output"],
-    );
-    run.arg(&room)
-        .args(files.iter().flat_map(|file| ["--file", file]))
-        // Built once for all runs; the copies that are changed come and go.
-        .env("CARGO_TARGET_DIR", &room)
-        .env("INSTA_UPDATE", "no");
-    let status = run
-        .status()
-        .map_err(|e| format!("cannot start {}: {e}", program.display()))?;
-    if !status.code().is_some_and(|code| FINISHED.contains(&code)) {
-        return Err(format!("cargo-mutants did not finish ({status})"));
+    let mut faults = Vec::new();
+    for (part, files) in work {
+        faults.extend(part.run(&program, &files)?);
     }
-    let lines = |name: &str| {
-        let path = room.join("mutants.out").join(name);
-        let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        Ok::<Vec<String>, String>(text.lines().filter_map(without_place).collect())
-    };
-    let survived = lines("missed.txt")?;
-    let mut tried = survived.clone();
-    for name in ["caught.txt", "timeout.txt", "unviable.txt"] {
-        tried.extend(lines(name)?);
-    }
-    if tried.is_empty() {
-        return Err("no mutant was made; is there such a file?".to_owned());
-    }
-    let accepted = root().join(ACCEPTED);
-    let text = fs::read_to_string(&accepted).map_err(|e| format!("{}: {e}", accepted.display()))?;
-    let seen: BTreeSet<&str> = tried.iter().filter_map(|one| file_of(one)).collect();
-    let judged = |file: &str| files.is_empty() || seen.contains(file);
-    let faults = compare(&survived, &text, &judged);
-    println!(
-        "{} mutants in {} files, {} survived, {} of them without a reason or with one too many",
-        tried.len(),
-        seen.len(),
-        survived.len(),
-        faults.len()
-    );
     if faults.is_empty() {
         return Ok(());
     }
-    Err(format!("{}\nsee {ACCEPTED}", faults.join("\n")))
+    Err(format!(
+        "{}\nsee mutants-accepted.txt in the crate's folder",
+        faults.join("\n")
+    ))
 }
 
 /// `FILE:LINE:COLUMN: what` as `FILE: what`: lines move, what was changed does not.
@@ -172,17 +256,34 @@ mod tests {
     }
 
     #[test]
-    fn the_reviewed_list_is_well_formed() {
-        let text = fs::read_to_string(root().join(ACCEPTED)).unwrap_or_default();
-        assert!(!text.is_empty());
-        for line in text
-            .lines()
-            .filter(|l| !l.is_empty() && !l.starts_with('#'))
-        {
-            let (mutant, reason) = line.split_once(" # ").unwrap_or_default();
-            let file = file_of(mutant).unwrap_or_default();
-            assert!(root().join(file).is_file(), "no such file: {line}");
-            assert!(reason.len() > 10, "a reason says something: {line}");
+    fn the_reviewed_lists_are_well_formed() {
+        for part in PARTS {
+            let text = fs::read_to_string(part.accepted()).unwrap_or_default();
+            assert!(!text.is_empty(), "{}", part.package);
+            for line in text
+                .lines()
+                .filter(|l| !l.is_empty() && !l.starts_with('#'))
+            {
+                let (mutant, reason) = line.split_once(" # ").unwrap_or_default();
+                let file = file_of(mutant).unwrap_or_default();
+                assert!(root().join(file).is_file(), "no such file: {line}");
+                assert!(file.starts_with(&part.folder()), "elsewhere: {line}");
+                assert!(reason.len() > 10, "a reason says something: {line}");
+            }
         }
+    }
+
+    #[test]
+    fn each_part_takes_the_files_of_its_crate() {
+        let [trust, store] = PARTS else {
+            panic!("two parts");
+        };
+        let (rule, chain) = ("crates/trust/src/rules/*.rs", "crates/store/src/audit.rs");
+        assert_eq!(trust.wanted(&[]), Ok(Some(vec![])));
+        assert_eq!(store.wanted(&[]), Ok(Some(vec![chain])));
+        assert_eq!(trust.wanted(&[rule, chain]), Ok(Some(vec![rule])));
+        assert_eq!(store.wanted(&[rule]), Ok(None));
+        assert!(store.wanted(&["crates/store/src/commit.rs"]).is_err());
+        assert!(assure(&["crates/wire/src/lib.rs".to_owned()]).is_err());
     }
 }

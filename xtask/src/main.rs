@@ -59,7 +59,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     (
         "assure [FILE…]",
-        "mutation testing of trust: a change that no test notices needs a reason; `--quick`: the rules and the decision",
+        "mutation testing of trust and of the audit trail: a change that no test notices needs a reason; `--quick`: the rules and the decision",
     ),
     (
         "package",
