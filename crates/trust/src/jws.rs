@@ -406,6 +406,44 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_of_zeros_is_nothing() {
+        // r = s = 0 satisfies the equation of ECDSA for every key where nobody asks whether they may be zero.
+        let key = SigningKey::generate().unwrap();
+        let set = KeySet::of(vec![key.public().clone()]).unwrap();
+        let text = sign("at+jwt", &json!({"a": 1}), &key).unwrap();
+        let (signed, _) = text.rsplit_once('.').unwrap();
+        for signature in [vec![0; 64], vec![0xff; 64], Vec::new()] {
+            let text = format!("{signed}.{}", base64url(&signature));
+            let compact = parse(&text, Embedded::Refused).unwrap();
+            assert_eq!(compact.verify_with(&set), Err(JwsError::Signature));
+        }
+    }
+
+    #[test]
+    fn a_header_of_the_same_bytes_is_not_read_again_and_another_is() {
+        let key = SigningKey::generate().unwrap();
+        let first = sign("at+jwt", &json!({"a": 1}), &key).unwrap();
+        let compact = parse(&first, Embedded::Refused).unwrap();
+        let known = Some((compact.raw_header(), &*compact.header));
+        for (typ, same) in [("at+jwt", true), ("JWT", false)] {
+            let next = sign(typ, &json!({"a": 2}), &key).unwrap();
+            let next = parse_known(&next, Embedded::Refused, known).unwrap();
+            assert_eq!(matches!(next.header, Cow::Borrowed(_)), same, "{typ}");
+            assert_eq!(next.header.typ.as_deref(), Some(typ));
+        }
+    }
+
+    #[test]
+    fn what_a_payload_claims_may_be_looked_at_before_its_signature() {
+        let key = SigningKey::generate().unwrap();
+        let text = sign("x", &json!({"iss": "client", "n": 1}), &key).unwrap();
+        let compact = parse(&text, Embedded::Refused).unwrap();
+        assert_eq!(compact.claimed("iss").as_deref(), Some("client"));
+        assert_eq!(compact.claimed("n"), None);
+        assert_eq!(compact.claimed("sub"), None);
+    }
+
+    #[test]
     fn ps256_and_eddsa_verify_and_are_not_taken_for_each_other() {
         use aws_lc_rs::rand::SystemRandom;
         use aws_lc_rs::rsa::KeySize;

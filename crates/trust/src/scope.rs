@@ -86,8 +86,7 @@ impl Scope {
             .into_iter()
             .find(|one| one.name() == context)
             .ok_or(ScopeError)?;
-        let named = !resource.is_empty()
-            && resource.len() <= 64
+        let named = resource.len() <= 64
             && resource.starts_with(|c: char| c.is_ascii_uppercase())
             && resource.bytes().all(|b| b.is_ascii_alphanumeric());
         if resource != "*" && !named {
@@ -284,6 +283,7 @@ mod tests {
             "user",
             "user/",
             "user/*",
+            "user/.r",
             "user/*.",
             "user/*.sr",
             "user/*.rr",
@@ -299,6 +299,8 @@ mod tests {
         ] {
             assert_eq!(Scope::parse(bad), Err(ScopeError), "{bad}");
         }
+        let of = |length: usize| Scope::parse(&format!("user/{}.r", "A".repeat(length)));
+        assert!(of(64).is_ok() && of(65).is_err());
         assert!(Scopes::parse("user/*.r  user/*.s").is_err());
         assert!(Scopes::parse(&vec!["user/*.r"; MOST + 1].join(" ")).is_err());
     }

@@ -95,7 +95,8 @@ mod tests {
     use crate::caller::{ClientUse, Person};
     use crate::interaction::Interaction;
     use crate::rules::people::{
-        Case, FJELLVIK, OTHER, PROVEHEIM, org, permit, refused_by, service,
+        Case, FJELLVIK, OTHER, PATIENT, PHYSICIAN, PROVEHEIM, org, permit, person, refused_by,
+        service,
     };
     use crate::wish::{Closed, Named};
 
@@ -134,6 +135,19 @@ mod tests {
             },
         });
         assert_eq!(refused_by(&case), PERSONALLY);
+        // By another issuer's token the same person comes under another pseudonym and without a number from the register.
+        if let Person::Practitioner { hpr, pseudonym, .. } = &mut case.caller.person {
+            (*hpr, *pseudonym) = (None, Some("p-2".into()));
+        }
+        for (number, expected) in [(PHYSICIAN, PERSONALLY), (PATIENT, None)] {
+            case.wish(Closed::Practitioner {
+                who: Named {
+                    number: Some(person(number)),
+                    ..Named::default()
+                },
+            });
+            assert_eq!(refused_by(&case), expected, "{number}");
+        }
     }
 
     #[test]
