@@ -418,6 +418,9 @@ mod tests {
             rules(Told::Organisation),
             [&["agreement"], &purpose[..]].concat()
         );
+        let told = explain(&record, Told::Patient);
+        let block = told.iter().find(|one| one.rule == "block").unwrap();
+        assert_eq!(block.withheld, [service("IT17")]);
         let told = explain(&record, Told::Organisation);
         let named: Vec<_> = told.iter().flat_map(|one| &one.withheld).collect();
         // Measurements are blocked, and would have been open otherwise: nothing tells of them.

@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_refused_at_any_depth() {
         type Change = fn(&mut Value);
-        let cases: [(Change, StatementError); 15] = [
+        let cases: [(Change, StatementError); 16] = [
             (|d| d["type"] = "other".into(), StatementError::Type),
             (|d| d["more"] = 1.into(), StatementError::Shape),
             (
@@ -331,6 +331,13 @@ mod tests {
             ),
             (
                 |d| d["patients"][0]["name"] = "x".into(),
+                StatementError::Shape,
+            ),
+            (
+                |d| {
+                    d["patients"][0]["department"] =
+                        json!({"id": "4001234", "system": systems::RESH, "name": "a\nb"});
+                },
                 StatementError::Shape,
             ),
             (

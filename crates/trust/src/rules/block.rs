@@ -93,6 +93,8 @@ fn check(question: &Question<'_>) -> Answer {
 mod tests {
     #![allow(clippy::unwrap_used)] // a failing unwrap is a failing test
     use crate::caller::{ClientUse, Person};
+    use crate::category::Category;
+    use crate::decide::decide;
     use crate::interaction::Interaction;
     use crate::rules::people::{
         Case, FJELLVIK, OTHER, PATIENT, PHYSICIAN, PROVEHEIM, org, permit, person, refused_by,
@@ -224,6 +226,9 @@ mod tests {
         assert_eq!(refused_by(&case), None, "no block can be made elsewhere");
         case.facts.known = known(&case, true);
         assert_eq!(refused_by(&case), Some(("block", "settings_unknown")));
+        let refusal = decide(&case.ask, &case.caller, &case.facts).permit();
+        let category = refusal.unwrap_err().category;
+        assert_eq!(category, Category::Unavailable, "not forbidden: ask again");
         case.from(FJELLVIK);
         assert_eq!(refused_by(&case), Some(("block", "settings_unknown")));
         case.purpose("BTG", Some("unconscious"));

@@ -59,6 +59,8 @@ fn check(question: &Question<'_>) -> Answer {
 #[cfg(test)]
 mod tests {
     use crate::caller::ClientUse;
+    use crate::category::Category;
+    use crate::decide::decide;
     use crate::rules::people::{Case, FJELLVIK, org, refused_by};
     use crate::wish::Closed;
 
@@ -99,6 +101,9 @@ mod tests {
         known.renewed(case.facts.now.plus_seconds(-60));
         case.facts.known = std::sync::Arc::new(known);
         assert_eq!(refused_by(&case), unknown);
+        let refusal = decide(&case.ask, &case.caller, &case.facts).permit().err();
+        let category = refusal.map(|refusal| refusal.category);
+        assert_eq!(category, Some(Category::Unavailable), "ask again");
         case.purpose("BTG", Some("unconscious"));
         assert_eq!(refused_by(&case), unknown, "a reservation never yields");
         case.facts.known.renewed(case.facts.now);
