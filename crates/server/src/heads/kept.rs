@@ -130,8 +130,67 @@ mod tests {
             append(folder.path(), "fjellvik", "f.g.h").unwrap();
             assert_eq!(lines(), [first, "f.g.h"]);
         }
+        // Before the first line was whole, and where the break is at the edge of what is read at once.
+        for step in [4095, 4096, 4097, 8192] {
+            let text = format!("{}\n{}", "y".repeat(99), "x".repeat(step));
+            std::fs::write(file_of(folder.path(), "fjellvik"), text).unwrap();
+            append(folder.path(), "fjellvik", first).unwrap();
+            assert_eq!(lines(), ["y".repeat(99).as_str(), first], "{step}");
+        }
         std::fs::write(file_of(folder.path(), "fjellvik"), "cut").unwrap();
         append(folder.path(), "fjellvik", first).unwrap();
         assert_eq!(lines(), [first]);
+    }
+    #[test]
+    fn lines_are_told_apart_by_who_speaks_and_others_are_passed_over() {
+        let key = trust::keys::SigningKey::generate().unwrap();
+        let head = HeadStatement {
+            iss: None,
+            aud: "a".into(),
+            iat: 1,
+            owner: "fjellvik".into(),
+            sequence: 1,
+            hash: "h".into(),
+        };
+        let witnessed = WitnessedHead {
+            iss: "a".into(),
+            sub: "s".into(),
+            iat: 2,
+            owner: "fjellvik".into(),
+            sequence: 2,
+            hash: "h".into(),
+        };
+        let signed = |typ: &str, value| jws::sign(typ, &value, &key).unwrap();
+        let kept = Kept {
+            lines: vec![
+                signed(HEAD_TYP, serde_json::to_value(&head).unwrap()),
+                "none".into(),
+                signed(WITNESSED_TYP, serde_json::to_value(&witnessed).unwrap()),
+                signed("at+jwt", serde_json::to_value(&head).unwrap()),
+            ],
+        };
+        assert_eq!(kept.heads().collect::<Vec<_>>(), [head]);
+        assert_eq!(kept.witnessed().collect::<Vec<_>>(), [witnessed]);
+    }
+
+    #[test]
+    fn no_file_is_no_line_and_what_cannot_be_read_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(read(folder.path(), "fjellvik").unwrap().lines.is_empty());
+        std::fs::create_dir(file_of(folder.path(), "fjellvik")).unwrap();
+        assert!(read(folder.path(), "fjellvik").is_err());
+        assert!(append(folder.path(), "fjellvik", "a.b.c").is_err());
+    }
+
+    #[test]
+    fn the_folder_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let heads = folder.path().join("a/heads");
+        make_folder(&heads).unwrap();
+        append(&heads, "fjellvik", "a.b.c").unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&heads), 0o700);
+        assert_eq!(mode(&file_of(&heads, "fjellvik")), 0o600);
     }
 }

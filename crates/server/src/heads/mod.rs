@@ -4,6 +4,7 @@
 //! A role that is a registered client signs with that client's key, so that anybody can verify with what is registered; the
 //! common services without one sign with a key of their own, made at first start.
 
+mod believed;
 mod kept;
 mod key;
 mod proof;

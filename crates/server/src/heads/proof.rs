@@ -1,20 +1,20 @@
-//! What kept heads prove of a trail: which of them are to be believed, what the witness knows besides, and where they
-//! contradict each other before the trail is even looked at.
+//! What kept heads prove of a trail: those that are to be believed, what the witness knows besides, and where the two contradict
+//! each other before the trail is even looked at.
 
-use super::{Kept, key};
+use super::believed::{head, own};
+use super::key;
 use crate::config::Config;
 use crate::{roles, surroundings};
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
 use store::AuditHead;
-use trust::encoding::from_base64url;
 use trust::jws::{self, Embedded};
 use trust::keys::KeySet;
 use wire::client::{Http, Party, Request};
 use wire::contract::anchor::JWKS;
 use wire::contract::witness::{
-    HEAD_TYP, HEADS_LIST, HEADS_QUESTION_TYP, HeadStatement, HeadsQuestion, JOSE, PAGE,
-    WITNESSED_TYP, WitnessedHead, WitnessedHeads,
+    HEADS_LIST, HEADS_QUESTION_TYP, HeadsQuestion, JOSE, PAGE, WITNESSED_TYP, WitnessedHead,
+    WitnessedHeads,
 };
 
 /// What is asked for.
@@ -83,71 +83,6 @@ pub async fn prove(wanted: &Wanted<'_>) -> anyhow::Result<Proof> {
         proof.heads.extend(heads);
     }
     Ok(proof)
-}
-
-/// The owner's statements that are to be believed, and what is wrong with the others.
-fn own(
-    kept: &Kept,
-    owner: &str,
-    client: Option<&str>,
-    registered: &KeySet,
-    more: Option<&KeySet>,
-) -> Proof {
-    let mut proof = Proof {
-        heads: Vec::new(),
-        faults: Vec::new(),
-        witnessed: None,
-    };
-    let mut before = 0;
-    for (at, line) in kept.lines.iter().enumerate() {
-        let mut fault = |text: String| {
-            proof
-                .faults
-                .push(format!("kept head, line {}: {text}", at + 1))
-        };
-        let Ok(compact) = jws::parse(line, Embedded::Refused) else {
-            fault("is no signed head".into());
-            continue;
-        };
-        if compact.require_typ(HEAD_TYP).is_err() {
-            // The witness's words count as the witness has them today; here they only must be of that kind.
-            if compact.require_typ(WITNESSED_TYP).is_err() {
-                fault("is no signed head".into());
-            }
-            continue;
-        }
-        let verified = compact
-            .verify_with(registered)
-            .or_else(|error| more.map_or(Err(error), |keys| compact.verify_with(keys)));
-        let said: Option<HeadStatement> = verified
-            .ok()
-            .and_then(|payload| serde_json::from_slice(payload).ok());
-        let Some(said) = said else {
-            fault("is not signed with a key of the trail's owner that is known here".into());
-            continue;
-        };
-        if said.owner != owner || said.iss.as_deref() != client {
-            fault("is about another trail".into());
-            continue;
-        }
-        if said.sequence < before {
-            fault(format!(
-                "goes back from record {before} to record {}: the trail was cut, or an old copy was put back",
-                said.sequence
-            ));
-        }
-        before = said.sequence;
-        match head(said.sequence, &said.hash) {
-            Some(head) => proof.heads.push(head),
-            None => fault("holds no hash".into()),
-        }
-    }
-    proof
-}
-
-fn head(sequence: u64, hash: &str) -> Option<AuditHead> {
-    let hash = from_base64url(hash)?.try_into().ok()?;
-    Some(AuditHead { sequence, hash })
 }
 
 fn key_set(path: &Path) -> anyhow::Result<KeySet> {
