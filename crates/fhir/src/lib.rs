@@ -8,6 +8,7 @@
 
 pub mod bundle;
 pub mod check;
+pub mod day;
 pub mod definitions;
 pub mod identity;
 pub mod ids;

@@ -164,6 +164,11 @@ impl Zone {
         self.0.iana_name().unwrap_or("UTC")
     }
 
+    /// Its rules.
+    pub(crate) fn tz(&self) -> &TimeZone {
+        &self.0
+    }
+
     /// The calendar day (year, month, day) on which `instant` falls in this zone.
     #[must_use]
     pub fn day_of(&self, instant: Instant) -> (i16, i8, i8) {

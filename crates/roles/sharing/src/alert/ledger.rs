@@ -1,4 +1,4 @@
-//! What is to be looked at when: an entry for each open alert, in the store's own commits, and the same times in memory, so
+//! What is to be looked at when: an entry for each open alert and for each patient whose plan expects readings, in the store's own commits, and the same times in memory, so
 //! that nobody goes through all patients to find the few that are due.
 
 use super::task::Topic;
@@ -22,6 +22,8 @@ const AT_ONCE: usize = 1_000;
 pub enum What {
     /// The open alert of a topic.
     Alert(Topic),
+    /// What the patient's plan expects.
+    Expected,
 }
 
 /// Whose and what: the key of an entry.
@@ -37,14 +39,16 @@ pub struct Key {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// The Task.
-    pub task: LogicalId,
+    /// The Task of an alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<LogicalId>,
     /// When it is to be looked at; `None`: not by time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<i64>,
 }
 
-const BYTES: [(What, u8); 2] = [
+const BYTES: [(What, u8); 3] = [
+    (What::Expected, b'e'),
     (What::Alert(Topic::Readings), b'r'),
     (What::Alert(Topic::Missing), b'm'),
 ];

@@ -8,11 +8,12 @@
 //!
 //! An alert's way: `assess/run.rs` judges → `finding.rs` (is it new, and is it now?) → `raise.rs` (in the commit of the results)
 //! → people's steps over `api/operation/alert.rs` → `machine.rs` (may it be done, pure) → `task.rs` (as resources).
-//! `watch.rs` wakes when a deadline passes.
+//! `watch.rs` wakes when a deadline passes, and when a reading that a plan expects may be missing (`missing.rs`, pure).
 
 mod finding;
 mod ledger;
 mod machine;
+mod missing;
 mod raise;
 mod task;
 mod watch;

@@ -4,13 +4,14 @@
 use super::finding::Finding;
 use super::ledger::{Entry, Key, What};
 use super::machine::{Alert, By, State as Standing, Step};
+use super::missing;
 use super::task::{self, Frame, Task, Topic};
 use crate::State;
-use crate::assess::Owner;
+use crate::assess::{self, Owner, Plan};
 use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::plan::Zone;
 use fhir::resource::ResourceType;
-use fhir::time::Instant;
+use fhir::time::{Instant, Range};
 use serde_json::Value;
 use store::{Expect, LedgerWrite, Put, StoreError};
 use trust::Permit;
@@ -24,6 +25,22 @@ pub struct Raised {
     pub ledger: Vec<LedgerWrite>,
     /// The same for the queue, once it is durable.
     pub queue: Vec<(Key, Option<i64>)>,
+}
+
+impl Raised {
+    /// Both.
+    #[must_use]
+    pub fn and(mut self, other: Raised) -> Raised {
+        self.puts.extend(other.puts);
+        self.ledger.extend(other.ledger);
+        self.queue.extend(other.queue);
+        self
+    }
+
+    /// Whether nothing is written.
+    pub fn is_empty(&self) -> bool {
+        self.puts.is_empty() && self.ledger.is_empty()
+    }
 }
 
 /// Whose alert it is, and who may look.
@@ -66,7 +83,7 @@ impl State {
             };
             let entry = self.alert_entry(key).await?;
             let open = match &entry {
-                Some((entry, _)) => self.open_alert(whose.permit, entry.task).await?,
+                Some((entry, _)) => self.open_alert(whose.permit, entry).await?,
                 None => None,
             };
             let expect = entry.map_or(Expect::Absent, |(_, version)| Expect::Version(version));
@@ -77,11 +94,107 @@ impl State {
                 },
                 None => self.new_alert(whose, topic, &own, now, &mut raised.puts)?,
             };
-            raised
-                .ledger
-                .push(key.write(Some(&Entry { task, due }), expect)?);
+            let entry = Entry {
+                task: Some(task),
+                due,
+            };
+            raised.ledger.push(key.write(Some(&entry), expect)?);
             raised.queue.push((key, due));
         }
+        Ok(raised)
+    }
+
+    /// What is written where readings that were missing have come after all, about these times: the alert is told, and stays
+    /// open.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub(crate) async fn answered(
+        &self,
+        whose: &Whose<'_>,
+        touched: &[Range],
+        now: Instant,
+    ) -> Result<Raised, StoreError> {
+        let mut raised = Raised::default();
+        let key = Key {
+            patient: whose.patient,
+            what: What::Alert(Topic::Missing),
+        };
+        let Some((entry, version)) = self.alert_entry(key).await? else {
+            return Ok(raised);
+        };
+        let Some(open) = self.open_alert(whose.permit, &entry).await? else {
+            return Ok(raised);
+        };
+        let (mut task, Some((id, issue_version, mut issue))) = (open.task, open.issue) else {
+            return Ok(raised);
+        };
+        let expected = issue["implicated"].as_array();
+        let expected: Vec<_> = expected
+            .into_iter()
+            .flatten()
+            .filter_map(missing::read)
+            .collect();
+        let mut told = false;
+        for (kind, window) in expected {
+            if !touched.iter().any(|range| range.overlaps(&window)) {
+                continue;
+            }
+            let case = assess::readings(self, whose.permit, whose.person, window).await?;
+            let mut own = case
+                .readings
+                .iter()
+                .filter(|one| one.curve() == kind.curve());
+            if let Some(one) = own.next() {
+                let reading = format!("Observation/{}/_history/{}", one.id, one.version);
+                told |= task::answered(&mut issue, &reading);
+            }
+        }
+        if told {
+            let alert = task.alert.clone();
+            task.set(alert, now);
+            let patient = whose.patient;
+            raised
+                .puts
+                .push(self.new_version(patient, id, issue_version, &issue)?);
+            raised
+                .puts
+                .push(self.new_version(patient, task.id, task.version, task.json())?);
+            let same = key.write(Some(&entry), Expect::Version(version))?;
+            raised.ledger.push(same);
+        }
+        Ok(raised)
+    }
+
+    /// What is written where a plan has changed: when what it expects is looked at next.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub(crate) async fn expected(
+        &self,
+        patient: LogicalId,
+        plans: &[Plan],
+        now: Instant,
+    ) -> Result<Raised, StoreError> {
+        let mut raised = Raised::default();
+        let key = Key {
+            patient,
+            what: What::Expected,
+        };
+        let held = self.alert_entry(key).await?;
+        let was = held.as_ref().and_then(|(entry, _)| entry.due);
+        let due = match was {
+            // Its turn has come and is still to be taken.
+            Some(due) if due <= now.0 => Some(due),
+            _ => missing::next(plans, &self.config.zone, now).map(|at| at.0),
+        };
+        if due == was {
+            return Ok(raised);
+        }
+        let expect = held.map_or(Expect::Absent, |(_, version)| Expect::Version(version));
+        let entry = due.map(|_| Entry { task: None, due });
+        raised.ledger.push(key.write(entry.as_ref(), expect)?);
+        raised.queue.push((key, due));
         Ok(raised)
     }
 
@@ -92,11 +205,10 @@ impl State {
         }
     }
 
-    async fn open_alert(
-        &self,
-        permit: &Permit,
-        task: LogicalId,
-    ) -> Result<Option<Open>, StoreError> {
+    async fn open_alert(&self, permit: &Permit, entry: &Entry) -> Result<Option<Open>, StoreError> {
+        let Some(task) = entry.task else {
+            return Ok(None);
+        };
         let Some(stored) = self.there(permit, ResourceType::TASK, task).await? else {
             return Ok(None);
         };

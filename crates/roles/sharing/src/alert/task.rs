@@ -11,6 +11,7 @@
 //! | passed deadlines, and when | extension [`ESCALATION`] |
 //! | when it rose to red | extension [`ROSE`] |
 //! | what people say of it | `note`, with author and time |
+//! | what came after all | `DetectedIssue.evidence` |
 //! | what it rests on | `DetectedIssue.implicated`: results and readings, each with its version; what is missing by its code |
 
 use super::Deadlines;
@@ -164,6 +165,27 @@ pub fn rests_on(issue: &Value, finding: &Finding) -> bool {
     let held = issue["implicated"].as_array();
     let there = |one| held.is_some_and(|held| held.contains(one));
     finding.evidence.iter().all(there)
+}
+
+/// Says that something that was missing has come: the reading, with its version. `false`: it is said already.
+pub fn answered(issue: &mut Value, reading: &str) -> bool {
+    let detail = json!({"reference": reading});
+    let Some(members) = issue.as_object_mut() else {
+        return false;
+    };
+    let held = members.entry("evidence").or_insert(json!([]));
+    let Some(held) = held.as_array_mut() else {
+        return false;
+    };
+    let there = held.iter().any(|one| one["detail"][0] == detail);
+    if there || held.len() >= MOST_EVIDENCE {
+        return false;
+    }
+    held.push(json!({
+        "code": [{"coding": [{"system": ASSESSMENT, "code": "answered"}], "text": "Kom senere"}],
+        "detail": [detail],
+    }));
+    true
 }
 
 fn severity(zone: Zone) -> &'static str {

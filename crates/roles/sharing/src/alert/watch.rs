@@ -1,11 +1,15 @@
 //! What happens by time: a deadline that passes with nobody on it raises the alert's level, in a version of its own and on
-//! record. One worker, woken at the next time that anything is due; times that have passed while the service was down are
+//! record; a reading that a plan expects and that is not here by its time raises an alert. One worker, woken at the next time that anything is due; times that have passed while the service was down are
 //! caught up with at start.
 
+use super::finding::Finding;
 use super::ledger::{Entry, Key, What};
 use super::machine::{By, Step};
-use super::task::Task;
+use super::missing::{self, Expected};
+use super::raise::Whose;
+use super::task::{Task, Topic};
 use crate::State;
+use crate::assess;
 use fhir::resource::ResourceType;
 use fhir::time::Instant;
 use std::sync::Arc;
@@ -94,7 +98,82 @@ impl State {
         }
         match key.what {
             What::Alert(_) => self.deadline_passed(key, &entry, version, now).await,
+            What::Expected => self.looked_for(key, &entry, version, now).await,
         }
+    }
+
+    /// Looks for what a plan expected to be here by the time that is due, and when to look next.
+    async fn looked_for(
+        &self,
+        key: Key,
+        entry: &Entry,
+        version: u64,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let at = Instant(entry.due.unwrap_or(now.0));
+        let (store, zone) = (&self.desk.store, &self.config.zone);
+        let Some(person) = store.patient_of(key.patient).await? else {
+            return self.forgotten(key, version).await;
+        };
+        let permit = trust::assess(person.clone());
+        let plans = assess::plans(self, &permit, &person).await?.plans;
+        let doubtful = missing::doubtful(&plans, zone, at);
+        let readings = match missing::span(&doubtful) {
+            Some(span) => {
+                assess::readings(self, &permit, &person, span)
+                    .await?
+                    .readings
+            }
+            None => Vec::new(),
+        };
+        let missing = missing::missing(doubtful, &readings);
+        let whose = Whose {
+            patient: key.patient,
+            person: &person,
+            permit: &permit,
+        };
+        let found: Vec<_> = match missing.is_empty() {
+            true => Vec::new(),
+            false => vec![Finding {
+                topic: Topic::Missing,
+                zone: None,
+                code: "5.3.2",
+                evidence: missing.iter().map(Expected::named).collect(),
+            }],
+        };
+        let raised = self.raise(&whose, &found, now).await?;
+        let due = missing::next(&plans, zone, at).map(|next| next.0);
+        let entry = due.map(|_| Entry { task: None, due });
+        let next = key.write(entry.as_ref(), Expect::Version(version))?;
+        let mut change = Change {
+            puts: raised.puts,
+            ledger: raised.ledger,
+            ..Change::default()
+        };
+        change.ledger.push(next);
+        if !change.puts.is_empty() {
+            let request = (self.house.ids)();
+            let asked = "alert: readings that the plan expects are missing";
+            let record = Record::new(now, request, Interaction::Assess, asked);
+            let about = Some(person.clone());
+            change.audit = Some(record.permitted(&permit).about(about));
+            change.audit_fill = true;
+        }
+        store.commit(change).await?;
+        self.raised(raised.queue);
+        self.alerts.set(key, due);
+        Ok(())
+    }
+
+    /// Nobody waits for this any more.
+    async fn forgotten(&self, key: Key, version: u64) -> Result<(), StoreError> {
+        let change = Change {
+            ledger: vec![key.write(None, Expect::Version(version))?],
+            ..Change::default()
+        };
+        self.desk.store.commit(change).await?;
+        self.alerts.set(key, None);
+        Ok(())
     }
 
     async fn deadline_passed(
@@ -104,23 +183,17 @@ impl State {
         version: u64,
         now: Instant,
     ) -> Result<(), StoreError> {
-        let alone = |write| Change {
-            ledger: vec![write],
-            ..Change::default()
+        let Some(id) = entry.task else {
+            return self.forgotten(key, version).await;
         };
-        let gone = key.write(None, Expect::Version(version));
-        let Some(person) = self.desk.store.patient_of(entry.task).await? else {
+        let Some(person) = self.desk.store.patient_of(id).await? else {
             // Erased.
-            self.desk.store.commit(alone(gone?)).await?;
-            self.alerts.set(key, None);
-            return Ok(());
+            return self.forgotten(key, version).await;
         };
         let permit = trust::assess(person.clone());
-        let stored = self.there(&permit, ResourceType::TASK, entry.task).await?;
+        let stored = self.there(&permit, ResourceType::TASK, id).await?;
         let Some(mut task) = stored.as_ref().and_then(Task::read) else {
-            self.desk.store.commit(alone(gone?)).await?;
-            self.alerts.set(key, None);
-            return Ok(());
+            return self.forgotten(key, version).await;
         };
         let wait = task.wait(self.deadlines());
         let by = By {
@@ -130,16 +203,18 @@ impl State {
             wait: &wait,
         };
         let Ok(alert) = task.alert.after(Step::Escalate, &by) else {
-            self.desk.store.commit(alone(gone?)).await?;
-            self.alerts.set(key, None);
-            return Ok(());
+            return self.forgotten(key, version).await;
         };
         let due = alert.deadline.map(|end| end.0);
         if alert == task.alert {
             // Not yet: the entry said another time than the Task.
             let entry = Entry { due, ..*entry };
             let write = key.write(Some(&entry), Expect::Version(version))?;
-            self.desk.store.commit(alone(write)).await?;
+            let change = Change {
+                ledger: vec![write],
+                ..Change::default()
+            };
+            self.desk.store.commit(change).await?;
             self.alerts.set(key, due);
             return Ok(());
         }
@@ -150,7 +225,10 @@ impl State {
         let record = Record::new(now, request, Interaction::Assess, &asked)
             .permitted(&permit)
             .about(Some(person));
-        let entry = Entry { task: task.id, due };
+        let entry = Entry {
+            task: Some(task.id),
+            due,
+        };
         let change = Change {
             puts: vec![self.new_version(key.patient, task.id, task.version, task.json())?],
             ledger: vec![key.write(Some(&entry), Expect::Version(version))?],
@@ -159,7 +237,7 @@ impl State {
             ..Change::default()
         };
         self.desk.store.commit(change).await?;
-        tracing::warn!(service = self.config.id, task = %entry.task, level, "an alert waits past its deadline");
+        tracing::warn!(service = self.config.id, task = %task.id, level, "an alert waits past its deadline");
         self.alerts.set(key, due);
         Ok(())
     }

@@ -18,7 +18,8 @@ mod result;
 mod run;
 mod submitted;
 
-pub use judge::is_part;
+pub use case::{plans, readings};
+pub use judge::{Plan, in_force, is_part};
 pub use reading::Reading;
 #[cfg(test)]
 pub use reading::Value;

@@ -158,6 +158,7 @@ impl State {
         let window = i64::from(assessment.news2_window_minutes) * MINUTE;
         let longest = longest_repeat(&plans).max(window);
         let (mut made, mut held) = (Vec::new(), Vec::new());
+        let times = touched.clone();
         for judged in pieces(touched, longest) {
             let seen = Range {
                 lo: judged.lo.saturating_sub(longest),
@@ -175,8 +176,13 @@ impl State {
             permit: &permit,
         };
         // In the commit of what was found by, which is the first.
-        let mut raised = self.alarmed(&whose, candidates).await?;
-        while !puts.is_empty() {
+        let now = (self.house.clock)();
+        let mut raised = self
+            .alarmed(&whose, candidates, now)
+            .await?
+            .and(self.answered(&whose, &times, now).await?)
+            .and(self.expected(patient, &plans.plans, now).await?);
+        while !(puts.is_empty() && raised.is_empty()) {
             let room = MOST_AT_ONCE.saturating_sub(raised.puts.len()).max(1);
             let rest = puts.split_off(puts.len().min(room));
             self.write(&whose, puts, std::mem::take(&mut raised))
@@ -191,8 +197,8 @@ impl State {
         &self,
         whose: &Whose<'_>,
         candidates: Vec<Candidate>,
+        now: Instant,
     ) -> Result<Raised, StoreError> {
-        let now = (self.house.clock)();
         if !candidates.iter().any(|one| fresh(one, now)) {
             return Ok(Raised::default());
         }
@@ -334,15 +340,16 @@ impl State {
     ) -> Result<(), StoreError> {
         let now = (self.house.clock)();
         let request = (self.house.ids)();
+        puts.extend(raised.puts);
         let record = Record::new(now, request, Interaction::Assess, "plan and NEWS2")
             .permitted(whose.permit)
             .about(Some(whose.person.clone()));
-        puts.extend(raised.puts);
         let change = Change {
+            // What is only to be looked at later tells nobody anything.
+            audit: (!puts.is_empty()).then_some(record),
+            audit_fill: !puts.is_empty(),
             puts,
             ledger: raised.ledger,
-            audit: Some(record),
-            audit_fill: true,
             ..Change::default()
         };
         self.desk.store.commit(change).await?;

@@ -476,3 +476,126 @@ async fn an_alert_stands_though_what_it_rested_on_is_erased() {
     assert_ne!(all[0]["focus"], task["focus"]);
     assert_eq!(issue(&service, &all[0]).await["severity"], "high");
 }
+
+/// The story's rule: two daily readings in a row not here by noon, or a scheduled one when its day ends.
+fn expecting() -> Value {
+    let mut plan = plan(ragnhild(), "1", ("2026-11-01", None), "84");
+    let rule = json!({ "url": fhir::plan::MISSING, "extension": [
+        { "url": "in-a-row", "valuePositiveInt": 2 },
+        { "url": "by", "valueTime": "12:00:00" },
+        { "url": "text", "valueString": "To på rad" },
+    ] });
+    let extensions = plan["extension"].as_array_mut().unwrap();
+    extensions.push(rule);
+    plan
+}
+
+#[tokio::test]
+async fn days_9_to_7_silence_raises_an_alert_at_noon_and_the_backlog_answers_it_and_closes_nothing()
+{
+    let service = assessing().await;
+    let clock = |when: &str| service.clock.set(when.parse().unwrap());
+    clock("2026-11-16T08:40:00+01:00");
+    service.created(&expecting()).await;
+    let last = reading(ragnhild(), "16", "2026-11-16T08:30:00+01:00", "91");
+    service.created(&last).await;
+    assert!(alerts(&service).await.is_empty());
+    clock("2026-11-18T11:59:59+01:00");
+    service.state.watch_due().await.unwrap();
+    assert!(alerts(&service).await.is_empty());
+    clock("2026-11-18T12:00:00+01:00");
+    service.state.watch_due().await.unwrap();
+    let all = alerts(&service).await;
+    let [task] = &all[..] else {
+        panic!("one alert: {all:?}")
+    };
+    assert_eq!(
+        (state(task), &task["priority"]),
+        ("raised", &json!("routine"))
+    );
+    assert_eq!(task["restriction"]["period"]["end"], "2026-11-18T15:00:00Z");
+    let found = issue(&service, task).await;
+    assert_eq!(found["code"]["coding"][0]["code"], "5.3.2");
+    assert_eq!(found["severity"], "low");
+    let named: Vec<_> = found["implicated"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["display"].as_str().unwrap().rsplit(' ').next().unwrap())
+        .collect();
+    assert_eq!(named, ["2026-11-17T07:30:00Z", "2026-11-18T07:30:00Z"]);
+    let record = service.last_record_of(Interaction::Assess).await;
+    assert_eq!(
+        record.asked,
+        "alert: readings that the plan expects are missing"
+    );
+    // Looked at again, it is told once.
+    service.state.watch_due().await.unwrap();
+    assert_eq!(alerts(&service).await, all);
+    let kari = kari();
+    let owned = step(&service, &kari, (task, 1), "own", Some("Telefonen var av")).await;
+    assert_eq!(owned.status, StatusCode::OK, "{}", owned.json);
+
+    // The backlog, shuffled and doubled, and the day's own reading.
+    clock("2026-11-19T09:00:00+01:00");
+    let days = ["18", "17", "19", "18"];
+    for day in days {
+        let when = format!("2026-11-{day}T08:31:00+01:00");
+        let owner = service.record_system(FJELLVIK);
+        let body = reading(ragnhild(), day, &when, "90");
+        let reply = service.post(&owner, "/Observation", &body).await;
+        assert!(reply.status.is_success(), "{}", reply.json);
+    }
+    let all = alerts(&service).await;
+    assert_eq!(all.iter().map(state).collect::<Vec<_>>(), ["owned"]);
+    let found = issue(&service, &all[0]).await;
+    let evidence = found["evidence"].as_array().unwrap();
+    assert_eq!(evidence.len(), 2, "{found}");
+    assert_eq!(evidence[0]["code"][0]["coding"][0]["code"], "answered");
+    // She who has not seen what came cannot close it unseen.
+    let stale = step(&service, &kari, (task, 2), "resolve", Some("x")).await;
+    assert_eq!(stale.status, StatusCode::PRECONDITION_FAILED);
+    let version = all[0]["meta"]["versionId"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let closed = step(
+        &service,
+        &kari,
+        (task, version),
+        "resolve",
+        Some("Alt er her"),
+    )
+    .await;
+    assert_eq!(state(&closed.json), "resolved", "{}", closed.json);
+    clock("2026-11-19T12:00:00+01:00");
+    service.state.watch_due().await.unwrap();
+    assert_eq!(alerts(&service).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_due_while_the_service_was_down_is_caught_up_with_and_an_ended_plan_expects_nothing()
+ {
+    let service = assessing().await;
+    let clock = |when: &str| service.clock.set(when.parse().unwrap());
+    clock("2026-11-16T08:40:00+01:00");
+    let id = service.created(&expecting()).await;
+    assert!(alerts(&service).await.is_empty());
+    // Nothing was looked at for three days.
+    clock("2026-11-19T15:00:00+01:00");
+    service.state.watch_due().await.unwrap();
+    let all = alerts(&service).await;
+    assert_eq!(all.len(), 1);
+    let found = issue(&service, &all[0]).await;
+    assert_eq!(found["implicated"].as_array().unwrap().len(), 5, "{found}");
+    let owner = service.record_system(FJELLVIK);
+    let path = format!("/CarePlan/{id}");
+    let reply = service.delete(&owner, &path, Some("W/\"1\"")).await;
+    assert_eq!(reply.status, StatusCode::NO_CONTENT, "{}", reply.json);
+    alerts(&service).await;
+    clock("2026-11-25T15:00:00+01:00");
+    service.state.watch_due().await.unwrap();
+    let found = issue(&service, &all[0]).await;
+    assert_eq!(found["implicated"].as_array().unwrap().len(), 5, "{found}");
+}

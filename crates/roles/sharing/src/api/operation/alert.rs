@@ -135,9 +135,12 @@ async fn taken(
     };
     // An alert that another has taken the place of is waited for by nobody.
     let entry = state.alert_entry(key).await?;
-    let waits = entry.filter(|(entry, _)| entry.task == task.id);
+    let waits = entry.filter(|(entry, _)| entry.task == Some(task.id));
     if let Some((_, version)) = &waits {
-        let entry = Entry { task: task.id, due };
+        let entry = Entry {
+            task: Some(task.id),
+            due,
+        };
         let entry = open.then_some(&entry);
         change
             .ledger
