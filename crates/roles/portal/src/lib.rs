@@ -1,4 +1,4 @@
-//! The portal: pages for clinicians and citizens (first form). A person is chosen. A clinician opens a patient for a purpose,
+//! The portal: pages for clinicians and citizens (first form), and what the catalogue lists, for those who build and operate. A person is chosen. A clinician opens a patient for a purpose,
 //! and one page shows what every organisation that answered has: curves with the tables beside them, the plan, the
 //! medication lists side by side, and who did not answer. A record system opens that page in context (SMART launch). A citizen
 //! signs in about herself, reads who looked, and closes her record to them.
@@ -14,6 +14,7 @@ mod clinician;
 mod cross_site;
 mod launch;
 mod look_up;
+mod offers;
 mod page;
 mod session;
 mod text;
@@ -117,6 +118,8 @@ pub struct State {
     sessions: session::Sessions,
     launches: launch::Launches,
     party: Option<wire::client::Party>,
+    /// Judges entries of the catalogue by their owners' signatures.
+    reader: Option<wire::entries::Reader>,
 }
 
 /// Why the portal cannot start.
@@ -157,7 +160,13 @@ pub fn open(config: Config, house: House) -> Result<Arc<State>, OpenError> {
             )
         })
         .transpose()?;
+    let reader = party.as_ref().map(|party| {
+        let members =
+            wire::members::MemberBook::new(party.issuer(), house.http.clone(), house.clock.clone());
+        wire::entries::Reader::new(members, house.clock.clone())
+    });
     Ok(Arc::new(State {
+        reader,
         calendar: calendar::Calendar::new(&config.zone)?,
         language: text::Language::parse(&config.language).ok_or(OpenError::Language)?,
         https: origin.scheme() == "https",

@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::citizen::{Done, LogLine, WishLine};
 use crate::clinician::PatientPage;
+use crate::offers::Offer;
 use crate::text::{Language, Text};
 
 /// What stands around every page.
@@ -222,6 +223,20 @@ pub struct Sent {
     pub to: &'static str,
     /// Its fields.
     pub again: Vec<(String, String)>,
+}
+
+/// What the catalogue lists.
+#[derive(Template)]
+#[template(path = "offers.html")]
+pub struct Offers {
+    /// Around it.
+    pub shell: Shell,
+    /// Words.
+    pub t: Text,
+    /// By name; `None` when the catalogue does not answer.
+    pub offers: Option<Vec<Offer>>,
+    /// Entries that could not be read.
+    pub unreadable: usize,
 }
 
 /// The accessibility statement.

@@ -218,6 +218,7 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("portal", "GET", "/blocks", Nothing),
     ("portal", "POST", "/blocks", Form("")),
     ("portal", "POST", "/blocks/end", Form("")),
+    ("portal", "GET", "/offers", Nothing),
     ("portal", "POST", "/language", Form("")),
     ("portal", "GET", "/accessibility", Nothing),
     ("portal", "GET", "/assets/{name}", Nothing),

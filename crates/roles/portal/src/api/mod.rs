@@ -6,6 +6,7 @@ mod file;
 mod language;
 mod launch;
 mod log;
+mod offers;
 mod patients;
 mod people;
 mod view;
@@ -46,6 +47,7 @@ pub const ROUTES: &[RouteRow] = &[
     row("GET", "/blocks", Access::Session),
     row("POST", "/blocks", Access::Session),
     row("POST", "/blocks/end", Access::Session),
+    row("GET", "/offers", Access::Session),
     row("POST", "/language", Access::Public),
     row("GET", "/accessibility", Access::Public),
     row("GET", "/assets/{name}", Access::Public),
@@ -73,6 +75,7 @@ pub fn routes(state: Arc<State>, assets: Assets) -> Router {
         .on("GET", "/blocks", blocks::show)
         .on("POST", "/blocks", blocks::make)
         .on("POST", "/blocks/end", blocks::end)
+        .on("GET", "/offers", offers::show)
         .on("POST", "/language", language::choose)
         .on("GET", "/accessibility", language::accessibility)
         .on("GET", "/assets/{name}", move |name, headers| {

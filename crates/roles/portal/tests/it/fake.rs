@@ -55,6 +55,8 @@ pub struct Fake {
     pub wishes: Mutex<Vec<Value>>,
     /// Who does not answer when a wish is made or ended.
     pub away: Mutex<Option<&'static str>>,
+    /// What its catalogue lists besides the demo's endpoints; `None`: it gives no answer.
+    pub listed: Mutex<Option<Vec<Value>>>,
     /// How it behaves.
     pub mood: Mutex<Mood>,
 }
@@ -114,12 +116,13 @@ pub async fn start(clock: Clock) -> Arc<Fake> {
         events: Mutex::default(),
         wishes: Mutex::default(),
         away: Mutex::default(),
+        listed: Mutex::new(Some(Vec::new())),
         mood: Mutex::new(Mood::Well),
     });
     let router = Router::new()
         .route("/anchor/test-token", post(test_token))
         .route("/anchor/token", post(token))
-        .route("/catalogue/fhir/Endpoint", get(endpoints))
+        .route("/catalogue/fhir/{type}", get(listed))
         .route("/gateway/fhir/{type}/_search", post(search))
         .route("/gateway/fhir/Consent", post(wish))
         .route("/gateway/fhir/Consent/_search", post(wishes))
@@ -152,10 +155,21 @@ async fn token(State(fake): State<Arc<Fake>>, request: Request) -> Response {
     }
 }
 
-async fn endpoints(State(fake): State<Arc<Fake>>) -> Json<Value> {
+async fn listed(State(fake): State<Arc<Fake>>, Path(kind): Path<String>) -> Response {
+    let Some(mut all) = fake.listed.lock().unwrap().clone() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    all.retain(|one| one["resourceType"] == kind.as_str());
+    if kind == "Endpoint" {
+        all.extend(endpoints(&fake));
+    }
+    Json(catalogue::searchset("https://catalogue.example", &all)).into_response()
+}
+
+fn endpoints(fake: &Fake) -> Vec<Value> {
     let services = Directory::demo().demo_services(|id| format!("{}/{id}/fhir", fake.base));
-    let endpoints: Vec<Value> = services
-        .into_iter()
+    let listed = services.into_iter();
+    listed
         .map(|service| {
             let endpoint = Endpoint {
                 id: service.id.clone(),
@@ -171,11 +185,7 @@ async fn endpoints(State(fake): State<Arc<Fake>>) -> Json<Value> {
             };
             endpoint.to_json()
         })
-        .collect();
-    Json(catalogue::searchset(
-        "https://catalogue.example",
-        &endpoints,
-    ))
+        .collect()
 }
 
 impl Fake {

@@ -8,6 +8,7 @@ mod anchor;
 mod citizen;
 mod fake;
 mod launch;
+mod offers;
 mod patient_page;
 mod session;
 mod sign_in;
