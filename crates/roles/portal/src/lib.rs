@@ -1,7 +1,8 @@
-//! The portal: pages for clinicians and citizens (first form), and what the catalogue lists, for those who build and operate. A person is chosen. A clinician opens a patient for a purpose,
+//! The portal: pages for clinicians and citizens (first form). A person is chosen. A clinician opens a patient for a purpose,
 //! and one page shows what every organisation that answered has: curves with the tables beside them, the plan, the
 //! medication lists side by side, and who did not answer. A record system opens that page in context (SMART launch). A citizen
-//! signs in about herself, reads who looked, and closes her record to them.
+//! signs in about herself, reads who looked, and closes her record to them. For those who build and operate, one page shows what
+//! the catalogue lists.
 //!
 //! It must never hold a token in the browser, show one patient's data under another's banner, or put a person's number
 //! into an address. It has no store of its own: sessions live in memory and end with the process; what it shows is
