@@ -129,12 +129,12 @@ fn standing(listed: &Listed, t: &Text) -> Vec<Said> {
         EndpointStatus::Error => Said::warning(t.of("offers.error")),
         EndpointStatus::Off | EndpointStatus::EnteredInError => Said::warning(t.of("offers.off")),
     };
-    let word = match listed.word {
-        Word::Owners => Said::well(t.of("offers.owners")),
-        Word::Operators => Said::well(t.of("offers.operators")),
-        Word::Unverified => Said::warning(t.of("offers.unverified")),
-    };
-    vec![counts, word]
+    match listed.word {
+        Word::Owners => vec![counts, Said::well(t.of("offers.owners"))],
+        Word::Operators => vec![counts, Said::well(t.of("offers.operators"))],
+        // Whatever it says of itself.
+        Word::Unverified => vec![Said::warning(t.of("offers.unverified"))],
+    }
 }
 
 fn saw(seen: &Seen, t: &Text) -> Vec<Said> {

@@ -168,7 +168,10 @@ pub async fn everything(state: &State) -> Result<Everything, CatalogueError> {
             continue;
         };
         let counts = service.active && word != Word::Unverified;
-        let of = |one: &&mut Listed| one.endpoint.id == service.endpoint;
+        // Nobody's words stand beside another's address.
+        let of = |one: &&mut Listed| {
+            one.endpoint.id == service.endpoint && one.endpoint.managing == service.provided_by
+        };
         if let Some(listed) = found.listed.iter_mut().find(of).filter(|_| counts) {
             let telecom = resource["telecom"].as_array().into_iter().flatten();
             let mut phones = telecom.filter(|one| one["system"] == "phone");
@@ -184,7 +187,9 @@ pub async fn everything(state: &State) -> Result<Everything, CatalogueError> {
             found.unreadable += 1;
             continue;
         };
-        let of = |listed: &&mut Listed| listed.endpoint.id == one.endpoint;
+        let of = |listed: &&mut Listed| {
+            listed.endpoint.id == one.endpoint && listed.endpoint.managing == one.organization
+        };
         if let Some(listed) = found.listed.iter_mut().find(of) {
             listed.members.push(Member {
                 counts: one.active && word != Word::Unverified,

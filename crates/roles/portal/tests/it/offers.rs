@@ -102,6 +102,11 @@ async fn each_entry_is_there_with_whether_it_counts_and_what_was_seen() {
         };
         affiliation.to_json()
     };
+    let (mut strangers, mut intruder) = (service.clone(), member("m3", "310001848", true));
+    strangers["id"] = "h2".into();
+    strangers["providedBy"]["identifier"]["value"] = "310001635".into();
+    strangers["telecom"][0]["value"] = "99 99 99 99".into();
+    intruder["organization"]["identifier"]["value"] = "310001848".into();
     let page = page(
         &mut portal,
         vec![
@@ -113,6 +118,8 @@ async fn each_entry_is_there_with_whether_it_counts_and_what_was_seen() {
             service,
             member("m1", "310001422", true),
             member("m2", "310001562", false),
+            strangers,
+            intruder,
         ],
     )
     .await;
@@ -168,6 +175,9 @@ async fn each_entry_is_there_with_whether_it_counts_and_what_was_seen() {
         }
     }
     assert!(!row(&page, "well").contains("class=\"tag\">svarte"));
+    assert!(!row(&page, "forged").contains("kan brukes"));
+    // What a stranger says of this address stands nowhere.
+    assert!(!page.contains("99 99 99 99") && !page.contains("310001848"));
     assert!(page.contains("1 oppføringer kan ikke leses"));
     // The demo's own are there too, by name.
     for service in Directory::demo().demo_services(|_| String::new()) {
