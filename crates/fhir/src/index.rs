@@ -207,6 +207,8 @@ const SHAPES: &[Shape] = &[
             "performedPeriod",
             "occurrenceDateTime",
             "occurrencePeriod",
+            "identifiedDateTime",
+            "identifiedPeriod",
             "period",
             "sent",
             "date",

@@ -31,7 +31,7 @@ impl ResourceType {
     pub const MEDICATION_STATEMENT: Self = Self("MedicationStatement");
     /// QuestionnaireResponse.
     pub const QUESTIONNAIRE_RESPONSE: Self = Self("QuestionnaireResponse");
-    /// DetectedIssue.
+    /// DetectedIssue: an alert.
     pub const DETECTED_ISSUE: Self = Self("DetectedIssue");
     /// Task.
     pub const TASK: Self = Self("Task");
@@ -131,6 +131,8 @@ impl InformationService {
     pub const MEASUREMENTS: Self = Self(17);
     /// Plans.
     pub const PLANS: Self = Self(8);
+    /// Record documents (IT09).
+    pub const DOCUMENTS: Self = Self(9);
     /// Medicines and vaccines.
     pub const MEDICATION: Self = Self(3);
 

@@ -222,6 +222,25 @@ pub const SUPPORTED: &[Supported] = &[
         ],
     },
     Supported {
+        resource: ResourceType::DETECTED_ISSUE,
+        parameters: &[
+            PATIENT,
+            PATIENT_IDENTIFIER,
+            code("system|code, |code, code or system| of the alert; comma for or"),
+            date(
+                "identified",
+                "when the alert was raised, with eq ne gt lt ge le sa eb; repeat for and",
+            ),
+            date(
+                "date",
+                "as identified, so that one look-up serves all types",
+            ),
+            ID,
+            COUNT,
+            SORT,
+        ],
+    },
+    Supported {
         resource: ResourceType::PATIENT,
         parameters: &[
             parameter(

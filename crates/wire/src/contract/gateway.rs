@@ -18,11 +18,12 @@ pub const RECEIPT: &str = "/fhir/OperationOutcome/{id}";
 /// Extra form parameter: organisation numbers chosen from the catalogue, separated by commas.
 pub const ORGANIZATION: &str = "organization";
 /// Resource types that can be looked up.
-pub const TYPES: [&str; 6] = [
+pub const TYPES: [&str; 7] = [
     "Observation",
     "CarePlan",
     "MedicationStatement",
     "QuestionnaireResponse",
+    "DetectedIssue",
     "Patient",
     "AuditEvent",
 ];

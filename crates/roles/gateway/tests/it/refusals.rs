@@ -182,6 +182,7 @@ async fn what_is_there_is_said_and_nothing_else_is() {
             "CarePlan",
             "MedicationStatement",
             "QuestionnaireResponse",
+            "DetectedIssue",
             "Patient",
             "AuditEvent",
             "Consent"
