@@ -6,7 +6,6 @@
 
 use crate::State;
 use fhir::ids::OrganisationNumber;
-use fhir::index::Index;
 use fhir::json::Node;
 use fhir::resource::InformationService;
 use fhir::systems;
@@ -14,9 +13,9 @@ use fhir::systems;
 /// Why no owner was found; safe to show to the sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unaddressed {
-    /// The sender's client is not registered for an organisation that this hub delivers measurements to.
+    /// The sender's client is not registered for an organisation that this hub delivers this kind of information to.
     #[error(
-        "the sender is not registered for an organisation that this hub delivers measurements to"
+        "the sender is not registered for an organisation that this hub delivers this kind of information to"
     )]
     NoRegistration,
     /// The reading names an organisation that nobody here knows.
@@ -27,35 +26,28 @@ pub enum Unaddressed {
     Foreign,
 }
 
-/// The organisation responsible for a reading, and that it has somewhere to go. `tagged` is what its Bundle says.
+/// The organisation responsible for what was sent, and that it has somewhere to go. `named` is what it says itself: system and value
+/// of an organisation's identifier.
 pub fn owner(
     state: &State,
     sender: Option<OrganisationNumber>,
-    index: &Index,
-    tagged: Option<&str>,
+    named: Option<(String, String)>,
+    kind: InformationService,
 ) -> Result<OrganisationNumber, Unaddressed> {
     let register = &state.config.register;
     let registered = sender
         .and_then(|orgnr| register.controller(&orgnr))
         .ok_or(Unaddressed::NoRegistration)?;
-    let performer = index
-        .organisations
-        .first()
-        .map(|(system, value)| (system.as_str(), value.clone()));
-    let named = performer.or_else(|| tagged.map(|value| (systems::ORGNR, value.to_owned())));
     if let Some((system, value)) = named {
         let controller = register
-            .controller_of(system, &value)
+            .controller_of(&system, &value)
             .ok_or(Unaddressed::Unknown)?;
         if controller != registered {
             return Err(Unaddressed::Foreign);
         }
     }
-    // Whoever takes no measurements would be sent nothing: an acknowledgement would be a loss.
-    let served = state
-        .destinations_of(registered, InformationService::MEASUREMENTS)
-        .next()
-        .is_some();
+    // Whoever takes nothing of this kind would be sent nothing: an acknowledgement would be a loss.
+    let served = state.destinations_of(registered, kind).next().is_some();
     if served {
         Ok(registered)
     } else {

@@ -1,9 +1,11 @@
 //! From the outbox to a receiver: one batch Bundle for one organisation, answered entry by entry.
 //!
+//! A document goes alone: to a record system as it was sent, to a sharing service as one transaction (`document`).
+//!
 //! The readings go out byte for byte as they were sent. The Bundle's tag names the responsible organisation; each entry's
 //! fullUrl is its key at the hub, the same at every try.
 
-use crate::{Destination, State};
+use crate::{Destination, State, document};
 use bytes::Bytes;
 use fhir::bundle::entries;
 use fhir::json::{Json, Limits, quote};
@@ -14,8 +16,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use store::Due;
 use wire::Worker;
-use wire::client::Request;
-use wire::contract::sharing::DELIVER_SCOPE;
+use wire::client::{Answer, PeerError, Request};
+use wire::contract::hub::ReceiverKind;
+use wire::contract::record_system;
+use wire::contract::sharing::{self, DELIVER_SCOPE};
 use wire::courier::{self, Deliver, Fate};
 
 /// One courier a destination.
@@ -94,7 +98,8 @@ fn bundles(batch: &[Due]) -> Vec<Range<usize>> {
     let (mut from, mut size) = (0, 0);
     for (at, due) in batch.iter().enumerate() {
         let more = due.body.len() + AROUND;
-        if at > from && size + more > BUNDLE_BYTES {
+        let alone = is_document(due) || at > from && is_document(&batch[at - 1]);
+        if at > from && (alone || size + more > BUNDLE_BYTES) {
             cut.push(from..at);
             (from, size) = (at, 0);
         }
@@ -102,6 +107,10 @@ fn bundles(batch: &[Due]) -> Vec<Range<usize>> {
     }
     cut.push(from..batch.len());
     cut
+}
+
+fn is_document(due: &Due) -> bool {
+    due.topic == document::TOPIC
 }
 
 /// What came of one bundle.
@@ -120,28 +129,62 @@ impl Delivering {
     /// Sends those entries of the batch in one bundle.
     async fn send(&self, destination: &Destination, batch: &[Due], ready: &[usize]) -> Sent {
         let sent: Vec<&Due> = ready.iter().map(|at| &batch[*at]).collect();
+        if let [one] = sent.as_slice()
+            && is_document(one)
+        {
+            return self.send_document(destination, one).await;
+        }
         let request = Request::post_fhir(destination.fhir.clone(), bundle(destination, &sent))
             .request_id((self.state.house.ids)());
-        match self
+        let party = &self.state.party;
+        let answer = party.send(&destination.fhir, DELIVER_SCOPE, request).await;
+        match answer {
+            Ok(answer) if answer.status.is_success() => Sent::Told(fates(answer.body, &sent)),
+            answer => self.other(answer, sent.len()),
+        }
+    }
+
+    /// Sends a document.
+    async fn send_document(&self, destination: &Destination, due: &Due) -> Sent {
+        let (scope, body) = match destination.kind {
+            ReceiverKind::RecordSystem => (record_system::DOCUMENT_SCOPE, Some(due.body.to_vec())),
+            ReceiverKind::Sharing => (
+                sharing::DOCUMENT_SCOPE,
+                document::transaction(&due.body, &destination.orgnr),
+            ),
+        };
+        let Some(body) = body else {
+            return Sent::Told(vec![Fate::Dead("the document does not read again".into())]);
+        };
+        let request =
+            Request::post_fhir(destination.fhir.clone(), body).request_id((self.state.house.ids)());
+        let answer = self
             .state
             .party
-            .send(&destination.fhir, DELIVER_SCOPE, request)
-            .await
-        {
-            Ok(answer) if answer.status.is_success() => Sent::Told(fates(answer.body, &sent)),
+            .send(&destination.fhir, scope, request)
+            .await;
+        match answer {
+            Ok(answer) if answer.status.is_success() => Sent::Told(vec![Fate::Done]),
+            answer => self.other(answer, 1),
+        }
+    }
+
+    /// What an answer means that takes nothing in, for each of `count` entries.
+    fn other(&self, answer: Result<Answer, PeerError>, count: usize) -> Sent {
+        let fate = match answer {
             Ok(answer) if matches!(answer.status.as_u16(), 400 | 413 | 422) => {
-                Sent::Unreadable(answer.status)
+                return Sent::Unreadable(answer.status);
             }
             Ok(answer) => {
                 let reason = answered(answer.status);
-                let fate = match answer.retry_after((self.state.house.clock)()) {
+                match answer.retry_after((self.state.house.clock)()) {
                     Some(pause) => Fate::RetryAfter(pause, reason),
                     None => Fate::Retry(reason),
-                };
-                Sent::Told(vec![fate; sent.len()])
+                }
             }
-            Err(error) => Sent::Told(vec![Fate::of_peer_error(&error); sent.len()]),
-        }
+            Err(error) => Fate::of_peer_error(&error),
+        };
+        Sent::Told(vec![fate; count])
     }
 
     /// Each entry in a bundle of its own, so that the one that cannot be taken holds up no other patient's.

@@ -12,6 +12,7 @@ use fhir::index::{Coding, Subject};
 use fhir::json::{Json, Limits, Node};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::{Checked, InformationService, ResourceType};
+use fhir::systems;
 use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 use store::{Change, Expect, LedgerWrite, OutboxEntry, StoreError};
@@ -64,7 +65,16 @@ pub struct Refused {
 }
 
 impl Refused {
-    fn quarantined(reason: &'static str, issue: Issue) -> Refused {
+    /// Nothing to keep aside.
+    pub fn plain(problem: Problem) -> Refused {
+        Refused {
+            problem,
+            quarantine: None,
+        }
+    }
+
+    /// Kept aside with this reason.
+    pub fn quarantined(reason: &'static str, issue: Issue) -> Refused {
         let coding = Coding::new(
             format!("{}/CodeSystem/quarantine", wire::contract::CANONICAL),
             reason,
@@ -105,20 +115,13 @@ pub async fn take(
             });
         }
     };
-    if state.config.synthetic_only && !patient.is_synthetic() {
-        // Nothing of somebody who may be alive is kept, not even aside.
-        let issue = Issue::error(
-            IssueCode::BusinessRule,
-            "Observation.subject.identifier.value",
-            "this is a demo: only numbers marked synthetic are taken in",
-        );
-        return Err(Refused {
-            problem: Problem::unprocessable(vec![issue]),
-            quarantine: None,
-        });
-    }
+    synthetic(state, &patient, "Observation.subject.identifier.value")?;
     pace(state, caller, &patient, index.device.as_deref())?;
-    let owner = address::owner(state, caller.organisation, index, tagged).map_err(|why| {
+    let performer = index.organisations.first().cloned();
+    let named =
+        performer.or_else(|| tagged.map(|value| (systems::ORGNR.to_owned(), value.to_owned())));
+    let kind = InformationService::MEASUREMENTS;
+    let owner = address::owner(state, caller.organisation, named, kind).map_err(|why| {
         Refused::quarantined(
             "organisation",
             Issue::error(
@@ -128,11 +131,36 @@ pub async fn take(
             ),
         )
     })?;
-    remember(state, &checked, patient, owner).await
+    let identity = checked.identity();
+    let unit = Unit {
+        identity: &identity.key,
+        digest: identity.digest,
+        correction: identity.correction,
+        remarks: checked.remarks().to_vec(),
+        kind,
+        topic: TOPIC,
+        body: body(&checked),
+        known_otherwise: Issue::error(
+            IssueCode::Duplicate,
+            "Observation.identifier",
+            "this reading was taken in before with other content; send a correction with status corrected, amended or entered-in-error",
+        ),
+    };
+    remember(state, unit, patient, owner).await
+}
+
+/// Refuses whoever may be alive where everybody is synthetic: nothing of them is kept, not even aside. `place` is where the number stands.
+pub fn synthetic(state: &State, patient: &PersonIdentifier, place: &str) -> Result<(), Refused> {
+    if !state.config.synthetic_only || patient.is_synthetic() {
+        return Ok(());
+    }
+    let words = "this is a demo: only numbers marked synthetic are taken in";
+    let issue = Issue::error(IssueCode::BusinessRule, place, words);
+    Err(Refused::plain(Problem::unprocessable(vec![issue])))
 }
 
 /// One more reading of a patient's device. Many home systems name a device by its model alone: it counts with the patient.
-fn pace(
+pub fn pace(
     state: &State,
     caller: &Caller,
     patient: &PersonIdentifier,
@@ -144,25 +172,24 @@ fn pace(
         person.as_str(),
         device.unwrap_or_default(),
     ];
-    let key = state
-        .desk
-        .store
-        .keyed("device", parts.join("\0").as_bytes());
+    let store = &state.desk.store;
+    let key = store.keyed("device", parts.join("\0").as_bytes());
     let counted = state.devices.take(key, 1, (state.house.clock)());
-    counted.map_err(|seconds| Refused {
-        problem: Problem::throttled(seconds),
-        quarantine: None,
-    })
+    counted.map_err(|seconds| Refused::plain(Problem::throttled(seconds)))
 }
 
-fn checked(state: &State, json: &Json, node: Node<'_>) -> Result<Checked, Refused> {
-    let rules = Rules {
+/// The rules by which what comes is checked.
+pub fn rules(state: &State) -> Rules {
+    Rules {
         person_numbers: state.config.person_numbers,
         zone: state.config.zone.clone(),
         unknown_codes: UnknownCodes::Refuse,
         now: Some((state.house.clock)()),
         ..Rules::default()
-    };
+    }
+}
+
+fn checked(state: &State, json: &Json, node: Node<'_>) -> Result<Checked, Refused> {
     let found = ResourceType::of(node).map_err(|issue| Refused {
         problem: Problem::unprocessable(vec![issue]),
         quarantine: None,
@@ -178,7 +205,7 @@ fn checked(state: &State, json: &Json, node: Node<'_>) -> Result<Checked, Refuse
             quarantine: None,
         });
     }
-    fhir::check::check(json, node, &rules).map_err(|issues| {
+    fhir::check::check(json, node, &rules(state)).map_err(|issues| {
         let quarantine = (fate(&issues) == Fate::Quarantine).then_some("in-doubt");
         Refused {
             problem: Problem::unprocessable(issues),
@@ -187,15 +214,34 @@ fn checked(state: &State, json: &Json, node: Node<'_>) -> Result<Checked, Refuse
     })
 }
 
-/// Looks the reading up by its identity and prepares the ledger and outbox writes of a new one.
-async fn remember(
+/// One thing as it is remembered and delivered: a reading, or a whole document.
+pub struct Unit<'a> {
+    /// By which it is the same as another; holds a person's number.
+    pub identity: &'a [u8],
+    /// Of its content.
+    pub digest: [u8; 32],
+    /// Whether it comes as a correction of an earlier one.
+    pub correction: bool,
+    /// What was remarked of it.
+    pub remarks: Vec<Issue>,
+    /// Whoever takes this kind gets it.
+    pub kind: InformationService,
+    /// Topic in the outbox.
+    pub topic: &'static str,
+    /// What is delivered.
+    pub body: Bytes,
+    /// What the sender is told when it is known with other content.
+    pub known_otherwise: Issue,
+}
+
+/// Looks it up by its identity and prepares the ledger and outbox writes of a new one.
+pub async fn remember(
     state: &State,
-    checked: &Checked,
+    unit: Unit<'_>,
     patient: PersonIdentifier,
     owner: OrganisationNumber,
 ) -> Result<Accepted, Refused> {
-    let identity = checked.identity();
-    let ledger_key = ledger_key(state, owner, &identity.key);
+    let ledger_key = ledger_key(state, owner, unit.identity);
     let unavailable = |error: store::StoreError| Refused {
         problem: error.into(),
         quarantine: None,
@@ -209,37 +255,30 @@ async fn remember(
     let known: Option<(Known, u64)> =
         entry.and_then(|e| Some((serde_json::from_slice(&e.value).ok()?, e.version)));
     let expect = match known {
-        Some((known, _)) if known.digest == identity.digest => {
+        Some((known, _)) if known.digest == unit.digest => {
             return Ok(Accepted {
                 key: known.key,
                 fate: Taken::Before,
                 patient,
                 change: Change::default(),
-                remarks: checked.remarks().to_vec(),
+                remarks: unit.remarks,
             });
         }
-        Some((_, version)) if identity.correction => Expect::Version(version),
-        Some(_) => {
-            let issue = Issue::error(
-                IssueCode::Duplicate,
-                "Observation.identifier",
-                "this reading was taken in before with other content; send a correction with status corrected, amended or entered-in-error",
-            );
-            return Err(Refused::quarantined("conflict", issue));
-        }
+        Some((_, version)) if unit.correction => Expect::Version(version),
+        Some(_) => return Err(Refused::quarantined("conflict", unit.known_otherwise)),
         None => Expect::Absent,
     };
     let key = (state.house.ids)().to_string();
     let known = Known {
         key: key.clone(),
-        digest: identity.digest,
+        digest: unit.digest,
     };
     let value = serde_json::to_vec(&known).map_err(|_| Refused {
         problem: Problem::bug("a ledger entry cannot be written"),
         quarantine: None,
     })?;
     let receivers = state
-        .destinations_of(owner, InformationService::MEASUREMENTS)
+        .destinations_of(owner, unit.kind)
         .map(|d| d.name.clone())
         .collect();
     let change = Change {
@@ -250,11 +289,11 @@ async fn remember(
             expect,
         }],
         outbox: vec![OutboxEntry {
-            topic: TOPIC,
+            topic: unit.topic,
             receivers,
             partition: partition(&patient),
             key: key.clone(),
-            body: body(checked),
+            body: unit.body,
         }],
         ..Change::default()
     };
@@ -263,7 +302,7 @@ async fn remember(
         fate: Taken::New,
         patient,
         change,
-        remarks: checked.remarks().to_vec(),
+        remarks: unit.remarks,
     })
 }
 
@@ -314,7 +353,7 @@ pub fn ledger_key(state: &State, owner: OrganisationNumber, identity: &[u8]) -> 
 }
 
 /// Entries of one patient are delivered in order; the store keeps a keyed hash of this only.
-fn partition(patient: &PersonIdentifier) -> String {
+pub fn partition(patient: &PersonIdentifier) -> String {
     format!("{}|{}", patient.system(), patient.value().expose())
 }
 

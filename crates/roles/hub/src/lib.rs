@@ -9,6 +9,7 @@ mod address;
 mod api;
 mod bounds;
 mod deliver;
+mod document;
 mod forget;
 mod idempotency;
 mod intake;

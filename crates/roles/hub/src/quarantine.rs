@@ -120,8 +120,8 @@ pub async fn keep(
         refused.quarantine = None;
         return Ok(Vec::new());
     }
-    let identifier = node.get("identifier").and_then(|list| {
-        let first = list.items().next()?;
+    let identifier = node.all(&["identifier"]).into_iter().next();
+    let identifier = identifier.and_then(|first| {
         Some(format!(
             "{}|{}",
             first.text("system").unwrap_or_default(),

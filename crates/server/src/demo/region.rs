@@ -19,7 +19,7 @@ const SIGNED: &str = "2026-01-15";
 /// What every agreement between the demo's organisations opens.
 const SHARED: [&str; 4] = ["IT03", "IT08", "IT12", "IT17"];
 /// The kinds that a record system receives from the hub.
-const RECEIVED: [&str; 1] = ["IT17"];
+const RECEIVED: [&str; 2] = ["IT17", "IT09"];
 
 /// Where the demo's parts are reached.
 pub struct Addresses {
@@ -314,7 +314,13 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
         "delt-hub",
         directory.orgnr(OPERATOR),
         "hub",
-        vec!["system/Observation.c"],
+        vec![
+            "system/Observation.c",
+            "system/Composition.c",
+            "system/DetectedIssue.c",
+            "system/QuestionnaireResponse.c",
+            "system/Bundle.c",
+        ],
         receivers,
     ));
     plans.push(Plan {

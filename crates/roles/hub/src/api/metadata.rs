@@ -52,7 +52,7 @@ pub async fn metadata(extract::State(state): extract::State<Arc<State>>) -> Resp
         "format": ["application/fhir+json"],
         "rest": [{
             "mode": "server",
-            "documentation": "Bundles of type collection and batch are posted to the base, each entry taken alone; single Observations to Observation. With an Idempotency-Key the same post gets the first answer again. Nothing is read here. Not offered yet: transaction and document Bundles, other resource types.",
+            "documentation": "Bundles of type collection and batch are posted to the base, each entry taken alone, or document: Composition, DetectedIssue, Observation and QuestionnaireResponse as one unit with one answer; single Observations to Observation. With an Idempotency-Key the same post gets the first answer again. Nothing is read here. Not offered: transaction Bundles, other resource types.",
             "resource": [{"type": "Observation", "interaction": [{"code": "create"}]}],
             "interaction": [{"code": "batch"}],
         }],

@@ -1,12 +1,14 @@
-//! Readings from home systems: a Bundle (`collection` or `batch`, each entry alone) or a single Observation (CONTRACT section 6).
+//! What home systems send: a Bundle (`collection` or `batch`, each entry alone; `document`, one unit) or a single Observation (CONTRACT
+//! section 6).
 //!
 //! What is acknowledged is durable: the new entries of one bundle, their ledger and outbox rows, the audit record and the used
 //! proof become durable in one commit a patient. If somebody sent the same reading in the meantime, it is looked at again.
 
 use crate::State;
 use crate::address;
+use crate::document;
 use crate::idempotency::{self, Answer as First, Begun, Running};
-use crate::intake::{self, Accepted, Taken};
+use crate::intake::{self, Accepted, Refused, Taken};
 use crate::quarantine;
 use axum::body::Body;
 use axum::extract::{self, Request};
@@ -59,31 +61,20 @@ async fn single(
     let json = Json::parse(bytes, Limits::RESOURCE)?;
     let sent = [Sent {
         node: json.root(),
-        tagged: None,
+        what: What::Reading { tagged: None },
     }];
     let mut answers = take_all(state, visit, &permit, &json, &sent).await?;
     let answer = answers
         .pop()
         .unwrap_or_else(|| Err(Problem::bug("an entry was not answered")));
-    let settled = settled(&answer);
-    let answer = match answer {
-        Ok(taken) => acknowledged(&taken.key, taken.status),
-        // The record of a refused entry is written; only the words are left.
-        Err(problem) if !settled => return Err(End::Audited(problem)),
-        Err(problem) => First {
-            status: problem.status().as_u16(),
-            location: None,
-            body: problem.to_json(),
-        },
-    };
-    give(running, answer, settled).await
+    one_answer(running, answer, "Observation").await
 }
 
-/// The answer to one reading that was taken in.
-pub(super) fn acknowledged(key: &str, status: StatusCode) -> First {
+/// The answer to one thing that was taken in.
+pub(super) fn acknowledged(kind: &str, key: &str, status: StatusCode) -> First {
     First {
         status: status.as_u16(),
-        location: Some(location(key)),
+        location: Some(location(kind, key)),
         body: Vec::new(),
     }
 }
@@ -158,9 +149,10 @@ async fn many(
     let root = json.root();
     match BundleType::of(root).map_err(|issue| Problem::invalid_all(vec![issue]))? {
         BundleType::Collection | BundleType::Batch => {}
+        BundleType::Document => return whole(state, visit, &permit, running, &json).await,
         other => {
             let words = format!(
-                "a {} is not taken here yet; send collection or batch, whose entries are each taken alone",
+                "a {} is not taken here; send collection or batch, whose entries are each taken alone, or a document",
                 other.code()
             );
             return Err(Problem::not_supported("Bundle.type", words).into());
@@ -177,7 +169,9 @@ async fn many(
         .filter_map(|(e, _)| {
             Some(Sent {
                 node: e.resource?,
-                tagged: tagged.as_deref(),
+                what: What::Reading {
+                    tagged: tagged.as_deref(),
+                },
             })
         })
         .collect();
@@ -208,6 +202,47 @@ async fn many(
     give(running, answer, all_settled).await
 }
 
+/// A document: one unit, one answer.
+async fn whole(
+    state: &State,
+    visit: &mut Visit<'_>,
+    permit: &Permit,
+    running: Running<'_>,
+    json: &Json,
+) -> Result<Response, End> {
+    pace(state, visit, 1)?;
+    visit.asked("Bundle, a document");
+    let sent = [Sent {
+        node: json.root(),
+        what: What::Document,
+    }];
+    let mut answers = take_all(state, visit, permit, json, &sent).await?;
+    let answer = answers
+        .pop()
+        .unwrap_or_else(|| Err(Problem::bug("a document was not answered")));
+    one_answer(running, answer, "Bundle").await
+}
+
+/// Answers a request that sent one thing.
+async fn one_answer(
+    running: Running<'_>,
+    answer: Answer,
+    kind: &'static str,
+) -> Result<Response, End> {
+    let settled = settled(&answer);
+    let answer = match answer {
+        Ok(taken) => acknowledged(kind, &taken.key, taken.status),
+        // The record of a refused entry is written; only the words are left.
+        Err(problem) if !settled => return Err(End::Audited(problem)),
+        Err(problem) => First {
+            status: problem.status().as_u16(),
+            location: None,
+            body: problem.to_json(),
+        },
+    };
+    give(running, answer, settled).await
+}
+
 /// What is wrong with an entry outside its resource: none is there, or something else than a reading's sending is asked
 /// for. `PUT` is PMD's second way to send (measurements.md section 8) and means the same here.
 fn fault_of(entry: &Entry<'_>) -> Option<Problem> {
@@ -231,11 +266,49 @@ fn fault_of(entry: &Entry<'_>) -> Option<Problem> {
     None
 }
 
-/// One reading as sent.
+/// One thing as sent.
 struct Sent<'a> {
     node: Node<'a>,
-    /// The organisation number that its Bundle names.
-    tagged: Option<&'a str>,
+    what: What<'a>,
+}
+
+/// What is sent.
+#[derive(Clone, Copy)]
+enum What<'a> {
+    /// One reading, with the organisation number that its Bundle names.
+    Reading { tagged: Option<&'a str> },
+    /// The Bundle itself.
+    Document,
+}
+
+impl Sent<'_> {
+    async fn take(
+        &self,
+        state: &State,
+        visit: &Visit<'_>,
+        json: &Json,
+    ) -> Result<Accepted, Refused> {
+        match self.what {
+            What::Reading { tagged } => {
+                intake::take(state, visit.caller(), json, self.node, tagged).await
+            }
+            What::Document => document::take(state, visit.caller(), json).await,
+        }
+    }
+
+    /// What keeps it aside, if it is to be.
+    async fn keep(
+        &self,
+        state: &State,
+        visit: &Visit<'_>,
+        refused: &mut Refused,
+    ) -> Result<Vec<LedgerWrite>, StoreError> {
+        let tagged = match self.what {
+            What::Reading { tagged } => tagged,
+            What::Document => None,
+        };
+        quarantine::keep(state, visit, refused, self.node, tagged).await
+    }
 }
 
 /// What a sender is told of an entry: that it is acknowledged, or what is wrong with it.
@@ -279,15 +352,13 @@ async fn take_all(
     let mut groups: Vec<Group> = Vec::new();
     let mut aside = Vec::new();
     for (at, one) in sent.iter().enumerate() {
-        match intake::take(state, visit.caller(), json, one.node, one.tagged).await {
+        match one.take(state, visit, json).await {
             Ok(accepted) => {
                 add(&mut groups, at, accepted);
                 answers.push(None);
             }
             Err(mut refused) => {
-                aside.extend(
-                    quarantine::keep(state, visit, &mut refused, one.node, one.tagged).await?,
-                );
+                aside.extend(one.keep(state, visit, &mut refused).await?);
                 answers.push(Some(Err(refused.problem)));
             }
         }
@@ -403,12 +474,10 @@ async fn alone(
     one: &Sent<'_>,
 ) -> Result<Answer, End> {
     for _ in 0..TRIES {
-        let taken = intake::take(state, visit.caller(), json, one.node, one.tagged).await;
-        let mut accepted = match taken {
+        let mut accepted = match one.take(state, visit, json).await {
             Ok(accepted) => accepted,
             Err(mut refused) => {
-                let ledger =
-                    quarantine::keep(state, visit, &mut refused, one.node, one.tagged).await?;
+                let ledger = one.keep(state, visit, &mut refused).await?;
                 let audit = Some(visit.record().failed(Category::Conflict));
                 state
                     .desk
@@ -452,8 +521,8 @@ async fn alone(
 }
 
 /// Where an entry's delivery is asked for.
-fn location(key: &str) -> String {
-    format!("Observation/{key}")
+fn location(kind: &str, key: &str) -> String {
+    format!("{kind}/{key}")
 }
 
 fn respond(writer: &mut BatchResponseWriter, entry: &Entry<'_>, answer: Answer) {
@@ -467,7 +536,7 @@ fn respond(writer: &mut BatchResponseWriter, entry: &Entry<'_>, answer: Answer) 
             writer.entry(&EntryResponse {
                 full_url: full_url.as_deref(),
                 status: &taken.status.to_string(),
-                location: Some(&location(&taken.key)),
+                location: Some(&location("Observation", &taken.key)),
                 outcome: outcome.as_ref(),
                 ..EntryResponse::default()
             });

@@ -3,7 +3,7 @@
 
 use super::deliveries::{stands_of, theirs};
 use super::receive::{acknowledged, status};
-use crate::{State, intake, quarantine};
+use crate::{State, document, intake, quarantine};
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use bytes::Bytes;
@@ -73,11 +73,16 @@ async fn taken(state: &State, visit: &Visit<'_>, id: &str) -> Result<Response, E
     let aside = quarantine::one(state, &visit.caller().client_id, id)
         .await?
         .ok_or_else(Problem::not_found)?;
-    let json = Json::parse(Bytes::from(aside.body.clone()), Limits::RESOURCE)?;
-    let tagged = aside.tagged.as_deref();
-    let accepted = intake::take(state, visit.caller(), &json, json.root(), tagged)
-        .await
-        .map_err(|refused| refused.problem)?;
+    let json = Json::parse(Bytes::from(aside.body.clone()), Limits::BUNDLE)?;
+    let (caller, root, tagged) = (visit.caller(), json.root(), aside.tagged.as_deref());
+    let (kind, taken) = match root.text("resourceType").as_deref() {
+        Some("Bundle") => ("Bundle", document::take(state, caller, &json).await),
+        _ => {
+            let taken = intake::take(state, caller, &json, root, tagged).await;
+            ("Observation", taken)
+        }
+    };
+    let accepted = taken.map_err(|refused| refused.problem)?;
     let record = visit.record().permitted(&permit);
     let proof = visit.change(record.about(Some(accepted.patient)));
     let mut ledger = accepted.change.ledger;
@@ -90,7 +95,7 @@ async fn taken(state: &State, visit: &Visit<'_>, id: &str) -> Result<Response, E
     };
     visit.commit(change).await?;
     aside.freed(state);
-    Ok(acknowledged(&accepted.key, status(accepted.fate)).response())
+    Ok(acknowledged(kind, &accepted.key, status(accepted.fate)).response())
 }
 
 async fn dead(state: &State, visit: &Visit<'_>) -> Result<Response, End> {

@@ -257,7 +257,6 @@ async fn bundles_that_are_none_are_refused_in_words() {
     let crowd = vec![json!({ "resourceType": "Observation" }); 501];
     for (body, issue) in [
         (one("transaction"), "not-supported @ Bundle.type"),
-        (one("document"), "not-supported @ Bundle.type"),
         (one("history"), "not-supported @ Bundle.type"),
         (one("bunch"), "code-invalid @ Bundle.type"),
         (

@@ -5,6 +5,7 @@
 mod access;
 mod bad_input;
 mod deliver;
+mod document;
 mod house;
 mod idempotency;
 mod limits;

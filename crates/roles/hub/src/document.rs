@@ -1,0 +1,280 @@
+//! Documents from home systems (Bundle of type `document`, FHIR R4 documents.html; VKP's guide for digital home follow-up): an alert, a
+//! reading or an answer that is missing, an answer, a note. A Composition first, then the DetectedIssue, Observation and
+//! QuestionnaireResponse that it is about. One unit: taken in whole or not at all, known by the Bundle's identifier, kept and
+//! delivered whole. What colour or text the home system gave is the home system's assessment, and stays as sent.
+//!
+//! A record system gets the document as it was sent. A sharing service gets its resources in one transaction, so that each can be
+//! searched for; those that have no identifier get the document's with their place in it, so that a second delivery is known.
+
+use crate::State;
+use crate::address;
+use crate::intake::{self, Accepted, Refused, Unit};
+use bytes::Bytes;
+use fhir::bundle::{Entry, Role, links};
+use fhir::identity;
+use fhir::ids::{OrganisationNumber, PersonIdentifier};
+use fhir::index::Subject;
+use fhir::json::{Json, Node, quote};
+use fhir::outcome::{Issue, IssueCode};
+use fhir::resource::{Checked, InformationService, ResourceType};
+use fhir::systems;
+use std::collections::HashSet;
+use trust::Caller;
+use wire::outcome::Problem;
+
+/// Outbox topic of documents.
+pub const TOPIC: &str = "document";
+/// Most entries of one document.
+const ENTRIES: usize = 100;
+/// What a document may hold. People, organisations and devices are named by identifier, where they stand.
+const TYPES: [&str; 4] = [
+    "Composition",
+    "DetectedIssue",
+    "Observation",
+    "QuestionnaireResponse",
+];
+
+/// Checks a document and says what must become durable for it. `json` is the Bundle.
+pub async fn take(state: &State, caller: &Caller, json: &Json) -> Result<Accepted, Refused> {
+    let root = json.root();
+    let sent = wire::bundle::sent(root).map_err(Refused::plain)?;
+    let mut faults = Vec::new();
+    let (system, value) = named(root, &sent, &mut faults);
+    let mut of_all: Option<PersonIdentifier> = None;
+    let mut remarks = Vec::new();
+    let mut composed = None;
+    for entry in &sent {
+        let place = format!("{}.resource", entry.expression());
+        let checked = match one(state, json, entry) {
+            Ok(checked) => checked,
+            Err(issues) => {
+                faults.extend(issues.into_iter().map(|issue| issue.within(&place)));
+                continue;
+            }
+        };
+        let about = match &checked.index().subject {
+            Some(Subject::Person(person)) => person.clone(),
+            _ => {
+                let words = "the hub finds the patient by identifier; each resource of a document names the patient so";
+                faults.push(Issue::error(IssueCode::Required, place, words));
+                continue;
+            }
+        };
+        match &of_all {
+            None => of_all = Some(about),
+            Some(first) if *first == about => {}
+            Some(_) => {
+                let words = "a document is about one patient; this is about another than what stands before it";
+                faults.push(Issue::error(IssueCode::BusinessRule, place.clone(), words));
+            }
+        }
+        remarks.extend(
+            checked
+                .remarks()
+                .iter()
+                .map(|one| one.clone().within(&place)),
+        );
+        composed.get_or_insert(checked);
+    }
+    faults.extend(unresolved(&sent));
+    let (Some(patient), Some(composition), true) = (of_all, composed, faults.is_empty()) else {
+        return Err(Refused::plain(Problem::unprocessable(faults)));
+    };
+    intake::synthetic(state, &patient, "Bundle.entry[0].resource")?;
+    intake::pace(state, caller, &patient, None)?;
+    let owner = owner(state, caller, root, &composition, sent[0].resource)?;
+    let subject = Subject::Person(patient.clone());
+    let key = identity::business_key(ResourceType::BUNDLE, Some(&subject), &system, &value);
+    let unit = Unit {
+        identity: &key,
+        digest: identity::content(root),
+        correction: false,
+        remarks,
+        kind: InformationService::DOCUMENTS,
+        topic: TOPIC,
+        body: json.slice(root),
+        known_otherwise: Issue::error(
+            IssueCode::Duplicate,
+            "Bundle.identifier",
+            "this document was taken in before with other content; a new version of it has an identifier of its own",
+        ),
+    };
+    intake::remember(state, unit, patient, owner).await
+}
+
+/// The document's identifier, and what is wrong with what stands round its entries (FHIR R4 bdl-9, bdl-10, bdl-11).
+fn named(root: Node<'_>, sent: &[Entry<'_>], faults: &mut Vec<Issue>) -> (String, String) {
+    let mut fault =
+        |code, place: String, words: &str| faults.push(Issue::error(code, place, words));
+    let text = |name| root.path(&["identifier", name]).and_then(|one| one.str());
+    let (system, value) = (text("system"), text("value"));
+    let missing =
+        |part: &Option<std::borrow::Cow<'_, str>>| part.as_ref().is_none_or(|text| text.is_empty());
+    if missing(&system) || missing(&value) {
+        let words = "a document has an identifier with system and value, the same at every sending";
+        fault(IssueCode::Required, "Bundle.identifier".into(), words);
+    }
+    if root.get("timestamp").is_none() {
+        let words = "a document says when it was put together";
+        fault(IssueCode::Required, "Bundle.timestamp".into(), words);
+    }
+    if sent.len() > ENTRIES {
+        let words = "a document of more than 100 entries is not taken here";
+        fault(IssueCode::TooLong, "Bundle.entry".into(), words);
+    }
+    let first = sent.first().and_then(|entry| entry.resource);
+    if first.and_then(|one| one.text("resourceType")).as_deref() != Some("Composition") {
+        let words = "a document's first entry is its Composition";
+        fault(
+            IssueCode::Structure,
+            "Bundle.entry[0].resource".into(),
+            words,
+        );
+    }
+    let mut had = HashSet::new();
+    for (n, entry) in sent.iter().enumerate() {
+        let place = |member: &str| format!("{}.{member}", entry.expression());
+        match entry.full_url() {
+            Some(url) if had.insert(url.clone()) => {}
+            Some(_) => fault(
+                IssueCode::Duplicate,
+                place("fullUrl"),
+                "two entries have this fullUrl",
+            ),
+            None => {
+                let words = "an entry of a document has a fullUrl, by which the others refer to it";
+                fault(IssueCode::Required, place("fullUrl"), words);
+            }
+        }
+        let Some(resource) = entry.resource else {
+            fault(
+                IssueCode::Required,
+                place("resource"),
+                "the entry has no resource",
+            );
+            continue;
+        };
+        let found = resource.text("resourceType").unwrap_or_default();
+        if !TYPES.contains(&found.as_ref()) {
+            let words = "a document holds Composition, DetectedIssue, Observation and QuestionnaireResponse; name others by identifier where they are referred to";
+            fault(IssueCode::NotSupported, place("resource"), words);
+        }
+        if n > 0 && found == "Composition" {
+            let words = "a document has one Composition";
+            fault(IssueCode::Structure, place("resource"), words);
+        }
+        let named = identity::business(resource, ResourceType::OBSERVATION);
+        if resource.get("identifier").is_some() && named.is_none() {
+            let words = "an identifier has system and value";
+            fault(IssueCode::Required, place("resource.identifier"), words);
+        }
+    }
+    let text = |part: Option<std::borrow::Cow<'_, str>>| part.unwrap_or_default().into_owned();
+    (text(system), text(value))
+}
+
+/// One resource of the document by the rules for its type; those that may not be in it have their fault already.
+fn one(state: &State, json: &Json, entry: &Entry<'_>) -> Result<Checked, Vec<Issue>> {
+    let node = entry.resource.ok_or_else(Vec::new)?;
+    let found = ResourceType::of(node).map_err(|issue| vec![issue])?;
+    if !TYPES.contains(&found.as_str()) {
+        return Err(Vec::new());
+    }
+    fhir::check::check(json, node, &intake::rules(state))
+}
+
+/// References that lead nowhere: into the document, which must then hold what they mean.
+fn unresolved(sent: &[Entry<'_>]) -> Vec<Issue> {
+    let there: HashSet<_> = sent.iter().filter_map(Entry::full_url).collect();
+    let mut faults = Vec::new();
+    for entry in sent {
+        let Some(resource) = entry.resource else {
+            continue;
+        };
+        for link in links(resource) {
+            let reference = matches!(link.role, Role::Reference { .. });
+            if reference && !link.text.starts_with('#') && !there.contains(&link.text) {
+                let place = link.node.expression();
+                let words = "the document does not hold what this refers to; refer to an entry's fullUrl, or name it by identifier";
+                faults.push(Issue::error(IssueCode::NotFound, place, words));
+            }
+        }
+    }
+    faults
+}
+
+/// Whose document: its custodian's, else who performed what it holds, else who its tag names, within the sender's registration.
+fn owner(
+    state: &State,
+    caller: &Caller,
+    root: Node<'_>,
+    composition: &Checked,
+    node: Option<Node<'_>>,
+) -> Result<OrganisationNumber, Refused> {
+    let text = |name| {
+        let one = node?.path(&["custodian", "identifier", name])?;
+        one.str().map(std::borrow::Cow::into_owned)
+    };
+    let custodian = text("system").zip(text("value"));
+    let performer = composition.index().organisations.first().cloned();
+    let tagged = address::tagged(root).map(|number| (systems::ORGNR.to_owned(), number));
+    let named = custodian.or(performer).or(tagged);
+    address::owner(
+        state,
+        caller.organisation,
+        named,
+        InformationService::DOCUMENTS,
+    )
+    .map_err(|why| {
+        let place = "Bundle.entry[0].resource.custodian";
+        Refused::quarantined(
+            "organisation",
+            Issue::error(IssueCode::BusinessRule, place, why.to_string()),
+        )
+    })
+}
+
+/// A document's resources as one transaction for the sharing service of `owner`. `None` for what was never taken in.
+pub fn transaction(body: &Bytes, owner: &OrganisationNumber) -> Option<Vec<u8>> {
+    let json = Json::parse(body.clone(), fhir::json::Limits::BUNDLE).ok()?;
+    let root = json.root();
+    let text = |name| root.path(&["identifier", name]).and_then(|one| one.str());
+    let (system, value) = (text("system")?, text("value")?);
+    let mut out = Vec::with_capacity(body.len() + 1024);
+    let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
+    put("{\"resourceType\":\"Bundle\",\"meta\":{\"tag\":[{\"system\":");
+    put(&quote(systems::ORGNR));
+    put(",\"code\":");
+    put(&quote(owner.as_str()));
+    put("}]},\"type\":\"transaction\",\"entry\":[");
+    for (n, entry) in fhir::bundle::entries(root).enumerate() {
+        let resource = entry.resource?;
+        let kind = resource.text("resourceType")?;
+        put(if n > 0 {
+            ",{\"fullUrl\":"
+        } else {
+            "{\"fullUrl\":"
+        });
+        put(&quote(&entry.full_url()?));
+        put(",\"resource\":{");
+        if resource.get("identifier").is_none() {
+            let list = matches!(kind.as_ref(), "DetectedIssue" | "Observation");
+            put("\"identifier\":");
+            put(if list {
+                "[{\"system\":"
+            } else {
+                "{\"system\":"
+            });
+            put(&quote(&system));
+            put(",\"value\":");
+            put(&quote(&format!("{value}#{n}")));
+            put(if list { "}]," } else { "}," });
+        }
+        put(resource.raw().strip_prefix('{')?);
+        put(",\"request\":{\"method\":\"POST\",\"url\":");
+        put(&quote(&kind));
+        put("}}");
+    }
+    put("]}");
+    Some(out)
+}

@@ -1,0 +1,264 @@
+//! Documents from home systems: an alert with the reading it is about, one unit in and one unit out.
+
+use crate::deliver::deliver;
+use crate::house::*;
+use crate::receiver::{Answer, Receiver};
+use fhir::resource::InformationService;
+use fhir::systems;
+use http::StatusCode;
+use serde_json::{Value, json};
+use testkit::people::Patient;
+
+const SHARING: &str = "310001007/sharing";
+const RECORD_SYSTEM: &str = "310001007/record-system";
+
+/// An alert: what happened, the reading, and the colour that the home system gave it.
+fn alert(of: &Patient, key: &str) -> Value {
+    let subject = json!({"identifier": {"system": systems::FNR, "value": of.number}});
+    let mut measured = reading(of, &format!("{key}-reading"), 84);
+    measured["note"] = json!([{"text": "syntetisk"}]);
+    let entry = |n: usize, resource: Value| json!({"fullUrl": full_url(n), "resource": resource});
+    json!({
+        "resourceType": "Bundle",
+        "type": "document",
+        "identifier": {"system": "urn:example:documents", "value": key},
+        "timestamp": WHEN,
+        "entry": [
+            entry(0, json!({
+                "resourceType": "Composition",
+                "status": "final",
+                "type": {"coding": [{"system": "http://ehelse.no/fhir/CodeSystem/vkp-alert-code-v090", "code": "5.2.1"}]},
+                "subject": subject,
+                "date": WHEN,
+                "author": [{"display": "Hjemmesystem"}],
+                "title": "Varsel",
+                "section": [{"title": "Varsel", "entry": [{"reference": full_url(1)}, {"reference": full_url(2)}]}],
+            })),
+            entry(1, json!({
+                "resourceType": "DetectedIssue",
+                "status": "final",
+                "code": {"coding": [{"system": "http://ehelse.no/fhir/CodeSystem/vkp-alert-code-v090", "code": "5.2.1"}]},
+                "severity": "high",
+                "patient": subject,
+                "identifiedDateTime": WHEN,
+                "implicated": [{"reference": full_url(2)}],
+                "detail": "rød",
+            })),
+            entry(2, measured),
+        ],
+    })
+}
+
+async fn hub_with(record_system: &Receiver, sharing: &Receiver) -> Hub {
+    let mut one = receiver(FJELLVIK, Some(record_system.base()), Some(&sharing.url));
+    one.record_system_kinds = vec![
+        InformationService::MEASUREMENTS,
+        InformationService::DOCUMENTS,
+    ];
+    Hub::with(vec![one]).await
+}
+
+async fn send(hub: &Hub, document: &Value) -> testkit::clients::Reply {
+    hub.post(&hub.home(FJELLVIK), "/fhir", document).await
+}
+
+/// The id of a document that was taken in.
+fn taken(reply: &testkit::clients::Reply) -> String {
+    let location = reply.headers["location"].to_str().unwrap();
+    location.strip_prefix("Bundle/").expect(location).to_owned()
+}
+
+#[tokio::test]
+async fn an_alert_goes_whole_to_the_record_system_and_findable_to_the_sharing_service() {
+    let (record_system, sharing) = (Receiver::listen(&[]).await, Receiver::listen(&[]).await);
+    let hub = hub_with(&record_system, &sharing).await;
+    let document = alert(ragnhild(), "d-1");
+    let reply = send(&hub, &document).await;
+    assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
+    let key = taken(&reply);
+    // Sent again it is known, also beside readings that came between.
+    let again = send(&hub, &document).await;
+    assert_eq!((again.status, taken(&again)), (StatusCode::OK, key.clone()));
+    hub.sent(&reading(ragnhild(), "r-after", 90)).await;
+    for name in [RECORD_SYSTEM, SHARING] {
+        assert_eq!(hub.waiting(name).await.len(), 2, "{name}");
+    }
+    deliver(&hub, async {
+        for receiver in [&record_system, &sharing] {
+            receiver.heard().await;
+            while receiver.got().len() < 2 {
+                tokio::task::yield_now().await;
+            }
+        }
+    })
+    .await;
+    // As it was sent, and before what came later of the same patient.
+    let got = record_system.got();
+    assert_eq!(got[0].text, document.to_string());
+    assert_eq!(got[1].bundle["type"], "batch");
+    // One transaction, whose resources can each be known again.
+    let got = sharing.got();
+    assert_eq!(got[0].bundle["type"], "transaction");
+    assert_eq!(got[0].bundle["meta"]["tag"][0]["code"], FJELLVIK);
+    let entries = got[0].bundle["entry"].as_array().unwrap();
+    let own = |value: &str| json!({"system": "urn:example:documents", "value": value});
+    assert_eq!(entries[0]["resource"]["identifier"], own("d-1#0"));
+    assert_eq!(entries[1]["resource"]["identifier"], json!([own("d-1#1")]));
+    assert_eq!(
+        entries[2]["resource"]["identifier"][0]["value"],
+        "d-1-reading"
+    );
+    for (n, kind) in ["Composition", "DetectedIssue", "Observation"]
+        .iter()
+        .enumerate()
+    {
+        let request = json!({"method": "POST", "url": kind});
+        assert_eq!(entries[n]["request"], request);
+        assert_eq!(entries[n]["fullUrl"], full_url(n));
+        // Everything else stands as sent: the home system's own assessment.
+        let mut bare = entries[n]["resource"].clone();
+        let sent = &document["entry"][n]["resource"];
+        if sent.get("identifier").is_none() {
+            bare.as_object_mut().unwrap().remove("identifier");
+        }
+        assert_eq!(&bare, sent);
+    }
+    let at = hub
+        .get(&hub.home(FJELLVIK), &format!("/deliveries/{key}"))
+        .await;
+    assert_eq!(at.json["receivers"][0]["state"], "delivered", "{}", at.json);
+}
+
+#[tokio::test]
+async fn a_document_is_taken_whole_or_its_faults_are_told_at_once_by_their_places() {
+    let hub = Hub::new().await;
+    type Spoil = fn(&mut Value);
+    let cases: &[(&str, Spoil)] = &[
+        ("Bundle.identifier", |d| {
+            d["identifier"]["system"] = json!("")
+        }),
+        ("Bundle.identifier", |d| {
+            d.as_object_mut().unwrap().remove("identifier");
+        }),
+        ("Bundle.timestamp", |d| {
+            d.as_object_mut().unwrap().remove("timestamp");
+        }),
+        ("Bundle.entry[0].resource", |d| {
+            d["entry"].as_array_mut().unwrap().swap(0, 1);
+        }),
+        ("Bundle.entry[1].fullUrl", |d| {
+            d["entry"][1].as_object_mut().unwrap().remove("fullUrl");
+        }),
+        ("Bundle.entry[2].fullUrl", |d| {
+            d["entry"][2]["fullUrl"] = json!(full_url(1))
+        }),
+        ("Bundle.entry[2].resource", |d| {
+            d["entry"][2]["resource"] = json!({"resourceType": "Device"});
+        }),
+        ("Bundle.entry[2].resource", |d| {
+            d["entry"][2].as_object_mut().unwrap().remove("resource");
+        }),
+        ("Bundle.entry[2].resource.valueQuantity.code", |d| {
+            d["entry"][2]["resource"]["valueQuantity"]["code"] = json!("mmol/L");
+        }),
+        ("Bundle.entry[2].resource.identifier", |d| {
+            d["entry"][2]["resource"]["identifier"] = json!([{"value": "alone"}]);
+        }),
+        ("Bundle.entry[1].resource", |d| {
+            let other =
+                json!({"identifier": {"system": systems::FNR, "value": patient("arne").number}});
+            d["entry"][1]["resource"]["patient"] = other;
+        }),
+        ("Bundle.entry[1].resource.implicated[0].reference", |d| {
+            d["entry"][1]["resource"]["implicated"][0]["reference"] =
+                json!("Observation/elsewhere");
+        }),
+        ("Bundle.entry[1].resource", |d| {
+            d["entry"][1]["resource"]["patient"] = json!({"reference": "Patient/1"});
+        }),
+    ];
+    for (n, (place, spoil)) in cases.iter().enumerate() {
+        let mut document = alert(ragnhild(), &format!("d-{n}"));
+        spoil(&mut document);
+        let reply = send(&hub, &document).await;
+        assert_eq!(
+            reply.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{n} {place}: {}",
+            reply.json
+        );
+        let told = issues(&reply.json);
+        assert!(
+            told.iter().any(|one| one.contains(place)),
+            "{n} {place}: {told:?}"
+        );
+    }
+    for name in [RECORD_SYSTEM, SHARING] {
+        assert!(
+            hub.waiting(name).await.is_empty(),
+            "{name}: nothing of any of them"
+        );
+    }
+}
+
+#[tokio::test]
+async fn another_document_under_a_known_identifier_and_a_strangers_are_kept_aside_with_their_reason()
+ {
+    let hub = Hub::new().await;
+    let document = alert(ragnhild(), "d-1");
+    assert_eq!(send(&hub, &document).await.status, StatusCode::CREATED);
+    let mut other = document.clone();
+    other["entry"][1]["resource"]["detail"] = json!("gul");
+    let reply = send(&hub, &other).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let mut foreign = alert(ragnhild(), "d-2");
+    foreign["entry"][0]["resource"]["custodian"] =
+        json!({"identifier": {"system": systems::ORGNR, "value": PROVEHEIM}});
+    let reply = send(&hub, &foreign).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let mut aside = hub.aside(&hub.home(FJELLVIK)).await;
+    aside.sort();
+    let name = |value: &str| Some(format!("urn:example:documents|{value}"));
+    assert_eq!(
+        aside,
+        [
+            ("conflict".to_owned(), name("d-1")),
+            ("organisation".to_owned(), name("d-2")),
+        ]
+    );
+    // The cause stands: a replay says so again, and takes nothing.
+    let kept = hub.get(&hub.home(FJELLVIK), "/quarantine").await;
+    for one in kept.json["entries"].as_array().unwrap() {
+        let path = format!("/quarantine/{}/replay", one["id"].as_str().unwrap());
+        let reply = hub.post_text(&hub.home(FJELLVIK), &path, "").await;
+        assert_eq!(
+            reply.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{}",
+            reply.json
+        );
+    }
+    assert_eq!(hub.waiting(SHARING).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_receiver_refuses_is_a_dead_letter_and_holds_nobody_up() {
+    let sharing = Receiver::listen(&[Answer::Whole(422)]).await;
+    let hub = Hub::with(vec![receiver(FJELLVIK, None, Some(&sharing.url))]).await;
+    let key = taken(&send(&hub, &alert(ragnhild(), "d-1")).await);
+    hub.sent(&reading(ragnhild(), "r-1", 90)).await;
+    deliver(&hub, async {
+        while sharing.got().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        sharing.heard().await;
+    })
+    .await;
+    let at = hub
+        .get(&hub.home(FJELLVIK), &format!("/deliveries/{key}"))
+        .await;
+    assert_eq!(at.json["receivers"][0]["state"], "dead", "{}", at.json);
+    let letters = hub.get(&hub.home(FJELLVIK), "/dead-letters").await;
+    assert_eq!(letters.json["entries"][0]["key"], key.as_str());
+    assert!(hub.waiting(SHARING).await.is_empty());
+}
