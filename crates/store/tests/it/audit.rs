@@ -17,12 +17,16 @@ async fn trail(world: &World, count: usize) -> AuditHead {
         world.pass(1);
     }
     let head = store.audit_head().await.unwrap();
-    assert!(store.verify_audit(Some(head)).await.unwrap().is_sound());
+    let report = store.verify_audit(Some(head)).await.unwrap();
+    assert!(report.is_sound());
+    assert_eq!((report.records, report.head), (count as u64, head));
+    assert_eq!(report.agreed, Some(head.sequence));
     head
 }
 
 async fn faults(world: &World, kept: Option<AuditHead>) -> Vec<(u64, AuditFaultKind)> {
     let report = world.store().verify_audit(kept).await.unwrap();
+    assert_eq!(report.is_sound(), report.faults.is_empty());
     report
         .faults
         .iter()
@@ -327,6 +331,32 @@ async fn a_record_cut_to_another_length_is_a_fault_with_a_place_not_an_error_wit
             .await
             .contains(&(3, AuditFaultKind::Changed))
     );
+}
+
+#[tokio::test]
+async fn a_trail_without_a_record_agrees_with_the_head_that_was_kept_of_it() {
+    let world = World::new();
+    let head = world.store().audit_head().await.unwrap();
+    assert_eq!(head.sequence, 0);
+    assert_eq!(faults(&world, Some(head)).await, []);
+    let later = AuditHead {
+        sequence: 1,
+        ..head
+    };
+    assert_eq!(
+        faults(&world, Some(later)).await,
+        [(0, AuditFaultKind::Cut)]
+    );
+}
+
+#[tokio::test]
+async fn a_broken_trail_names_a_hundred_places_and_no_more() {
+    let world = World::new();
+    trail(&world, 101).await;
+    bend(&world, "UPDATE audit SET made = made + 1");
+    let found = faults(&world, None).await;
+    assert_eq!(found.len(), 100);
+    assert_eq!(found.last(), Some(&(100, AuditFaultKind::Changed)));
 }
 
 #[tokio::test]
