@@ -513,6 +513,10 @@ pub struct Service {
     /// Client ids of the feeds that must keep to it; none: every record system that ever wrote.
     #[serde(default)]
     pub feeds: Vec<String>,
+    /// Organisations that alerts are handed over to, and taken from; each has a service in this file that names this one's
+    /// organisation too.
+    #[serde(default)]
+    pub hand_over: Vec<String>,
     /// Where citizens' settings for this organisation are replicated from (Personvernkomponenten).
     pub pvk: Option<Pvk>,
 }

@@ -56,6 +56,8 @@ pub enum Interaction {
     Assess,
     /// A step of an alert by a person of the organisation: owned, acknowledged, assessed, closed, handed over.
     AlertStep,
+    /// An alert offered to, or answered at, another organisation's service.
+    AlertTold,
     /// A token asked of the anchor.
     Token,
     /// Something suspended, resumed or ended at the anchor, a key of its own changed, or the list of such changes.
@@ -135,6 +137,12 @@ const TABLE: &[Row] = &[
         "U",
         Some(Access::Update),
     ),
+    Row(
+        Interaction::AlertTold,
+        "operation",
+        "C",
+        Some(Access::Create),
+    ),
     Row(Interaction::Token, "operation", "E", None),
     Row(Interaction::Operate, "operation", "E", None),
     Row(Interaction::Witness, "operation", "E", None),
@@ -204,6 +212,7 @@ mod tests {
             ReviewClosed,
             Assess,
             AlertStep,
+            AlertTold,
             Token,
             Operate,
             Witness,

@@ -16,6 +16,7 @@ use trust::jws::{self, Embedded};
 use trust::keys::{KeySet, PublicKey};
 
 use crate::client::{Http, PeerError, Request};
+use crate::contract::alert::{LONGEST_AGE, MESSAGE_TYP, Message};
 use crate::contract::anchor::{
     AGREEMENT_TYP, AGREEMENTS, AgreementDocument, AgreementKind, JWKS, PARTICIPANT_TYP,
     PARTICIPANTS, Participant, SignedDocuments,
@@ -168,6 +169,33 @@ impl Members {
             statement,
             thumbprint: key.thumbprint().to_owned(),
         })
+    }
+
+    /// Verifies a message between services at `now`: kind, claims, signature by a key of the organisation itself, age.
+    ///
+    /// # Errors
+    /// [`StatementError`].
+    pub fn verify_message(&self, text: &str, now: Instant) -> Result<Message, StatementError> {
+        let malformed = |_| StatementError::Malformed("a compact JWS of the right typ");
+        let compact = jws::parse(text, Embedded::Refused).map_err(malformed)?;
+        compact.require_typ(MESSAGE_TYP).map_err(malformed)?;
+        let kid = compact.header.kid.clone();
+        let claimed = claims::<Message>(unverified(text).as_deref().unwrap_or_default())?;
+        let signer = self.participant(&claimed.iss);
+        let signer = signer.filter(|one| one.sub == claimed.iss);
+        let keys = signer.and_then(|one| self.participants.get(&one.sub));
+        let payload = keys
+            .into_iter()
+            .flat_map(|(_, keys)| keys)
+            .filter(|key| key.kid() == kid.as_deref())
+            .find_map(|key| compact.verify(key).ok())
+            .ok_or(StatementError::Signer)?;
+        let message = claims::<Message>(payload)?;
+        let age = now.seconds().saturating_sub(message.iat);
+        if !(-SKEW..=LONGEST_AGE).contains(&age) {
+            return Err(StatementError::Times);
+        }
+        Ok(message)
     }
 
     /// Reads the two lists. What does not verify is left out; of two versions the newer counts.

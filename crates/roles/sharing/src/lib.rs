@@ -39,7 +39,9 @@ use store::Store;
 use trust::organisation::Register;
 use trust::{Facts, Party};
 use url::Url;
+use wire::contract::alert::TELL;
 use wire::contract::sharing::{COPY_STATE, RECONCILE};
+use wire::members::MemberBook;
 use wire::protect::{Guard, GuardConfig};
 use wire::route::{Access, RouteRow, Routes};
 use wire::visit::Desk;
@@ -92,8 +94,28 @@ pub struct Config {
     pub copy: Promise,
     /// What is assessed, and who answers for it; `None`: nothing is.
     pub assessment: Option<Assessment>,
+    /// Whom alerts are handed over to, and taken from.
+    pub hand_over: Vec<Partner>,
     /// Where citizens' settings for this organisation are replicated from; none: only those made here count.
     pub pvk: Option<pvk::Pvk>,
+}
+
+/// Another organisation with which alerts change hands.
+#[derive(Clone, Debug)]
+pub struct Partner {
+    /// The organisation.
+    pub organisation: OrganisationNumber,
+    /// Its name.
+    pub name: String,
+    /// Whole FHIR base URL of its service.
+    pub base: Url,
+}
+
+impl Partner {
+    /// The base as its tokens' audience has it.
+    fn base(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
 }
 
 /// Why a service cannot be opened.
@@ -127,6 +149,8 @@ pub struct State {
     copy: copy::Book,
     /// When open alerts are to be looked at.
     alerts: alert::Queue,
+    /// Who the other organisations are, where alerts are handed over.
+    members: Option<MemberBook>,
     /// Citizens' settings made elsewhere.
     replication: Option<pvk::Replication>,
     /// Held while a condition is searched and acted on, so that no other comes between.
@@ -357,6 +381,34 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
+        path: "/Task/{id}/$hand-over",
+        access: Access::Token {
+            scope: "user/Task.u; the organisation's own personnel",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/Task/{id}/$accept",
+        access: Access::Token {
+            scope: "user/Task.u; the organisation's own personnel",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/Task/{id}/$decline",
+        access: Access::Token {
+            scope: "user/Task.u; the organisation's own personnel",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: TELL,
+        access: Access::Token {
+            scope: "system/Task.c; the service of an organisation that alerts are taken from",
+        },
+    },
+    RouteRow {
+        method: "POST",
         path: "/Patient/{id}/$everything",
         access: Access::Token {
             scope: "user/*.rs or system/*.rs",
@@ -495,7 +547,8 @@ pub async fn open(mut config: Config, house: House) -> Result<Arc<State>, OpenEr
         store.clone(),
         &house,
     );
-    let speaks = config.locator.is_some() || config.listing.is_some();
+    let hands_over = !config.hand_over.is_empty() && config.assessment.is_some();
+    let speaks = config.locator.is_some() || config.listing.is_some() || hands_over;
     let party = config.client_file.as_ref().filter(|_| speaks).map(|file| {
         let (http, clock) = (house.http.clone(), house.clock.clone());
         wire::client::Party::from_file(file, http, clock, house.ids.clone())
@@ -531,6 +584,8 @@ pub async fn open(mut config: Config, house: House) -> Result<Arc<State>, OpenEr
         clock: house.clock.clone(),
     };
     let copy = copy::Book::open(&desk.store).await?;
+    let book = || MemberBook::new(&config.issuer, house.http.clone(), house.clock.clone());
+    let members = hands_over.then(book);
     Ok(Arc::new(State {
         config,
         base,
@@ -542,6 +597,7 @@ pub async fn open(mut config: Config, house: House) -> Result<Arc<State>, OpenEr
         drift: compare::Drift::default(),
         copy,
         alerts: alert::Queue::default(),
+        members,
         replication,
         conditions: tokio::sync::Mutex::new(()),
     }))
@@ -607,6 +663,18 @@ pub fn routes(state: Arc<State>) -> Router {
             "/Task/{id}/$resolve",
             api::operation::alert::resolve,
         )
+        .on(
+            "POST",
+            "/Task/{id}/$hand-over",
+            api::operation::alert::hand_over,
+        )
+        .on("POST", "/Task/{id}/$accept", api::operation::alert::accept)
+        .on(
+            "POST",
+            "/Task/{id}/$decline",
+            api::operation::alert::decline,
+        )
+        .on("POST", TELL, api::operation::tell::tell)
         .on(
             "POST",
             "/Patient/{id}/$everything",

@@ -94,6 +94,7 @@ const RULES: &[Rule] = &[
     rules::types_are_known,
     rules::profiles_are_known,
     rules::assessment_is_declared,
+    rules::alerts_change_hands_both_ways,
 ];
 
 /// All refusals of `config` on `day`; empty means that it may start.

@@ -87,6 +87,28 @@ pub fn assessment_is_declared(config: &Config, _day: &str, found: &mut Vec<Refus
     }
 }
 
+/// With whom alerts change hands: organisations whose own service is in this file, and that say the same of this one.
+pub fn alerts_change_hands_both_ways(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
+    for service in &config.service {
+        for named in &service.hand_over {
+            let theirs = config.service.iter().find(|other| other.orgnr == *named);
+            let fits = theirs.is_some_and(|other| {
+                other.orgnr != service.orgnr
+                    && other.members.is_empty()
+                    && service.members.is_empty()
+                    && other.hand_over.contains(&service.orgnr)
+            });
+            if !fits {
+                found.push(Refusal::ours(
+                    format!("service.{}.hand_over", service.id),
+                    format!("alerts cannot change hands with {named}: no service of its own here names {} too", service.orgnr),
+                    "name organisations that have services of their own in this file, each the other",
+                ));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -121,6 +143,29 @@ mod tests {
             let expected = ["assessment.news2_window_minutes"];
             assert_eq!(refused("SYNT-0001", window), expected);
         }
+    }
+
+    #[test]
+    fn alerts_change_hands_with_whom_says_the_same() {
+        let text = include_str!("../../../../config.default.toml");
+        let refused = |first: &[usize], second: &[usize]| {
+            let mut config: Config = toml::from_str(text).unwrap();
+            let mut other = config.service[0].clone();
+            (other.id, other.orgnr) = ("other".into(), "310001147".into());
+            config.service.truncate(1);
+            config.service.push(other);
+            let numbers: Vec<_> = config.service.iter().map(|one| one.orgnr.clone()).collect();
+            let all = |of: &[usize]| of.iter().map(|at| numbers[*at].clone()).collect();
+            config.service[0].hand_over = all(first);
+            config.service[1].hand_over = all(second);
+            let mut found = Vec::new();
+            alerts_change_hands_both_ways(&config, "2026-11-30", &mut found);
+            found.len()
+        };
+        assert_eq!(refused(&[], &[]), 0);
+        assert_eq!(refused(&[1], &[0]), 0);
+        assert_eq!(refused(&[1], &[]), 1);
+        assert_eq!(refused(&[0], &[0]), 2);
     }
 
     fn refused(lines: &str) -> Vec<String> {

@@ -344,12 +344,21 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
         vec![catalogue.clone()],
     ));
     for s in &directory.services {
+        let others = directory.services.iter().filter(|other| other.id != s.id);
+        let others = others.map(|other| at.service(&other.id));
         plans.push(service_client(
             &format!("deling-{}", s.id),
             directory.orgnr(&s.organisation),
             "service",
-            vec!["system/Pointer.c", wire::contract::statement::PUBLISH_SCOPE],
-            vec![locator.clone(), catalogue.clone()],
+            vec![
+                "system/Pointer.c",
+                wire::contract::statement::PUBLISH_SCOPE,
+                wire::contract::alert::TELL_SCOPE,
+            ],
+            [locator.clone(), catalogue.clone()]
+                .into_iter()
+                .chain(others)
+                .collect(),
         ));
     }
     plans
@@ -370,6 +379,18 @@ fn service_client(
         scopes,
         audiences,
     }
+}
+
+/// With whom a service's organisation hands alerts over: all that keep no shared register.
+fn hand_over(directory: &Directory, service: &people::Service) -> Vec<String> {
+    if !service.members.is_empty() {
+        return Vec::new();
+    }
+    let others = directory.services.iter();
+    let others = others.filter(|other| other.members.is_empty() && other.id != service.id);
+    others
+        .map(|other| directory.orgnr(&other.organisation).to_owned())
+        .collect()
 }
 
 /// Organisations with a home system: municipalities, the story's first.
@@ -523,6 +544,7 @@ fn service(
         publish: Vec::new(),
         max_lag_minutes: None,
         feeds: Vec::new(),
+        hand_over: hand_over(directory, s),
         pvk: None,
     })
 }

@@ -55,6 +55,7 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
             feeds: s.feeds.clone(),
         },
         assessment: assessment(setting, s),
+        hand_over: partners(setting, s)?,
         pvk: s.pvk.as_ref().map(super::outside::pvk).transpose()?,
     };
     let clock = setting
@@ -103,6 +104,20 @@ fn assessment(setting: &Setting<'_>, s: &config::Service) -> Option<::sharing::A
             missing_minutes: one.own_missing_within_minutes,
         }),
     })
+}
+
+/// The organisations that alerts change hands with.
+fn partners(setting: &Setting<'_>, s: &config::Service) -> anyhow::Result<Vec<::sharing::Partner>> {
+    let all = setting.config.service.iter();
+    let named = all.filter(|other| s.hand_over.contains(&other.orgnr));
+    let partner = |other: &config::Service| {
+        Ok(::sharing::Partner {
+            organisation: organisation(&other.orgnr)?,
+            name: other.name.clone(),
+            base: other.fhir.clone(),
+        })
+    };
+    named.map(partner).collect()
 }
 
 /// What the service tells the catalogue of itself, where it has a client to speak with.

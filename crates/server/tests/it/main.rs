@@ -24,6 +24,7 @@ mod a_record_system_opens_the_patients_page;
 mod a_resend_changes_nothing;
 mod a_service_lists_itself_in_the_catalogue;
 mod a_token_for_one_patient_shows_nothing_of_another;
+mod an_alert_changes_hands;
 mod an_alert_from_the_home_system_is_shared_by_look_up;
 mod an_import_is_reported_entry_by_entry;
 mod bad_input_is_refused_aloud;

@@ -40,6 +40,8 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
         &[Read, Search, Validate, Explain],
     ),
     (Party::Sharing, Who::Personnel, &[AlertStep]),
+    // Which organisations' services are heard, and of which alerts, the service asks of its own agreements and the signature.
+    (Party::Sharing, Who::Any(ClientUse::Service), &[AlertTold]),
     (
         Party::Sharing,
         Who::Citizen,

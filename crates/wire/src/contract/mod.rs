@@ -1,6 +1,7 @@
 //! What parties say to each other: paths, request and response types, names. No behaviour beyond reading and writing
 //! these shapes. The words are those of `CONTRACT.md`; one file a party.
 
+pub mod alert;
 pub mod anchor;
 pub mod catalogue;
 pub mod demo;

@@ -5,11 +5,13 @@ use super::token::{Asked, Grant, Refusal, asked};
 use crate::authenticate::Authenticated;
 use crate::config::{self, AudienceKind};
 use crate::{State, issue};
+use fhir::resource::InformationService;
 use fhir::time::Instant;
 use trust::audit::Record;
 use trust::scope::Context;
 use trust::token::LIFETIME_SECONDS;
 use trust::{ClientUse, Delegation};
+use wire::contract::alert::TELL_SCOPE;
 use wire::contract::anchor::TokenAnswer;
 use wire::contract::record_system::DOCUMENT_SCOPE;
 use wire::form::Form;
@@ -56,7 +58,7 @@ pub(crate) fn grant(
 }
 
 /// By what right a client speaks to a party that holds an organisation's patients' data: its own organisation's record
-/// system needs none; the hub and services need a delegation; a gateway brings documents to its own organisation's record
+/// system needs none; the hub and services need a delegation, but a service that tells another of an alert an agreement; a gateway brings documents to its own organisation's record
 /// system, and by delegation to others', and has no other business with either; nobody else has a right.
 fn delegation(
     state: &State,
@@ -96,8 +98,15 @@ fn delegation(
             .scopes
             .iter()
             .all(|one| one.to_string() == DOCUMENT_SCOPE);
+    // Hands alerts over: under an agreement about measurements, as its personnel read there.
+    let hands_over = || {
+        let only = asked.scopes.iter().all(|one| one.to_string() == TELL_SCOPE);
+        let agreed = state.registry.agreement(&who.client.orgnr, audience, now);
+        only && agreed.is_some_and(|one| one.services.contains(&InformationService::MEASUREMENTS))
+    };
     match who.client.use_ {
         ClientUse::RecordSystem if own() => Ok(None),
+        ClientUse::Service if hands_over() => Ok(None),
         ClientUse::Hub | ClientUse::Service => delegated(),
         ClientUse::Gateway if files && own() => Ok(None),
         ClientUse::Gateway if files => delegated(),

@@ -335,6 +335,37 @@ async fn the_hub_writes_by_delegation_only() {
 }
 
 #[tokio::test]
+async fn a_service_tells_another_of_alerts_under_an_agreement_and_does_nothing_else_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let region = Region::open(folder.path()).await;
+    let ask = |resource, scope| {
+        let ask = region.ask("deling-proveheim", &region.hospital, resource, scope);
+        region.token(ask)
+    };
+    let answer = ask(FJELLVIK, "system/Task.c").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let token = answer.body["access_token"].as_str().unwrap().to_owned();
+    let claims = region.claims(&token, FJELLVIK).await;
+    assert_eq!(
+        (claims.scope.as_str(), claims.delegation.is_none()),
+        ("system/Task.c", true)
+    );
+    // More than that, or where no agreement is in force, takes a delegation.
+    for (resource, scope) in [
+        (FJELLVIK, "system/Task.c system/Observation.c"),
+        (FJELLVIK, "system/Observation.c"),
+        (KYST, "system/Task.c"),
+    ] {
+        let refused = ask(resource, scope).await;
+        assert_eq!(
+            refused.error(),
+            (400, "invalid_target"),
+            "{resource} {scope}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_record_system_writes_at_its_own_or_its_shared_register() {
     let folder = tempfile::tempdir().unwrap();
     let region = Region::open(folder.path()).await;

@@ -214,6 +214,14 @@ fn config(keys: &Keys) -> Config {
                 &[FJELLVIK, PROVEHEIM],
             ),
             client(
+                "deling-proveheim",
+                "310001074",
+                ClientUse::Service,
+                &keys.hospital,
+                "system/Task.c system/Observation.c",
+                &[FJELLVIK, KYST],
+            ),
+            client(
                 "delt-gateway",
                 "310001074",
                 ClientUse::Gateway,

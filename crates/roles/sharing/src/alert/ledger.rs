@@ -24,6 +24,8 @@ pub enum What {
     Alert(Topic),
     /// What the patient's plan expects.
     Expected,
+    /// An alert that another organisation offered, or that was offered to one.
+    Offered(Uuid),
 }
 
 /// Whose and what: the key of an entry.
@@ -47,6 +49,7 @@ pub struct Entry {
     pub due: Option<i64>,
 }
 
+const OFFERED: u8 = b'o';
 const BYTES: [(What, u8); 3] = [
     (What::Expected, b'e'),
     (What::Alert(Topic::Readings), b'r'),
@@ -56,6 +59,10 @@ const BYTES: [(What, u8); 3] = [
 impl Key {
     fn bytes(self) -> Vec<u8> {
         let mut key = self.patient.uuid().as_bytes().to_vec();
+        if let What::Offered(offer) = self.what {
+            key.push(OFFERED);
+            key.extend(offer.as_bytes());
+        }
         let row = BYTES.iter().find(|row| row.0 == self.what);
         key.extend(row.map(|row| row.1));
         key
@@ -63,10 +70,14 @@ impl Key {
 
     fn read(bytes: &[u8]) -> Option<Key> {
         let (patient, what) = bytes.split_at_checked(16)?;
-        let [what] = what else { return None };
+        let what = match what {
+            [OFFERED, offer @ ..] => What::Offered(Uuid::from_slice(offer).ok()?),
+            [what] => BYTES.iter().find(|row| row.1 == *what)?.0,
+            _ => return None,
+        };
         Some(Key {
             patient: Uuid::from_slice(patient).ok()?.into(),
-            what: BYTES.iter().find(|row| row.1 == *what)?.0,
+            what,
         })
     }
 

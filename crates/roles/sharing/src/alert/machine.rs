@@ -1,7 +1,8 @@
 //! The states of an alert and the steps between them. Pure: who, what and when are arguments, and the same step from the same
 //! state has one outcome.
 //!
-//! One owner at a time. Nothing here closes an alert but a person who owns it and says why. A deadline that passes with nobody on it raises the level, and each wait is twice as long as the one before.
+//! One owner at a time. Nothing here closes an alert but a person who owns it and says why, or another organisation that has
+//! accepted it. A deadline that passes with nobody on it raises the level, and each wait is twice as long as the one before.
 
 use fhir::plan::Zone;
 use fhir::time::Instant;
@@ -19,6 +20,14 @@ pub enum State {
     Owned,
     /// Its owner has looked into it.
     Acknowledged,
+    /// Offered to another organisation, which has not answered; still its owner's.
+    HandingOver,
+    /// Another organisation has accepted it.
+    HandedOver,
+    /// Another organisation offers it to this one.
+    Offered,
+    /// This organisation did not take what was offered.
+    Declined,
     /// Its owner has closed it, with a note.
     Resolved,
 }
@@ -33,6 +42,15 @@ const TABLE: &[(State, &str, &str, &str)] = &[
         "in-progress",
         "Vurdert",
     ),
+    (
+        State::HandingOver,
+        "handing-over",
+        "in-progress",
+        "Under overføring",
+    ),
+    (State::HandedOver, "handed-over", "completed", "Overført"),
+    (State::Offered, "offered", "requested", "Tilbudt"),
+    (State::Declined, "declined", "rejected", "Ikke tatt imot"),
     (State::Resolved, "resolved", "completed", "Avsluttet"),
 ];
 
@@ -64,7 +82,7 @@ impl State {
 
     /// Whether this organisation still has something to do with it.
     pub fn is_open(self) -> bool {
-        self != State::Resolved
+        !matches!(self, State::HandedOver | State::Declined | State::Resolved)
     }
 }
 
@@ -99,7 +117,7 @@ pub struct Alert {
 /// What can be done to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// A person takes it: also from a colleague, if she says why.
+    /// A person takes it: also from a colleague, or back from an organisation that has not answered, if she says why.
     Own,
     /// Its owner has looked into it.
     Acknowledge,
@@ -107,21 +125,39 @@ pub enum Step {
     Resolve,
     /// A person adds her assessment.
     Note,
+    /// Its owner offers it to another organisation.
+    HandOver,
+    /// A person takes what another organisation offers.
+    Accept,
+    /// A person says no to it, and why.
+    Decline,
     /// A further finding of this gravity.
     Join(Zone),
     /// The deadline has passed.
     Escalate,
+    /// The other organisation has accepted.
+    Taken,
+    /// The other organisation has declined.
+    SentBack,
+    /// The other organisation has taken its offer back.
+    CalledBack,
 }
 
 /// Why a step cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum No {
-    /// It is closed: that is the state.
+    /// It is closed, handed over or declined: that is the state.
     Closed(State),
     /// Somebody else has it: her name.
     Owned(String),
     /// Nobody has it: who takes the step must own it first.
     Unowned,
+    /// It is another organisation's offer, to be accepted or declined first.
+    Offered,
+    /// It is no offer, or not any more.
+    NotOffered,
+    /// It is offered to another organisation.
+    OnItsWay,
     /// The step takes a note.
     NeedsNote,
 }
@@ -159,7 +195,7 @@ impl Alert {
     pub fn after(&self, step: Step, by: &By<'_>) -> Result<Alert, No> {
         match step {
             Step::Note => return Ok(self.clone()),
-            Step::Join(_) | Step::Escalate => {
+            Step::Join(_) | Step::Escalate | Step::Taken | Step::SentBack | Step::CalledBack => {
                 return self.by_itself(step, by);
             }
             _ => {}
@@ -169,15 +205,26 @@ impl Alert {
         }
         let mine = self.owner.is_some() && self.owner.as_ref() == by.person;
         match (step, self.state) {
+            (Step::Accept, State::Offered) => Ok(self.taken_by(by)),
+            (Step::Decline, State::Offered) => self.ended(State::Declined, by),
+            (Step::Accept | Step::Decline, _) => Err(No::NotOffered),
+            (_, State::Offered) => Err(No::Offered),
             (Step::Own, State::Owned | State::Acknowledged) if mine => Ok(self.clone()),
             (Step::Own, State::Raised) => Ok(self.taken_by(by)),
-            // From a colleague: not without a word.
+            // From a colleague, or back from another organisation: not without a word.
             (Step::Own, _) if by.note => Ok(self.taken_by(by)),
+            (Step::Own, State::HandingOver) if mine => Err(No::NeedsNote),
             (_, State::Raised) => Err(No::Unowned),
             _ if !mine => Err(No::Owned(self.name())),
+            (_, State::HandingOver) => Err(No::OnItsWay),
             (Step::Acknowledge, _) => Ok(Alert {
                 state: State::Acknowledged,
                 deadline: None,
+                ..self.clone()
+            }),
+            (Step::HandOver, _) => Ok(Alert {
+                state: State::HandingOver,
+                deadline: Some(self.until(by)),
                 ..self.clone()
             }),
             (_, _) => self.ended(State::Resolved, by),
@@ -188,6 +235,26 @@ impl Alert {
     fn by_itself(&self, step: Step, by: &By<'_>) -> Result<Alert, No> {
         let same = self.clone();
         Ok(match (step, self.state) {
+            // The other organisation has it, whatever was done here meanwhile, unless it was closed.
+            (
+                Step::Taken,
+                State::HandingOver | State::Owned | State::Acknowledged | State::Raised,
+            ) => Alert {
+                state: State::HandedOver,
+                deadline: None,
+                ..same
+            },
+            (Step::SentBack, State::HandingOver) => Alert {
+                state: State::Owned,
+                deadline: Some(self.until(by)),
+                ..same
+            },
+            (Step::CalledBack, State::Offered) => Alert {
+                state: State::Declined,
+                deadline: None,
+                ..same
+            },
+            (Step::Taken | Step::SentBack | Step::CalledBack, _) => same,
             (_, state) if !state.is_open() => return Err(No::Closed(state)),
             (Step::Join(zone), state) if zone > self.zone => Alert {
                 // What has risen is to be looked into anew.

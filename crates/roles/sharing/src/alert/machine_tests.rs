@@ -4,20 +4,30 @@
 use super::*;
 use std::fmt::Write as _;
 
-const STATES: [State; 4] = [
+const STATES: [State; 8] = [
     State::Raised,
     State::Owned,
     State::Acknowledged,
+    State::HandingOver,
+    State::HandedOver,
+    State::Offered,
+    State::Declined,
     State::Resolved,
 ];
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 13] = [
     Step::Own,
     Step::Acknowledge,
     Step::Resolve,
     Step::Note,
+    Step::HandOver,
+    Step::Accept,
+    Step::Decline,
     Step::Join(Zone::Yellow),
     Step::Join(Zone::Red),
     Step::Escalate,
+    Step::Taken,
+    Step::SentBack,
+    Step::CalledBack,
 ];
 const NOW: Instant = Instant(1_795_251_600_000_000);
 
@@ -46,7 +56,7 @@ fn by(person: Option<&Owner>, note: bool) -> By<'_> {
 
 /// A yellow one in a state, owned by `kari` where states have owners, its deadline a minute ago.
 fn alert(state: State) -> Alert {
-    let owned = state != State::Raised;
+    let owned = !matches!(state, State::Raised | State::Offered | State::Declined);
     Alert {
         state,
         owner: owned.then(|| person("kari")),

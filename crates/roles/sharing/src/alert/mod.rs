@@ -8,9 +8,10 @@
 //!
 //! An alert's way: `assess/run.rs` judges → `finding.rs` (is it new, and is it now?) → `raise.rs` (in the commit of the results)
 //! → people's steps over `api/operation/alert.rs` → `machine.rs` (may it be done, pure) → `task.rs` (as resources).
-//! `watch.rs` wakes when a deadline passes, and when a reading that a plan expects may be missing (`missing.rs`, pure).
+//! `hand_over.rs` carries an alert to another organisation, whose it is when that has accepted. `watch.rs` wakes when a deadline passes, and when a reading that a plan expects may be missing (`missing.rs`, pure).
 
 mod finding;
+mod hand_over;
 mod ledger;
 mod machine;
 mod missing;
@@ -19,15 +20,23 @@ mod task;
 mod watch;
 
 pub use finding::{Candidate, FRESH, current, fresh, gravity};
-pub use ledger::{Entry, Key, Queue, What};
-pub use machine::{By, No, Owner, Step};
+pub use hand_over::{Handed, Heard, outgoing};
+pub use ledger::{Entry, Key, Queue};
+pub use machine::{By, No, Owner, State as Standing, Step};
 pub use raise::{Raised, Whose};
 pub use task::{ALERTS, Task};
 
 use task::Topic;
-pub use watch::workers;
+
+/// Background work: what is due by time, and what other organisations are to be told.
+pub fn workers(state: Arc<crate::State>) -> Vec<wire::Worker> {
+    let mut workers = hand_over::couriers(&state);
+    workers.extend(watch::workers(state));
+    workers
+}
 
 use fhir::plan::Zone;
+use std::sync::Arc;
 
 const MINUTE: i64 = 60_000_000;
 

@@ -319,7 +319,11 @@ impl State {
         Ok((task, alert.deadline.map(|end| end.0)))
     }
 
-    fn framed(&self, whose: &Whose<'_>, make: impl FnOnce(&Frame<'_>) -> Value) -> Value {
+    pub(super) fn framed(
+        &self,
+        whose: &Whose<'_>,
+        make: impl FnOnce(&Frame<'_>) -> Value,
+    ) -> Value {
         let owner = Owner {
             orgnr: self.config.owner,
             name: self.config.name.clone(),

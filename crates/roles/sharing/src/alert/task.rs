@@ -12,11 +12,15 @@
 //! | when it rose to red | extension [`ROSE`] |
 //! | what people say of it | `note`, with author and time |
 //! | what came after all | `DetectedIssue.evidence` |
+//! | that another organisation offered it, and which offer | `basedOn`, system [`OFFERS`] |
+//! | that it is offered to another organisation | extension [`OFFERED`] |
 //! | what it rests on | `DetectedIssue.implicated`: results and readings, each with its version; what is missing by its code |
 
 use super::Deadlines;
 use super::finding::Finding;
+use super::ledger::What;
 use super::machine::{Alert, Owner, State};
+use crate::Partner;
 use crate::assess::{Device, Owner as Organisation, zone_name};
 use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::plan::{ZONE, ZONES, Zone};
@@ -24,6 +28,7 @@ use fhir::systems::{self, ASSESSMENT};
 use fhir::time::{Instant, parse_instant};
 use serde_json::{Map, Value, json};
 use store::Stored;
+use uuid::Uuid;
 
 /// Names of alerts.
 pub const ALERTS: &str = "https://delt.example/fhir/alert";
@@ -35,6 +40,10 @@ const PERSONS: &str = "https://delt.example/fhir/alert-person";
 const ESCALATION: &str = "https://delt.example/fhir/StructureDefinition/alert-escalation";
 /// Extension: when it rose from yellow to red.
 const ROSE: &str = "https://delt.example/fhir/StructureDefinition/alert-rose";
+/// Offers between organisations.
+const OFFERS: &str = "https://delt.example/fhir/alert-offer";
+/// Extension: the last offer (`offer`) and to whom (`to`).
+const OFFERED: &str = "https://delt.example/fhir/StructureDefinition/alert-offered";
 /// VKP's codes of alerts (vkp-alert-code-v090).
 const VKP: &str = "http://ehelse.no/fhir/CodeSystem/vkp-alert-code-v090";
 /// Most references of one alert: what is found after that raises it, and is not listed.
@@ -105,6 +114,28 @@ impl Frame<'_> {
         });
         join(&mut issue, finding);
         issue
+    }
+
+    /// A new Task for an alert that another organisation offers.
+    pub fn came(
+        &self,
+        name: &str,
+        issue: LogicalId,
+        (from, offer): (&Partner, Uuid),
+        (topic, alert): (Topic, &Alert),
+        now: Instant,
+    ) -> Value {
+        let mut task = self.task(name, issue, topic, alert, now);
+        task["basedOn"] = json!([{
+            "identifier": {"system": OFFERS, "value": offer.to_string()},
+            "display": from.name,
+        }]);
+        task["requester"] = json!({
+            "type": "Organization",
+            "identifier": {"system": systems::ORGNR, "value": from.organisation.to_string()},
+            "display": from.name,
+        });
+        task
     }
 
     /// A new Task for it.
@@ -217,6 +248,7 @@ fn set(task: &mut Value, topic: Topic, alert: &Alert, now: Instant) {
     }
     .into();
     task["lastModified"] = now.to_string().into();
+    let task_extensions = task["extension"].as_array().cloned().unwrap_or_default();
     let Some(members) = task.as_object_mut() else {
         return;
     };
@@ -238,7 +270,9 @@ fn set(task: &mut Value, topic: Topic, alert: &Alert, now: Instant) {
     );
     let restriction = |end: Instant| json!({"period": {"end": end.to_string()}});
     keep("restriction", alert.deadline.map(restriction));
-    let mut extensions = Vec::new();
+    let of_offer = |one: &Value| one["url"] == OFFERED;
+    let held = task_extensions.into_iter();
+    let mut extensions: Vec<Value> = held.filter(of_offer).collect();
     if topic == Topic::Readings {
         let coding =
             json!({"system": ZONES, "code": alert.zone.code(), "display": zone_name(alert.zone)});
@@ -269,6 +303,10 @@ pub struct Task {
     pub alert: Alert,
     /// What was found.
     pub issue: Option<LogicalId>,
+    /// The offer by which it came here.
+    pub came_by: Option<Uuid>,
+    /// The last offer that was made of it.
+    pub offered: Option<Uuid>,
     json: Value,
 }
 
@@ -303,6 +341,16 @@ impl Task {
         });
         let zone =
             extension(ZONE).and_then(|one| Zone::parse(one["valueCoding"]["code"].as_str()?));
+        let offer = &json["basedOn"][0]["identifier"];
+        let came_by = offer["value"]
+            .as_str()
+            .filter(|_| offer["system"] == OFFERS);
+        let offered = extension(OFFERED).and_then(|one| {
+            one["extension"][0]["valueUuid"]
+                .as_str()?
+                .strip_prefix("urn:uuid:")
+        });
+        let uuid = |text: &str| Uuid::parse_str(text).ok();
         let issue = json["focus"]["reference"].as_str();
         let issue = issue.and_then(|text| text.strip_prefix("DetectedIssue/"));
         Some(Task {
@@ -319,8 +367,36 @@ impl Task {
                 rose: extension(ROSE).and_then(|one| time(&one["valueDateTime"])),
             },
             issue: issue.and_then(|id| LogicalId::parse(id).ok()),
+            came_by: came_by.and_then(uuid),
+            offered: offered.and_then(uuid),
             json,
         })
+    }
+
+    /// Under which key it is waited for. What has been offered, to this organisation or by it, stands apart from the patient's open
+    /// alert of its topic: nothing more joins it, since the other side would not hear of that.
+    pub fn what(&self) -> What {
+        let offer = self.offered.or(self.came_by);
+        offer.map_or(What::Alert(self.topic), What::Offered)
+    }
+
+    /// Notes that it is offered to another organisation.
+    pub fn offer(&mut self, offer: Uuid, to: &Partner) {
+        let made = json!({"url": OFFERED, "extension": [
+            {"url": "offer", "valueUuid": format!("urn:uuid:{offer}")},
+            {"url": "to", "valueReference": {
+                "type": "Organization",
+                "identifier": {"system": systems::ORGNR, "value": to.organisation.to_string()},
+                "display": to.name,
+            }},
+        ]});
+        let held = self.json["extension"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let held = held.into_iter().filter(|one| one["url"] != OFFERED);
+        self.json["extension"] = held.chain([made]).collect();
+        self.offered = Some(offer);
     }
 
     /// How long it waits, by its topic, for each gravity.

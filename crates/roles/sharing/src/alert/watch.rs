@@ -97,7 +97,9 @@ impl State {
             return Ok(());
         }
         match key.what {
-            What::Alert(_) => self.deadline_passed(key, &entry, version, now).await,
+            What::Alert(_) | What::Offered(_) => {
+                self.deadline_passed(key, &entry, version, now).await
+            }
             What::Expected => self.looked_for(key, &entry, version, now).await,
         }
     }

@@ -123,6 +123,7 @@ fn ask<'a>(
                 ("statistic", "count"),
             ],
         ),
+        ("POST", "/Task/$tell") => door.post("/Task/$tell", "{}".to_owned()),
         ("POST", path) if path.starts_with("/Task/{id}/$") => door
             .knock(Method::POST, &path.replace("{id}", id))
             // No version that there is: whoever may is told so, and the alert stays as it is for the next.
@@ -252,6 +253,10 @@ fn callers(service: &Service) -> Vec<(String, Option<Held>)> {
     });
     let writers = [
         ("hub, delegated", Some(service.hub(FJELLVIK))),
+        (
+            "other's service",
+            Some(service.system(ClientUse::Service, PROVEHEIM, "system/Task.c")),
+        ),
         ("record system", Some(service.record_system(FJELLVIK))),
     ];
     let named = |(who, held): (&str, Option<Held>)| (who.to_owned(), held);

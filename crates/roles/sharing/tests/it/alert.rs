@@ -8,7 +8,7 @@ use testkit::door::Held;
 use testkit::people::Practitioner;
 use trust::Interaction;
 
-use crate::assess::{assessing, plan};
+use crate::assess::{assessing, other, plan};
 use crate::house::*;
 
 const MINUTE: i64 = 60_000_000;
@@ -598,4 +598,64 @@ async fn what_was_due_while_the_service_was_down_is_caught_up_with_and_an_ended_
     service.state.watch_due().await.unwrap();
     let found = issue(&service, &all[0]).await;
     assert_eq!(found["implicated"].as_array().unwrap().len(), 5, "{found}");
+}
+
+/// Day 2's score has 2 points so far and is low; day 3's parts, without its saturation, come to 5.
+#[tokio::test]
+async fn a_score_raises_an_alert_of_its_own_and_a_low_one_none() {
+    let service = assessing().await;
+    service
+        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
+        .await;
+    let when = "2026-11-21T08:26:00+01:00";
+    for body in [
+        reading(ragnhild(), "s", when, "86"),
+        other("p", when, "8867-4", "/min", "104"),
+        other("t", when, "8310-5", "Cel", "37.6"),
+    ] {
+        service.created(&body).await;
+        assert!(alerts(&service).await.is_empty());
+    }
+    let later = "2026-11-21T09:00:00+01:00";
+    for body in [
+        other("p2", later, "8867-4", "/min", "118"),
+        other("r2", later, "9279-1", "/min", "24"),
+    ] {
+        service.created(&body).await;
+    }
+    let all = alerts(&service).await;
+    let [task] = &all[..] else {
+        panic!("one alert: {all:?}")
+    };
+    assert_eq!(task["priority"], "stat");
+    let found = issue(&service, task).await;
+    assert_eq!(found["code"]["coding"][0]["code"], "5.1");
+    assert_eq!(
+        (&found["severity"], &found["detail"]),
+        (&json!("high"), &json!("rød"))
+    );
+}
+
+#[tokio::test]
+async fn of_two_at_the_same_moment_one_has_it() {
+    let service = yellow().await;
+    let task = alerts(&service).await.remove(0);
+    let (kari, ola) = (kari(), ola());
+    let (one, other) = tokio::join!(
+        step(&service, &kari, (&task, 1), "own", None),
+        step(&service, &ola, (&task, 1), "own", None),
+    );
+    let (won, lost) = match one.status {
+        StatusCode::OK => (one, other),
+        _ => (other, one),
+    };
+    assert_eq!(won.status, StatusCode::OK, "{}", won.json);
+    assert_eq!(
+        lost.status,
+        StatusCode::PRECONDITION_FAILED,
+        "{}",
+        lost.json
+    );
+    let owner = won.json["owner"]["display"].as_str().unwrap();
+    assert!(diagnostics(&lost).contains(owner), "{}", lost.json);
 }

@@ -75,7 +75,7 @@ pub fn plan(of: &Patient, version: &str, holds: (&str, Option<&str>), red: &str)
 }
 
 /// Another kind than saturation at some time.
-fn other(key: &str, when: &str, loinc: &str, unit: &str, value: &str) -> Value {
+pub fn other(key: &str, when: &str, loinc: &str, unit: &str, value: &str) -> Value {
     let mut body = reading(ragnhild(), key, when, value);
     body["code"] = json!({ "coding": [{ "system": "http://loinc.org", "code": loinc }] });
     body["valueQuantity"]["unit"] = json!(unit);

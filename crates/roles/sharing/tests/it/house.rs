@@ -114,6 +114,7 @@ pub fn config(folder: &Path, issuer: &Issuer, id: &str, owner: &str, members: &[
         publish: store::Publishing::default(),
         copy: sharing::Promise::default(),
         assessment: None,
+        hand_over: Vec::new(),
         pvk: None,
         types: fhir::definitions::Types::default(),
         profiles: fhir::check::profile::Demands::default(),

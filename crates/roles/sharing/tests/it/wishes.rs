@@ -25,7 +25,7 @@ pub fn consent(provision: Value) -> Value {
     })
 }
 
-fn actor(system: &str, value: &str) -> Value {
+pub fn actor(system: &str, value: &str) -> Value {
     json!({"actor": [{
         "role": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]},
         "reference": {"identifier": {"system": system, "value": value}},

@@ -2,10 +2,10 @@
 //! Task, with who took it, and needs `If-Match` (FHIR R4 http.html#concurrency): of two who take an alert at once one has it,
 //! and the other is told who. What may be done when is `alert/machine.rs`.
 
-use crate::State;
-use crate::alert::{By, Entry, Key, No, Owner, Step, Task, What};
+use crate::alert::{By, Entry, Handed, Key, No, Owner, Standing, Step, Task, outgoing};
 use crate::api::{id_of, if_match, writable};
 use crate::disclose;
+use crate::{Partner, State};
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
@@ -14,12 +14,20 @@ use fhir::resource::ResourceType;
 use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
-use store::{Expect, StoreError};
-use trust::{Ask, Interaction, Permit, Person};
+use store::{Change, Expect, StoreError};
+use trust::wish::{Closed, Wish};
+use trust::{Ask, Category, Interaction, Permit, Person, Refusal};
+use wire::contract::alert::Word;
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
 
+const CLOSED: Refusal = Refusal {
+    rule: "block",
+    category: Category::Forbidden,
+    code: "blocked",
+    message: "the patient has closed this to the organisation that it would be handed over to, or it is not known whether she has",
+};
 /// Longest note, in characters.
 const LONGEST: usize = 4_000;
 
@@ -65,6 +73,36 @@ pub async fn resolve(
     step(&state, &id, ids, request, Step::Resolve).await
 }
 
+/// `$hand-over`.
+pub async fn hand_over(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(id): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Handled {
+    step(&state, &id, ids, request, Step::HandOver).await
+}
+
+/// `$accept`.
+pub async fn accept(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(id): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Handled {
+    step(&state, &id, ids, request, Step::Accept).await
+}
+
+/// `$decline`.
+pub async fn decline(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(id): Path<String>,
+    ids: RequestIds,
+    request: Request,
+) -> Handled {
+    step(&state, &id, ids, request, Step::Decline).await
+}
+
 async fn step(
     state: &Arc<State>,
     id: &str,
@@ -93,7 +131,7 @@ async fn taken(
     let id = id_of(id)?;
     let expected = if_match(&parts.headers)?.ok_or_else(Problem::precondition_required)?;
     let input = wire::operation::read(&parts.headers, body).await?;
-    let note = note_in(&input)?;
+    let (note, to) = (note_in(&input, step)?, to_in(state, &input, step)?);
     let person = person(state, visit)?;
     let read = || async { state.desk.store.read(&permit, resource, id).await };
     let stored = read().await?.ok_or_else(Problem::not_found)?;
@@ -110,7 +148,7 @@ async fn taken(
     };
     let alert = task.alert.after(step, &by).map_err(told)?;
     let written = match (&note, step) {
-        (None, Step::Note) => return Err(told(No::NeedsNote).into()),
+        (None, Step::Note | Step::HandOver) => return Err(told(No::NeedsNote).into()),
         (Some(text), _) if !task.note(&person, text, visit.now) => {
             let words = "this alert has as many notes as it may have";
             return Err(Problem::invalid(IssueCode::TooLong, "note", words).into());
@@ -122,29 +160,51 @@ async fn taken(
         return answered(visit, &permit, stored).await;
     }
     let (due, open) = (alert.deadline.map(|end| end.0), alert.state.is_open());
+    let (from, waited) = (task.alert.state, task.what());
     task.set(alert, visit.now);
     let mut change = visit.change(visit.record().permitted(&permit));
+    let word = match (step, from) {
+        (Step::HandOver, _) => Some(Word::Offer),
+        (Step::Own, Standing::HandingOver) => Some(Word::Recall),
+        (Step::Accept, _) => Some(Word::Accept),
+        (Step::Decline, _) => Some(Word::Decline),
+        _ => None,
+    };
+    if let Some(word) = word {
+        told_to(
+            state,
+            &mut change,
+            &permit,
+            &mut task,
+            (word, to),
+            (&person, note.as_deref()),
+        )
+        .await?;
+    }
     let patient = patient(state, &permit).await?;
     let put = state.new_version(patient, task.id, task.version, task.json())?;
     change.puts.push(put);
     change.audit_fill = true;
     change.every_fault = true;
-    let key = Key {
-        patient,
-        what: What::Alert(task.topic),
-    };
+    let key = |what| Key { patient, what };
+    let (before, after) = (key(waited), key(task.what()));
     // An alert that another has taken the place of is waited for by nobody.
-    let entry = state.alert_entry(key).await?;
-    let waits = entry.filter(|(entry, _)| entry.task == Some(task.id));
-    if let Some((_, version)) = &waits {
+    let held = state.alert_entry(before).await?;
+    let mut queue = Vec::new();
+    if let Some((_, version)) = held.filter(|(entry, _)| entry.task == Some(task.id)) {
         let entry = Entry {
             task: Some(task.id),
             due,
         };
-        let entry = open.then_some(&entry);
-        change
-            .ledger
-            .push(key.write(entry, Expect::Version(*version))?);
+        let (entry, here) = (open.then_some(&entry), Expect::Version(version));
+        if before == after {
+            change.ledger.push(before.write(entry, here)?);
+        } else {
+            change.ledger.push(before.write(None, here)?);
+            change.ledger.push(after.write(entry, Expect::Absent)?);
+            queue.push((before, None));
+        }
+        queue.push((after, due.filter(|_| open)));
     }
     match visit.attempt(change).await? {
         Ok(_) => {}
@@ -154,11 +214,86 @@ async fn taken(
         }
         Err(error) => return Err(error.into()),
     }
-    if waits.is_some() {
-        state.raised(vec![(key, due.filter(|_| open))]);
-    }
+    state.raised(queue);
     let stored = read().await?.ok_or_else(Problem::not_found)?;
     reduced(&permit, stored)
+}
+
+/// What the patient has closed to another organisation is not handed over to it.
+async fn open_to(state: &State, permit: &Permit, to: &Partner) -> Result<(), End> {
+    let trust::PermitScope::Patient(person) = permit.patient() else {
+        return Err(Problem::not_found().into());
+    };
+    let (facts, now) = (&state.desk.facts, (state.house.clock)());
+    let wishes = state.desk.store.wishes(person).await?;
+    let register = &state.config.register;
+    let closes = |wish: &Wish| match &wish.closed {
+        Closed::Sharing | Closed::Everything => true,
+        Closed::Services { services } => {
+            let service = ResourceType::TASK.information_service();
+            service.is_some_and(|one| services.contains(&one))
+        }
+        Closed::Organisation { organisation } => {
+            register.main_unit(*organisation) == to.organisation
+        }
+        Closed::Practitioner { .. } => false,
+    };
+    if !facts.known.blocks(now) || wishes.iter().any(|wish| wish.holds(now) && closes(wish)) {
+        return Err(End::Refused(CLOSED));
+    }
+    Ok(())
+}
+
+/// Adds to a change what the other organisation is told in its commit.
+async fn told_to(
+    state: &State,
+    change: &mut Change,
+    permit: &Permit,
+    task: &mut Task,
+    (word, to): (Word, Option<&Partner>),
+    by: (&Owner, Option<&str>),
+) -> Result<(), End> {
+    let partner = |number: &str| {
+        let mut all = state.config.hand_over.iter();
+        all.find(|one| one.organisation.to_string() == number)
+    };
+    if let (Word::Offer, Some(to)) = (word, to) {
+        open_to(state, permit, to).await?;
+        let offer = (state.house.ids)();
+        task.offer(offer, to);
+        let bundle = state.offer(permit, task).await?;
+        let handed = Handed {
+            task: task.id,
+            with: to.organisation.to_string(),
+            made: true,
+        };
+        change.ledger.push(handed.write(offer)?);
+        change.outbox.push(outgoing(
+            state,
+            to,
+            (word, offer),
+            (by.0, None),
+            Some(bundle),
+        )?);
+        return Ok(());
+    }
+    let offer = task
+        .came_by
+        .filter(|_| word != Word::Recall)
+        .or(task.offered);
+    let handed = match offer {
+        Some(offer) => state.handed(offer).await?.map(|handed| (offer, handed)),
+        None => None,
+    };
+    // Whom alerts are not handed over with any more is told nothing.
+    if let Some((offer, handed)) = handed
+        && let Some(partner) = partner(&handed.with)
+    {
+        change
+            .outbox
+            .push(outgoing(state, partner, (word, offer), by, None)?);
+    }
+    Ok(())
 }
 
 /// The Task as it is, with a record of its disclosure.
@@ -213,9 +348,31 @@ fn person(state: &State, visit: &Visit<'_>) -> Result<Owner, Problem> {
     })
 }
 
-/// The one parameter that steps take.
-fn note_in(input: &[(String, String)]) -> Result<Option<String>, Problem> {
-    match input {
+/// Whom an alert is handed over to.
+fn to_in<'s>(
+    state: &'s State,
+    input: &[(String, String)],
+    step: Step,
+) -> Result<Option<&'s Partner>, Problem> {
+    if step != Step::HandOver {
+        return Ok(None);
+    }
+    let named = input.iter().find(|(name, _)| name == "to");
+    let mut partners = state.config.hand_over.iter();
+    let found =
+        named.and_then(|(_, number)| partners.find(|one| one.organisation.to_string() == *number));
+    let words = "expected the number of an organisation that this service hands alerts over to";
+    let refused = || Problem::invalid(IssueCode::Value, "to", words);
+    found.map(Some).ok_or_else(refused)
+}
+
+/// What somebody says of a step.
+fn note_in(input: &[(String, String)], step: Step) -> Result<Option<String>, Problem> {
+    let own: Vec<_> = input
+        .iter()
+        .filter(|(name, _)| step != Step::HandOver || name != "to")
+        .collect();
+    match &own[..] {
         [] => Ok(None),
         [(name, text)] if name == "note" => {
             let text = text.trim();
@@ -260,6 +417,11 @@ fn told(no: No) -> Problem {
         No::Closed(state) => format!("the alert is closed ({})", state.name()),
         No::Owned(name) => format!("owned by {name}; $own with a note takes it over"),
         No::Unowned => "nobody owns it: $own it first".to_owned(),
+        No::Offered => "another organisation offers it: accept or decline it first".to_owned(),
+        No::NotOffered => "it is no offer of another organisation, or not any more".to_owned(),
+        No::OnItsWay => {
+            "it is offered to another organisation; $own with a note takes it back".to_owned()
+        }
     };
     Problem::conflict(words)
 }

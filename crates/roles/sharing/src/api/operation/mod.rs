@@ -8,6 +8,7 @@ pub mod purge;
 mod question;
 pub mod replace;
 pub mod stats;
+pub mod tell;
 pub mod validate;
 
 use serde_json::{Value, json};
@@ -100,6 +101,30 @@ const OFFERED: &[Offered] = &[
         name: "resolve",
         definition: "https://delt.example/fhir/OperationDefinition/alert-resolve",
         documentation: "POST Task/{id}/$resolve with If-Match and note: its owner closes the alert and says why. Nothing else closes one.",
+    },
+    Offered {
+        resource: "Task",
+        name: "hand-over",
+        definition: "https://delt.example/fhir/OperationDefinition/alert-hand-over",
+        documentation: "POST Task/{id}/$hand-over with If-Match, to (an organisation number that the service hands over to) and note: its owner offers the alert to another organisation. It stays hers until that has accepted; $own with a note takes it back before.",
+    },
+    Offered {
+        resource: "Task",
+        name: "accept",
+        definition: "https://delt.example/fhir/OperationDefinition/alert-accept",
+        documentation: "POST Task/{id}/$accept with If-Match: whoever asks takes what another organisation offers, and owns it from then on.",
+    },
+    Offered {
+        resource: "Task",
+        name: "decline",
+        definition: "https://delt.example/fhir/OperationDefinition/alert-decline",
+        documentation: "POST Task/{id}/$decline with If-Match and note: what another organisation offers stays theirs.",
+    },
+    Offered {
+        resource: "Task",
+        name: "tell",
+        definition: "https://delt.example/fhir/OperationDefinition/alert-tell",
+        documentation: "POST Task/$tell with {message}, a compact JWS (typ delt-alert+jwt): the service of an organisation that alerts are handed over with offers one (a Bundle with Task and DetectedIssue), or answers an offer.",
     },
     Offered {
         resource: "Patient",

@@ -1,0 +1,511 @@
+//! An alert changes hands: from its owner's service to another organisation's, as signed messages over the outbox, until each
+//! is taken. It is the sender's until the receiver has accepted; each side keeps a Task of its own, and there is no third.
+//!
+//! Messages may cross or come twice: an offer is known by its id at both ends, and each end's machine decides what a word means
+//! where it stands. When an acceptance and a recall cross, the acceptance counts: who has accepted is already at work.
+
+use super::finding::Finding;
+use super::ledger::{Entry, Key, What};
+use super::machine::{Alert, By, Owner, State as Standing, Step};
+use super::raise::Whose;
+use super::task::{self, Task, Topic};
+use crate::{Partner, State};
+use fhir::ids::{LogicalId, PersonIdentifier};
+use fhir::plan::{ZONE, Zone};
+use fhir::resource::ResourceType;
+use fhir::systems::ASSESSMENT;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use store::{Change, Due, Expect, LedgerWrite, OutboxEntry, Put, StoreError};
+use trust::Permit;
+use uuid::Uuid;
+use wire::Worker;
+use wire::client::Request;
+use wire::contract::alert::{MESSAGE_TYP, Message, TELL, TELL_SCOPE, Told, Word};
+use wire::courier::{self, Deliver, Fate};
+
+/// Ledger of offers, by their id: which Task each is about here, and with whom.
+const LEDGER: &str = "alert-offer";
+/// Topic of outbox entries.
+const TOPIC: &str = "alert";
+/// References that an offer carries at most, the newest; the whole list is at the sender's.
+const MOST_CARRIED: usize = 200;
+/// Notes that it carries at most, the newest.
+const MOST_NOTES: usize = 20;
+
+/// One offer as it is known here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handed {
+    /// The Task.
+    pub task: LogicalId,
+    /// Organisation number of the other.
+    pub with: String,
+    /// Whether it was made here; else it came from the other.
+    pub made: bool,
+}
+
+impl Handed {
+    /// The write that remembers an offer. An offer is made once.
+    ///
+    /// # Errors
+    /// A bug, if it cannot be written.
+    pub fn write(&self, offer: Uuid) -> Result<LedgerWrite, StoreError> {
+        Ok(LedgerWrite {
+            ledger: LEDGER,
+            key: offer.as_bytes().to_vec(),
+            value: Some(serde_json::to_vec(self).map_err(|_| StoreError::Bug)?),
+            expect: Expect::Absent,
+        })
+    }
+}
+
+/// The receiver of what a partner is told.
+fn receiver(partner: &Partner) -> String {
+    format!("alert:{}", partner.organisation)
+}
+
+/// One word to a partner, as an entry of the outbox: signed when it is sent.
+///
+/// # Errors
+/// A bug, if it cannot be written.
+pub fn outgoing(
+    state: &State,
+    partner: &Partner,
+    (said, offer): (Word, Uuid),
+    (by, note): (&Owner, Option<&str>),
+    bundle: Option<Value>,
+) -> Result<OutboxEntry, StoreError> {
+    let message = Message {
+        iss: state.config.owner.to_string(),
+        aud: partner.base().to_owned(),
+        iat: 0,
+        said,
+        offer,
+        by: by.name.clone(),
+        note: note.map(str::to_owned),
+        bundle,
+    };
+    Ok(OutboxEntry {
+        topic: TOPIC,
+        receivers: vec![receiver(partner)],
+        partition: offer.to_string(),
+        key: format!("{}-{offer}", said.code()),
+        body: serde_json::to_vec(&message)
+            .map_err(|_| StoreError::Bug)?
+            .into(),
+    })
+}
+
+/// A courier to each partner, so that one that is down delays no other.
+pub fn couriers(state: &Arc<State>) -> Vec<Worker> {
+    if state.config.assessment.is_none() {
+        return Vec::new();
+    }
+    let partners = state.config.hand_over.iter().cloned();
+    let courier = |partner: Partner| {
+        let state = state.clone();
+        Worker::new("alert-courier", async move {
+            let (house, store) = (state.house.clone(), state.desk.store.clone());
+            let name = receiver(&partner);
+            courier::run(store, name, Telling { state, partner }, &house).await;
+        })
+    };
+    partners.map(courier).collect()
+}
+
+struct Telling {
+    state: Arc<State>,
+    partner: Partner,
+}
+
+impl Deliver for Telling {
+    async fn deliver(&self, batch: &[Due]) -> Vec<Fate> {
+        let mut fates = Vec::with_capacity(batch.len());
+        for due in batch {
+            fates.push(self.tell(due).await);
+        }
+        fates
+    }
+}
+
+impl Telling {
+    async fn tell(&self, due: &Due) -> Fate {
+        let Some(party) = &self.state.party else {
+            return Fate::Retry("no client to speak with".into());
+        };
+        let Ok(message) = serde_json::from_slice::<Message>(&due.body) else {
+            return Fate::Dead("not a message".into());
+        };
+        let message = Message {
+            iat: (self.state.house.clock)().seconds(),
+            ..message
+        };
+        let signed = serde_json::to_value(message)
+            .ok()
+            .and_then(|claims| party.sign(MESSAGE_TYP, &claims).ok());
+        let Some(message) = signed else {
+            return Fate::Retry("the message cannot be signed".into());
+        };
+        let base = self.partner.base();
+        let request = match Request::post_json(format!("{base}{TELL}"), &Told { message }) {
+            Ok(request) => request,
+            Err(error) => return Fate::of_peer_error(&error),
+        };
+        match party.send(base, TELL_SCOPE, request).await {
+            Ok(answer) => {
+                let status = answer.status.as_u16();
+                Fate::of_status(status, format!("the other service answered {status}"))
+            }
+            Err(error) => Fate::of_peer_error(&error),
+        }
+    }
+}
+
+/// What became of a message.
+pub enum Heard {
+    /// This is to be written.
+    Change(Box<Change>, Vec<(Key, Option<i64>)>),
+    /// It was heard before, or says nothing new.
+    Known,
+    /// It cannot be: why, in words that hold nothing about a person.
+    Not(&'static str),
+}
+
+impl State {
+    /// Tells what waits for a partner now, and says how many entries were taken. The worker does the same by itself.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn tell_waiting(self: &Arc<Self>, partner: &Partner) -> Result<usize, StoreError> {
+        let telling = Telling {
+            state: self.clone(),
+            partner: partner.clone(),
+        };
+        let (store, now) = (&self.desk.store, (self.house.clock)());
+        let due = store.outbox_due(&receiver(partner), now, 100).await?;
+        let fates = telling.deliver(&due).await;
+        let done = due.iter().zip(fates);
+        let done = done.filter(|(_, fate)| *fate == Fate::Done);
+        let done: Vec<_> = done.map(|(due, _)| due.id).collect();
+        let count = done.len();
+        store.outbox_done(done).await?;
+        Ok(count)
+    }
+
+    /// An offer that is known here.
+    pub(crate) async fn handed(&self, offer: Uuid) -> Result<Option<Handed>, StoreError> {
+        let held = self.desk.store.ledger_get(LEDGER, offer.as_bytes()).await?;
+        let read = |held: store::LedgerEntry| {
+            serde_json::from_slice(&held.value)
+                .map_err(|_| StoreError::Damaged("an offer does not read again"))
+        };
+        held.map(read).transpose()
+    }
+
+    /// The Bundle of an offer: the Task and the DetectedIssue as they stand here, what they refer to by whole addresses.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub(crate) async fn offer(&self, permit: &Permit, task: &Task) -> Result<Value, StoreError> {
+        let mut entries = Vec::new();
+        let mut told = task.json().clone();
+        if let Some(notes) = told["note"].as_array_mut() {
+            let old = notes.len().saturating_sub(MOST_NOTES);
+            notes.drain(..old);
+        }
+        entries
+            .push(json!({"fullUrl": format!("{}/Task/{}", self.base, task.id), "resource": told}));
+        if let Some(id) = task.issue
+            && let Some(held) = self.there(permit, ResourceType::DETECTED_ISSUE, id).await?
+            && let Some(mut issue) = task::plain(&held)
+        {
+            if let Some(named) = issue["implicated"].as_array_mut() {
+                let old = named.len().saturating_sub(MOST_CARRIED);
+                named.drain(..old);
+                for one in named {
+                    let here = one["reference"]
+                        .as_str()
+                        .map(|text| format!("{}/{text}", self.base));
+                    if let Some(here) = here {
+                        one["reference"] = here.into();
+                    }
+                }
+            }
+            if let Some(members) = issue.as_object_mut() {
+                members.remove("evidence");
+            }
+            let url = format!("{}/DetectedIssue/{id}", self.base);
+            entries.push(json!({"fullUrl": url, "resource": issue}));
+        }
+        Ok(json!({"resourceType": "Bundle", "type": "collection", "entry": entries}))
+    }
+
+    /// What a partner's message comes to here.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub(crate) async fn hear(
+        &self,
+        from: &Partner,
+        message: &Message,
+    ) -> Result<(Heard, Option<PersonIdentifier>), StoreError> {
+        let known = self.handed(message.offer).await?;
+        let ours = known
+            .as_ref()
+            .is_none_or(|one| one.with == from.organisation.to_string());
+        match (message.said, known) {
+            (_, Some(_)) if !ours => Ok((Heard::Not("no such offer between the two"), None)),
+            (Word::Offer, Some(_)) => Ok((Heard::Known, None)),
+            (Word::Offer, None) => self.came(from, message).await,
+            (Word::Accept, Some(one)) if one.made => {
+                self.answered_by(&one, message, Step::Taken).await
+            }
+            (Word::Decline, Some(one)) if one.made => {
+                self.answered_by(&one, message, Step::SentBack).await
+            }
+            (Word::Recall, Some(one)) if !one.made => {
+                self.answered_by(&one, message, Step::CalledBack).await
+            }
+            _ => Ok((Heard::Not("no such offer between the two"), None)),
+        }
+    }
+
+    /// A partner offers an alert: a Task of our own, that nobody here has yet.
+    async fn came(
+        &self,
+        from: &Partner,
+        message: &Message,
+    ) -> Result<(Heard, Option<PersonIdentifier>), StoreError> {
+        let not = |why| Ok((Heard::Not(why), None));
+        let entries = message
+            .bundle
+            .as_ref()
+            .and_then(|one| one["entry"].as_array());
+        let of = |name: &str| {
+            let mut all = entries?.iter().map(|one| &one["resource"]);
+            all.find(|one| one["resourceType"] == name)
+        };
+        let Some(told) = of("Task") else {
+            return not("an offer holds a Task");
+        };
+        // What it was found by may have been erased at the sender's.
+        let evidence = of("DetectedIssue").and_then(|found| found["implicated"].as_array());
+        let identifier = &told["for"]["identifier"];
+        let named = |name: &str| identifier[name].as_str().unwrap_or_default();
+        let numbers = self.config.person_numbers;
+        let Ok(person) = PersonIdentifier::parse(named("system"), named("value"), numbers) else {
+            return not("an offer names the patient by number in Task.for");
+        };
+        if self.config.synthetic_only && !person.value().is_synthetic() {
+            return not("this is a demo: only numbers marked synthetic are taken in");
+        }
+        let codings = told["code"]["coding"].as_array();
+        let topic = Topic::ALL.into_iter().find(|topic| {
+            codings.is_some_and(|all| {
+                all.iter()
+                    .any(|one| one["system"] == ASSESSMENT && one["code"] == topic.code())
+            })
+        });
+        let Some(topic) = topic else {
+            return not("an offer says what its alert is about in Task.code");
+        };
+        let zone = told["extension"].as_array().and_then(|all| {
+            let zone = all.iter().find(|one| one["url"] == ZONE)?;
+            Zone::parse(zone["valueCoding"]["code"].as_str()?)
+        });
+        let now = (self.house.clock)();
+        let zone = zone
+            .filter(|zone| *zone > Zone::Green)
+            .unwrap_or(Zone::Yellow);
+        let wait = self.deadlines().wait(topic, zone);
+        let alert = Alert::raised(Standing::Offered, zone, now, wait);
+        let store = &self.desk.store;
+        let patient = store.patient_id(&person).await?;
+        if patient.is_none() && !self.config.enrol {
+            return not("the patient is nobody this service knows");
+        }
+        let permit = trust::assess(person.clone());
+        let (task, issue) = (self.new_id(), self.new_id());
+        let finding = Finding {
+            topic,
+            zone: (topic == Topic::Readings).then_some(zone),
+            code: match topic {
+                Topic::Readings => "5.1",
+                Topic::Missing => "5.3.2",
+            },
+            evidence: evidence.cloned().unwrap_or_default(),
+        };
+        // For the log alone: a patient that is new has no id yet.
+        let whose = Whose {
+            patient: patient.unwrap_or(task),
+            person: &person,
+            permit: &permit,
+        };
+        let name = task.to_string();
+        let made = self.framed(&whose, |frame| frame.issue(&name, &finding, now));
+        let of = (from, message.offer);
+        let mut came = self.framed(&whose, |frame| {
+            frame.came(&name, issue, of, (topic, &alert), now)
+        });
+        let notes = notes(told);
+        if !notes.is_empty() {
+            came["note"] = notes.into();
+        }
+        let create = |id, resource: &Value| {
+            Ok(Put::CreateAs {
+                id,
+                resource: self.checked(whose.patient, resource)?,
+                written_by: None,
+                enrol: self.config.enrol,
+            })
+        };
+        let puts: Result<Vec<Put>, StoreError> = [create(issue, &made), create(task, &came)]
+            .into_iter()
+            .collect();
+        let Ok(puts) = puts else {
+            return not("what the offer holds does not pass the check");
+        };
+        let handed = Handed {
+            task,
+            with: from.organisation.to_string(),
+            made: false,
+        };
+        let change = Change {
+            puts,
+            ledger: vec![handed.write(message.offer)?],
+            audit_fill: true,
+            ..Change::default()
+        };
+        Ok((Heard::Change(Box::new(change), Vec::new()), Some(person)))
+    }
+
+    /// Sees to it that an offer that is here is looked at when its deadline passes. By its own commit, since a patient may be
+    /// new here with the offer; whoever offers again sees to it again.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub(crate) async fn wait_for(&self, offer: Uuid) -> Result<(), StoreError> {
+        let store = &self.desk.store;
+        let Some(handed) = self.handed(offer).await?.filter(|one| !one.made) else {
+            return Ok(());
+        };
+        let Some(person) = store.patient_of(handed.task).await? else {
+            return Ok(());
+        };
+        let Some(patient) = store.patient_id(&person).await? else {
+            return Ok(());
+        };
+        let key = Key {
+            patient,
+            what: What::Offered(offer),
+        };
+        if self.alert_entry(key).await?.is_some() {
+            return Ok(());
+        }
+        let permit = trust::assess(person);
+        let stored = self.there(&permit, ResourceType::TASK, handed.task).await?;
+        let Some(task) = stored.as_ref().and_then(Task::read) else {
+            return Ok(());
+        };
+        if !task.alert.state.is_open() {
+            return Ok(());
+        }
+        let entry = Entry {
+            task: Some(task.id),
+            due: task.alert.deadline.map(|end| end.0),
+        };
+        let change = Change {
+            ledger: vec![key.write(Some(&entry), Expect::Absent)?],
+            ..Change::default()
+        };
+        store.commit(change).await?;
+        self.alerts.set(key, entry.due);
+        Ok(())
+    }
+
+    /// The other side of an offer has said what becomes of it.
+    async fn answered_by(
+        &self,
+        handed: &Handed,
+        message: &Message,
+        step: Step,
+    ) -> Result<(Heard, Option<PersonIdentifier>), StoreError> {
+        let store = &self.desk.store;
+        let Some(person) = store.patient_of(handed.task).await? else {
+            // Erased since.
+            return Ok((Heard::Known, None));
+        };
+        let permit = trust::assess(person.clone());
+        let stored = self.there(&permit, ResourceType::TASK, handed.task).await?;
+        let Some(mut task) = stored.as_ref().and_then(Task::read) else {
+            return Ok((Heard::Known, None));
+        };
+        // The answer to an offer that another has taken the place of changes nothing.
+        let current = !handed.made || task.offered == Some(message.offer);
+        let now = (self.house.clock)();
+        let wait = task.wait(self.deadlines());
+        let by = By {
+            person: None,
+            note: false,
+            now,
+            wait: &wait,
+        };
+        let after = task.alert.after(step, &by);
+        let Some(alert) = after.ok().filter(|after| current && *after != task.alert) else {
+            return Ok((Heard::Known, Some(person)));
+        };
+        let Some(patient) = store.patient_id(&person).await? else {
+            return Ok((Heard::Known, None));
+        };
+        let words = match step {
+            Step::Taken => "Tatt imot",
+            Step::SentBack => "Ikke tatt imot",
+            _ => "Tilbudet er trukket",
+        };
+        let said = match &message.note {
+            Some(note) => format!("{words}: {note}"),
+            None => words.to_owned(),
+        };
+        let other = Owner {
+            key: String::new(),
+            name: message.by.clone(),
+        };
+        let (open, due) = (alert.state.is_open(), alert.deadline.map(|end| end.0));
+        task.set(alert, now);
+        task.note(&other, &said, now);
+        let key = Key {
+            patient,
+            what: task.what(),
+        };
+        let mut change = Change {
+            puts: vec![self.new_version(patient, task.id, task.version, task.json())?],
+            audit_fill: true,
+            ..Change::default()
+        };
+        let mut queue = Vec::new();
+        let entry = self.alert_entry(key).await?;
+        if let Some((_, version)) = entry.filter(|(entry, _)| entry.task == Some(task.id)) {
+            let entry = Entry {
+                task: Some(task.id),
+                due,
+            };
+            let entry = open.then_some(&entry);
+            change
+                .ledger
+                .push(key.write(entry, Expect::Version(version))?);
+            queue.push((key, due.filter(|_| open)));
+        }
+        Ok((Heard::Change(Box::new(change), queue), Some(person)))
+    }
+}
+
+/// What people at the sender's said of it.
+fn notes(told: &Value) -> Vec<Value> {
+    let notes = told["note"].as_array();
+    let sound = |one: &&Value| one["text"].is_string() && one["authorString"].is_string();
+    let own = notes.into_iter().flatten().filter(sound).take(MOST_NOTES);
+    own.map(|one| json!({"authorString": one["authorString"], "time": one["time"], "text": one["text"]}))
+        .collect()
+}

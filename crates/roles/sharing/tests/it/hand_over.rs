@@ -1,0 +1,491 @@
+//! An alert changes hands between two services that speak over HTTP: whose it is at each moment, and what stands when one falls.
+
+use http::StatusCode;
+use serde_json::Value;
+use sharing::{Assessment, Device, Partner};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use testkit::clients::Reply;
+use testkit::door::Held;
+use testkit::issuer::{Issuer, SystemClient};
+use testkit::people::Practitioner;
+use testkit::surroundings::FixedClock;
+use trust::{ClientUse, Interaction};
+use wire::client::Party;
+use wire::contract::alert::{MESSAGE_TYP, Message, Told, Word};
+use wire::contract::anchor::Participant;
+use wire::contract::operate::Standing;
+
+use crate::alert::{kari, ola, personnel};
+use crate::assess::plan;
+use crate::house::*;
+
+const MINUTE: i64 = 60_000_000;
+const SCOPE: &str = "user/*.rs user/Task.u";
+
+/// A service that listens.
+struct Side {
+    service: Service,
+    orgnr: &'static str,
+    address: SocketAddr,
+    party: Party,
+    listening: tokio::task::JoinHandle<()>,
+}
+
+impl Side {
+    fn partner(&self) -> Partner {
+        Partner {
+            organisation: org(self.orgnr),
+            name: register().name(&org(self.orgnr)).unwrap().to_owned(),
+            base: self.service.base.parse().unwrap(),
+        }
+    }
+
+    /// Nobody answers there any more; what the service holds stands.
+    async fn falls(&mut self) {
+        self.listening.abort();
+        let _ = (&mut self.listening).await;
+    }
+
+    async fn returns(&mut self) {
+        let listener = tokio::net::TcpListener::bind(self.address).await.unwrap();
+        self.listening = serve(listener, &self.service);
+    }
+
+    fn who(&self, who: &Practitioner) -> Held {
+        personnel(&self.service, who, self.orgnr, SCOPE)
+    }
+
+    /// The newest alert as this side has it.
+    async fn task(&self) -> Value {
+        let owner = self.service.record_system(self.orgnr);
+        let number = number(ragnhild());
+        let form = [
+            ("patient.identifier", number.as_str()),
+            ("_sort", "-authored-on"),
+        ];
+        let reply = self.service.search(&owner, "Task", &form).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+        let first = reply.matches().first().map(|one| (*one).clone());
+        first.unwrap_or(Value::Null)
+    }
+
+    /// A step from the version that is there.
+    async fn step(&self, who: &Practitioner, step: &str, form: &[(&str, &str)]) -> Reply {
+        let task = self.task().await;
+        let path = format!("/Task/{}/${step}", task["id"].as_str().unwrap());
+        let version = task["meta"]["versionId"].as_str().unwrap();
+        let knock = self.service.door.knock(http::Method::POST, &path);
+        let knock = knock.header("if-match", &format!("W/\"{version}\""));
+        let knock = knock
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(wire::form::write(form.iter().copied()));
+        knock
+            .by(&self.who(who), self.service.clock.now())
+            .send()
+            .await
+    }
+
+    async fn state(&self) -> String {
+        let task = self.task().await;
+        let code = &task["businessStatus"]["coding"][0]["code"];
+        code.as_str().unwrap_or("none").to_owned()
+    }
+
+    async fn tells(&self, other: &Side) -> usize {
+        let partner = other.partner();
+        self.service.state.tell_waiting(&partner).await.unwrap()
+    }
+}
+
+fn serve(listener: tokio::net::TcpListener, service: &Service) -> tokio::task::JoinHandle<()> {
+    let routes = sharing::routes(service.state.clone());
+    let router = axum::Router::new().nest("/fhir", routes);
+    tokio::spawn(async move {
+        let _ = axum::serve(listener, router).await;
+    })
+}
+
+async fn both() -> (Side, Side) {
+    let clock = FixedClock::at("2026-11-19T09:10:00+01:00".parse().unwrap());
+    let issuer = Issuer::start_at(clock.clock()).await.unwrap();
+    let listen = || tokio::net::TcpListener::bind("127.0.0.1:0");
+    let (first, second) = (listen().await.unwrap(), listen().await.unwrap());
+    let base = |listener: &tokio::net::TcpListener| {
+        format!("http://{}/fhir", listener.local_addr().unwrap())
+    };
+    let (one, other) = (base(&first), base(&second));
+    let mut vouched = Vec::new();
+    let mut sides = Vec::new();
+    for (listener, id, orgnr, with, there) in [
+        (first, "fjellvik", FJELLVIK, PROVEHEIM, &other),
+        (second, "proveheim", PROVEHEIM, FJELLVIK, &one),
+    ] {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let client = SystemClient {
+            client_id: &format!("deling-{orgnr}"),
+            use_: ClientUse::Service,
+            orgnr,
+        };
+        let file = issuer.client_file(client, there).unwrap();
+        let path = folder.path().join("client.json");
+        std::fs::write(&path, serde_json::to_vec(&file).unwrap()).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let http = wire::client::Http::new(wire::client::Policy::loopback()).unwrap();
+        let ids = testkit::surroundings::ids(1);
+        let party = Party::from_file(&path, http, clock.clock(), ids).unwrap();
+        vouched.push(Participant {
+            iss: issuer.url().to_owned(),
+            sub: orgnr.to_owned(),
+            iat: 1,
+            name: orgnr.to_owned(),
+            version: 1,
+            state: Standing::Active,
+            units: Vec::new(),
+            keys: party.public_keys()["keys"].as_array().unwrap().clone(),
+            contacts: Vec::new(),
+        });
+        let mut config = config(folder.path(), &issuer, id, orgnr, &[]);
+        config.base = base(&listener).parse().unwrap();
+        config.client_file = Some(path);
+        config.assessment = Some(Assessment {
+            device: Device::Demonstration,
+            news2_window_minutes: 60,
+            deadlines: sharing::Deadlines::default(),
+        });
+        config.hand_over = vec![Partner {
+            organisation: org(with),
+            name: register().name(&org(with)).unwrap().to_owned(),
+            base: there.parse().unwrap(),
+        }];
+        let address = listener.local_addr().unwrap();
+        let service = Service::open(folder, clock.clone(), issuer.clone(), config).await;
+        sides.push(Side {
+            listening: serve(listener, &service),
+            service,
+            orgnr,
+            address,
+            party,
+        });
+    }
+    issuer.vouch(&vouched, &[]).unwrap();
+    let proveheim = sides.pop().unwrap();
+    (sides.pop().unwrap(), proveheim)
+}
+
+/// The story's day 3 until 09:15: red, owned by the nurse, who hands it over.
+async fn offered() -> (Side, Side) {
+    let (fjellvik, proveheim) = both().await;
+    let plan = plan(ragnhild(), "1", ("2026-11-01", None), "84");
+    fjellvik.service.created(&plan).await;
+    let red = reading(ragnhild(), "red", "2026-11-19T08:26:00+01:00", "84");
+    fjellvik.service.created(&red).await;
+    fjellvik.service.state.assess_waiting().await.unwrap();
+    let owned = fjellvik
+        .step(&kari(), "own", &[("note", "Video 09:00")])
+        .await;
+    assert_eq!(owned.status, StatusCode::OK, "{}", owned.json);
+    let form = [("to", PROVEHEIM), ("note", "Respirasjon 24, våken")];
+    let handed = fjellvik.step(&kari(), "hand-over", &form).await;
+    assert_eq!(handed.status, StatusCode::OK, "{}", handed.json);
+    assert_eq!(fjellvik.state().await, "handing-over");
+    (fjellvik, proveheim)
+}
+
+#[tokio::test]
+async fn day_3_it_is_the_nurses_until_the_clinic_accepts_and_the_clinics_though_the_municipality_falls()
+ {
+    let (mut fjellvik, proveheim) = offered().await;
+    assert_eq!(proveheim.state().await, "none");
+    assert_eq!(fjellvik.tells(&proveheim).await, 1);
+    // Both have a Task of their own; it is still the nurse's.
+    assert_eq!(
+        (
+            fjellvik.state().await.as_str(),
+            proveheim.state().await.as_str()
+        ),
+        ("handing-over", "offered")
+    );
+    let came = proveheim.task().await;
+    assert_eq!(came["requester"]["display"], "Fjellvik kommune");
+    assert!(came.get("owner").is_none());
+    let said: Vec<_> = came["note"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["text"])
+        .collect();
+    assert_eq!(said, ["Video 09:00", "Respirasjon 24, våken"]);
+    let owner = proveheim.service.record_system(PROVEHEIM);
+    let path = format!("/{}", came["focus"]["reference"].as_str().unwrap());
+    let found = proveheim.service.get(&owner, &path).await.json;
+    assert_eq!(
+        (found["severity"].as_str(), found["detail"].as_str()),
+        (Some("high"), Some("rød"))
+    );
+    // Readings are named where they are, with their version; nothing of them came along.
+    let named = found["implicated"][0]["reference"].as_str().unwrap();
+    assert!(
+        named.starts_with(&fjellvik.service.base) && named.ends_with("/_history/1"),
+        "{named}"
+    );
+    assert!(!found.to_string().contains("valueQuantity"));
+
+    // It must be accepted before anything else is done; then the municipality's servers fall.
+    let early = proveheim.step(&ola(), "own", &[]).await;
+    assert_eq!(early.status, StatusCode::CONFLICT, "{}", early.json);
+    fjellvik.falls().await;
+    let accepted = proveheim.step(&ola(), "accept", &[]).await;
+    assert_eq!(accepted.status, StatusCode::OK, "{}", accepted.json);
+    let mine = &accepted.json["owner"]["display"];
+    assert_eq!(mine, "Ola Prøve, Prøveheim Diakonale Sykehus");
+    assert_eq!(proveheim.tells(&fjellvik).await, 0);
+    assert_eq!(proveheim.state().await, "owned");
+    // They return, and hear of it once.
+    fjellvik.returns().await;
+    fjellvik.service.clock.advance(2 * MINUTE);
+    assert_eq!(proveheim.tells(&fjellvik).await, 1);
+    assert_eq!(fjellvik.state().await, "handed-over");
+    let told = fjellvik.task().await;
+    let last = told["note"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        last["authorString"],
+        "Ola Prøve, Prøveheim Diakonale Sykehus"
+    );
+    assert_eq!(last["text"], "Tatt imot");
+    // Both sides have it on record.
+    for (side, said) in [(&proveheim, "offer"), (&fjellvik, "accept")] {
+        let record = side.service.last_record_of(Interaction::AlertTold).await;
+        assert!(record.asked.contains(said), "{}", record.asked);
+        assert_eq!(record.patient, Some(identifier(ragnhild())));
+    }
+    // What is found after that at the municipality is an alert of its own.
+    let worse = reading(ragnhild(), "worse", "2026-11-19T09:11:00+01:00", "80");
+    fjellvik.service.created(&worse).await;
+    fjellvik.service.state.assess_waiting().await.unwrap();
+    assert_eq!(fjellvik.state().await, "raised");
+    let closed = proveheim
+        .step(&ola(), "resolve", &[("note", "Behandlet her")])
+        .await;
+    assert_eq!(closed.status, StatusCode::OK, "{}", closed.json);
+}
+
+#[tokio::test]
+async fn what_is_found_while_it_is_offered_is_an_alert_of_its_own() {
+    let (fjellvik, proveheim) = offered().await;
+    fjellvik.tells(&proveheim).await;
+    fjellvik.service.clock.advance(MINUTE);
+    let worse = reading(ragnhild(), "worse", "2026-11-19T09:10:30+01:00", "80");
+    fjellvik.service.created(&worse).await;
+    fjellvik.service.state.assess_waiting().await.unwrap();
+    assert_eq!(fjellvik.state().await, "raised");
+    let accepted = proveheim.step(&ola(), "accept", &[]).await;
+    assert_eq!(accepted.status, StatusCode::OK, "{}", accepted.json);
+    assert_eq!(proveheim.tells(&fjellvik).await, 1);
+    let all = crate::alert::alerts(&fjellvik.service).await;
+    let states: Vec<_> = all
+        .iter()
+        .map(|one| one["businessStatus"]["coding"][0]["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["handed-over", "raised"]);
+}
+
+#[tokio::test]
+async fn what_is_declined_or_taken_back_stays_where_it_was_and_an_acceptance_that_crosses_counts() {
+    let (fjellvik, proveheim) = offered().await;
+    fjellvik.tells(&proveheim).await;
+    let silent = proveheim.step(&ola(), "decline", &[]).await;
+    assert_eq!(issues(&silent.json), ["required @ note"]);
+    let declined = proveheim
+        .step(&ola(), "decline", &[("note", "Ingen plass")])
+        .await;
+    assert_eq!(declined.status, StatusCode::OK, "{}", declined.json);
+    assert_eq!(proveheim.tells(&fjellvik).await, 1);
+    assert_eq!(
+        (
+            fjellvik.state().await.as_str(),
+            proveheim.state().await.as_str()
+        ),
+        ("owned", "declined")
+    );
+    assert_eq!(
+        fjellvik.task().await["owner"]["display"],
+        "Kari Prøve, Fjellvik kommune"
+    );
+
+    // Offered again, and taken back before anybody has answered.
+    fjellvik.service.clock.advance(MINUTE);
+    let form = [("to", PROVEHEIM), ("note", "Igjen")];
+    assert_eq!(
+        fjellvik.step(&kari(), "hand-over", &form).await.status,
+        StatusCode::OK
+    );
+    fjellvik.tells(&proveheim).await;
+    assert_eq!(proveheim.state().await, "offered");
+    let held = fjellvik.step(&kari(), "resolve", &[("note", "x")]).await;
+    assert_eq!(held.status, StatusCode::CONFLICT, "{}", held.json);
+    let back = fjellvik
+        .step(&kari(), "own", &[("note", "Venter ikke")])
+        .await;
+    assert_eq!(back.status, StatusCode::OK, "{}", back.json);
+    fjellvik.tells(&proveheim).await;
+    assert_eq!(
+        (
+            fjellvik.state().await.as_str(),
+            proveheim.state().await.as_str()
+        ),
+        ("owned", "declined")
+    );
+
+    // Once more: recall and acceptance cross.
+    fjellvik.service.clock.advance(MINUTE);
+    assert_eq!(
+        fjellvik.step(&kari(), "hand-over", &form).await.status,
+        StatusCode::OK
+    );
+    fjellvik.tells(&proveheim).await;
+    let accepted = proveheim.step(&ola(), "accept", &[]).await;
+    assert_eq!(accepted.status, StatusCode::OK, "{}", accepted.json);
+    fjellvik
+        .step(&kari(), "own", &[("note", "Venter ikke")])
+        .await;
+    fjellvik.tells(&proveheim).await;
+    proveheim.tells(&fjellvik).await;
+    assert_eq!(
+        (
+            fjellvik.state().await.as_str(),
+            proveheim.state().await.as_str()
+        ),
+        ("handed-over", "owned")
+    );
+}
+
+#[tokio::test]
+async fn an_offer_that_nobody_answers_rises_at_both_sides_and_is_made_to_nobody_it_is_closed_to() {
+    let (fjellvik, proveheim) = offered().await;
+    fjellvik.tells(&proveheim).await;
+    fjellvik.service.clock.advance(16 * MINUTE);
+    for side in [&fjellvik, &proveheim] {
+        assert_eq!(
+            side.service.state.watch_due().await.unwrap(),
+            1,
+            "{}",
+            side.orgnr
+        );
+        let text = side.task().await.to_string();
+        assert!(text.contains("alert-escalation"), "{text}");
+    }
+    let back = fjellvik
+        .step(&kari(), "own", &[("note", "Ingen svarer")])
+        .await;
+    assert_eq!(back.status, StatusCode::OK, "{}", back.json);
+    // Only to whom the service hands over, and with a word.
+    for (form, expected) in [
+        (vec![("to", SORLIA), ("note", "x")], "value @ to"),
+        (vec![("note", "x")], "value @ to"),
+        (vec![("to", PROVEHEIM)], "required @ note"),
+    ] {
+        let reply = fjellvik.step(&kari(), "hand-over", &form).await;
+        assert_eq!(issues(&reply.json), [expected]);
+    }
+    // And not where the patient has closed it.
+    let consent = crate::wishes::consent(crate::wishes::actor(fhir::systems::ORGNR, PROVEHEIM));
+    let service = &fjellvik.service;
+    let patient = crate::wishes::patient(service);
+    let closed = service.post(&patient, "/Consent", &consent).await;
+    assert_eq!(closed.status, StatusCode::CREATED, "{}", closed.json);
+    let form = [("to", PROVEHEIM), ("note", "x")];
+    let reply = fjellvik.step(&kari(), "hand-over", &form).await;
+    assert_eq!(reply.status, StatusCode::FORBIDDEN, "{}", reply.json);
+    assert_eq!(fjellvik.state().await, "owned");
+}
+
+#[tokio::test]
+async fn only_a_partners_own_signed_message_is_heard_and_nothing_twice() {
+    let (fjellvik, proveheim) = offered().await;
+    let stranger = proveheim
+        .service
+        .system(ClientUse::Service, ASDAL, "system/Task.c");
+    let partner = proveheim
+        .service
+        .system(ClientUse::Service, FJELLVIK, "system/Task.c");
+    let post = async |who: &Held, body: &str| {
+        let knock = proveheim
+            .service
+            .door
+            .knock(http::Method::POST, "/Task/$tell");
+        let knock = knock
+            .header("content-type", "application/json")
+            .body(body.to_owned());
+        knock.by(who, proveheim.service.clock.now()).send().await
+    };
+    let unsigned = r#"{"message":"eyJhbGciOiJFUzI1NiJ9.e30.AA"}"#;
+    assert_eq!(
+        post(&stranger, unsigned).await.status,
+        StatusCode::FORBIDDEN
+    );
+    for body in [unsigned, "{}", "[]", "", r#"{"message":1}"#] {
+        let reply = post(&partner, body).await;
+        assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+    }
+    assert_eq!(proveheim.state().await, "none");
+    // Delivered, and delivered again: one Task, no second version.
+    let store = fjellvik.service.state.store();
+    let (name, now) = (format!("alert:{PROVEHEIM}"), fjellvik.service.clock.now());
+    let waiting = store.outbox_due(&name, now, 10).await.unwrap();
+    assert!(!waiting[0].key.contains(&ragnhild().number));
+    let message: Message = serde_json::from_slice(&waiting[0].body).unwrap();
+    let message = Message {
+        iat: now.seconds(),
+        ..message
+    };
+    let signed = |side: &Side, message: &Message| {
+        let claims = serde_json::to_value(message).unwrap();
+        let message = side.party.sign(MESSAGE_TYP, &claims).unwrap();
+        serde_json::to_string(&Told { message }).unwrap()
+    };
+    assert_eq!(fjellvik.tells(&proveheim).await, 1);
+    let first = proveheim.task().await;
+    let again = post(&partner, &signed(&fjellvik, &message)).await;
+    assert_eq!(again.status, StatusCode::OK, "{}", again.json);
+    // Another's key, another's name, another service, another time, another's offer: none of them is heard.
+    let change = |change: &dyn Fn(&mut Message)| {
+        let mut changed = message.clone();
+        change(&mut changed);
+        changed
+    };
+    let accept = |message: &mut Message| {
+        (message.said, message.bundle) = (Word::Accept, None);
+    };
+    for (what, body) in [
+        ("key", signed(&proveheim, &message)),
+        (
+            "name",
+            signed(&fjellvik, &change(&|one| one.iss = ASDAL.into())),
+        ),
+        (
+            "service",
+            signed(
+                &fjellvik,
+                &change(&|one| one.aud = fjellvik.service.base.clone()),
+            ),
+        ),
+        ("old", signed(&fjellvik, &change(&|one| one.iat -= 301))),
+        ("ahead", signed(&fjellvik, &change(&|one| one.iat += 11))),
+        ("its own", signed(&fjellvik, &change(&accept))),
+        (
+            "empty",
+            signed(
+                &fjellvik,
+                &change(&|one| {
+                    (one.offer, one.bundle) = (uuid::Uuid::from_u128(1), None);
+                }),
+            ),
+        ),
+    ] {
+        let reply = post(&partner, &body).await;
+        assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY, "{what}");
+    }
+    assert_eq!(proveheim.task().await, first);
+}
