@@ -27,6 +27,8 @@ const LOOK_ANYWAY: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long what failed is left alone, in microseconds.
 const LATER: i64 = 60_000_000;
+/// How far back missing readings are caught up with after a standstill, in microseconds: a week.
+const CATCH_UP: i64 = 7 * 24 * 60 * 60_000_000;
 
 /// The worker; none where nothing is assessed.
 pub fn workers(state: Arc<State>) -> Option<Worker> {
@@ -119,7 +121,11 @@ impl State {
         };
         let permit = trust::assess(person.clone());
         let plans = assess::plans(self, &permit, &person).await?.plans;
-        let doubtful = missing::doubtful(&plans, zone, at);
+        let oldest = now.plus_micros(-CATCH_UP);
+        let (at, doubtful) = match at < oldest {
+            true => (oldest, Vec::new()),
+            false => (at, missing::doubtful(&plans, zone, at)),
+        };
         let readings = match missing::span(&doubtful) {
             Some(span) => {
                 assess::readings(self, &permit, &person, span)

@@ -659,3 +659,22 @@ async fn of_two_at_the_same_moment_one_has_it() {
     let owner = won.json["owner"]["display"].as_str().unwrap();
     assert!(diagnostics(&lost).contains(owner), "{}", lost.json);
 }
+
+#[tokio::test]
+async fn after_a_long_standstill_the_last_week_is_caught_up_with() {
+    let service = assessing().await;
+    let clock = |when: &str| service.clock.set(when.parse().unwrap());
+    clock("2026-11-02T08:40:00+01:00");
+    service.created(&expecting()).await;
+    assert!(alerts(&service).await.is_empty());
+    clock("2026-11-30T11:00:00+01:00");
+    service.state.watch_due().await.unwrap();
+    let all = alerts(&service).await;
+    assert_eq!(all.len(), 1);
+    let found = issue(&service, &all[0]).await;
+    let named = found["implicated"].as_array().unwrap();
+    let first = named[0]["display"].as_str().unwrap();
+    assert!(first.ends_with("2026-11-22T07:30:00Z"), "{first}");
+    // From noon on the 23rd to noon on the 29th, each with the day before it.
+    assert_eq!(named.len(), 8, "{found}");
+}
