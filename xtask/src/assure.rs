@@ -1,5 +1,5 @@
 //! `cargo xtask assure`: mutation testing of what decides who sees what (`crates/trust`) and of the chain that proves who saw it
-//! (the audit trail in `crates/store`), with cargo-mutants.
+//! (the audit trail in `crates/store`, its kept heads in `crates/server`), with cargo-mutants.
 //!
 //! cargo-mutants changes the code in one small way at a time and runs the crate's own tests. A change that no test notices is a
 //! survivor: a test is missing, or the change means nothing. Survivors of the second sort stand in the crate's
@@ -36,6 +36,16 @@ const PARTS: &[Part] = &[
         files: &["crates/store/src/audit.rs"],
         binary: &["--test", "it"],
         tests: Some("audit::"),
+    },
+    Part {
+        package: "server",
+        files: &[
+            "crates/server/src/heads/believed.rs",
+            "crates/server/src/heads/kept.rs",
+            "crates/server/src/heads/key.rs",
+        ],
+        binary: &["--bin", "delt"],
+        tests: Some("heads::"),
     },
 ];
 
@@ -275,14 +285,15 @@ mod tests {
 
     #[test]
     fn each_part_takes_the_files_of_its_crate() {
-        let [trust, store] = PARTS else {
-            panic!("two parts");
+        let [trust, store, server] = PARTS else {
+            panic!("three parts");
         };
         let (rule, chain) = ("crates/trust/src/rules/*.rs", "crates/store/src/audit.rs");
         assert_eq!(trust.wanted(&[]), Ok(Some(vec![])));
         assert_eq!(store.wanted(&[]), Ok(Some(vec![chain])));
         assert_eq!(trust.wanted(&[rule, chain]), Ok(Some(vec![rule])));
         assert_eq!(store.wanted(&[rule]), Ok(None));
+        assert_eq!(server.wanted(&[rule, chain]), Ok(None));
         assert!(store.wanted(&["crates/store/src/commit.rs"]).is_err());
         assert!(assure(&["crates/wire/src/lib.rs".to_owned()]).is_err());
     }

@@ -180,6 +180,7 @@ mod tests {
         std::fs::create_dir(file_of(folder.path(), "fjellvik")).unwrap();
         assert!(read(folder.path(), "fjellvik").is_err());
         assert!(append(folder.path(), "fjellvik", "a.b.c").is_err());
+        assert!(read(folder.path(), "no\0name").is_err());
     }
 
     #[test]

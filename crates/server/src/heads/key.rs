@@ -76,3 +76,76 @@ pub fn public(heads: &Path) -> anyhow::Result<KeySet> {
     let set = format!("{{\"keys\":[{}]}}", list.join(","));
     Ok(KeySet::parse(set.as_bytes())?)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use tempfile::TempDir;
+
+    fn folders() -> (TempDir, TempDir) {
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap())
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_every_one_that_ever_signed_stays_known() {
+        let (data, heads) = folders();
+        assert!(public(heads.path()).unwrap().keys().is_empty());
+        let first = load(data.path(), heads.path()).unwrap();
+        let again = load(data.path(), heads.path()).unwrap();
+        assert_eq!(again.public(), first.public());
+        assert_eq!(
+            public(heads.path()).unwrap().keys(),
+            [first.public().clone()]
+        );
+        std::fs::remove_file(data.path().join(FILE)).unwrap();
+        let second = load(data.path(), heads.path()).unwrap();
+        assert_ne!(second.public(), first.public());
+        let known = public(heads.path()).unwrap();
+        assert_eq!(
+            known.keys(),
+            [first.public().clone(), second.public().clone()]
+        );
+    }
+
+    #[test]
+    fn a_key_is_for_its_owner_alone_to_read() {
+        let (data, heads) = folders();
+        load(data.path(), heads.path()).unwrap();
+        let file = data.path().join(FILE);
+        let mode = |mode: u32| std::fs::Permissions::from_mode(mode);
+        let made = std::fs::metadata(&file).unwrap().permissions();
+        assert_eq!(made.mode() & 0o777, 0o600);
+        for (open, fits) in [
+            (0o640, false),
+            (0o604, false),
+            (0o620, false),
+            (0o400, true),
+        ] {
+            std::fs::set_permissions(&file, mode(open)).unwrap();
+            assert_eq!(load(data.path(), heads.path()).is_ok(), fits, "{open:o}");
+        }
+    }
+
+    #[test]
+    fn a_key_file_is_read_with_the_room_around_it() {
+        let (data, heads) = folders();
+        let key = load(data.path(), heads.path()).unwrap();
+        let file = data.path().join(FILE);
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{}{text}\n", " ".repeat(2_000))).unwrap();
+        let read = load(data.path(), heads.path()).unwrap();
+        assert_eq!(read.public(), key.public());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error_and_is_not_replaced() {
+        let (data, heads) = folders();
+        let file = data.path().join(FILE);
+        std::os::unix::fs::symlink(&file, &file).unwrap();
+        assert!(load(data.path(), heads.path()).is_err());
+        assert!(std::fs::symlink_metadata(&file).unwrap().is_symlink());
+        std::fs::create_dir(heads.path().join(PUBLIC)).unwrap();
+        assert!(public(heads.path()).is_err());
+    }
+}
