@@ -94,11 +94,28 @@ impl Reception {
         &self.keys
     }
 
+    /// Serves one request from the proven token to the record that ends it, as `wire::visit::Desk::serve` does elsewhere, with
+    /// every record made discreet.
+    ///
+    /// # Errors
+    /// 401, 503 when nothing can be verified or recorded, or the problem that the work ended with.
+    pub async fn serve(
+        &self,
+        parts: &Parts,
+        ids: RequestIds,
+        interaction: Interaction,
+        work: impl AsyncFnOnce(&mut Guest<'_>) -> Result<Response, End>,
+    ) -> Result<Response, Problem> {
+        let mut guest = self.receive(parts, ids, interaction).await?;
+        let answered = work(&mut guest).await;
+        guest.finish(answered).await
+    }
+
     /// Receives a caller: verifies token and proof; a failure is audited.
     ///
     /// # Errors
     /// 401, or 503 when nothing can be verified or recorded.
-    pub async fn receive(
+    async fn receive(
         &self,
         parts: &Parts,
         ids: RequestIds,
@@ -264,7 +281,7 @@ impl Guest<'_> {
     ///
     /// # Errors
     /// The problem.
-    pub async fn finish(self, answered: Result<Response, End>) -> Result<Response, Problem> {
+    async fn finish(self, answered: Result<Response, End>) -> Result<Response, Problem> {
         let (record, problem) = match answered {
             Ok(response) => return Ok(response),
             Err(End::Audited(problem)) => return Err(problem),

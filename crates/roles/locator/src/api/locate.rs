@@ -33,12 +33,11 @@ pub async fn locate(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let mut guest = state
-        .reception
-        .receive(&parts, ids, Interaction::Locate)
-        .await?;
-    let answered = answer(&state, &mut guest, &parts, body).await;
-    guest.finish(answered).await
+    let work = async |guest: &mut Guest<'_>| answer(&state, guest, &parts, body).await;
+    let reception = &state.reception;
+    reception
+        .serve(&parts, ids, Interaction::Locate, work)
+        .await
 }
 
 async fn answer(
