@@ -490,6 +490,8 @@ pub struct Service {
     pub unknown_patients: UnknownPatients,
     /// Telephone to the follow-up service, shown in the catalogue.
     pub telephone: Option<String>,
+    /// Where the terms of use stand, an https URL, shown in the catalogue.
+    pub terms: Option<Url>,
     /// Data processing agreement with the supplier.
     pub processing_agreement: Option<Paper>,
     /// Registered delegation to the supplier.

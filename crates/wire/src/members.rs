@@ -108,15 +108,20 @@ impl Members {
         })
     }
 
-    /// May `signer` speak for `owner` on this day (`yyyy-mm-dd`)?
-    fn speaks_for(&self, signer: &str, owner: &str, today: &str) -> bool {
-        let processes = |one: &AgreementDocument| {
+    /// Does `supplier` process for `owner` by an agreement (databehandleravtale) that is in force at `now`?
+    pub fn processes_for(&self, supplier: &str, owner: &str, now: Instant) -> bool {
+        let today = today(now);
+        self.agreements.values().any(|one| {
             one.kind == AgreementKind::DataProcessing
-                && one.processor.as_deref() == Some(signer)
+                && one.processor.as_deref() == Some(supplier)
                 && one.parties.iter().any(|party| party == owner)
-                && in_force(one, today)
-        };
-        signer == owner || self.agreements.values().any(processes)
+                && in_force(one, &today)
+        })
+    }
+
+    /// May `signer` speak for `owner` at `now`?
+    fn speaks_for(&self, signer: &str, owner: &str, now: Instant) -> bool {
+        signer == owner || self.processes_for(signer, owner, now)
     }
 
     /// Verifies a statement at `now`: kind, claims, signer, signature, times. That it has lapsed is told apart, for a
@@ -151,7 +156,7 @@ impl Members {
         let statement = claims::<Statement>(payload)?;
         let owner = self.participant(&statement.owner);
         if owner.is_none_or(|owner| owner.sub != statement.owner)
-            || !self.speaks_for(&statement.iss, &statement.owner, &today(now))
+            || !self.speaks_for(&statement.iss, &statement.owner, now)
         {
             return Err(StatementError::Signer);
         }

@@ -11,9 +11,9 @@ use url::Url;
 use wire::client::Policy;
 use wire::contract::INFORMATION_SERVICE_SYSTEM;
 use wire::contract::catalogue::{
-    Endpoint, HealthcareService, Organization, OrganizationAffiliation, TYPES,
+    AffiliationRole, Endpoint, HealthcareService, Organization, OrganizationAffiliation, TYPES,
 };
-use wire::contract::statement::{AFFILIATION_SYSTEM, PROFILE, Said, TERMS, id_of};
+use wire::contract::statement::{AFFILIATION_SYSTEM, PROFILE, Said, TERMS, id_of, key_end};
 use wire::members::{Believed, Members};
 use wire::outcome::Problem;
 use wire::visit::End;
@@ -42,6 +42,8 @@ const EXTENSIONS: [&str; 4] = [
     TERMS,
 ];
 
+/// What kinds of information are expected.
+const KINDS: &str = "expected information services, IT01 to IT23, one at least";
 /// Why not: the entry is another's.
 const NOT_OWNER: Refusal = Refusal {
     rule: "catalogue-owner",
@@ -252,7 +254,7 @@ fn unfit(c: char) -> bool {
 }
 
 /// Whether a text is an absolute URL of one of these schemes, without user info.
-fn is_link(text: &str, schemes: &[&str]) -> bool {
+pub fn is_link(text: &str, schemes: &[&str]) -> bool {
     Url::parse(text).is_ok_and(|url| {
         schemes.contains(&url.scheme()) && url.username().is_empty() && url.password().is_none()
     })
@@ -285,6 +287,9 @@ fn owned(
             let one = HealthcareService::from_json(resource).map_err(shape)?;
             let service = service_id(resource)
                 .ok_or_else(|| wrong("resource.identifier", "expected a service id"))?;
+            if !kinds(resource, "type").all(|kind| kind.is_some()) {
+                return Err(wrong("resource.type", KINDS));
+            }
             if one.endpoint != id_of("Endpoint", &service) {
                 return Err(wrong(
                     "resource.endpoint",
@@ -304,19 +309,25 @@ fn owned(
             let key = identifier(resource, AFFILIATION_SYSTEM).ok_or_else(|| {
                 wrong("resource.identifier", "expected the key of the affiliation")
             })?;
-            let service = key.strip_suffix(&format!(".{}", one.participating));
-            let service = service
-                .ok_or_else(|| wrong("resource.identifier", "expected {service id}.{member}"))?;
+            let end = key_end(&one.participating, one.role);
+            let service = key.strip_suffix(&end).ok_or_else(|| {
+                wrong(
+                    "resource.identifier",
+                    "expected {service id}.{organisation number}, of a supplier with .supplier behind",
+                )
+            })?;
             if referenced(resource).as_deref() != Some(id_of("Endpoint", service).as_str()) {
                 return Err(wrong(
                     "resource.endpoint",
                     "expected the Endpoint of the same service",
                 ));
             }
-            // Whose data is reached through whom is never one party's word alone.
-            let agreed = at
-                .members
-                .share_a_register(&own, &one.participating, at.now);
+            // Whose data is reached through whom, and who runs what for whom, is never one party's word alone.
+            let (members, other) = (at.members, &one.participating);
+            let agreed = match one.role {
+                AffiliationRole::Member => members.share_a_register(&own, other, at.now),
+                AffiliationRole::Supplier => members.processes_for(other, &own, at.now),
+            };
             (key, one.organization == own && agreed)
         }
     };
@@ -346,6 +357,20 @@ fn service_id(resource: &Value) -> Option<String> {
     identifier(resource, wire::contract::SERVICE_ID_SYSTEM)
 }
 
+/// The information services that a list of concepts names; `None` for a code that is none.
+fn kinds<'a>(
+    resource: &'a Value,
+    member: &str,
+) -> impl Iterator<Item = Option<InformationService>> + 'a {
+    let concepts = resource.get(member).and_then(Value::as_array);
+    let codings = concepts.into_iter().flatten().flat_map(|one| {
+        let codings = one.get("coding").and_then(Value::as_array);
+        codings.into_iter().flatten()
+    });
+    let ours = codings.filter(|one| one["system"] == INFORMATION_SERVICE_SYSTEM);
+    ours.map(|one| InformationService::parse(one["code"].as_str()?))
+}
+
 /// The address as it will be dialled, the kinds of information that there are, a period that can be read.
 fn address(resource: &Value, one: &Endpoint, at: &Bench<'_>) -> Result<(), Fault> {
     let place = "resource.address";
@@ -365,25 +390,10 @@ fn address(resource: &Value, one: &Endpoint, at: &Bench<'_>) -> Result<(), Fault
             "expected the normal form, without query, fragment and a slash at the end",
         );
     }
-    let known = |kind: &String| InformationService::parse(kind).is_some();
-    let codings = resource.get("payloadType").and_then(Value::as_array);
-    let codings = codings.into_iter().flatten().flat_map(|one| {
-        one.get("coding")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-    });
-    let ours = codings
-        .filter(|one| one["system"] == INFORMATION_SERVICE_SYSTEM)
-        .count();
-    if one.payload_kinds.is_empty()
-        || ours != one.payload_kinds.len()
-        || !one.payload_kinds.iter().all(known)
+    if kinds(resource, "payloadType").next().is_none()
+        || !kinds(resource, "payloadType").all(|kind| kind.is_some())
     {
-        return fault(
-            "resource.payloadType",
-            "expected information services, IT01 to IT23, one at least",
-        );
+        return fault("resource.payloadType", KINDS);
     }
     if resource
         .pointer("/connectionType/code")

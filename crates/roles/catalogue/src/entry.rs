@@ -9,6 +9,7 @@ use fhir::time::{Instant, Zone, parse_date};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wire::contract::INFORMATION_SERVICE_SYSTEM;
+use wire::contract::catalogue::{AffiliationRole, OrganizationAffiliation};
 use wire::contract::statement::Standing;
 
 use crate::probe::{Owner, Seen};
@@ -65,8 +66,8 @@ pub struct Entry {
     pub payloads: Vec<Coding>,
     /// The Endpoint that a HealthcareService or OrganizationAffiliation refers to; of an Endpoint itself, its own id.
     pub endpoint: Option<String>,
-    /// Who takes part by an OrganizationAffiliation.
-    pub participating: Option<OrganisationNumber>,
+    /// Who takes part by an OrganizationAffiliation, and as what.
+    pub participating: Option<(OrganisationNumber, AffiliationRole)>,
 }
 
 impl Entry {
@@ -87,10 +88,12 @@ impl Entry {
             identifiers: identifiers(resource),
             payloads: payloads(resource),
             endpoint,
-            participating: resource
-                .pointer("/participatingOrganization/identifier/value")
-                .and_then(Value::as_str)
-                .and_then(|number| OrganisationNumber::parse(number).ok()),
+            participating: OrganizationAffiliation::from_json(resource)
+                .ok()
+                .and_then(|one| {
+                    let number = OrganisationNumber::parse(&one.participating).ok()?;
+                    Some((number, one.role))
+                }),
             id,
             kept,
         })

@@ -21,7 +21,7 @@ mod shelf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
-use fhir::ids::{HerId, OrganisationNumber, ReshId};
+use fhir::ids::OrganisationNumber;
 use fhir::resource::InformationService;
 pub use probe::{Owner as Custodian, Seen};
 use store::Store;
@@ -29,6 +29,7 @@ use trust::organisation::Register;
 use trust::{Facts, Party};
 use url::Url;
 pub use wire::contract::demo::Concept;
+pub use wire::contract::statement::{Organisation, SubUnit};
 use wire::protect::{Guard, GuardConfig};
 use wire::route::{Access, RouteRow, Routes};
 use wire::visit::Desk;
@@ -48,32 +49,6 @@ pub struct Config {
     pub organisations: Vec<Organisation>,
     /// Sharing services.
     pub services: Vec<Service>,
-}
-
-/// An organisation that takes part.
-#[derive(Clone, Debug)]
-pub struct Organisation {
-    /// Organisation number of the main unit.
-    pub orgnr: OrganisationNumber,
-    /// Name.
-    pub name: String,
-    /// HER-id of its communication party, if it has one.
-    pub her_id: Option<HerId>,
-    /// What it is, as a code: `municipality`, `gp-office`, `hospital`, `supplier`, `collaboration`.
-    pub kind: String,
-    /// Its sub-units.
-    pub sub_units: Vec<SubUnit>,
-}
-
-/// A sub-unit. One without an organisation number is found by its RESH id in a search, but has no entry of its own.
-#[derive(Clone, Debug)]
-pub struct SubUnit {
-    /// Organisation number.
-    pub orgnr: Option<OrganisationNumber>,
-    /// RESH id.
-    pub resh: Option<ReshId>,
-    /// Name.
-    pub name: String,
 }
 
 /// A sharing service.
@@ -97,6 +72,8 @@ pub struct Service {
     pub services: Vec<InformationService>,
     /// Telephone to the people behind it.
     pub telephone: Option<String>,
+    /// Where the terms of use stand, https.
+    pub terms: Option<Url>,
 }
 
 /// Why the catalogue cannot be opened.
@@ -125,6 +102,9 @@ pub enum OpenError {
     /// An address that no party could dial.
     #[error("service {0}: the address must be http(s) without user info, query and fragment")]
     Address(String),
+    /// A link that nobody could follow safely.
+    #[error("service {0}: the terms of use must stand at an https URL without user info")]
+    Terms(String),
 }
 
 /// The opened catalogue.

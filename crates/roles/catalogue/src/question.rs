@@ -8,7 +8,9 @@ use fhir::search::{Query, TokenParam, TokenSystem};
 use fhir::systems;
 use fhir::time::Instant;
 use trust::organisation::Register;
-use wire::contract::catalogue::{BY_IDENTIFIER, BY_ORGANISATION, BY_PAYLOAD};
+use wire::contract::catalogue::{
+    BY_IDENTIFIER, BY_ORGANISATION, BY_PARTICIPATING, BY_PAYLOAD, BY_PRIMARY,
+};
 
 use crate::entry::Entry;
 use crate::shelf::Shelf;
@@ -19,6 +21,10 @@ enum Looks {
     Identifiers,
     Organisations,
     Payloads,
+    /// Who answers for an affiliation.
+    Primary,
+    /// Who takes part by one.
+    Participating,
 }
 
 /// A search parameter and the types it stands on. The CapabilityStatement reads the same table.
@@ -51,6 +57,18 @@ pub const PARAMETERS: &[Parameter] = &[
         types: &[ResourceType::HEALTHCARE_SERVICE, ResourceType::ENDPOINT],
         documentation: "Organisation number or RESH id, of the main unit or a sub-unit: what the organisation is in charge of, and the shared registers it is a member of.",
         looks: Looks::Organisations,
+    },
+    Parameter {
+        name: BY_PRIMARY,
+        types: &[ResourceType::ORGANIZATION_AFFILIATION],
+        documentation: "Organisation number or RESH id of the organisation whose register or service it is.",
+        looks: Looks::Primary,
+    },
+    Parameter {
+        name: BY_PARTICIPATING,
+        types: &[ResourceType::ORGANIZATION_AFFILIATION],
+        documentation: "Organisation number or RESH id of the member, or of the supplier that runs it.",
+        looks: Looks::Participating,
     },
     Parameter {
         name: BY_PAYLOAD,
@@ -118,6 +136,10 @@ impl Question {
                     Looks::Identifiers => entry.identifiers.iter().any(|one| token.matches(one)),
                     Looks::Payloads => entry.payloads.iter().any(|one| token.matches(one)),
                     Looks::Organisations => controller(token, register).is_some_and(concerns),
+                    Looks::Primary => controller(token, register) == Some(entry.kept.owner),
+                    Looks::Participating => controller(token, register).is_some_and(|orgnr| {
+                        entry.participating.is_some_and(|(one, _)| one == orgnr)
+                    }),
                 })
             })
     }
@@ -133,7 +155,7 @@ impl Question {
             Looks::Payloads => entries
                 .iter()
                 .any(|entry| entry.payloads.iter().any(|one| token.matches(one))),
-            Looks::Organisations => controller(token, register).is_some_and(|orgnr| {
+            _ => controller(token, register).is_some_and(|orgnr| {
                 register.controller(&orgnr).is_some()
                     || entries.iter().any(|entry| entry.kept.owner == orgnr)
             }),

@@ -3,16 +3,16 @@
 
 use fhir::ids::OrganisationNumber;
 use fhir::resource::ResourceType;
-use fhir::systems;
-use serde_json::{Value, json};
+use serde_json::Value;
 use trust::organisation::Register;
-use wire::contract::CANONICAL;
-use wire::contract::catalogue::{Endpoint, EndpointStatus, Organization};
-use wire::contract::statement::{affiliation, id_of, offered};
+use url::Url;
+use wire::contract::catalogue::{AffiliationRole, Endpoint, EndpointStatus};
+use wire::contract::statement::{Offer, affiliation, id_of};
 
+use crate::accept::is_link;
 use crate::entry::{Entry, Kept};
 use crate::shelf::Shelf;
-use crate::{Config, OpenError, Organisation, Service, SubUnit};
+use crate::{Config, OpenError, Organisation, Service};
 
 /// The organisations with their sub-units, so that either form of a number finds the controller (CONTRACT section 5).
 pub fn register(organisations: &[Organisation]) -> Register {
@@ -37,11 +37,14 @@ pub fn entries(config: &Config) -> Result<Vec<Entry>, OpenError> {
     for organisation in &config.organisations {
         text(organisation.orgnr.as_str(), &organisation.name)?;
         text(organisation.orgnr.as_str(), &organisation.kind)?;
-        found.extend(main_unit(organisation));
         for unit in &organisation.sub_units {
             text(organisation.orgnr.as_str(), &unit.name)?;
-            found.extend(sub_unit(unit, organisation.orgnr));
         }
+        let units = organisation.units().map(|(_, unit)| unit);
+        let all = std::iter::once(organisation.resource()).chain(units);
+        found.extend(
+            all.filter_map(|one| configured(ResourceType::ORGANIZATION, organisation.orgnr, one)),
+        );
     }
     for service in &config.services {
         sound(config, service)?;
@@ -94,54 +97,21 @@ fn configured(
     Entry::of(resource_type, kept)
 }
 
-fn main_unit(one: &Organisation) -> Option<Entry> {
-    let mut resource = Organization {
-        id: id_of("Organization", one.orgnr.as_str()),
-        orgnr: one.orgnr.to_string(),
-        name: one.name.clone(),
-        part_of: None,
-        active: true,
-    }
-    .to_json();
-    let system = format!("{CANONICAL}/CodeSystem/organisation-kind");
-    resource["type"] = json!([{"coding": [{"system": system, "code": one.kind}]}]);
-    if let Some(her_id) = &one.her_id {
-        identify(&mut resource, systems::HERID, her_id.as_str());
-    }
-    configured(ResourceType::ORGANIZATION, one.orgnr, resource)
-}
-
-fn sub_unit(unit: &SubUnit, parent: OrganisationNumber) -> Option<Entry> {
-    let orgnr = unit.orgnr?;
-    let mut resource = Organization {
-        id: id_of("Organization", orgnr.as_str()),
-        orgnr: orgnr.to_string(),
-        name: unit.name.clone(),
-        part_of: Some(parent.to_string()),
-        active: true,
-    }
-    .to_json();
-    if let Some(resh) = &unit.resh {
-        identify(&mut resource, systems::RESH, resh.as_str());
-    }
-    configured(ResourceType::ORGANIZATION, parent, resource)
-}
-
-/// Adds a business identifier.
-fn identify(resource: &mut Value, system: &str, value: &str) {
-    if let Some(list) = resource["identifier"].as_array_mut() {
-        list.push(json!({"system": system, "value": value}));
-    }
-}
-
 fn offer(service: &Service) -> Option<Entry> {
-    let resource = offered(
-        &service.id,
+    let offer = Offer {
+        service: &service.id,
+        owner: service.orgnr,
+        name: &service.name,
+        telephone: service.telephone.as_deref(),
+        terms: service.terms.as_ref().map(Url::as_str),
+        kinds: &service.services,
+        profiles: &[],
+    };
+    configured(
+        ResourceType::HEALTHCARE_SERVICE,
         service.orgnr,
-        &service.name,
-        service.telephone.as_deref(),
-    );
-    configured(ResourceType::HEALTHCARE_SERVICE, service.orgnr, resource)
+        offer.resource(),
+    )
 }
 
 fn endpoint(config: &Config, service: &Service) -> Option<Entry> {
@@ -165,15 +135,19 @@ fn endpoint(config: &Config, service: &Service) -> Option<Entry> {
 }
 
 fn affiliations(service: &Service) -> Vec<Entry> {
-    let one = |member: &OrganisationNumber| {
-        let resource = affiliation(&service.id, service.orgnr, *member);
+    let members = service.members.iter();
+    let members = members.map(|member| (*member, AffiliationRole::Member));
+    let supplier = service.supplier.into_iter();
+    let all = members.chain(supplier.map(|supplier| (supplier, AffiliationRole::Supplier)));
+    let one = |(participating, role)| {
+        let resource = affiliation(&service.id, service.orgnr, participating, role);
         configured(
             ResourceType::ORGANIZATION_AFFILIATION,
             service.orgnr,
             resource,
         )
     };
-    service.members.iter().filter_map(one).collect()
+    all.filter_map(one).collect()
 }
 
 /// The one in charge and those who take part.
@@ -194,6 +168,13 @@ fn sound(config: &Config, service: &Service) -> Result<(), OpenError> {
     text(&service.id, &service.name)?;
     if let Some(telephone) = &service.telephone {
         text(&service.id, telephone)?;
+    }
+    if service
+        .terms
+        .as_ref()
+        .is_some_and(|terms| !is_link(terms.as_str(), &["https"]))
+    {
+        return Err(OpenError::Terms(service.id.clone()));
     }
     let url = &service.fhir;
     let plain = url.username().is_empty()

@@ -14,6 +14,7 @@ use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{Change, Expect, LedgerWrite, Store, StoreError};
+use wire::contract::catalogue::AffiliationRole;
 
 use crate::entry::{Entry, Kept};
 
@@ -149,11 +150,12 @@ impl Shelf {
         self.entries.get(*place)
     }
 
-    /// Whether `member` takes part in the Endpoint `endpoint` by an affiliation that counts at `now`.
+    /// Whether `member` is a member of what is reached by the Endpoint `endpoint`, by an affiliation that counts at `now`. Who runs
+    /// it for others is none.
     pub fn takes_part(&self, member: OrganisationNumber, endpoint: &str, now: Instant) -> bool {
         self.of_type(ResourceType::ORGANIZATION_AFFILIATION)
             .any(|one| {
-                one.participating == Some(member)
+                one.participating == Some((member, AffiliationRole::Member))
                     && one.endpoint.as_deref() == Some(endpoint)
                     && one.counts(now)
             })

@@ -141,6 +141,8 @@ pub struct State {
     locator: Option<(String, wire::client::Party)>,
     /// As whom it speaks to the common services.
     party: Option<wire::client::Party>,
+    /// Who takes part, by the anchor's documents: what the service says of itself must agree, and alerts are handed over among them.
+    members: MemberBook,
     /// What it last stated in the catalogue.
     listed: listing::Listed,
     /// How far the locator had drifted.
@@ -149,8 +151,6 @@ pub struct State {
     copy: copy::Book,
     /// When open alerts are to be looked at.
     alerts: alert::Queue,
-    /// Who the other organisations are, where alerts are handed over.
-    members: Option<MemberBook>,
     /// Citizens' settings made elsewhere.
     replication: Option<pvk::Replication>,
     /// Held while a condition is searched and acted on, so that no other comes between.
@@ -584,8 +584,7 @@ pub async fn open(mut config: Config, house: House) -> Result<Arc<State>, OpenEr
         clock: house.clock.clone(),
     };
     let copy = copy::Book::open(&desk.store).await?;
-    let book = || MemberBook::new(&config.issuer, house.http.clone(), house.clock.clone());
-    let members = hands_over.then(book);
+    let members = MemberBook::new(&config.issuer, house.http.clone(), house.clock.clone());
     Ok(Arc::new(State {
         config,
         base,

@@ -8,17 +8,20 @@ use std::time::Duration;
 use fhir::ids::OrganisationNumber;
 use fhir::resource::InformationService;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::{Published, Publishing};
 use url::Url;
 use wire::Worker;
 use wire::client::{Party, Request};
-use wire::contract::catalogue::{Endpoint, EndpointStatus, FHIR};
+use wire::contract::catalogue::{
+    AffiliationRole, Endpoint, EndpointStatus, FHIR, Organization, OrganizationAffiliation,
+};
 use wire::contract::demo::Concept;
 use wire::contract::statement::{
-    MAX_STATEMENTS, PROFILE, PUBLISH, PUBLISH_SCOPE, STATEMENT_TYP, Said, Statement, Statements,
-    affiliation, carried, id_of, offered,
+    MAX_STATEMENTS, Offer, Organisation, PUBLISH, PUBLISH_SCOPE, STATEMENT_TYP, Said, Statement,
+    Statements, affiliation, carried, id_of, promised,
 };
+use wire::members::Members;
 
 use crate::State;
 
@@ -44,6 +47,10 @@ pub struct Listing {
     pub supplier: Option<OrganisationNumber>,
     /// Telephone to the people behind it.
     pub telephone: Option<String>,
+    /// Where the terms of use stand, https.
+    pub terms: Option<Url>,
+    /// The responsible organisation, as the operator wrote it down.
+    pub organisation: Organisation,
     /// The information services it is meant to offer; those that it does not serve or publish are left out.
     pub kinds: Vec<InformationService>,
 }
@@ -52,8 +59,12 @@ pub struct Listing {
 #[derive(Default)]
 pub(crate) struct Listed(Mutex<Option<Last>>);
 
+#[derive(Clone)]
 struct Last {
-    resources: Vec<Value>,
+    /// What the service would say of itself.
+    wanted: Vec<Value>,
+    /// What of it was said.
+    said: Vec<Value>,
     version: u64,
     exp: i64,
 }
@@ -110,33 +121,46 @@ impl State {
             return Ok(());
         };
         let now = self.now().seconds();
-        let resources = self.entries(listing);
-        let last = {
-            let last = self.listed.lock();
-            match last.as_ref() {
-                Some(last) if last.resources == resources && last.exp - now > LIFE / 2 => {
-                    return Ok(());
-                }
-                last => last.map_or(0, |last| last.version),
-            }
-        };
+        let wanted = self.entries(listing);
+        let last = self.listed.lock().clone();
+        let last = last.filter(|last| last.wanted == wanted && last.exp - now > LIFE / 2);
+        if last.as_ref().is_some_and(|last| last.said == wanted) {
+            return Ok(());
+        }
+        let members = self.members.current().await;
+        let members = members.ok_or("the anchor's documents are not at hand")?;
+        let borne_out = |one: &&Value| self.is_borne_out(one, &members);
+        let said: Vec<Value> = wanted.iter().filter(borne_out).cloned().collect();
+        if last.is_some_and(|last| last.said == said) {
+            return Ok(());
+        }
         // The owner's own count runs with time, so that it needs no memory.
-        let version = u64::try_from(now).unwrap_or_default().max(last + 1);
+        let before = self.listed.lock().as_ref().map_or(0, |last| last.version);
+        let version = u64::try_from(now).unwrap_or_default().max(before + 1);
         let exp = now + LIFE;
-        let version = match self.tell(listing, party, &resources, version, exp).await? {
+        let version = match self.tell(listing, party, &said, version, exp).await? {
             StatusCode::OK => version,
             // Something newer is held: this clock was ahead once, or another of the owner's processes spoke.
             StatusCode::CONFLICT => {
-                let version = self.newest(listing, party, &resources).await?.max(version) + 1;
-                match self.tell(listing, party, &resources, version, exp).await? {
+                let version = self.newest(listing, party, &said).await?.max(version) + 1;
+                match self.tell(listing, party, &said, version, exp).await? {
                     StatusCode::OK => version,
                     other => return Err(format!("the catalogue answered {other}")),
                 }
             }
             other => return Err(format!("the catalogue answered {other}")),
         };
+        let left_out = wanted.len() - said.len();
+        if left_out > 0 {
+            tracing::warn!(
+                service = self.config.id,
+                left_out,
+                "units, members or a supplier that the anchor's documents do not bear out are not listed"
+            );
+        }
         *self.listed.lock() = Some(Last {
-            resources,
+            wanted,
+            said,
             version,
             exp,
         });
@@ -144,9 +168,14 @@ impl State {
         Ok(())
     }
 
-    /// What the service says of itself, as FHIR resources.
+    /// What the service says of itself, as FHIR resources: whose it is, what it offers, where, and with whom.
     fn entries(&self, listing: &Listing) -> Vec<Value> {
         let config = &self.config;
+        let organisation = &listing.organisation;
+        let units = organisation.units().map(|(_, unit)| unit);
+        let whose = std::iter::once(organisation.resource()).chain(units);
+        let kinds = self.kinds(listing);
+        let profiles: Vec<&str> = profiles().collect();
         let mut endpoint = Endpoint {
             id: id_of("Endpoint", &config.id),
             service: config.id.clone(),
@@ -155,29 +184,52 @@ impl State {
             address: self.base.clone(),
             managing: config.owner.to_string(),
             managing_name: config.register.name(&config.owner).map(str::to_owned),
-            payload_kinds: self
-                .kinds(listing)
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            payload_kinds: kinds.iter().map(ToString::to_string).collect(),
             concept: Some(listing.concept.as_str().to_owned()),
             supplier: listing.supplier.map(|orgnr| orgnr.to_string()),
         }
         .to_json();
-        let profiles = profiles();
         if let Some(members) = endpoint.as_object_mut() {
             let list = members
                 .entry("extension")
                 .or_insert_with(|| Value::Array(Vec::new()));
             if let Some(list) = list.as_array_mut() {
-                list.extend(profiles.map(|one| json!({"url": PROFILE, "valueCanonical": one})));
+                list.extend(promised(&profiles));
             }
         }
-        let telephone = listing.telephone.as_deref();
-        let service = offered(&config.id, config.owner, &config.name, telephone);
+        let offer = Offer {
+            service: &config.id,
+            owner: config.owner,
+            name: &config.name,
+            telephone: listing.telephone.as_deref(),
+            terms: listing.terms.as_ref().map(Url::as_str),
+            kinds: &kinds,
+            profiles: &profiles,
+        };
         let members = config.members.iter();
-        let members = members.map(|member| affiliation(&config.id, config.owner, *member));
-        [service, endpoint].into_iter().chain(members).collect()
+        let members = members.map(|member| (*member, AffiliationRole::Member));
+        let supplier = listing.supplier.into_iter();
+        let with = members.chain(supplier.map(|one| (one, AffiliationRole::Supplier)));
+        let with = with.map(|(who, role)| affiliation(&config.id, config.owner, who, role));
+        let what = [offer.resource(), endpoint];
+        whose.chain(what).chain(with).collect()
+    }
+
+    /// Whether the anchor's documents say so too, where it is not the owner's word alone: the catalogue would refuse the whole.
+    fn is_borne_out(&self, resource: &Value, members: &Members) -> bool {
+        let (owner, now) = (self.config.owner.to_string(), self.now());
+        if let Ok(unit) = Organization::from_json(resource) {
+            let own = members.participant(&owner);
+            return unit.part_of.is_none()
+                || own.is_some_and(|own| own.units.contains(&unit.orgnr));
+        }
+        match OrganizationAffiliation::from_json(resource) {
+            Ok(one) if one.role == AffiliationRole::Member => {
+                members.share_a_register(&owner, &one.participating, now)
+            }
+            Ok(one) => members.processes_for(&one.participating, &owner, now),
+            Err(_) => true,
+        }
     }
 
     /// The information services that are meant to be offered, served, and published to others.

@@ -93,6 +93,7 @@ const RULES: &[Rule] = &[
     outside::pvk_can_be_replicated,
     rules::types_are_known,
     rules::profiles_are_known,
+    rules::terms_can_be_followed,
     rules::assessment_is_declared,
     rules::alerts_change_hands_both_ways,
 ];

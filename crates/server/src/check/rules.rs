@@ -1,4 +1,5 @@
-//! What a sharing service is told to serve and to check must exist: no type and no profile is left out by a misspelt word.
+//! What a sharing service is told to serve, to check and to link to must exist and be safe: no type and no profile is left
+//! out by a misspelt word.
 
 use super::Refusal;
 use crate::config::Config;
@@ -33,6 +34,22 @@ pub fn profiles_are_known(config: &Config, _day: &str, found: &mut Vec<Refusal>)
                 format!("service.{}.profile", service.id),
                 why.to_string(),
                 "write a canonical of spec/profiles, once, and its own type or none",
+            ));
+        }
+    }
+}
+
+/// Terms of use are a link that a person follows from the catalogue: https, and nobody's name in it.
+pub fn terms_can_be_followed(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
+    for service in &config.service {
+        let safe = |url: &url::Url| {
+            url.scheme() == "https" && url.username().is_empty() && url.password().is_none()
+        };
+        if service.terms.as_ref().is_some_and(|url| !safe(url)) {
+            found.push(Refusal::ours(
+                format!("service.{}.terms", service.id),
+                "the catalogue lists no other links than https ones without user info".into(),
+                "give an https URL, or leave it out",
             ));
         }
     }
@@ -181,11 +198,12 @@ mod tests {
         let mut found = Vec::new();
         types_are_known(&config, "2026-11-22", &mut found);
         profiles_are_known(&config, "2026-11-22", &mut found);
+        terms_can_be_followed(&config, "2026-11-22", &mut found);
         found.into_iter().map(|one| one.setting).collect()
     }
 
     #[test]
-    fn a_misspelt_type_or_profile_does_not_start() {
+    fn a_misspelt_type_or_profile_or_an_unsafe_link_does_not_start() {
         let profile = |canonical: &str, rest: &str| {
             format!("[[profile]]\ncanonical = \"{canonical}\"\n{rest}")
         };
@@ -194,6 +212,7 @@ mod tests {
             "types = [\"default\", \"ServiceRequest\"]".to_owned(),
             profile(basis, "type = \"Patient\"\nmode = \"warn\""),
             profile(basis, "mode = \"off\""),
+            "terms = \"https://vilkar.example/deling#utlevering\"".to_owned(),
         ];
         for lines in good {
             assert!(refused(&lines).is_empty(), "{lines}");
@@ -202,6 +221,11 @@ mod tests {
             ("types = [\"Observasjon\"]".to_owned(), "types"),
             ("types = [\"AuditEvent\"]".to_owned(), "types"),
             ("types = []".to_owned(), "types"),
+            ("terms = \"http://vilkar.example/\"".to_owned(), "terms"),
+            (
+                "terms = \"https://kari@vilkar.example/\"".to_owned(),
+                "terms",
+            ),
             (profile("http://x", "mode = \"warn\""), "profile"),
             (
                 profile(basis, "type = \"Observation\"\nmode = \"warn\""),

@@ -532,6 +532,7 @@ fn service(
         unknown_patients: UnknownPatients::Enrol,
         store_of: None,
         telephone: None,
+        terms: None,
         processing_agreement: s.supplier.is_some().then(|| paper("DBA")),
         delegation: s.supplier.is_some().then(|| paper("DEL")),
         collaboration: (!members.is_empty())

@@ -1,40 +1,16 @@
 //! The common services: catalogue and locator.
 
 use super::{Figure, Mounted, Setting, held, needed, organisation, organisations, path_of, trail};
-use crate::{metrics, surroundings};
+use crate::{config, metrics, surroundings};
 use anyhow::anyhow;
 use fhir::ids::{HerId, ReshId};
+use wire::contract::statement::{Organisation, SubUnit};
 
 /// Opens the API catalogue.
 pub async fn catalogue(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     let config = setting.config;
     let part = needed(&config.catalogue, "catalogue")?;
-    let listed = config.organisation.iter().map(|o| {
-        let units = o.sub_unit.iter().map(|u| {
-            Ok(::catalogue::SubUnit {
-                orgnr: u.orgnr.as_deref().map(organisation).transpose()?,
-                resh: u
-                    .resh
-                    .as_deref()
-                    .map(ReshId::parse)
-                    .transpose()
-                    .map_err(|e| anyhow!("RESH id: {e}"))?,
-                name: u.name.clone(),
-            })
-        });
-        Ok(::catalogue::Organisation {
-            orgnr: organisation(&o.orgnr)?,
-            name: o.name.clone(),
-            her_id: o
-                .her_id
-                .as_deref()
-                .map(HerId::parse)
-                .transpose()
-                .map_err(|e| anyhow!("HER id: {e}"))?,
-            kind: o.kind.word().to_owned(),
-            sub_units: units.collect::<anyhow::Result<_>>()?,
-        })
-    });
+    let listed = config.organisation.iter().map(listed);
     let offered = config.service.iter().map(|s| {
         Ok(::catalogue::Service {
             id: s.id.clone(),
@@ -52,6 +28,7 @@ pub async fn catalogue(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
             fhir: s.fhir.clone(),
             services: held(),
             telephone: s.telephone.clone(),
+            terms: s.terms.clone(),
         })
     });
     let settings = ::catalogue::Config {
@@ -72,6 +49,26 @@ pub async fn catalogue(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         workers: ::catalogue::workers(state.clone()),
         router: ::catalogue::routes(state),
     }])
+}
+
+/// An organisation as it stands in the catalogue.
+pub(super) fn listed(o: &config::Organisation) -> anyhow::Result<Organisation> {
+    let resh = |resh: &str| ReshId::parse(resh).map_err(|e| anyhow!("RESH id: {e}"));
+    let her_id = |her_id: &str| HerId::parse(her_id).map_err(|e| anyhow!("HER id: {e}"));
+    let unit = |u: &config::SubUnit| {
+        anyhow::Ok(SubUnit {
+            orgnr: u.orgnr.as_deref().map(organisation).transpose()?,
+            resh: u.resh.as_deref().map(resh).transpose()?,
+            name: u.name.clone(),
+        })
+    };
+    Ok(Organisation {
+        orgnr: organisation(&o.orgnr)?,
+        name: o.name.clone(),
+        her_id: o.her_id.as_deref().map(her_id).transpose()?,
+        kind: o.kind.word().to_owned(),
+        sub_units: o.sub_unit.iter().map(unit).collect::<Result<_, _>>()?,
+    })
 }
 
 /// What the catalogue saw at the addresses that it lists.

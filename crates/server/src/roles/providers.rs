@@ -133,6 +133,11 @@ fn listing(
     else {
         return Ok(None);
     };
+    let organisations = &setting.config.organisation;
+    let owner = organisations
+        .iter()
+        .find(|one| one.orgnr == s.orgnr)
+        .with_context(|| format!("organisation {} is not configured", s.orgnr))?;
     Ok(Some(::sharing::Listing {
         catalogue: catalogue.base.clone(),
         concept: s
@@ -141,6 +146,8 @@ fn listing(
             .with_context(|| format!("concept `{}` cannot be run", s.concept.word()))?,
         supplier: s.supplier.as_deref().map(organisation).transpose()?,
         telephone: s.telephone.clone(),
+        terms: s.terms.clone(),
+        organisation: super::common::listed(owner)?,
         kinds: held(),
     }))
 }

@@ -1,7 +1,7 @@
 //! Each service states itself in the catalogue, signed; a reader believes it by the anchor's documents alone; nobody states
 //! another's; what was stated is there after a restart.
 
-use crate::kit::apart::{Apart, FJELLVIK, PROVEHEIM};
+use crate::kit::apart::{Apart, FJELLVIK, NORDDRIFT, PROVEHEIM};
 use crate::kit::wait::until;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use testkit::clients::now;
 use wire::client::{Http, Party, Policy, Request};
 use wire::contract::catalogue::READ_SCOPE;
 use wire::contract::statement::{
-    PUBLISH, PUBLISH_SCOPE, STANDING, STATEMENT_TYP, Said, Statement, carried, id_of,
+    PROFILE, PUBLISH, PUBLISH_SCOPE, STANDING, STATEMENT_TYP, Said, Statement, carried, id_of,
 };
 use wire::members::MemberBook;
 
@@ -19,10 +19,18 @@ const PARTS: [(&str, &[&str]); 3] = [
     ("services", &["sharing"]),
 ];
 
+/// The hospital's clinic.
+const UNIT: &str = "310001929";
+
 /// A service's Endpoint as the gateway's client reads it.
 async fn endpoint(region: &Apart, gateway: &Party, service: &str) -> Option<Value> {
+    entry(region, gateway, "Endpoint", service).await
+}
+
+/// An entry, by its type and key.
+async fn entry(region: &Apart, gateway: &Party, kind: &str, key: &str) -> Option<Value> {
     let audience = region.audience("catalogue");
-    let url = format!("{audience}/Endpoint/{}", id_of("Endpoint", service));
+    let url = format!("{audience}/{kind}/{}", id_of(kind, key));
     let answer = gateway.send(&audience, READ_SCOPE, Request::get(url)).await;
     answer.ok()?.json().ok()
 }
@@ -59,6 +67,53 @@ async fn services_list_themselves_and_nobody_lists_another() {
         assert_eq!(believed.statement.owner, owner);
         let said = believed.statement.resource.unwrap();
         assert_eq!(said["address"], entry["address"]);
+    }
+
+    // Who they are, their units, what they offer by what terms, and who runs it: said by themselves too.
+    for (kind, key, owner) in [
+        ("Organization", PROVEHEIM, PROVEHEIM),
+        ("Organization", UNIT, PROVEHEIM),
+        ("Organization", FJELLVIK, FJELLVIK),
+        ("HealthcareService", "fjellvik", FJELLVIK),
+        (
+            "OrganizationAffiliation",
+            &format!("fjellvik.{NORDDRIFT}.supplier"),
+            FJELLVIK,
+        ),
+    ] {
+        let entry = entry(&region, &gateway, kind, key).await.unwrap();
+        assert_eq!(standing(&entry), Some("stated"), "{entry}");
+        let believed = members.verify(carried(&entry).unwrap(), now()).unwrap();
+        assert_eq!(believed.statement.owner, owner);
+        let said = believed.statement.resource.unwrap();
+        let identifiers = said["identifier"].as_array().unwrap().iter();
+        let identifiers: Vec<&str> = identifiers
+            .map(|one| one["value"].as_str().unwrap())
+            .collect();
+        match key {
+            PROVEHEIM => assert_eq!(identifiers, [PROVEHEIM, "99001"]),
+            UNIT => {
+                assert_eq!(identifiers, [UNIT, "4990001"]);
+                assert_eq!(said["partOf"]["identifier"]["value"], PROVEHEIM);
+            }
+            "fjellvik" => {
+                assert_eq!(said["telecom"][0]["value"], "+47 00 00 00 01");
+                let terms = said["extension"].as_array().unwrap();
+                assert!(
+                    terms
+                        .iter()
+                        .any(|one| one["valueUrl"] == "https://vilkar.example/fjellvik")
+                );
+                assert!(terms.iter().any(|one| one["url"] == PROFILE));
+                let kinds = said["type"].as_array().unwrap().iter();
+                assert!(
+                    kinds
+                        .map(|one| &one["coding"][0]["code"])
+                        .any(|code| code == "IT17")
+                );
+            }
+            _ => {}
+        }
     }
 
     // The hospital's service would like to be where the municipality's is.

@@ -28,6 +28,10 @@ pub const READ_SCOPE: &str = "system/Organization.rs system/HealthcareService.rs
 /// Search parameter on Endpoint and HealthcareService: the organisation's identifier, `system|value`, comma for or.
 /// Finds what the organisation manages and what it takes part in by an OrganizationAffiliation.
 pub const BY_ORGANISATION: &str = "organization.identifier";
+/// Search parameter on OrganizationAffiliation: the identifier of the organisation that is responsible, `system|value`.
+pub const BY_PRIMARY: &str = "primary-organization.identifier";
+/// Search parameter on OrganizationAffiliation: the identifier of the member or supplier, `system|value`.
+pub const BY_PARTICIPATING: &str = "participating-organization.identifier";
 /// Search parameter on Endpoint: the information service, `system|code`.
 pub const BY_PAYLOAD: &str = "payload-type";
 /// Search parameter on every type: the business identifier, `system|value`.
@@ -363,18 +367,50 @@ impl HealthcareService {
     }
 }
 
-/// Membership of an organisation in a shared register.
+/// How an organisation takes part in what another is responsible for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AffiliationRole {
+    /// A member of a shared register (pasientjournalloven § 9): its data is reached there.
+    Member,
+    /// Runs the service for its owner, as its data processor. None of its own data is reached there.
+    Supplier,
+}
+
+impl AffiliationRole {
+    /// The code.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Supplier => "supplier",
+        }
+    }
+
+    /// From the code.
+    pub fn parse(code: &str) -> Option<Self> {
+        let all = [Self::Member, Self::Supplier];
+        all.into_iter().find(|role| role.as_str() == code)
+    }
+}
+
+/// Code system of [`AffiliationRole`].
+fn affiliation_system() -> String {
+    format!("{CANONICAL}/CodeSystem/affiliation")
+}
+
+/// Membership of an organisation in a shared register, or that it runs a service for another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrganizationAffiliation {
     /// Logical id in the catalogue.
     pub id: String,
-    /// Organisation number of the register's responsible organisation.
+    /// Organisation number of the organisation that is responsible for the register or service.
     pub organization: String,
-    /// Organisation number of the member.
+    /// Organisation number of the member or supplier.
     pub participating: String,
-    /// Logical id of the Endpoint by which the member's data is reached.
+    /// Which of the two.
+    pub role: AffiliationRole,
+    /// Logical id of the Endpoint that it is about.
     pub endpoint: String,
-    /// Whether the membership is in force.
+    /// Whether it is in force.
     pub active: bool,
 }
 
@@ -387,7 +423,7 @@ impl OrganizationAffiliation {
             "active": self.active,
             "organization": organisation_reference(&self.organization, None),
             "participatingOrganization": organisation_reference(&self.participating, None),
-            "code": [{"coding": [{"system": format!("{CANONICAL}/CodeSystem/affiliation"), "code": "member"}]}],
+            "code": [{"coding": [{"system": affiliation_system(), "code": self.role.as_str()}]}],
             "endpoint": [{"reference": format!("Endpoint/{}", self.endpoint)}],
         })
     }
@@ -395,7 +431,7 @@ impl OrganizationAffiliation {
     /// From a FHIR resource.
     ///
     /// # Errors
-    /// When type, id, either organisation or the endpoint is missing.
+    /// When type, id, either organisation, the role or the endpoint is missing.
     pub fn from_json(resource: &Value) -> Result<Self, ContractError> {
         const TYPE: &str = "OrganizationAffiliation";
         expect(resource, TYPE)?;
@@ -408,6 +444,8 @@ impl OrganizationAffiliation {
                     TYPE,
                     "participatingOrganization names no organisation number",
                 ))?,
+            role: affiliation_role(resource)
+                .ok_or(fault(TYPE, "code is neither member nor supplier"))?,
             endpoint: first_endpoint(resource).ok_or(fault(TYPE, "endpoint is missing"))?,
             active: resource
                 .get("active")
@@ -415,6 +453,13 @@ impl OrganizationAffiliation {
                 .unwrap_or(true),
         })
     }
+}
+
+/// The role that an OrganizationAffiliation is about, from its one code.
+fn affiliation_role(resource: &Value) -> Option<AffiliationRole> {
+    let coding = resource.pointer("/code/0/coding/0")?;
+    let ours = coding.get("system")?.as_str()? == affiliation_system();
+    AffiliationRole::parse(coding.get("code")?.as_str()?).filter(|_| ours)
 }
 
 fn first_endpoint(resource: &Value) -> Option<String> {
@@ -517,17 +562,23 @@ mod tests {
             HealthcareService::from_json(&service.to_json()).unwrap(),
             service
         );
-        let affiliation = OrganizationAffiliation {
-            id: "a".into(),
-            organization: "310001708".into(),
-            participating: "310001422".into(),
-            endpoint: "kystregionen".into(),
-            active: true,
-        };
-        assert_eq!(
-            OrganizationAffiliation::from_json(&affiliation.to_json()).unwrap(),
-            affiliation
-        );
+        for role in [AffiliationRole::Member, AffiliationRole::Supplier] {
+            let affiliation = OrganizationAffiliation {
+                id: "a".into(),
+                organization: "310001708".into(),
+                participating: "310001422".into(),
+                role,
+                endpoint: "kystregionen".into(),
+                active: true,
+            };
+            let mut resource = affiliation.to_json();
+            assert_eq!(
+                OrganizationAffiliation::from_json(&resource).unwrap(),
+                affiliation
+            );
+            resource["code"][0]["coding"][0]["code"] = "owner".into();
+            assert!(OrganizationAffiliation::from_json(&resource).is_err());
+        }
     }
 
     #[test]

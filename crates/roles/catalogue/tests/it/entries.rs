@@ -22,7 +22,7 @@ async fn every_entry_reads_by_the_contract_and_by_its_address() {
         ("Organization", 7),
         ("HealthcareService", 3),
         ("Endpoint", 3),
-        ("OrganizationAffiliation", 2),
+        ("OrganizationAffiliation", 3),
     ] {
         let entries = all(&world, resource).await;
         assert_eq!(entries.len(), count, "{resource}");
@@ -56,6 +56,23 @@ async fn one_endpoint_in_full() {
     let world = World::new().await;
     let reply = world.get("/fhir/Endpoint?identifier=fjellvik").await;
     insta::assert_snapshot!(serde_json::to_string_pretty(&reply.json).unwrap());
+}
+
+#[tokio::test]
+async fn what_is_offered_says_of_which_kind_by_what_terms_and_whom_to_ring() {
+    let world = World::new().await;
+    let reply = world
+        .get("/fhir/HealthcareService?identifier=fjellvik")
+        .await;
+    let resource = &reply.json["entry"][0]["resource"];
+    let kinds = resource["type"].as_array().unwrap().iter();
+    let kinds: Vec<&Value> = kinds.map(|one| &one["coding"][0]["code"]).collect();
+    assert_eq!(kinds, ["IT17", "IT08"]);
+    assert_eq!(resource["telecom"][0]["value"], "+47 00 00 00 00");
+    assert_eq!(
+        resource["extension"][0]["valueUrl"],
+        "https://vilkar.example/fjellvik"
+    );
 }
 
 #[tokio::test]

@@ -35,9 +35,9 @@ async fn a_copy_asks_since_and_hears_of_every_change_once() {
     let all = world.get("/fhir/_history").await;
     assert_eq!(
         (all.status, &all.json["total"]),
-        (StatusCode::OK, &15.into())
+        (StatusCode::OK, &16.into())
     );
-    assert_eq!(told(&all.json).len(), 15);
+    assert_eq!(told(&all.json).len(), 16);
     let since = all.json["meta"]["lastUpdated"].as_str().unwrap().to_owned();
     let address = "http://127.0.0.1:9/ny/fhir";
     world.clock.advance(1_000_000);

@@ -110,7 +110,35 @@ async fn each_parameter_finds_what_it_should() {
         (
             "OrganizationAffiliation",
             String::new(),
+            &[
+                "fjellvik.310001287.supplier",
+                "kystregionen.310001422",
+                "kystregionen.310001562",
+            ],
+        ),
+        // Who runs what for whom, and who is in what.
+        (
+            "OrganizationAffiliation",
+            by(
+                "participating-organization.identifier",
+                format!("{ORGNR}|{NORDDRIFT}"),
+            ),
+            &["fjellvik.310001287.supplier"],
+        ),
+        (
+            "OrganizationAffiliation",
+            by("participating-organization.identifier", SORLIA.into()),
+            &["kystregionen.310001422"],
+        ),
+        (
+            "OrganizationAffiliation",
+            by("primary-organization.identifier", KYSTREGIONEN.into()),
             &["kystregionen.310001422", "kystregionen.310001562"],
+        ),
+        (
+            "OrganizationAffiliation",
+            by("primary-organization.identifier", NORDDRIFT.into()),
+            &[],
         ),
         (
             "OrganizationAffiliation",

@@ -1,6 +1,7 @@
 //! An entry is its owner's: who may state, change and withdraw it; what is never taken in; that it lapses; and that a reader
 //! needs the anchor's documents alone to believe it.
 
+use fhir::resource::InformationService;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use testkit::clients::Reply;
@@ -9,10 +10,10 @@ use trust::ClientUse;
 use trust::audit::Outcome;
 use trust::keys::SigningKey;
 use wire::contract::anchor::{AgreementDocument, AgreementKind, Participant};
-use wire::contract::catalogue::{Endpoint, EndpointStatus};
+use wire::contract::catalogue::{AffiliationRole, Endpoint, EndpointStatus};
 use wire::contract::operate::Standing;
 use wire::contract::statement::{
-    PUBLISH, PUBLISH_SCOPE, STATEMENT_TYP, Said, Statement, affiliation, carried, id_of, offered,
+    Offer, PUBLISH, PUBLISH_SCOPE, STATEMENT_TYP, Said, Statement, affiliation, carried, id_of,
 };
 use wire::members::{MemberBook, StatementError};
 
@@ -186,6 +187,20 @@ impl Region {
         let id = id_of("Endpoint", "fjellvik");
         self.world.get(&format!("/fhir/Endpoint/{id}")).await.json
     }
+}
+
+/// What Fjellvik says that it offers.
+fn offered(service: &str, name: &str) -> Value {
+    let offer = Offer {
+        service,
+        owner: org(FJELLVIK),
+        name,
+        telephone: Some("+47 00 00 00 01"),
+        terms: Some("https://vilkar.example/"),
+        kinds: &[InformationService::MEASUREMENTS],
+        profiles: &["http://ehelse.no/fhir/StructureDefinition/x"],
+    };
+    offer.resource()
 }
 
 pub fn sign(key: &SigningKey, statement: &Statement) -> String {
@@ -531,11 +546,15 @@ async fn what_others_are_made_part_of_is_agreed_by_both() {
         owner: KYSTREGIONEN.into(),
         ..region.says(resource, 1)
     };
-    let member = affiliation("kystregionen", org(KYSTREGIONEN), org(SORLIA));
-    let captured = affiliation("kystregionen", org(KYSTREGIONEN), org(PROVEHEIM));
+    let with = |other, role| affiliation("kystregionen", org(KYSTREGIONEN), org(other), role);
+    let member = with(SORLIA, AffiliationRole::Member);
+    let captured = with(PROVEHEIM, AffiliationRole::Member);
+    // A member is no supplier: each role is agreed by a paper of its own.
+    let supplier = with(SORLIA, AffiliationRole::Supplier);
     for (resource, status) in [
         (&member, StatusCode::OK),
         (&captured, StatusCode::FORBIDDEN),
+        (&supplier, StatusCode::FORBIDDEN),
     ] {
         let jws = sign(&region.kystregionen, &kyst(resource));
         assert_eq!(region.bring(KYSTREGIONEN, &[jws]).await.status, status);
@@ -571,12 +590,7 @@ async fn one_address_is_one_organisations_and_a_request_is_taken_whole_or_not() 
     let region = Region::new().await;
     let taken = region.says(&region.endpoint("http://127.0.0.1:9/proveheim/fhir"), 1);
     assert_eq!(region.state(&taken).await.status, StatusCode::CONFLICT);
-    let service = offered(
-        "fjellvik",
-        org(FJELLVIK),
-        "Oppfølgingssenteret",
-        Some("+47 00 00 00 01"),
-    );
+    let service = offered("fjellvik", "Oppfølgingssenteret");
     let both = [
         sign(&region.fjellvik, &region.says(&service, 1)),
         sign(&region.fjellvik, &taken),
@@ -643,12 +657,37 @@ async fn all_that_an_owner_may_say_is_taken_in() {
     let entry = region.fjellviks().await;
     assert_eq!(entry["status"], "active");
     // Another's Endpoint is not offered as one's own.
-    let service = offered(
-        "proveheim",
-        org(FJELLVIK),
-        "Ring oss",
-        Some("+47 00 00 00 01"),
-    );
+    let service = offered("proveheim", "Ring oss");
     let reply = region.state(&region.says(&service, 1)).await;
     assert_eq!(reply.status, StatusCode::FORBIDDEN, "{}", reply.json);
+}
+
+#[tokio::test]
+async fn who_runs_what_for_whom_is_shown_and_opens_nothing_of_the_suppliers_own() {
+    let region = Region::new().await;
+    let runs = affiliation(
+        "fjellvik",
+        org(FJELLVIK),
+        org(NORDDRIFT),
+        AffiliationRole::Supplier,
+    );
+    let reply = region.state(&region.says(&runs, 1)).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    let found = |parameter: &str, orgnr: &str| {
+        format!("/fhir/OrganizationAffiliation?{parameter}-organization.identifier={orgnr}")
+    };
+    let key = format!("fjellvik.{NORDDRIFT}.supplier");
+    let by_supplier = found("participating", NORDDRIFT);
+    let listed = || region.world.found(&by_supplier);
+    assert_eq!(listed().await, [key.as_str()]);
+    let by_owner = found("primary", FJELLVIK);
+    assert_eq!(region.world.found(&by_owner).await, [key.as_str()]);
+    // The municipality's data is not the supplier's: who asks for NordDrift is not led there.
+    let endpoints = format!("/fhir/Endpoint?organization.identifier={NORDDRIFT}");
+    assert!(region.world.found(&endpoints).await.is_empty());
+    // A code that is no information service is not offered.
+    let mut service = offered("fjellvik", "Oppfølgingssenteret");
+    service["type"][0]["coding"][0]["code"] = "IT99".into();
+    let reply = region.state(&region.says(&service, 1)).await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{}", reply.json);
 }

@@ -65,6 +65,7 @@ fn service(id: &str, orgnr: &str, concept: Concept, kinds: &[&str]) -> Service {
         fhir: Url::parse(&format!("http://127.0.0.1:9/{id}/fhir")).unwrap(),
         services: kinds.collect(),
         telephone: None,
+        terms: None,
     }
 }
 
@@ -85,6 +86,7 @@ pub fn config(issuer: &str) -> Config {
     let mut fjellvik = service("fjellvik", FJELLVIK, Concept::Supplier, &["IT17", "IT08"]);
     fjellvik.supplier = Some(org(NORDDRIFT));
     fjellvik.telephone = Some("+47 00 00 00 00".into());
+    fjellvik.terms = Some(Url::parse("https://vilkar.example/fjellvik").unwrap());
     let mut kyst = service("kystregionen", KYSTREGIONEN, Concept::Shared, &["IT17"]);
     kyst.members = vec![org(SORLIA), org("310001562")];
     Config {

@@ -305,6 +305,8 @@ client_file = "keys/gateway.json"
 orgnr = "{PROVEHEIM}"
 name = "Prøveheim Diakonale Sykehus"
 kind = "hospital"
+her_id = "99001"
+sub_unit = [{{ orgnr = "310001929", resh = "4990001", name = "Lungepoliklinikken" }}]
 
 [[organisation]]
 orgnr = "{FJELLVIK}"
@@ -337,6 +339,8 @@ delegation = {{ id = "DEL-1", date = "2026-01-10" }}
 fhir = "{fjellvik}"
 client_file = "keys/fjellvik.json"
 unknown_patients = "enrol"
+telephone = "+47 00 00 00 01"
+terms = "https://vilkar.example/fjellvik"
 
 [[delegation]]
 id = "DEL-VKP"

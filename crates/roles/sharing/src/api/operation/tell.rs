@@ -51,7 +51,7 @@ async fn taken(
         caller.is_some_and(|number| state.config.register.main_unit(number) == one.organisation)
     };
     let mut partners = partners.filter(|_| state.config.assessment.is_some());
-    let (Some(from), Some(book)) = (partners.find(own), &state.members) else {
+    let Some(from) = partners.find(own) else {
         return Err(End::Refused(NO_PARTNER));
     };
     if !wire::body::media_type_is(&parts.headers, &["application/json"]) {
@@ -65,11 +65,11 @@ async fn taken(
     };
     let told: Told = serde_json::from_slice(&bytes)
         .map_err(|_| refused("message", "one signed message was expected"))?;
-    let members = book.current().await;
+    let members = state.members.current().await;
     let mut verified = members.map(|all| all.verify_message(&told.message, visit.now));
     if !matches!(verified, Some(Ok(_))) {
         // A key may be new.
-        let members = book.renewed().await;
+        let members = state.members.renewed().await;
         verified = members.map(|all| all.verify_message(&told.message, visit.now));
     }
     let Some(verified) = verified else {
