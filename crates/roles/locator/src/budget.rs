@@ -104,22 +104,27 @@ impl Spent {
                 self.budget.person,
             ),
         ];
-        for (asker, name, limit) in askers {
-            let window = windows.entry(name).or_insert_with(|| Window::new(now));
+        for (asker, name, limit) in &askers {
+            let window = windows
+                .entry(name.clone())
+                .or_insert_with(|| Window::new(now));
             if !self.is_open(window, now) {
                 *window = Window::new(now);
             }
-            if window.patients.contains(&patient) {
-                continue;
-            }
-            if window.patients.len() >= limit {
+            if window.patients.len() >= *limit && !window.patients.contains(&patient) {
                 self.exceeded.fetch_add(1, Ordering::Relaxed);
                 let end = window.began.plus_seconds(self.budget.seconds.into());
                 let left = end.seconds().saturating_sub(now.seconds()).max(1);
                 let retry_after = u32::try_from(left).unwrap_or(self.budget.seconds);
+                let asker = *asker;
                 return Err(Exceeded { asker, retry_after });
             }
-            window.patients.insert(patient.clone());
+        }
+        // What is refused is spent by nobody: one who goes on asking must not use up what the others share.
+        for (_, name, _) in askers {
+            if let Some(window) = windows.get_mut(&name) {
+                window.patients.insert(patient.clone());
+            }
         }
         Ok(())
     }
@@ -158,8 +163,10 @@ mod tests {
         assert_eq!(ask("a", 2, 10), Ok(()));
         assert_eq!(ask("a", 1, 20), Ok(()), "the same patient again");
         let used = |asker, retry_after| Err(Exceeded { asker, retry_after });
-        // The client's third patient, before the person's limit stops it; then the client's own limit.
-        assert_eq!(ask("a", 3, 20), used(Asker::Person, 40));
+        // However often one person asks for more, what is refused costs the client nothing.
+        for patient in 3..100 {
+            assert_eq!(ask("a", patient, 20), used(Asker::Person, 40));
+        }
         assert_eq!(ask("b", 3, 20), Ok(()));
         assert_eq!(ask("b", 4, 59), used(Asker::Client, 1));
         assert_eq!(ask("b", 2, 59), Ok(()));
