@@ -4,6 +4,8 @@
 //! holders at each comparison, for large ones a sixteenth at a time, another one each hour. One without is left out, so
 //! that the holder finds it missing and tells it again.
 
+use std::collections::HashSet;
+
 use fhir::time::Instant;
 use store::{LedgerEntry, StoreError};
 use wire::contract::locator::Repair;
@@ -81,7 +83,8 @@ pub async fn repair(
     let keys = state.reception.keys().pointers();
     let newest = keys.first().ok_or(StoreError::Bug)?;
     let (mut ledger, mut changed) = (Vec::new(), 0);
-    // First what goes: an entry for the same person and kind is the last word.
+    let mut gone = HashSet::new();
+    // First what goes, then what takes its place.
     for stray in &repair.strays {
         let key = pointer::leaf_key(&seat.service, newest.version, &stray.tag, stray.kind);
         let Some(row) = state.store().ledger_get(LEAVES, &key).await? else {
@@ -93,6 +96,7 @@ pub async fn repair(
             continue;
         }
         let own = pointer::key(&person, &seat.service, leaf.kind);
+        gone.insert(own.clone());
         for (ledger_name, key) in [(LEAVES, key), (POINTERS, own)] {
             ledger.push(store::LedgerWrite {
                 ledger: ledger_name,
@@ -111,10 +115,11 @@ pub async fn repair(
             when: now,
         };
         let held = place.held(state).await?;
-        let same = held.is_some_and(|(held, leaf)| {
-            leaf && held.state == pointer.state && held.sequence == pointer.sequence
-        });
-        if !same {
+        let held = held.filter(|_| !gone.contains(&place.pointer_key()));
+        // What has turned since it was compared (somebody was erased meanwhile) is newer than the repair. Where the locator was
+        // ahead of the holder, what it had is a stray, and goes first.
+        let stands = held.is_some_and(|(held, leaf)| leaf && held.sequence >= pointer.sequence);
+        if !stands {
             ledger.extend(place.writes(Some(&pointer)));
             changed += 1;
         }

@@ -41,7 +41,8 @@ impl Place {
         }
     }
 
-    fn pointer_key(&self) -> Vec<u8> {
+    /// Its key in the ledger of pointers.
+    pub fn pointer_key(&self) -> Vec<u8> {
         pointer::key(&self.person, &self.service, self.kind)
     }
 

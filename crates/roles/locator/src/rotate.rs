@@ -20,7 +20,7 @@ use crate::{OpenError, State};
 /// Ledger of pointer keys: key the version, big-endian.
 const KEYS: &str = "key";
 /// How often it is looked whether a key is old, or its pointers have moved.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_secs(10);
 /// A holder that has not moved after so many days is left behind: its pointers would be stale by far.
 const LEFT_BEHIND_DAYS: i64 = 30;
 const DAY: i64 = 24 * 3600;

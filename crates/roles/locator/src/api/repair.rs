@@ -1,5 +1,5 @@
-//! A holder repairs what a comparison found: what it has takes the place of what the locator had, whatever number that bore,
-//! and what it knows nothing of goes. Its own pointers alone.
+//! A holder repairs what a comparison found: what it knows nothing of, or knows otherwise, goes, whatever number it bore, and
+//! what it has takes its place; what has turned since the comparison stands. Its own pointers alone.
 
 use std::sync::Arc;
 

@@ -156,6 +156,24 @@ async fn what_went_missing_what_is_too_much_and_what_is_wrong_is_found_and_repai
 }
 
 #[tokio::test]
+async fn what_turned_after_the_comparison_is_not_repaired_away() {
+    let world = World::new().await;
+    three(&world).await;
+    meddle(&world, "pointer", |_, _| None).await;
+    meddle(&world, "leaf", |_, _| None).await;
+    // Compared, and a repair is on its way; meanwhile the patient is erased, and that is announced.
+    let erased = entry(patient(), "IT17", "absent", 4);
+    world.announce(json!([erased]), 4).await;
+    let late = json!([
+        entry(patient(), "IT17", "present", 1),
+        entry(other_patient(), "IT17", "present", 3),
+    ]);
+    assert_eq!(repair(&world, late, &[]).await, 1);
+    assert!(world.told(patient(), &["IT17"]).await.is_empty());
+    assert_eq!(world.told(other_patient(), &["IT17"]).await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_large_holder_is_walked_in_bounded_messages() {
     let world = World::new().await;
     let people = Directory::demo().patients.iter();
