@@ -167,6 +167,34 @@ pub struct Node {
     pub leaves: Vec<Leaf>,
 }
 
+impl Node {
+    /// Whether it can be the branch `prefix` of a tree: sixteen branches that make up the whole, or few leaves, sorted and of this
+    /// branch, that do. What another party tells is looked at before anything is made of it.
+    pub fn is_sound(&self, prefix: &Prefix) -> bool {
+        let last = prefix.depth() >= TAG * 2;
+        if self.branches.is_empty() {
+            let in_order =
+                self.leaves.is_sorted() && self.leaves.iter().all(|leaf| prefix.covers(leaf));
+            return (self.leaves.len() <= MOST_LEAVES || last)
+                && in_order
+                && self.whole == branch(&self.leaves, prefix.depth());
+        }
+        let digests = self.branches.iter().map(|one| from_base64url(&one.digest));
+        let digests: Option<Vec<Vec<u8>>> = digests.collect();
+        let count = self
+            .branches
+            .iter()
+            .try_fold(0_u64, |sum, one| sum.checked_add(one.count));
+        let made = digests.map(|digests| sha256(&[&[1][..], &digests.concat()].concat()));
+        !last
+            && self.branches.len() == BRANCHES
+            && self.leaves.is_empty()
+            && count == Some(self.whole.count)
+            && self.whole.count > MOST_LEAVES as u64
+            && made.is_some_and(|made| self.whole.digest == base64url(&made))
+    }
+}
+
 /// The branch `prefix` of a tree over `leaves`, which must be sorted and all stand on it.
 pub fn node(leaves: &[Leaf], prefix: &Prefix) -> Node {
     let whole = branch(leaves, prefix.depth());
@@ -270,6 +298,7 @@ mod tests {
         while let Some(prefix) = open.pop() {
             asked += 1;
             let (own, other) = (on(ours, &prefix), node(on(theirs, &prefix), &prefix));
+            assert!(other.is_sound(&prefix));
             let mine = node(own, &prefix);
             if mine.whole == other.whole {
                 continue;
@@ -321,6 +350,48 @@ mod tests {
         fn a_prefix_reads_back(text in "[0-9a-f]{0,32}") {
             prop_assert_eq!(Prefix::parse(&text).unwrap().text(), text);
         }
+    }
+
+    #[test]
+    fn a_node_that_no_tree_has_is_not_sound() {
+        let leaf = |n: u16| {
+            let mut tag = [0; TAG];
+            tag[..2].copy_from_slice(&n.to_be_bytes());
+            let (kind, state) = (InformationService::MEASUREMENTS, Presence::Present);
+            Leaf {
+                tag,
+                kind,
+                state,
+                sequence: n.into(),
+            }
+        };
+        let few: Vec<Leaf> = (0..9).map(leaf).collect();
+        let many: Vec<Leaf> = (0..3_000).map(|n| leaf(n * 20)).collect();
+        let root = Prefix::default();
+        let bent = |leaves: &[Leaf], bend: &dyn Fn(&mut Node)| {
+            let mut node = node(leaves, &root);
+            bend(&mut node);
+            node.is_sound(&root)
+        };
+        assert!(bent(&few, &|_| {}) && bent(&many, &|_| {}) && bent(&[], &|_| {}));
+        assert!(!bent(&few, &|node| node.leaves.swap(0, 1)));
+        assert!(!bent(&few, &|node| drop(node.leaves.pop())));
+        assert!(!bent(&few, &|node| node.whole.count += 1));
+        assert!(!bent(&many, &|node| node.branches.truncate(15)));
+        assert!(!bent(&many, &|node| node.branches[0].count += 1));
+        assert!(!bent(&many, &|node| node.branches[0].digest =
+            node.whole.digest.clone()));
+        assert!(!bent(&many, &|node| node.leaves = few.clone()));
+        // More leaves than are ever told, each of them in order and accounted for.
+        let told = Node {
+            whole: branch(&many, 0),
+            branches: Vec::new(),
+            leaves: many.clone(),
+        };
+        assert!(!told.is_sound(&root));
+        // Leaves of another branch.
+        let elsewhere = Prefix::parse("f").unwrap();
+        assert!(!node(&few, &elsewhere).is_sound(&elsewhere));
     }
 
     #[test]

@@ -22,8 +22,8 @@ use crate::State;
 
 /// Between comparisons.
 const ROUND: Duration = Duration::from_secs(15 * 60);
-/// Before the first: what was announced while the service was down goes out first.
-const FIRST: Duration = Duration::from_secs(60);
+/// Before the first, and before a repair is looked over: what was announced while the service was down goes out first.
+const FIRST: Duration = Duration::from_secs(20);
 /// Turns read from the store at once.
 const PAGE: usize = 5_000;
 /// Branches looked at in one comparison, the rest in the next: a locator that lies cannot keep a holder asking.
@@ -54,15 +54,19 @@ pub fn workers(state: Arc<State>) -> Option<Worker> {
     state.locator.as_ref()?;
     Some(Worker::new("compare", async move {
         let pause = wire::stop::real_pause();
-        let mut next = FIRST;
+        let (mut next, mut repaired) = (FIRST, false);
         loop {
             tokio::select! {
                 () = state.house.stop.stopped() => return,
                 () = pause(next) => {}
             }
             next = ROUND;
+            let before = std::mem::take(&mut repaired);
             match state.compare_pointers().await {
                 Ok(Found::Differed(count)) if count > 0 => {
+                    // Whether the repair held is looked at once, soon; a locator that loses everything is not asked all the time.
+                    repaired = !before;
+                    next = if repaired { FIRST } else { ROUND };
                     tracing::error!(
                         service = state.config.id,
                         count,
@@ -113,7 +117,10 @@ impl State {
             }
             if told.node.branches.is_empty() {
                 let theirs = &told.node.leaves;
-                missing.extend(own.iter().filter(|leaf| !theirs.contains(leaf)).cloned());
+                let unknown = own
+                    .iter()
+                    .filter(|leaf| theirs.binary_search(leaf).is_err());
+                missing.extend(unknown.cloned());
                 let unknown = theirs
                     .iter()
                     .filter(|leaf| own.binary_search(leaf).is_err());
@@ -164,7 +171,12 @@ impl State {
             holder: self.config.id.clone(),
             prefix: prefix.text(),
         };
-        self.say(COMPARE, &asked).await
+        match self.say::<Compared>(COMPARE, &asked).await? {
+            Some(told) if !told.node.is_sound(prefix) => {
+                Err("the locator's branch is none of a tree".to_owned())
+            }
+            told => Ok(told),
+        }
     }
 
     /// Every pointer as it stands here, by its leaf.
