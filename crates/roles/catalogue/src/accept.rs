@@ -1,9 +1,12 @@
 //! Whether a statement is taken in: what it says is its owner's to say, in the catalogue's shape, and newer than what is
 //! held (threats-and-faults section 6). Signature, signer and times were verified before (`wire::members`).
 
+use std::collections::HashSet;
+
 use fhir::ids::OrganisationNumber;
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::{InformationService, ResourceType};
+use fhir::systems;
 use fhir::time::{Instant, Zone, parse_date};
 use serde_json::Value;
 use trust::{Category, Refusal};
@@ -213,7 +216,54 @@ fn shape(resource: &Value, resource_type: ResourceType, id: &str) -> Result<(), 
             );
         }
     }
+    if let Some(place) = ambiguous(resource) {
+        return fault(
+            place,
+            "an organisation by its identifier alone, one identifier of a system, one endpoint, one code",
+        );
+    }
     inert(resource, resource_type.as_str())
+}
+
+/// What can be read in two ways, and would be by somebody: a second identifier of one system, a second endpoint or code, an
+/// organisation by a literal reference beside its number.
+fn ambiguous(resource: &Value) -> Option<String> {
+    let list = |name: &str| resource.get(name).and_then(Value::as_array);
+    let mut seen = HashSet::new();
+    let twice = list("identifier").into_iter().flatten().any(|one| {
+        let system = one.get("system").and_then(Value::as_str);
+        !seen.insert(systems::canonical(system.unwrap_or_default()).to_owned())
+    });
+    if twice {
+        return Some("resource.identifier".to_owned());
+    }
+    let codes = resource.get("participatingOrganization").and(list("code"));
+    let codings = |code: &Value| {
+        code.get("coding")
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len)
+    };
+    let several = list("endpoint").is_some_and(|all| all.len() > 1)
+        || codes.is_some_and(|all| all.len() > 1 || all.iter().any(|one| codings(one) > 1));
+    if several {
+        return Some("resource".to_owned());
+    }
+    let organisations = [
+        "partOf",
+        "providedBy",
+        "managingOrganization",
+        "organization",
+        "participatingOrganization",
+    ];
+    let plain = |name: &&&str| {
+        let members = resource.get(**name).and_then(Value::as_object);
+        members.is_none_or(|all| {
+            all.keys()
+                .all(|one| one == "identifier" || one == "display")
+        })
+    };
+    let found = organisations.iter().find(|name| !plain(name));
+    found.map(|name| format!("resource.{name}"))
 }
 
 /// Every text is text and nothing else, and whatever is a link is an https one.
@@ -338,6 +388,7 @@ fn owned(
     if !says {
         return Err(End::Refused(NOT_OWNER));
     }
+    unclaimed(resource_type, id, resource, at)?;
     if id != id_of(resource_type.as_str(), &key) {
         return Err(wrong(
             "sub",
@@ -415,11 +466,34 @@ fn address(resource: &Value, one: &Endpoint, at: &Bench<'_>) -> Result<(), Fault
     Ok(())
 }
 
-/// An address that is listed for another organisation cannot be listed for this one too.
+/// A business identifier names one entry: a search for somebody's number, HER-id, RESH id or service id finds nobody else.
+fn unclaimed(
+    resource_type: ResourceType,
+    id: &str,
+    resource: &Value,
+    at: &Bench<'_>,
+) -> Result<(), End> {
+    let own = crate::entry::identifiers(resource);
+    let others = at
+        .shelf
+        .of_type(resource_type)
+        .filter(|other| other.id != id);
+    let taken = others
+        .flat_map(|other| &other.identifiers)
+        .any(|one| own.contains(one));
+    if taken {
+        let words = "another entry has one of these identifiers; who has it withdraws it first";
+        return Err(Problem::conflict(words).into());
+    }
+    Ok(())
+}
+
+/// An address that is listed for another organisation cannot be listed for this one too, as long as that entry counts: what has
+/// lapsed keeps nobody out.
 fn elsewhere(address: &str, id: &str, at: &Bench<'_>) -> Result<(), End> {
     let others = at.shelf.of_type(ResourceType::ENDPOINT);
     let taken = others
-        .filter(|other| other.id != id)
+        .filter(|other| other.id != id && other.counts(at.now))
         .any(|other| other.kept.resource["address"] == address);
     if taken {
         let words = "another entry has this address; who had it withdraws it first";

@@ -184,7 +184,8 @@ pub fn referenced(resource: &Value) -> Option<String> {
     reference.strip_prefix("Endpoint/").map(str::to_owned)
 }
 
-fn identifiers(resource: &Value) -> Vec<Coding> {
+/// Business identifiers: canonical system and value.
+pub fn identifiers(resource: &Value) -> Vec<Coding> {
     let list = resource.get("identifier").and_then(Value::as_array);
     let read = |one: &Value| {
         let system = systems::canonical(one.get("system")?.as_str()?).to_owned();

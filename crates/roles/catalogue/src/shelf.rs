@@ -150,13 +150,16 @@ impl Shelf {
         self.entries.get(*place)
     }
 
-    /// Whether `member` is a member of what is reached by the Endpoint `endpoint`, by an affiliation that counts at `now`. Who runs
-    /// it for others is none.
+    /// Whether `member` is a member of what is reached by the Endpoint `endpoint`, by an affiliation that counts at `now` and is that
+    /// Endpoint's owner's: nobody comes by another's members by taking the service id first. Who runs it for others is none.
     pub fn takes_part(&self, member: OrganisationNumber, endpoint: &str, now: Instant) -> bool {
+        let reached = self.get(ResourceType::ENDPOINT, endpoint);
+        let owner = reached.map(|endpoint| endpoint.kept.owner);
         self.of_type(ResourceType::ORGANIZATION_AFFILIATION)
             .any(|one| {
                 one.participating == Some((member, AffiliationRole::Member))
                     && one.endpoint.as_deref() == Some(endpoint)
+                    && Some(one.kept.owner) == owner
                     && one.counts(now)
             })
     }

@@ -127,6 +127,18 @@ async fn what_is_not_an_entry_is_refused_with_its_place() {
                 }]),
             ),
         ),
+        (
+            "another service's id beside its own",
+            change(&|one| {
+                let more =
+                    json!({"system": wire::contract::SERVICE_ID_SYSTEM, "value": "proveheim"});
+                one["identifier"].as_array_mut().unwrap().push(more);
+            }),
+        ),
+        (
+            "another organisation beside its own number",
+            change(&|one| one["managingOrganization"]["reference"] = "Organization/x".into()),
+        ),
         ("no object", json!([])),
     ] {
         let mut statement = region.says(&region.endpoint(ADDRESS), 1);

@@ -616,6 +616,75 @@ async fn one_address_is_one_organisations_and_a_request_is_taken_whole_or_not() 
 }
 
 #[tokio::test]
+async fn nobody_is_found_by_anothers_identifier_or_comes_by_anothers_members() {
+    let region = Region::new().await;
+    // A HER-id or RESH id cannot be verified; whose entry has it first has it.
+    let mut organisation = wire::contract::statement::Organisation {
+        orgnr: org(FJELLVIK),
+        name: "Fjellvik kommune".into(),
+        her_id: None,
+        kind: "municipality".into(),
+        sub_units: Vec::new(),
+    }
+    .resource();
+    let resh = json!({"system": "urn:oid:2.16.578.1.12.4.1.4.102", "value": "4990001"});
+    organisation["identifier"]
+        .as_array_mut()
+        .unwrap()
+        .push(resh);
+    let reply = region.state(&region.says(&organisation, 1)).await;
+    assert_eq!(reply.status, StatusCode::CONFLICT, "{}", reply.json);
+    let clinic = region
+        .world
+        .found("/fhir/Organization?identifier=4990001")
+        .await;
+    assert_eq!(clinic, ["310001929"]);
+
+    // The register says who is a member of a service that is to come; somebody else takes that service's id.
+    let member = affiliation(
+        "ny",
+        org(KYSTREGIONEN),
+        org(SORLIA),
+        AffiliationRole::Member,
+    );
+    let statement = Statement {
+        iss: KYSTREGIONEN.into(),
+        owner: KYSTREGIONEN.into(),
+        ..region.says(&member, 1)
+    };
+    let jws = sign(&region.kystregionen, &statement);
+    assert_eq!(
+        region.bring(KYSTREGIONEN, &[jws]).await.status,
+        StatusCode::OK
+    );
+    let mut endpoint = region.endpoint(ADDRESS);
+    endpoint["id"] = id_of("Endpoint", "ny").into();
+    endpoint["identifier"][0]["value"] = "ny".into();
+    let reply = region.state(&region.says(&endpoint, 1)).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    let sorlias = format!("/fhir/Endpoint?organization.identifier={SORLIA}");
+    assert_eq!(region.world.found(&sorlias).await, ["kystregionen"]);
+}
+
+#[tokio::test]
+async fn an_address_whose_entry_has_lapsed_keeps_nobody_out() {
+    let region = Region::new().await;
+    let first = region.says(&region.endpoint(ADDRESS), 1);
+    assert_eq!(region.state(&first).await.status, StatusCode::OK);
+    let mut next = region.endpoint(ADDRESS);
+    next["id"] = id_of("Endpoint", "fjellvik-2").into();
+    next["identifier"][0]["value"] = "fjellvik-2".into();
+    let reply = region.state(&region.says(&next, 1)).await;
+    assert_eq!(reply.status, StatusCode::CONFLICT, "{}", reply.json);
+    region.world.clock.advance(3_600_000_000);
+    let reply = region.state(&region.says(&next, 1)).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    // Said again, the old one has lost it.
+    let again = region.says(&region.endpoint(ADDRESS), 2);
+    assert_eq!(region.state(&again).await.status, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
 async fn without_the_anchors_documents_nothing_is_taken_and_the_last_good_ones_serve() {
     let region = Region::new().await;
     let first = region.says(&region.endpoint(ADDRESS), 1);
