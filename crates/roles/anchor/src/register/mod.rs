@@ -11,9 +11,9 @@ pub(crate) use merge::merged;
 pub(crate) use order::{register, registered};
 
 use fhir::ids::OrganisationNumber;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use trust::encoding::from_base64url;
+use trust::encoding::{from_base64url, sha256};
 use trust::keys::KeySet;
 use wire::contract::operate::{Action, ChangeDocument, Kind, RegisterOrder, Signed};
 use wire::contract::register::Registered;
@@ -35,6 +35,8 @@ impl std::fmt::Debug for Law {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Book {
     held: BTreeMap<(u8, String), Held>,
+    /// Hashes of texts that another has taken the place of. Signatures over them still verify, and count no more.
+    replaced: BTreeSet<((u8, String), [u8; 32])>,
     /// How many registrations there were.
     edition: u64,
 }
@@ -59,10 +61,12 @@ impl Book {
         };
         self.edition += 1;
         let key = place(change.kind, &change.id);
-        let before = self
-            .held
-            .remove(&key)
-            .filter(|held| held.text == order.document);
+        let before = self.held.remove(&key);
+        if let Some(other) = before.as_ref().filter(|held| held.text != order.document) {
+            let hash = sha256(other.text.as_bytes());
+            self.replaced.insert((key.clone(), hash));
+        }
+        let before = before.filter(|held| held.text == order.document);
         let mut signatures = before.map(|held| held.signatures).unwrap_or_default();
         for one in order.signatures {
             if !signatures.contains(&one) {
@@ -82,6 +86,12 @@ impl Book {
 
     pub(crate) fn get(&self, kind: Kind, id: &str) -> Option<&Held> {
         self.held.get(&place(kind, id))
+    }
+
+    /// Whether another text has taken this one's place.
+    pub(crate) fn was_replaced(&self, kind: Kind, id: &str, text: &str) -> bool {
+        let hash = sha256(text.as_bytes());
+        self.replaced.contains(&(place(kind, id), hash))
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Held> {

@@ -116,6 +116,12 @@ fn admitted(
             return Err(invalid("document", text));
         }
     }
+    // What parties once signed and then agreed otherwise on is not put back by an operator who kept their signatures.
+    if !document.binds().is_empty() && state.book.was_replaced(kind, id, &order.document) {
+        return Err(Problem::conflict(
+            "other words have taken the place of these; what is to be in force again is written and signed anew, with another date for example",
+        ));
+    }
     let before = state
         .book
         .get(kind, id)

@@ -213,6 +213,7 @@ async fn an_agreement_opens_only_when_both_have_signed_it() {
     assert_eq!(entry["signatures"].as_array().unwrap().len(), 2);
 
     // Other words, and the old signatures are worth nothing: closed until both sign anew.
+    let first = document.clone();
     document["services"] = json!(["IT17", "IT03"]);
     put(&region, key, order("agreement", 3, &document, &[])).await;
     assert_eq!(exchange(&region).await.error(), (400, "invalid_target"));
@@ -220,6 +221,12 @@ async fn an_agreement_opens_only_when_both_have_signed_it() {
     put(&region, key, order("agreement", 4, &document, &both)).await;
     let region = operated.reopen(region, folder.path()).await;
     assert_eq!(exchange(&region).await.status, 200);
+    // An operator who kept the signatures under the first words does not bring those back.
+    let kept = [sign(&first, &a), sign(&first, &b)];
+    for signatures in [&kept[..], &[]] {
+        let back = order("agreement", 5, &first, signatures);
+        assert_eq!(send(&region, key, back).await.status, 409);
+    }
     done(
         &region,
         key,
