@@ -52,16 +52,20 @@ pub fn make_folder(folder: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make the folder of kept heads {}", folder.display()))
 }
 
-/// One more line, durable. A line that a crash cut short is taken away first: it must not run into this one.
+/// One more line of a trail's file, durable.
 pub fn append(folder: &Path, owner: &str, line: &str) -> anyhow::Result<()> {
-    let path = file_of(folder, owner);
+    append_to(folder, &file_of(folder, owner), line)
+}
+
+/// One more line, durable. A line that a crash cut short is taken away first: it must not run into this one.
+pub fn append_to(folder: &Path, path: &Path, line: &str) -> anyhow::Result<()> {
     let write = || {
         let mut file = OpenOptions::new()
             .read(true)
             .append(true)
             .create(true)
             .mode(0o600)
-            .open(&path)?;
+            .open(path)?;
         let end = whole(&mut file)?;
         file.set_len(end)?;
         file.write_all(format!("{line}\n").as_bytes())?;
@@ -92,9 +96,16 @@ fn whole(file: &mut File) -> std::io::Result<u64> {
 
 /// Every line of a trail's file; none where there is no file. A last line that a crash cut short is left out.
 pub fn read(folder: &Path, owner: &str) -> anyhow::Result<Kept> {
-    let path = file_of(folder, owner);
+    let text = whole_lines(&file_of(folder, owner))?;
+    Ok(Kept {
+        lines: text.lines().map(str::to_owned).collect(),
+    })
+}
+
+/// A file's text up to the end of its last whole line; none where there is no file.
+pub fn whole_lines(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
-    match File::open(&path) {
+    match File::open(path) {
         Ok(file) => {
             let read = file.take(LONGEST).read_to_string(&mut text);
             read.with_context(|| format!("cannot read {}", path.display()))?;
@@ -102,10 +113,8 @@ pub fn read(folder: &Path, owner: &str) -> anyhow::Result<Kept> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    Ok(Kept {
-        lines: whole.lines().map(str::to_owned).collect(),
-    })
+    text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+    Ok(text)
 }
 
 #[cfg(test)]

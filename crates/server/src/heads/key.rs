@@ -1,6 +1,7 @@
 //! The key of common services that are no client: made at first start in a file that only its owner may read; its public
 //! part lies beside the heads, where a verifier finds it.
 
+use super::kept;
 use anyhow::{Context, ensure};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -38,13 +39,8 @@ pub fn load(data: &Path, heads: &Path) -> anyhow::Result<SigningKey> {
         .iter()
         .any(|one| one.thumbprint() == key.thumbprint())
     {
-        let mut file = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(heads.join(PUBLIC))?;
-        file.write_all(format!("{}\n", key.public_jwk()).as_bytes())?;
-        file.sync_all()?;
+        let line = key.public_jwk().to_string();
+        kept::append_to(heads, &heads.join(PUBLIC), &line)?;
     }
     Ok(key)
 }
@@ -62,16 +58,13 @@ fn make(data: &Path, path: &PathBuf) -> anyhow::Result<SigningKey> {
     file.write_all(key.to_private_jwk().as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&draft, path)?;
+    std::fs::File::open(data)?.sync_all()?;
     Ok(key)
 }
 
-/// The public keys beside the heads.
+/// The public keys beside the heads; a line that a crash cut short is none, and the start after it writes it again.
 pub fn public(heads: &Path) -> anyhow::Result<KeySet> {
-    let text = match std::fs::read_to_string(heads.join(PUBLIC)) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error.into()),
-    };
+    let text = kept::whole_lines(&heads.join(PUBLIC))?;
     let list: Vec<&str> = text.lines().collect();
     let set = format!("{{\"keys\":[{}]}}", list.join(","));
     Ok(KeySet::parse(set.as_bytes())?)
@@ -147,5 +140,33 @@ mod tests {
         assert!(std::fs::symlink_metadata(&file).unwrap().is_symlink());
         std::fs::create_dir(heads.path().join(PUBLIC)).unwrap();
         assert!(public(heads.path()).is_err());
+    }
+
+    #[test]
+    fn a_crash_while_the_public_key_was_written_keeps_nobody_from_starting() {
+        let (data, heads) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let start = || {
+            load(data.path(), heads.path())
+                .unwrap()
+                .thumbprint()
+                .to_owned()
+        };
+        let key = start();
+        let file = heads.path().join(PUBLIC);
+        let whole = std::fs::read_to_string(&file).unwrap();
+        for cut in 0..whole.len() {
+            std::fs::write(&file, &whole[..cut]).unwrap();
+            assert_eq!(start(), key);
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), whole);
+        }
+        // Another key's line, whole, stands; what was cut behind it goes.
+        let other = format!("{}\n", SigningKey::generate().unwrap().public_jwk());
+        std::fs::write(&file, format!("{other}{}", &whole[..20])).unwrap();
+        assert_eq!(start(), key);
+        assert_eq!(
+            std::fs::read_to_string(&file).unwrap(),
+            format!("{other}{whole}")
+        );
+        assert_eq!(public(heads.path()).unwrap().keys().len(), 2);
     }
 }
