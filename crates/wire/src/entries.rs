@@ -2,12 +2,13 @@
 //! already read. What nobody signed is the word of the region's operator, and passes as that.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fhir::time::Instant;
 use serde_json::Value;
 use store::Clock;
 
+use crate::contract::catalogue::owner_of;
 use crate::contract::statement::carried;
 use crate::members::{Believed, MemberBook, StatementError};
 
@@ -23,9 +24,12 @@ pub enum EntryError {
     /// The anchor's documents are not at hand, so that nothing can be verified.
     #[error("the anchor's documents are not at hand")]
     Unverified,
-    /// The statement is about another entry.
-    #[error("the statement is about another entry")]
+    /// The statement is about another entry, or what it says is another's to say.
+    #[error("the statement is about another entry, or about one of another organisation")]
     Other,
+    /// Its owner has signed it before, and nobody has signed this.
+    #[error("its owner has signed this entry before, and now nobody has")]
+    Stripped,
     /// A newer version has been read before.
     #[error("a newer version of this entry has been read before")]
     Older,
@@ -54,20 +58,29 @@ impl Reader {
     /// # Errors
     /// [`EntryError`].
     pub async fn believe(&self, entry: &Value) -> Result<Value, EntryError> {
+        let about = reference(entry);
         let Some(jws) = carried(entry) else {
-            return Ok(entry.clone());
+            // A catalogue that leaves a signature out must not be believed the more for it.
+            return match self.read().contains_key(&about) {
+                true => Err(EntryError::Stripped),
+                false => Ok(entry.clone()),
+            };
         };
         let now = (self.clock)();
         let believed = self.verified(jws, now).await?;
         let lapsed = believed.has_lapsed(now);
-        let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
-        let about = format!("{}/{}", text("resourceType"), text("id"));
         let statement = believed.statement;
-        let Some(mut signed) = statement.resource.filter(|_| statement.sub == about) else {
+        // The catalogue looked at this too, and may have lied.
+        let own = |resource: &Value| {
+            statement.sub == about
+                && reference(resource) == about
+                && owner_of(resource).as_ref() == Some(&statement.owner)
+        };
+        let Some(mut signed) = statement.resource.filter(|one| own(one)) else {
             return Err(EntryError::Other);
         };
         {
-            let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut read = self.read();
             if read
                 .get(&about)
                 .is_some_and(|newest| *newest > statement.version)
@@ -106,6 +119,21 @@ impl Reader {
         Ok(signed)
     }
 
+    /// Whether data of `organisation` may be reached by what `owner` answers for: it is its own, or a register (pasientjournalloven
+    /// § 9) that both are bound by, as the anchor's documents say. A catalogue's word does not make it so.
+    pub async fn reaches(&self, organisation: &str, owner: &str) -> bool {
+        let Some(members) = self.members.current().await else {
+            return organisation == owner;
+        };
+        let main = members.participant(organisation);
+        let main = main.map_or(organisation, |one| one.sub.as_str());
+        main == owner || members.share_a_register(owner, main, (self.clock)())
+    }
+
+    fn read(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Once more with fresh documents where the signer was not known: a key may be new.
     async fn verified(&self, jws: &str, now: Instant) -> Result<Believed, EntryError> {
         let members = self.members.current().await.ok_or(EntryError::Unverified)?;
@@ -117,4 +145,12 @@ impl Reader {
             other => Ok(other?),
         }
     }
+}
+
+fn reference(resource: &Value) -> String {
+    let text = |name: &str| {
+        let text = resource.get(name).and_then(Value::as_str);
+        text.unwrap_or_default()
+    };
+    format!("{}/{}", text("resourceType"), text("id"))
 }

@@ -27,6 +27,8 @@ use crate::State;
 
 /// How long a statement holds, in seconds; it is said again at half of it.
 const LIFE: i64 = 48 * 3600;
+/// How often it is looked whether the catalogue has it still, in seconds.
+const CHECK: i64 = 600;
 /// How often it is looked whether it is time.
 const LOOK: Duration = Duration::from_secs(60);
 /// Between attempts at first, doubled each time up to [`LONGEST_RETRY`]: parts start in any order.
@@ -65,6 +67,8 @@ struct Last {
     wanted: Vec<Value>,
     /// What of it was said.
     said: Vec<Value>,
+    /// When it was last seen that the catalogue has it, in Unix seconds.
+    checked: i64,
     version: u64,
     exp: i64,
 }
@@ -124,14 +128,27 @@ impl State {
         let wanted = self.entries(listing);
         let last = self.listed.lock().clone();
         let last = last.filter(|last| last.wanted == wanted && last.exp - now > LIFE / 2);
-        if last.as_ref().is_some_and(|last| last.said == wanted) {
-            return Ok(());
+        if let Some(last) = last.as_ref().filter(|last| last.said == wanted) {
+            if now - last.checked < CHECK {
+                return Ok(());
+            }
+            // A catalogue that lost its memory, or got an older one back, is told again; readers would not follow it back.
+            let own = wanted
+                .iter()
+                .filter(|one| one["resourceType"] == "Endpoint");
+            let own: Vec<Value> = own.cloned().collect();
+            if self.newest(listing, party, &own).await? >= last.version {
+                if let Some(last) = self.listed.lock().as_mut() {
+                    last.checked = now;
+                }
+                return Ok(());
+            }
         }
         let members = self.members.current().await;
         let members = members.ok_or("the anchor's documents are not at hand")?;
         let borne_out = |one: &&Value| self.is_borne_out(one, &members);
         let said: Vec<Value> = wanted.iter().filter(borne_out).cloned().collect();
-        if last.is_some_and(|last| last.said == said) {
+        if last.is_some_and(|last| last.said == said && last.said != wanted) {
             return Ok(());
         }
         // The owner's own count runs with time, so that it needs no memory.
@@ -161,6 +178,7 @@ impl State {
         *self.listed.lock() = Some(Last {
             wanted,
             said,
+            checked: now,
             version,
             exp,
         });

@@ -74,6 +74,21 @@ fn referenced_organisation(reference: Option<&Value>) -> Option<String> {
         .flatten()
 }
 
+/// Whose an entry is by what it says itself: the organisation that manages, provides or answers for it; of a unit, the main unit.
+pub fn owner_of(resource: &Value) -> Option<String> {
+    let member = match resource.get("resourceType")?.as_str()? {
+        "Organization" => {
+            let main = referenced_organisation(resource.get("partOf"));
+            return main.or_else(|| identifier_of(resource, ORGANISATION_NUMBER_SYSTEM));
+        }
+        "HealthcareService" => "providedBy",
+        "Endpoint" => "managingOrganization",
+        "OrganizationAffiliation" => "organization",
+        _ => return None,
+    };
+    referenced_organisation(resource.get(member))
+}
+
 fn identifier_of(resource: &Value, system: &str) -> Option<String> {
     resource
         .get("identifier")?

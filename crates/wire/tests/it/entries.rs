@@ -9,7 +9,9 @@ use std::sync::Arc;
 use trust::jws;
 use trust::keys::{KeySet, SigningKey};
 use wire::client::{Http, Policy};
-use wire::contract::anchor::{PARTICIPANT_TYP, Participant};
+use wire::contract::anchor::{
+    AGREEMENT_TYP, AgreementDocument, AgreementKind, PARTICIPANT_TYP, Participant,
+};
 use wire::contract::operate::Standing;
 use wire::contract::statement::{STATEMENT, STATEMENT_TYP, Said, Statement};
 use wire::entries::{EntryError, Reader};
@@ -17,6 +19,9 @@ use wire::members::{MemberBook, StatementError};
 
 const OWNER: &str = "310001007";
 const OTHER: &str = "310001074";
+/// A member of the owner's register, and a unit of the other's.
+const MEMBER: &str = "310001422";
+const UNIT: &str = "310001929";
 const NOW: i64 = 1_800_000_000;
 
 /// An anchor that vouches for two members, and their keys.
@@ -35,19 +40,39 @@ async fn anchor() -> (String, SigningKey, SigningKey) {
             name: orgnr.into(),
             version: 1,
             state: Standing::Active,
-            units: Vec::new(),
+            units: if orgnr == OTHER {
+                vec![UNIT.into()]
+            } else {
+                Vec::new()
+            },
             keys: vec![key.public_jwk()],
             contacts: Vec::new(),
         };
         jws::sign(PARTICIPANT_TYP, &serde_json::to_value(one).unwrap(), &own).unwrap()
     };
     let participants = json!([participant(OWNER, &owner), participant(OTHER, &other)]);
+    let agreement = AgreementDocument {
+        iss: url.clone(),
+        sub: "FBR-1".into(),
+        iat: 1,
+        version: 1,
+        state: Standing::Active,
+        signed: true,
+        kind: AgreementKind::SharedRegister,
+        parties: vec![OWNER.into(), MEMBER.into()],
+        processor: None,
+        services: Vec::new(),
+        from: "2026-01-01".into(),
+        until: None,
+    };
+    let agreement = serde_json::to_value(agreement).unwrap();
+    let agreement = jws::sign(AGREEMENT_TYP, &agreement, &own).unwrap();
     let keys = KeySet::of(vec![own.public().clone()]).unwrap().to_jwks();
     let give = |value: Value| get(move || std::future::ready(axum::Json(value.clone())));
     let router = Router::new()
         .route("/jwks", give(keys))
         .route("/participants", give(participants))
-        .route("/agreements", give(json!([])));
+        .route("/agreements", give(json!([agreement])));
     serve(listener, router);
     (url, owner, other)
 }
@@ -59,7 +84,10 @@ fn reader(issuer: &str) -> Reader {
 }
 
 fn endpoint(address: &str) -> Value {
-    json!({"resourceType": "Endpoint", "id": "e", "status": "active", "address": address})
+    json!({
+        "resourceType": "Endpoint", "id": "e", "status": "active", "address": address,
+        "managingOrganization": {"identifier": {"system": "urn:oid:2.16.578.1.12.4.1.4.101", "value": OWNER}},
+    })
 }
 
 fn statement(version: u64) -> Statement {
@@ -91,12 +119,21 @@ fn shown(mut entry: Value, statement: &Statement, key: &SigningKey) -> Value {
 async fn what_the_owner_signed_counts_and_not_what_the_catalogue_shows() {
     let (issuer, owner, other) = anchor().await;
     let reader = reader(&issuer);
+    // What nobody signed is the operator's word, until its owner signs it: then it is no longer.
+    let plain = endpoint("https://configured.example/fhir");
+    assert_eq!(reader.believe(&plain).await.unwrap(), plain);
     let lie = shown(endpoint("https://evil.example/fhir"), &statement(1), &owner);
     let believed = reader.believe(&lie).await.unwrap();
     assert_eq!(believed["address"], "https://own.example/fhir");
-    // What nobody signed is the operator's word.
-    let plain = endpoint("https://configured.example/fhir");
-    assert_eq!(reader.believe(&plain).await.unwrap(), plain);
+    assert_eq!(reader.believe(&plain).await, Err(EntryError::Stripped));
+    // Another member signs the owner's Endpoint as if it were its own to sign, and the catalogue plays along.
+    let captured = Statement {
+        iss: OTHER.into(),
+        owner: OTHER.into(),
+        ..statement(9)
+    };
+    let captured = shown(endpoint("x"), &captured, &other);
+    assert_eq!(reader.believe(&captured).await, Err(EntryError::Other));
     // The catalogue may say that an entry does not count, not that it does.
     let mut off = shown(endpoint("x"), &statement(1), &owner);
     off["status"] = "error".into();
@@ -137,6 +174,22 @@ async fn what_the_owner_signed_counts_and_not_what_the_catalogue_shows() {
         reader.believe(&shown(endpoint("x"), &gone, &owner)).await,
         Err(EntryError::Other)
     );
+}
+
+#[tokio::test]
+async fn nobodys_data_is_reached_by_another_whatever_the_catalogue_finds() {
+    let (issuer, ..) = anchor().await;
+    let reader = reader(&issuer);
+    assert!(reader.reaches(OWNER, OWNER).await);
+    assert!(!reader.reaches(OWNER, OTHER).await);
+    // Members of a register of both, and nobody else.
+    assert!(reader.reaches(MEMBER, OWNER).await);
+    assert!(!reader.reaches(MEMBER, OTHER).await);
+    assert!(
+        reader.reaches(UNIT, OTHER).await,
+        "a unit is its controller's"
+    );
+    assert!(!reader.reaches(UNIT, OWNER).await);
 }
 
 #[tokio::test]
