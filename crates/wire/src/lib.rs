@@ -9,6 +9,7 @@ pub mod courier;
 pub mod drift;
 pub mod entries;
 pub mod form;
+pub mod last_copy;
 pub mod members;
 pub mod oauth_error;
 pub mod openapi;

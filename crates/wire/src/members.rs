@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use fhir::time::{Instant, Zone};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use store::Clock;
 use trust::jws::{self, Embedded};
 use trust::keys::{KeySet, PublicKey};
@@ -238,8 +239,9 @@ impl Members {
     }
 
     /// What is known now, with the newer of each document: a list that lost something is believed, an older version is not.
-    fn after(self, held: &Self) -> Self {
-        let mut newer = self;
+    /// Beside it whether anything was older.
+    fn after(self, held: &Self) -> (Self, bool) {
+        let (mut newer, mut held_back) = (self, false);
         for (sub, one) in &mut newer.participants {
             if let Some(old) = held
                 .participants
@@ -250,6 +252,7 @@ impl Members {
                     "the anchor published an older participant document; the newer is kept"
                 );
                 *one = old.clone();
+                held_back = true;
             }
         }
         for (sub, one) in &mut newer.agreements {
@@ -260,9 +263,10 @@ impl Members {
             {
                 tracing::warn!("the anchor published an older agreement; the newer is kept");
                 *one = old.clone();
+                held_back = true;
             }
         }
-        newer
+        (newer, held_back)
     }
 }
 
@@ -309,6 +313,34 @@ fn document<T: DeserializeOwned>(text: &str, typ: &str, keys: &KeySet) -> Option
     found
 }
 
+/// The anchor's documents as they were fetched: what [`Members`] are read from, and can be read from again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Documents {
+    /// The issuer's key set, as text.
+    pub keys: String,
+    /// The participants, signed.
+    pub participants: SignedDocuments,
+    /// The agreements, signed.
+    pub agreements: SignedDocuments,
+    /// When they were fetched.
+    pub at: Instant,
+}
+
+impl Documents {
+    fn read(&self, issuer: &str) -> Result<Members, PeerError> {
+        let keys = KeySet::parse(self.keys.as_bytes())
+            .ok()
+            .filter(|keys| !keys.keys().is_empty())
+            .ok_or(PeerError::Unusable("the anchor's key set cannot be read"))?;
+        let members = Members::read(&self.participants, &self.agreements, &keys, issuer);
+        if members.participants.is_empty() {
+            return Err(PeerError::Unusable("no participant document verifies"));
+        }
+        Ok(members)
+    }
+}
+
 /// The members as we hold them. Clones share one copy.
 #[derive(Clone)]
 pub struct MemberBook {
@@ -327,6 +359,8 @@ struct Inner {
 #[derive(Default)]
 struct Held {
     members: Option<(Arc<Members>, Instant)>,
+    /// What they were read from, last.
+    documents: Option<Documents>,
     attempted: Option<Instant>,
 }
 
@@ -361,6 +395,26 @@ impl MemberBook {
     pub async fn renewed(&self) -> Option<Arc<Members>> {
         self.renew().await;
         self.last_good()
+    }
+
+    /// The documents that were fetched last, for a copy that outlives the process; `None` before any was good.
+    pub fn documents(&self) -> Option<Documents> {
+        self.held().documents.clone()
+    }
+
+    /// Lays what was fetched before this process began in the place of nothing: it serves while the anchor is silent, and no longer
+    /// than a day from when it was fetched.
+    ///
+    /// # Errors
+    /// Why it does not verify.
+    pub fn remember(&self, documents: Documents) -> Result<(), PeerError> {
+        let members = documents.read(&self.inner.issuer)?;
+        let mut held = self.held();
+        if held.members.is_none() {
+            held.members = Some((Arc::new(members), documents.at));
+            held.documents = Some(documents);
+        }
+        Ok(())
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
@@ -403,14 +457,18 @@ impl MemberBook {
             }
             held.attempted = Some(now);
         }
-        match self.fetch().await {
-            Ok(members) => {
+        match self.fetch(now).await {
+            Ok((members, documents)) => {
                 let mut held = self.held();
-                let members = match &held.members {
+                let (members, held_back) = match &held.members {
                     Some((old, _)) => members.after(old),
-                    None => members,
+                    None => (members, false),
                 };
                 held.members = Some((Arc::new(members), now));
+                // What is older than what is known is not what another start should begin with.
+                if !held_back {
+                    held.documents = Some(documents);
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "the anchor's documents could not be read; the last good ones are kept");
@@ -418,7 +476,7 @@ impl MemberBook {
         }
     }
 
-    async fn fetch(&self) -> Result<Members, PeerError> {
+    async fn fetch(&self, now: Instant) -> Result<(Members, Documents), PeerError> {
         let get = |path: &str| {
             Request::get(format!("{}{path}", self.inner.issuer))
                 .deadline(DEADLINE)
@@ -431,16 +489,13 @@ impl MemberBook {
             http.send(&participants),
             http.send(&agreements)
         )?;
-        let keys = KeySet::parse(&keys.body)
-            .ok()
-            .filter(|keys| !keys.keys().is_empty())
-            .ok_or(PeerError::Unusable("the anchor's key set cannot be read"))?;
-        let participants: SignedDocuments = participants.json()?;
-        let agreements: SignedDocuments = agreements.json()?;
-        let members = Members::read(&participants, &agreements, &keys, &self.inner.issuer);
-        if members.participants.is_empty() {
-            return Err(PeerError::Unusable("no participant document verifies"));
-        }
-        Ok(members)
+        let documents = Documents {
+            keys: String::from_utf8(keys.body.to_vec())
+                .map_err(|_| PeerError::Unusable("the anchor's key set cannot be read"))?,
+            participants: participants.json()?,
+            agreements: agreements.json()?,
+            at: now,
+        };
+        Ok((documents.read(&self.inner.issuer)?, documents))
     }
 }

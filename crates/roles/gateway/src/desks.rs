@@ -25,12 +25,15 @@ pub struct Desks {
     house: House,
     guard: GuardConfig,
     others: Mutex<BTreeMap<OrganisationNumber, Slot>>,
+    /// The anchor's keys as they were known before this start, and since when.
+    keys: Option<(String, Instant)>,
 }
 
 type Slot = Arc<OnceCell<Arc<Desk>>>;
 
 impl Desks {
-    /// Opens the gateway's own store and those that are there already. Blocks for file access.
+    /// Opens the gateway's own store and those that are there already; `keys` are the anchor's, as they were last known and when,
+    /// which serve while it is silent. Blocks for file access.
     ///
     /// # Errors
     /// What the store says.
@@ -38,6 +41,7 @@ impl Desks {
         guard: GuardConfig,
         owner: OrganisationNumber,
         register: Arc<Register>,
+        keys: Option<(String, Instant)>,
         house: &House,
     ) -> Result<Desks, StoreError> {
         let store = Store::open(&house.data, OWN, house.surroundings())?;
@@ -52,7 +56,7 @@ impl Desks {
             now: Instant::default(),
         };
         let own = Desk {
-            guard: Guard::new(guard.clone(), store.clone(), house),
+            guard: remembering(Guard::new(guard.clone(), store.clone(), house), &keys),
             facts,
             store,
             clock: house.clock.clone(),
@@ -62,6 +66,7 @@ impl Desks {
             house: house.clone(),
             guard,
             others: Mutex::default(),
+            keys,
         };
         for (organisation, _) in desks.own.facts.register.organisations() {
             let folder = desks.folder(&organisation);
@@ -124,7 +129,10 @@ impl Desks {
 
     fn desk(&self, store: Store) -> Desk {
         Desk {
-            guard: Guard::new(self.guard.clone(), store.clone(), &self.house),
+            guard: remembering(
+                Guard::new(self.guard.clone(), store.clone(), &self.house),
+                &self.keys,
+            ),
             facts: self.own.facts.clone(),
             store,
             clock: self.house.clock.clone(),
@@ -138,4 +146,11 @@ impl Desks {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<OrganisationNumber, Slot>> {
         self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn remembering(guard: Guard, keys: &Option<(String, Instant)>) -> Guard {
+    if let Some((keys, at)) = keys {
+        guard.remember_keys(keys.as_bytes(), *at);
+    }
+    guard
 }

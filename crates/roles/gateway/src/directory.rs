@@ -1,28 +1,47 @@
 //! The catalogue as the gateway holds it: which addresses an organisation's data is reached by. Kept in memory for a
-//! minute, for it says nothing about any patient; the last good copy serves when the catalogue is silent.
+//! minute, for it says nothing about any patient; the last good copy serves when the catalogue is silent, after a restart
+//! too (`bad_days.rs`).
 
 use crate::deadline::Deadline;
 use fhir::ids::OrganisationNumber;
 use fhir::time::Instant;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::Clock;
+use tokio::sync::Notify;
 use url::Url;
 use uuid::Uuid;
 use wire::client::{Party, PeerError, Request};
 use wire::contract::catalogue::{self, BY_ORGANISATION, Endpoint, READ_SCOPE};
+use wire::contract::statement::carried;
 use wire::entries::Reader;
 use wire::members::MemberBook;
 
 /// How long a copy is used without asking again, in microseconds.
 const FRESH: i64 = 60 * 1_000_000;
+/// A copy on disk that says the same is written anew after so long, so that it does not grow old meanwhile, in microseconds.
+const NOTED: i64 = 600 * 1_000_000;
 /// Organisations kept at most; with more, the old go first, then all.
 const KEPT: usize = 5_000;
 /// Largest answer taken.
 const ANSWER_BYTES: usize = 1024 * 1024;
 /// How long one question may take.
 const DEADLINE: Duration = Duration::from_secs(2);
+
+/// What was last told about an organisation's entries, as it was told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Told {
+    /// The organisation.
+    pub organisation: OrganisationNumber,
+    /// When.
+    pub at: Instant,
+    /// The entries with their owners' statements.
+    pub entries: Vec<Value>,
+}
 
 /// The catalogue, asked and remembered.
 pub struct Directory {
@@ -34,6 +53,10 @@ pub struct Directory {
     /// Believes what an entry's owner signed, and not the catalogue.
     reader: Reader,
     kept: Mutex<HashMap<OrganisationNumber, Kept>>,
+    /// What was told before this start, by organisation; used only while the catalogue is silent, and believed anew then.
+    before: HashMap<OrganisationNumber, Told>,
+    /// Given when what is kept says something else than the copy on disk.
+    changed: Notify,
     /// Since when the catalogue gives no usable answer; none: it does.
     silent_since: Mutex<Option<Instant>>,
 }
@@ -41,16 +64,22 @@ pub struct Directory {
 #[derive(Clone)]
 struct Kept {
     endpoints: Arc<[Endpoint]>,
+    /// What they were read from.
+    entries: Arc<[Value]>,
     at: Instant,
+    /// When the copy on disk was last asked for because of it.
+    noted: Instant,
 }
 
 impl Directory {
-    /// The catalogue at `base` (`{catalogue}`), asked with the gateway's own client; `members` are whose word counts.
+    /// The catalogue at `base` (`{catalogue}`), asked with the gateway's own client; `members` are whose word counts, `before` is what
+    /// it told before this start.
     pub fn new(
         base: &Url,
         grace: Duration,
         party: Party,
         members: MemberBook,
+        before: Vec<Told>,
         clock: Clock,
     ) -> Directory {
         let base = format!("{}{}", base.as_str().trim_end_matches('/'), catalogue::FHIR);
@@ -61,6 +90,11 @@ impl Directory {
             reader: Reader::new(members, clock.clone()),
             clock,
             kept: Mutex::default(),
+            before: before
+                .into_iter()
+                .map(|one| (one.organisation, one))
+                .collect(),
+            changed: Notify::new(),
             silent_since: Mutex::default(),
         }
     }
@@ -84,20 +118,72 @@ impl Directory {
             .within(self.ask(organisation, request))
             .await;
         match answered.unwrap_or(Err(PeerError::Late)) {
-            Ok(endpoints) => {
+            Ok((endpoints, entries)) => {
                 *self.silence() = None;
-                self.keep(organisation, &endpoints);
+                self.keep(organisation, &endpoints, entries, (self.clock)());
                 Ok(endpoints)
             }
             Err(error) => {
                 let now = (self.clock)();
                 self.silence().get_or_insert(now);
                 tracing::warn!(%error, "the catalogue gave no usable answer");
+                let held = match held {
+                    Some(held) => Some(held),
+                    None => deadline
+                        .within(self.told_before(organisation))
+                        .await
+                        .flatten(),
+                };
                 held.filter(|held| self.age(held) < self.grace)
                     .map(|held| held.endpoints)
                     .ok_or(error)
             }
         }
+    }
+
+    /// What was told before this start, believed as if it were told now.
+    async fn told_before(&self, organisation: OrganisationNumber) -> Option<Kept> {
+        let told = self.before.get(&organisation)?;
+        // A copy from the future would never grow old.
+        if told.at > (self.clock)() || age((self.clock)(), told.at) >= self.grace {
+            return None;
+        }
+        let endpoints: Arc<[Endpoint]> = self
+            .believed(organisation, told.entries.iter())
+            .await
+            .into();
+        // Somebody is listed, and nobody can be believed: that is no answer.
+        if endpoints.is_empty() && !told.entries.is_empty() {
+            return None;
+        }
+        self.keep(
+            organisation,
+            &endpoints,
+            told.entries.clone().into(),
+            told.at,
+        );
+        self.held(organisation)
+    }
+
+    /// What is to stand in the copy on disk: what was told here, and what was told before and not since.
+    pub fn told(&self) -> Vec<Told> {
+        let kept = self.lock();
+        let now = kept.iter().map(|(organisation, one)| Told {
+            organisation: *organisation,
+            at: one.at,
+            entries: one.entries.to_vec(),
+        });
+        let before = self.before.values();
+        let before = before.filter(|one| !kept.contains_key(&one.organisation));
+        let in_grace = |one: &Told| age((self.clock)(), one.at) < self.grace;
+        let mut told: Vec<Told> = now.chain(before.cloned()).filter(in_grace).collect();
+        told.sort_by_key(|one| one.organisation);
+        told
+    }
+
+    /// Waits until the copy on disk should be written anew.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// What a receipt should say besides its sources: that addresses come from a copy, and since when.
@@ -120,7 +206,7 @@ impl Directory {
         &self,
         organisation: OrganisationNumber,
         request: Uuid,
-    ) -> Result<Arc<[Endpoint]>, PeerError> {
+    ) -> Result<(Arc<[Endpoint]>, Arc<[Value]>), PeerError> {
         let token = catalogue::organisation_token(organisation.as_str());
         let request = Request::post_form(
             format!("{}/Endpoint/_search", self.base),
@@ -130,14 +216,41 @@ impl Directory {
         .deadline(DEADLINE)
         .answer_bytes(ANSWER_BYTES);
         let answer = self.party.send(&self.base, READ_SCOPE, request).await?;
-        let bundle: serde_json::Value = answer.json()?;
+        let bundle: Value = answer.json()?;
         let found =
             catalogue::matches(&bundle).map_err(|_| PeerError::Unusable("not a searchset"))?;
-        let mut endpoints = Vec::with_capacity(found.len());
-        for entry in found {
-            // One broken or forged entry hides itself, not its neighbours.
+        let entries: Arc<[Value]> = found.into_iter().cloned().collect();
+        Ok((
+            self.believed(organisation, entries.iter()).await.into(),
+            entries,
+        ))
+    }
+
+    /// The Endpoints that can be believed to lead to an organisation's data. One broken or forged entry hides itself, not its
+    /// neighbours.
+    async fn believed(
+        &self,
+        organisation: OrganisationNumber,
+        entries: impl Iterator<Item = &Value>,
+    ) -> Vec<Endpoint> {
+        let mut endpoints = Vec::new();
+        for entry in entries {
             match self.reader.believe(entry).await {
-                Ok(entry) => match Endpoint::from_json(&entry) {
+                Ok(believed) => match Endpoint::from_json(&believed) {
+                    // Nobody's patient is asked about elsewhere because a catalogue says so: of what is signed, the anchor's
+                    // documents must say that it is this organisation's, or a register's that it is a member of.
+                    Ok(endpoint)
+                        if carried(entry).is_some()
+                            && !self
+                                .reader
+                                .reaches(organisation.as_str(), &endpoint.managing)
+                                .await =>
+                    {
+                        tracing::warn!(
+                            endpoint = endpoint.id,
+                            "an entry of the catalogue is not this organisation's to be reached by"
+                        );
+                    }
                     Ok(endpoint) => endpoints.push(endpoint),
                     Err(error) => {
                         tracing::warn!(%error, "an entry of the catalogue cannot be used");
@@ -148,25 +261,39 @@ impl Directory {
                 }
             }
         }
-        Ok(endpoints.into())
+        endpoints
     }
 
-    fn keep(&self, organisation: OrganisationNumber, endpoints: &Arc<[Endpoint]>) {
-        let at = (self.clock)();
+    fn keep(
+        &self,
+        organisation: OrganisationNumber,
+        endpoints: &Arc<[Endpoint]>,
+        entries: Arc<[Value]>,
+        at: Instant,
+    ) {
+        let now = (self.clock)();
         let mut kept = self.lock();
         if kept.len() >= KEPT {
-            kept.retain(|_, one| age(at, one) < FRESH);
+            kept.retain(|_, one| age(now, one.at) < FRESH);
         }
         if kept.len() >= KEPT {
             kept.clear();
         }
+        let held = kept.get(&organisation);
+        let noted = held.filter(|held| held.entries == entries && age(now, held.noted) < NOTED);
+        let noted = noted.map(|held| held.noted);
         kept.insert(
             organisation,
             Kept {
                 endpoints: endpoints.clone(),
+                entries,
                 at,
+                noted: noted.unwrap_or(now),
             },
         );
+        if noted.is_none() {
+            self.changed.notify_one();
+        }
     }
 
     fn held(&self, organisation: OrganisationNumber) -> Option<Kept> {
@@ -174,7 +301,7 @@ impl Directory {
     }
 
     fn age(&self, held: &Kept) -> i64 {
-        age((self.clock)(), held)
+        age((self.clock)(), held.at)
     }
 
     fn silence(&self) -> MutexGuard<'_, Option<Instant>> {
@@ -189,6 +316,6 @@ impl Directory {
 }
 
 /// A clock that jumped back makes a copy look new, never negative.
-fn age(now: Instant, held: &Kept) -> i64 {
-    now.0.saturating_sub(held.at.0).max(0)
+fn age(now: Instant, at: Instant) -> i64 {
+    now.0.saturating_sub(at.0).max(0)
 }

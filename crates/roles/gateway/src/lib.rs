@@ -13,6 +13,7 @@ mod account;
 mod answer;
 mod api;
 mod ask;
+mod bad_days;
 mod changes;
 mod circuit;
 mod deadline;
@@ -120,6 +121,9 @@ pub struct State {
     desks: Desks,
     party: Party,
     directory: Directory,
+    members: MemberBook,
+    /// Where a copy of what catalogue and anchor said outlives the process.
+    shelf: bad_days::Shelf,
     locator: Option<Locator>,
 }
 
@@ -294,13 +298,25 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         audience: fhir.clone(),
         base,
     };
-    let desks = Desks::open(guard, owner, Arc::new(config.register.clone()), &house)?;
+    let shelf = bad_days::Shelf::new(
+        &house.data,
+        &party,
+        &config.issuer,
+        config.catalogue.as_str(),
+    );
+    let copy = shelf.read();
+    let keys = copy.anchor.as_ref();
+    let keys = keys.map(|documents| (documents.keys.clone(), documents.at));
+    let register = Arc::new(config.register.clone());
+    let desks = Desks::open(guard, owner, register, keys, &house)?;
     let members = MemberBook::new(&config.issuer, house.http.clone(), house.clock.clone());
+    bad_days::remember(&copy, &members);
     let directory = Directory::new(
         &config.catalogue,
         config.catalogue_grace,
         party.clone(),
-        members,
+        members.clone(),
+        copy.told,
         house.clock.clone(),
     );
     let locator = config.locator.as_ref().map(|locator| Locator {
@@ -322,6 +338,8 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         desks,
         party,
         directory,
+        members,
+        shelf,
         locator,
     }))
 }
@@ -359,7 +377,9 @@ pub fn routes(state: Arc<State>) -> Router {
         .build(state, wire::request_id::Join::Front, ids)
 }
 
-/// Couriers that bring filed documents to record systems.
+/// Couriers that bring filed documents to record systems, and the copy for bad days.
 pub fn workers(state: Arc<State>) -> Vec<Worker> {
-    filing::workers(&state)
+    let mut workers = filing::workers(&state);
+    workers.push(bad_days::worker(state));
+    workers
 }

@@ -90,6 +90,18 @@ impl<T: Send + Sync + 'static> Held<T> {
         self.held()
     }
 
+    /// Lays what was fetched at `at`, before this process began, beside what is held: the newer counts. It is read as if it had
+    /// come now; what cannot be read changes nothing.
+    pub(crate) fn remember(&self, text: &[u8], at: Instant) {
+        let Ok(read) = (self.inner.read)(text) else {
+            return;
+        };
+        let mut state = self.state();
+        if state.kept.as_ref().is_none_or(|(_, held)| *held < at) {
+            state.kept = Some((Arc::new(read), at));
+        }
+    }
+
     /// After something that the document should know and does not (a `kid`): the document after a fetch, if one was allowed
     /// and brought anything.
     pub(crate) async fn after_unknown_key(&self) -> Option<Arc<T>> {

@@ -14,7 +14,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use store::{Clock, Ids};
-use trust::keys::SigningKey;
+use trust::keys::{KeySet, SigningKey};
 use trust::{assertion, dpop};
 
 use super::{Answer, Http, PeerError, Request};
@@ -211,6 +211,24 @@ impl Party {
         claims: &serde_json::Value,
     ) -> Result<String, trust::keys::KeyError> {
         trust::jws::sign(typ, claims, &self.inner.key)
+    }
+
+    /// Signs bytes that stand elsewhere with this client's registered key (`header..signature`).
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub(crate) fn sign_detached(
+        &self,
+        typ: &str,
+        payload: &[u8],
+    ) -> Result<String, trust::keys::KeyError> {
+        trust::jws::sign_detached(typ, payload, &self.inner.key)
+    }
+
+    /// Whether a detached signature over these bytes is this client's own.
+    pub(crate) fn has_signed_detached(&self, signature: &str, typ: &str, payload: &[u8]) -> bool {
+        let own = KeySet::of(vec![self.inner.key.public().clone()]);
+        own.is_ok_and(|own| trust::jws::verify_detached(signature, typ, payload, &own).is_ok())
     }
 
     /// Who gives it its tokens: the anchor's URL.

@@ -163,6 +163,12 @@ impl Guard {
         }
     }
 
+    /// Remembers the anchor's key set as it was fetched at `at`, before this process began: it serves while the anchor is silent,
+    /// no longer than one that was fetched here.
+    pub fn remember_keys(&self, jwks: &[u8], at: fhir::time::Instant) {
+        self.inner.anchor.keys.remember(jwks, at);
+    }
+
     /// The audience it guards.
     pub fn audience(&self) -> &str {
         &self.inner.config.audience
