@@ -1,9 +1,9 @@
 //! A municipality moves its sharing service to another supplier: its whole store is handed back sealed and taken over, blocks
 //! and versions included; the record system's comparison agrees with both; the new delegation and data processing agreement are
-//! signed and registered, the old ones end; no look-up loses anything meanwhile; and the old supplier's store ends with its
+//! signed and registered, the old ones end, and with them its word in the catalogue; no look-up loses anything meanwhile; and the old supplier's store ends with its
 //! evidence (issue 4, item 8; docs/guide/moving.md).
 
-use crate::kit::apart::{Apart, Client, FJELLVIK, More, PROVEHEIM};
+use crate::kit::apart::{Apart, Client, FJELLVIK, More, NORDDRIFT, PROVEHEIM};
 use crate::kit::lookup::{FNR, WEIGHT, find, receipt};
 use crate::kit::process::{Said, delt};
 use crate::kit::reading::Weight;
@@ -21,6 +21,8 @@ use testkit::feed::reconcile::Series;
 use testkit::issuer::Issuer;
 use testkit::people::Directory;
 use wire::client::Request;
+use wire::contract::catalogue::{Endpoint, READ_SCOPE};
+use wire::contract::statement::{PUBLISH, PUBLISH_SCOPE, STATEMENT_TYP, Statement, id_of};
 use wire::receipt::SourceState;
 
 /// The new supplier.
@@ -56,6 +58,21 @@ const CLIENTS: &[Client] = &[
         "operator",
         &["system/Change.cr"],
         &["operate"],
+    ),
+    // What the suppliers speak with at the catalogue.
+    (
+        "catalogue-norddrift",
+        NORDDRIFT,
+        "service",
+        &["system/Endpoint.ru"],
+        &["catalogue"],
+    ),
+    (
+        "catalogue-sordrift",
+        SORDRIFT,
+        "service",
+        &["system/Endpoint.ru"],
+        &["catalogue"],
     ),
     // Keys for papers: registered with the participant, no clients of anything.
     ("papers-fjellvik", FJELLVIK, "service", &[], &[]),
@@ -465,6 +482,23 @@ async fn nothing_is_lost_on_the_way_and_the_old_store_ends_with_its_evidence() {
         operator
             .anchor(&["suspend", "--reason", "avsluttet", "client", "fjellvik"])
             .await;
+
+        // The catalogue: either supplier may sign what it runs while its data processing agreement stands. When the old one's ends,
+        // its word is refused, also about the entry that was its own; the new one's is taken, and look-ups go where it says.
+        assert_eq!(states(region, &NORDDRIFTS, "fjellvik").await, 200);
+        let ended = json!({
+            "id": "DBA-1", "controller": FJELLVIK, "processor": NORDDRIFT, "service": "fjellvik",
+            "date": "2026-01-10", "until": "2026-11-01",
+        });
+        operator
+            .register("processing-agreement", "1", &ended, &both[..1])
+            .await;
+        until("the old supplier's word is refused", async || {
+            (states(region, &NORDDRIFTS, "fjellvik").await == 403).then_some(())
+        })
+        .await;
+        assert_eq!(states(region, &NORDDRIFTS, "fjellvik-2").await, 403);
+        assert_eq!(states(region, &SORDRIFTS, "fjellvik-2").await, 200);
         stop.store(true, Ordering::SeqCst);
         (new, sealed, old_store)
     };
@@ -519,6 +553,41 @@ async fn nothing_is_lost_on_the_way_and_the_old_store_ends_with_its_evidence() {
     for serving in running {
         assert!(serving.stop().await.success());
     }
+}
+
+/// A supplier: its client at the catalogue and its number.
+type Supplier = (&'static str, &'static str);
+const NORDDRIFTS: Supplier = ("catalogue-norddrift", NORDDRIFT);
+const SORDRIFTS: Supplier = ("catalogue-sordrift", SORDRIFT);
+
+/// A supplier states the municipality's Endpoint of a service as it stands, signed by itself: the catalogue's status.
+async fn states(region: &Apart, (client, orgnr): &Supplier, service: &str) -> u16 {
+    let (party, audience) = (region.party(client), region.audience("catalogue"));
+    let sub = format!("Endpoint/{}", id_of("Endpoint", service));
+    let read = Request::get(format!("{audience}/{sub}"));
+    let entry = region
+        .party("gateway")
+        .send(&audience, READ_SCOPE, read)
+        .await;
+    let entry: Value = entry.unwrap().json().unwrap();
+    let at = now();
+    let statement = Statement {
+        iss: (*orgnr).to_owned(),
+        owner: FJELLVIK.to_owned(),
+        sub,
+        // Above whatever a service has counted by its clock.
+        version: u64::try_from(at.0).unwrap(),
+        iat: at.seconds(),
+        exp: at.seconds() + 3_600,
+        said: Default::default(),
+        resource: Some(Endpoint::from_json(&entry).unwrap().to_json()),
+    };
+    let claims = serde_json::to_value(&statement).unwrap();
+    let jws = party.sign(STATEMENT_TYP, &claims).unwrap();
+    let url = format!("{}{PUBLISH}", region.base("catalogue"));
+    let request = Request::post_json(url, &json!({ "statements": [jws] })).unwrap();
+    let answer = party.send(&audience, PUBLISH_SCOPE, request).await;
+    answer.unwrap().status.as_u16()
 }
 
 /// The patient's own wish, at the old service.

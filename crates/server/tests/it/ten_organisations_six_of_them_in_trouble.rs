@@ -3,9 +3,10 @@
 //! by"; threats-and-faults.md sections 7 and 12).
 
 use crate::kit::lookup::{WEIGHT, find, receipt};
+use crate::kit::physician::Physician;
 use crate::kit::process::{delt, free_port};
 use crate::kit::reading::Weight;
-use crate::kit::wide::{Physician, TEN, Wide};
+use crate::kit::wide::{TEN, Wide};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::clients::Reply;

@@ -3,6 +3,7 @@
 //! Two organisations, Prøveheim (`own`) and Fjellvik (`supplier`, run by NordDrift), as few or as many processes as the
 //! story wants. There is no test-token here: outside the demo that route does not exist.
 
+use super::physician::Physician;
 use super::process::{Serving, delt, free_port};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -163,6 +164,12 @@ impl Apart {
         Serving::start(&self.config(part), self.port_of(part)).await
     }
 
+    /// Starts one process that trusts the certificates of this file.
+    pub async fn start_trusting(&self, part: &str, certificates: &Path) -> Serving {
+        let variables = [("SSL_CERT_FILE", certificates)];
+        Serving::start_in(&self.config(part), self.port_of(part), &variables).await
+    }
+
     /// A role's base URL; roles that no process runs have an address where nobody answers.
     pub fn base(&self, role: &str) -> String {
         let runs = |roles: &[&str]| {
@@ -191,6 +198,13 @@ impl Apart {
             "operate" => format!("{}/operate", self.base("anchor")),
             other => self.base(other),
         }
+    }
+
+    /// The hospital's physician with a token for the gateway; the anchor must have run.
+    pub async fn physician(&self) -> Physician {
+        let key = self.data("anchor").join("anchor/signing-key.json");
+        let gateway = self.audience("gateway");
+        Physician::signed(&key, &self.base("anchor"), PROVEHEIM, gateway).await
     }
 
     /// A registered client, ready to speak.

@@ -2,6 +2,7 @@
 
 pub mod apart;
 pub mod lookup;
+pub mod physician;
 pub mod process;
 pub mod reading;
 pub mod region;

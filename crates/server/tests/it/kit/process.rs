@@ -59,6 +59,11 @@ pub struct Serving {
 impl Serving {
     /// Starts it with a configuration and waits until it listens on `port`.
     pub async fn start(config: &Path, port: u16) -> Serving {
+        Serving::start_in(config, port, &[]).await
+    }
+
+    /// The same with further variables of its environment.
+    pub async fn start_in(config: &Path, port: u16, variables: &[(&str, &Path)]) -> Serving {
         let log = config.with_extension("log");
         let said = std::fs::OpenOptions::new()
             .create(true)
@@ -68,6 +73,7 @@ impl Serving {
         let child = Command::new(DELT)
             .args(["serve", "--config"])
             .arg(config)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(said)

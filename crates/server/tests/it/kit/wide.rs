@@ -1,12 +1,11 @@
 //! A wide region for `delt serve`: ten organisations without a locator, some of them served by real processes of their own,
 //! the others whatever the story puts at their address. The hospital Prøveheim runs the gateway.
 
+use super::physician::Physician;
 use super::process::{Serving, delt, free_port};
 use std::path::PathBuf;
 use std::sync::Arc;
-use testkit::clients::{Caller, Reply, now};
-use testkit::issuer::Issuer;
-use testkit::people::Directory;
+use testkit::clients::now;
 use wire::client::{Http, Party, Policy};
 
 /// The ten: service id and organisation number (STORY.md).
@@ -216,66 +215,10 @@ impl Wide {
         std::fs::write(self.config(part), text + clients).unwrap();
     }
 
-    /// The hospital's physician about the story's patient. There is no test token outside the demo: the story, which owns
-    /// the anchor's folder, signs as the anchor would after a sign-in.
+    /// The hospital's physician about the story's patient.
     pub async fn physician(&self) -> Physician {
-        let directory = Directory::demo();
-        let caller = Caller::new().unwrap();
-        let who = directory.practitioner("lung-physician").unwrap();
-        let shape = Issuer::start().await.unwrap();
-        let gateway = self.gateway();
-        let mut claims = shape
-            .practitioner_claims(
-                who,
-                OWN,
-                directory.story_patient(),
-                &gateway,
-                caller.jkt(),
-                now(),
-            )
-            .unwrap();
-        claims.iss = self.issuer();
-        let key = self
-            .folder
-            .path()
-            .join("data/common/anchor/signing-key.json");
-        let key = std::fs::read_to_string(key).unwrap();
-        let key = trust::keys::SigningKey::from_jwk(key.trim()).unwrap();
-        Physician {
-            token: trust::token::issue(&claims, &key).unwrap(),
-            caller,
-            gateway,
-        }
-    }
-}
-
-/// A physician with a token for the gateway.
-pub struct Physician {
-    caller: Caller,
-    token: String,
-    gateway: String,
-}
-
-impl Physician {
-    /// Searches for the story's patient, with every one of the ten chosen.
-    pub async fn search(&self, resource_type: &str, more: &[(&str, &str)]) -> Reply {
-        let person = format!(
-            "{}|{}",
-            super::lookup::FNR,
-            Directory::demo().story_patient().number
-        );
-        let all = TEN.map(|(_, orgnr)| orgnr).join(",");
-        let form = [
-            &[
-                ("patient.identifier", person.as_str()),
-                ("organization", &all),
-            ],
-            more,
-        ]
-        .concat();
-        let asked = self
-            .caller
-            .search(&self.token, &self.gateway, resource_type, &form);
-        asked.await.expect("an answer")
+        let key = "data/common/anchor/signing-key.json";
+        let key = self.folder.path().join(key);
+        Physician::signed(&key, &self.issuer(), OWN, self.gateway()).await
     }
 }
