@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 use wire::Worker;
 use wire::client::Party;
@@ -52,8 +53,16 @@ impl Shelf {
         }
     }
 
-    /// What was kept; nothing where there is none, or none that can be believed. Blocks for file access.
-    pub fn read(&self) -> Copy {
+    /// What was kept; nothing where there is none, or none that can be believed. What is from after `now` was kept by another clock:
+    /// nobody knows how old it is. Blocks for file access.
+    pub fn read(&self, now: Instant) -> Copy {
+        let mut copy = self.kept();
+        copy.anchor = copy.anchor.filter(|one| one.at <= now);
+        copy.told.retain(|one| one.at <= now);
+        copy
+    }
+
+    fn kept(&self) -> Copy {
         match self.file.read::<Copy>() {
             Ok(Some(copy)) if copy.issuer == self.issuer && copy.catalogue == self.catalogue => {
                 copy

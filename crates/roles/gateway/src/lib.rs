@@ -304,7 +304,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         &config.issuer,
         config.catalogue.as_str(),
     );
-    let copy = shelf.read();
+    let copy = shelf.read((house.clock)());
     let keys = copy.anchor.as_ref();
     let keys = keys.map(|documents| (documents.keys.clone(), documents.at));
     let register = Arc::new(config.register.clone());

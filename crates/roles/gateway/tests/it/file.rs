@@ -57,7 +57,11 @@ pub async fn delivered(world: &World) -> Value {
 /// The same at one record system.
 async fn delivered_to(world: &World, filed: &Filed) -> Value {
     let workers = gateway::workers(world.state.clone());
-    assert_eq!(workers.len(), 3, "one for each that it may file at, and the copy for bad days");
+    assert_eq!(
+        workers.len(),
+        3,
+        "one for each that it may file at, and the copy for bad days"
+    );
     let running: Vec<_> = workers
         .into_iter()
         .map(|one| tokio::spawn(one.run))
