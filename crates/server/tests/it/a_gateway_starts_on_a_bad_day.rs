@@ -1,5 +1,5 @@
 //! A gateway that starts while the catalogue is down knows what it knew, and says since when; while the anchor is down it still
-//! knows its callers; and a copy on disk that somebody altered is refused whole (issue 5, "Bad days").
+//! knows its callers (issue 5, "Bad days"). That an altered copy is refused is told in `crates/wire/src/last_copy.rs`.
 
 use crate::kit::apart::{Apart, FJELLVIK, PROVEHEIM};
 use crate::kit::lookup::{WEIGHT, find, receipt, source};
@@ -27,12 +27,8 @@ fn told(reply: &Reply) -> [(SourceState, String); 2] {
     })
 }
 
-fn both(state: SourceState, reason: &str) -> [(SourceState, String); 2] {
-    [(state, reason.to_owned()), (state, reason.to_owned())]
-}
-
 #[tokio::test]
-async fn what_was_told_before_a_restart_serves_and_what_was_altered_does_not() {
+async fn what_was_told_before_a_restart_serves() {
     let region = Apart::new(&PARTS, "").await;
     let anchor = region.start("anchor").await;
     let catalogue = region.start("catalogue").await;
@@ -87,37 +83,13 @@ async fn what_was_told_before_a_restart_serves_and_what_was_altered_does_not() {
     let again = physician.receipt(&id).await;
     assert_eq!(again.status, 200, "{}", again.json);
 
-    // Somebody with the disk in hand sends Fjellvik's questions elsewhere.
-    let anchor = region.start("anchor").await;
+    // What is kept is about no patient.
     assert!(gateway.stop().await.success());
     let file = region.data("gateway").join("gateway/last-copy");
     let copy = std::fs::read_to_string(&file).unwrap();
-    let address = region.base("sharing:fjellvik");
-    assert!(
-        copy.contains(&address),
-        "entries are kept as they were told"
-    );
+    assert!(copy.contains(&region.base("sharing:fjellvik")));
     let patient = &Directory::demo().story_patient().number;
     assert!(!copy.contains(patient.as_str()));
-    std::fs::write(&file, copy.replace(&address, "http://127.0.0.1:9/fhir")).unwrap();
-    let gateway = region.start("gateway").await;
-    let refused = "the last copy of catalogue and anchor on disk is refused";
-    assert!(gateway.said().contains(refused), "{}", gateway.said());
-    let reply = look_up().await;
-    assert_eq!(reply.status, 502, "{}", reply.json);
-    let nowhere = both(SourceState::Failed, "the catalogue gave no usable answer");
-    assert_eq!(told(&reply), nowhere);
-
-    // A good day again.
-    let catalogue = region.start("catalogue").await;
-    let reply = until("the catalogue answers again", async || {
-        let reply = look_up().await;
-        (told(&reply) == whole).then_some(reply)
-    })
-    .await;
-    assert!(receipt(&reply).notices.is_empty());
-    for serving in [anchor, catalogue, services, gateway] {
-        assert!(!serving.said().contains("panic"), "{}", serving.said());
-        assert!(serving.stop().await.success());
-    }
+    assert!(!services.said().contains("panic"), "{}", services.said());
+    assert!(services.stop().await.success());
 }
