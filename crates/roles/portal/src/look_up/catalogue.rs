@@ -187,6 +187,10 @@ pub async fn everything(state: &State) -> Result<Everything, CatalogueError> {
             found.unreadable += 1;
             continue;
         };
+        // Who runs a service for others is no member of it.
+        if one.role != catalogue::AffiliationRole::Member {
+            continue;
+        }
         let of = |listed: &&mut Listed| {
             listed.endpoint.id == one.endpoint && listed.endpoint.managing == one.organization
         };

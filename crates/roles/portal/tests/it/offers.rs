@@ -97,6 +97,7 @@ async fn each_entry_is_there_with_whether_it_counts_and_what_was_seen() {
             id: id.to_owned(),
             organization: "310001708".to_owned(),
             participating: number.to_owned(),
+            role: wire::contract::catalogue::AffiliationRole::Member,
             endpoint: "well".to_owned(),
             active,
         };
