@@ -138,6 +138,57 @@ async fn the_locator_is_told_who_and_what_kind_and_nothing_else() {
     );
 }
 
+/// An erased patient's pointer is taken back by the erasure's own commit: the next delivery tells it, and nothing waits for a heartbeat.
+#[tokio::test]
+async fn an_erasure_is_told_at_once() {
+    let heard: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let ear = heard.clone();
+    let told = Arc::new(tokio::sync::Notify::new());
+    let tell = told.clone();
+    let register = move |body: String| {
+        let sent: Value = serde_json::from_str(&body).unwrap();
+        let accepted = sent["entries"].as_array().unwrap().clone();
+        let count = accepted.len();
+        ear.lock().unwrap().extend(accepted);
+        tell.notify_one();
+        std::future::ready(axum::Json(json!({ "accepted": count })))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        axum::serve(listener, Router::new().route("/register", post(register))).await
+    });
+    let service = with_locator(&base).await;
+    service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    let whom = json!({"system": fhir::systems::FNR, "value": ragnhild().number});
+    let order = json!({"resourceType": "Parameters", "parameter": [
+        {"name": "ground", "valueCode": "deletion-decision"},
+        {"name": "order", "valueString": "2026/117-3"},
+        {"name": "decision", "valueString": "vedtak 9"},
+        {"name": "scope", "valueCode": "patient"},
+        {"name": "patient", "valueIdentifier": whom},
+    ]});
+    let owner = service.record_system(FJELLVIK);
+    let reply = service.post(&owner, "/$purge", &order).await;
+    assert_eq!(reply.status, 200, "{}", reply.json);
+    let work: Vec<_> = sharing::workers(service.state.clone())
+        .into_iter()
+        .map(|worker| tokio::spawn(worker.run))
+        .collect();
+    let absent = |one: &Value| one["state"] == "absent" && one["patient"] == whom;
+    while !heard.lock().unwrap().iter().any(absent) {
+        told.notified().await;
+    }
+    service.stop.stop();
+    for worker in work {
+        worker.await.unwrap();
+    }
+    let heard = heard.lock().unwrap();
+    assert_eq!(heard.last().unwrap()["sequence"], 2, "{heard:?}");
+}
+
 /// A locator that keeps what it is told, and says up to where it has everything.
 #[derive(Default)]
 struct Memory {
