@@ -62,6 +62,41 @@ impl Client for Asking {
     }
 }
 
+/// Rounds in which the known and the unknown are asked for in turn.
+const ROUNDS: usize = 4;
+
+/// The median time of an answer about somebody unknown over that of one about somebody with pointers, one client, the quietest
+/// round of each: whether the time tells what the answer does not.
+async fn tells_by_time(
+    to: &Target,
+    asks: &[Ask],
+    found: &mut Found,
+    setting: Setting,
+) -> anyhow::Result<f64> {
+    say("one client: whether the time tells who is unknown");
+    let seconds = (setting.seconds / ROUNDS as u64).max(1);
+    let mut best = [f64::INFINITY; 2];
+    for round in 0..2 * ROUNDS {
+        let held = round % 2 == 0;
+        let of_kind = asks.iter().filter(|ask| ask.held == held);
+        let asks = of_kind.map(|ask| Ask {
+            bearer: ask.bearer.clone(),
+            held,
+        });
+        let client: Box<dyn Client> = Box::new(Asking {
+            asks: Arc::new(asks.collect()),
+            turn: 0,
+            to: to.clone(),
+        });
+        let run = drive(to.address, vec![client], Plan::flat_out(seconds)).await?;
+        found.judge(&run);
+        let median = run.times.median().map_or(f64::INFINITY, milliseconds);
+        let kind = usize::from(!held);
+        best[kind] = best[kind].min(median);
+    }
+    Ok(best[1] / best[0])
+}
+
 /// Measures.
 pub async fn run(setting: Setting) -> anyhow::Result<Found> {
     let ground = Ground::open().await?;
@@ -112,12 +147,14 @@ pub async fn run(setting: Setting) -> anyhow::Result<Found> {
     let mut found = Found::default();
     found.judge(&flat);
     let median = flat.times.median().map_or(f64::NAN, milliseconds);
+    let ratio = tells_by_time(&to, &asks, &mut found, setting).await?;
     let rate = per_second(flat.units, flat.elapsed);
     found.figures.push(
         Figure::new("locate/per_second", rate, "1/s")
             .under("what", "who holds what about one patient, POST /locate, three kinds; half of the patients unknown")
             .under("patients", 2 * PEOPLE as u64)
             .under("median_ms", median)
+            .under("unknown_over_known_median", ratio)
             .under("on", "token, DPoP, policy, budget of distinct patients, durable audit of each answer")
             .under("generator", "same process and cores; signs a fresh DPoP proof for each request, checks each answer")
             .under("clients", setting.clients as u64)
