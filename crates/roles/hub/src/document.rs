@@ -14,7 +14,7 @@ use fhir::bundle::{Entry, Role, links};
 use fhir::identity;
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
 use fhir::index::Subject;
-use fhir::json::{Json, Node, quote};
+use fhir::json::{Json, Limits, Node, quote};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::{Checked, InformationService, ResourceType};
 use fhir::systems;
@@ -26,6 +26,8 @@ use wire::outcome::Problem;
 pub const TOPIC: &str = "document";
 /// Most entries of one document.
 const ENTRIES: usize = 100;
+/// What a receiver's form of a document has around each resource, in bytes.
+const AROUND: usize = 1_024;
 /// What a document may hold. People, organisations and devices are named by identifier, where they stand.
 const TYPES: [&str; 4] = [
     "Composition",
@@ -42,7 +44,7 @@ pub async fn take(state: &State, caller: &Caller, json: &Json) -> Result<Accepte
     let (system, value) = named(root, &sent, &mut faults);
     let mut of_all: Option<PersonIdentifier> = None;
     let mut remarks = Vec::new();
-    let mut composed = None;
+    let (mut measured, mut performers) = (Vec::new(), Vec::new());
     for entry in &sent {
         let place = format!("{}.resource", entry.expression());
         let checked = match one(state, json, entry) {
@@ -74,15 +76,26 @@ pub async fn take(state: &State, caller: &Caller, json: &Json) -> Result<Accepte
                 .iter()
                 .map(|one| one.clone().within(&place)),
         );
-        composed.get_or_insert(checked);
+        let index = checked.index();
+        if is_reading(entry) {
+            measured.push(index.device.clone());
+            let named = index.organisations.iter().cloned();
+            performers.extend(named.map(|one| (format!("{place}.performer"), one)));
+        }
     }
     faults.extend(unresolved(&sent));
-    let (Some(patient), Some(composition), true) = (of_all, composed, faults.is_empty()) else {
+    if root.raw().len() + sent.len() * AROUND > Limits::BUNDLE.bytes {
+        let words = "the document is longer than its receivers take";
+        faults.push(Issue::error(IssueCode::TooLong, "Bundle", words));
+    }
+    let (Some(patient), true) = (of_all, faults.is_empty()) else {
         return Err(Refused::plain(Problem::unprocessable(faults)));
     };
     intake::synthetic(state, &patient, "Bundle.entry[0].resource")?;
-    intake::pace(state, caller, &patient, None)?;
-    let owner = owner(state, caller, root, &composition, sent[0].resource)?;
+    for device in &measured {
+        intake::pace(state, caller, &patient, device.as_deref())?;
+    }
+    let owner = owner(state, caller, root, sent[0].resource, performers)?;
     let subject = Subject::Person(patient.clone());
     let key = identity::business_key(ResourceType::BUNDLE, Some(&subject), &system, &value);
     let unit = Unit {
@@ -180,7 +193,16 @@ fn one(state: &State, json: &Json, entry: &Entry<'_>) -> Result<Checked, Vec<Iss
     if !TYPES.contains(&found.as_str()) {
         return Err(Vec::new());
     }
+    if node.raw().len() > Limits::RESOURCE.bytes {
+        let words = "a resource longer than its receivers take";
+        return Err(vec![Issue::error(IssueCode::TooLong, "", words)]);
+    }
     fhir::check::check(json, node, &intake::rules(state))
+}
+
+fn is_reading(entry: &Entry<'_>) -> bool {
+    let kind = entry.resource.and_then(|one| one.text("resourceType"));
+    kind.as_deref() == Some("Observation")
 }
 
 /// References that lead nowhere: into the document, which must then hold what they mean.
@@ -203,40 +225,41 @@ fn unresolved(sent: &[Entry<'_>]) -> Vec<Issue> {
     faults
 }
 
-/// Whose document: its custodian's, else who performed what it holds, else who its tag names, within the sender's registration.
+/// Whose document: its custodian's, who performed its readings, who its tag names. Each that is there must be the organisation that the
+/// sender is registered for, as of a reading alone; what contradicts it is kept aside with its place.
 fn owner(
     state: &State,
     caller: &Caller,
     root: Node<'_>,
-    composition: &Checked,
-    node: Option<Node<'_>>,
+    composition: Option<Node<'_>>,
+    performers: Vec<(String, (String, String))>,
 ) -> Result<OrganisationNumber, Refused> {
     let text = |name| {
-        let one = node?.path(&["custodian", "identifier", name])?;
+        let one = composition?.path(&["custodian", "identifier", name])?;
         one.str().map(std::borrow::Cow::into_owned)
     };
+    let at = "Bundle.entry[0].resource.custodian";
     let custodian = text("system").zip(text("value"));
-    let performer = composition.index().organisations.first().cloned();
+    let custodian = custodian.map(|one| (at.to_owned(), one));
     let tagged = address::tagged(root).map(|number| (systems::ORGNR.to_owned(), number));
-    let named = custodian.or(performer).or(tagged);
-    address::owner(
-        state,
-        caller.organisation,
-        named,
-        InformationService::DOCUMENTS,
-    )
-    .map_err(|why| {
-        let place = "Bundle.entry[0].resource.custodian";
-        Refused::quarantined(
-            "organisation",
-            Issue::error(IssueCode::BusinessRule, place, why.to_string()),
-        )
-    })
+    let tagged = tagged.map(|one| ("Bundle.meta.tag".to_owned(), one));
+    let named = custodian.into_iter().chain(performers).chain(tagged);
+    let named = named.map(|(place, one)| (place, Some(one)));
+    let mut owner = None;
+    for (place, one) in named.chain([(at.to_owned(), None)]) {
+        let kind = InformationService::DOCUMENTS;
+        let found = address::owner(state, caller.organisation, one, kind).map_err(|why| {
+            let issue = Issue::error(IssueCode::BusinessRule, place, why.to_string());
+            Refused::quarantined("organisation", issue)
+        })?;
+        owner = Some(found);
+    }
+    owner.ok_or_else(|| Refused::plain(Problem::bug("a document has no owner")))
 }
 
 /// A document's resources as one transaction for the sharing service of `owner`. `None` for what was never taken in.
 pub fn transaction(body: &Bytes, owner: &OrganisationNumber) -> Option<Vec<u8>> {
-    let json = Json::parse(body.clone(), fhir::json::Limits::BUNDLE).ok()?;
+    let json = Json::parse(body.clone(), Limits::BUNDLE).ok()?;
     let root = json.root();
     let text = |name| root.path(&["identifier", name]).and_then(|one| one.str());
     let (system, value) = (text("system")?, text("value")?);

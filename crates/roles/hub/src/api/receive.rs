@@ -210,7 +210,8 @@ async fn whole(
     running: Running<'_>,
     json: &Json,
 ) -> Result<Response, End> {
-    pace(state, visit, 1)?;
+    let entries = fhir::bundle::entries(json.root()).take(wire::bundle::MAX_ENTRIES);
+    pace(state, visit, entries.count().max(1))?;
     visit.asked("Bundle, a document");
     let sent = [Sent {
         node: json.root(),

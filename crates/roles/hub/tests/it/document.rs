@@ -161,6 +161,10 @@ async fn a_document_is_taken_whole_or_its_faults_are_told_at_once_by_their_place
         ("Bundle.entry[2].resource.valueQuantity.code", |d| {
             d["entry"][2]["resource"]["valueQuantity"]["code"] = json!("mmol/L");
         }),
+        ("Bundle.entry[2].resource", |d| {
+            let long = "x".repeat(2 << 20);
+            d["entry"][2]["resource"]["note"] = json!([{"text": long}]);
+        }),
         ("Bundle.entry[2].resource.identifier", |d| {
             d["entry"][2]["resource"]["identifier"] = json!([{"value": "alone"}]);
         }),
@@ -216,6 +220,19 @@ async fn another_document_under_a_known_identifier_and_a_strangers_are_kept_asid
         json!({"identifier": {"system": systems::ORGNR, "value": PROVEHEIM}});
     let reply = send(&hub, &foreign).await;
     assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+    // A reading that somebody else made is nobody's here, whoever keeps the document.
+    let mut performed = alert(ragnhild(), "d-3");
+    performed["entry"][0]["resource"]["custodian"] =
+        json!({"identifier": {"system": systems::ORGNR, "value": FJELLVIK}});
+    performed["entry"][2]["resource"]["performer"] = json!([{"type": "Organization", "identifier": {"system": systems::ORGNR, "value": PROVEHEIM}}]);
+    let reply = send(&hub, &performed).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let told = issues(&reply.json);
+    assert!(
+        told.iter()
+            .any(|one| one.contains("entry[2].resource.performer")),
+        "{told:?}"
+    );
     let mut aside = hub.aside(&hub.home(FJELLVIK)).await;
     aside.sort();
     let name = |value: &str| Some(format!("urn:example:documents|{value}"));
@@ -224,6 +241,7 @@ async fn another_document_under_a_known_identifier_and_a_strangers_are_kept_asid
         [
             ("conflict".to_owned(), name("d-1")),
             ("organisation".to_owned(), name("d-2")),
+            ("organisation".to_owned(), name("d-3")),
         ]
     );
     // The cause stands: a replay says so again, and takes nothing.
