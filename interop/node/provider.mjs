@@ -29,6 +29,8 @@ await story("provider", async (holds, atEnd) => {
   await region.start({
     anchor: `
 dpop_nonce = true
+# No register of health personnel here: what the record system states is believed, and that must be said aloud.
+believe_stated_authorisations = true
 [[anchor.identity_provider]]
 id = "helseid"
 name = "HelseID"

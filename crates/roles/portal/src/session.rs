@@ -228,6 +228,7 @@ impl Sessions {
         ids: &dyn Fn() -> Uuid,
     ) -> Result<(Secret, Vec<Arc<Tokens>>), SessionError> {
         let browser = Some(hash(browser));
+        self.room(now)?;
         let mut ended = Vec::new();
         self.lock().retain(|_, session| {
             let same = session.browser == browser;
@@ -257,6 +258,18 @@ impl Sessions {
         Ok((self.keep(session, now, ids)?, ended))
     }
 
+    /// Whether one more may begin; those that ended by time make room.
+    fn room(&self, now: i64) -> Result<(), SessionError> {
+        let mut all = self.lock();
+        if all.len() >= MOST_SESSIONS {
+            all.retain(|_, session| session.alive(now));
+        }
+        match all.len() >= MOST_SESSIONS {
+            true => Err(SessionError::Full),
+            false => Ok(()),
+        }
+    }
+
     /// Keeps a session under a new secret.
     fn keep(
         &self,
@@ -264,15 +277,9 @@ impl Sessions {
         now: i64,
         ids: &dyn Fn() -> Uuid,
     ) -> Result<Secret, SessionError> {
+        self.room(now)?;
         let secret = random(ids);
-        let mut all = self.lock();
-        if all.len() >= MOST_SESSIONS {
-            all.retain(|_, session| session.alive(now));
-            if all.len() >= MOST_SESSIONS {
-                return Err(SessionError::Full);
-            }
-        }
-        all.insert(hash(&secret), session);
+        self.lock().insert(hash(&secret), session);
         Ok(Secret(secret))
     }
 

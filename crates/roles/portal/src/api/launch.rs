@@ -82,10 +82,14 @@ pub async fn back(visit: Visit, RawQuery(query): RawQuery) -> Response {
         };
         let on = first_page(&seat);
         visit.end_session();
-        let (secret, ended) = state
+        let tokens = seat.tokens().cloned();
+        let begun = state
             .sessions
-            .begin_back(seat, browser, state.now(), &*state.house.ids)
-            .map_err(|_| Stop::Full)?;
+            .begin_back(seat, browser, state.now(), &*state.house.ids);
+        let (secret, ended) = begun.map_err(|_| {
+            tokens.iter().for_each(|tokens| launch::end(state, tokens));
+            Stop::Full
+        })?;
         for old in ended {
             launch::end(state, &old);
         }

@@ -7,7 +7,7 @@ use futures::future::{BoxFuture, Shared};
 use trust::keys::SigningKey;
 use wire::client::{Party, PeerError};
 use wire::contract::Hidden;
-use wire::contract::anchor::{REFRESH_TOKEN, TokenAnswer};
+use wire::contract::anchor::{REFRESH_TOKEN, REVOKE, TokenAnswer};
 
 use crate::look_up::LookUpError;
 
@@ -92,13 +92,29 @@ impl Tokens {
         let own = self.clone();
         let task = tokio::spawn(async move {
             let result = renew(&party, &old, &own.key, now).await;
-            *own.lock() = match &result {
-                Ok(tokens) => Held::Kept(tokens.clone()),
-                // Nobody answered: the old ones may still stand.
-                Err(LookUpError::Anchor) => Held::Kept(old),
-                Err(_) => Held::Ended,
+            let over = {
+                let mut held = own.lock();
+                let over = matches!(*held, Held::Ended);
+                if !over {
+                    *held = match &result {
+                        Ok(tokens) => Held::Kept(tokens.clone()),
+                        // Nobody answered: the old ones may still stand.
+                        Err(LookUpError::Anchor) => Held::Kept(old),
+                        Err(_) => Held::Ended,
+                    };
+                }
+                over
             };
-            result
+            // She left meanwhile: what came goes back, and no page gets it.
+            match result {
+                Ok(Renewal { refresh, .. }) if over => {
+                    if let Some(refresh) = refresh {
+                        revoke(&party, &refresh, &own.key).await;
+                    }
+                    Err(LookUpError::Ended)
+                }
+                result => result,
+            }
         });
         task.map(|joined| joined.unwrap_or(Err(LookUpError::Anchor)))
             .boxed()
@@ -111,6 +127,15 @@ impl Tokens {
             Held::Kept(tokens) => tokens.refresh,
             _ => None,
         }
+    }
+}
+
+/// Ends a refresh token at the anchor (RFC 7009). Without an answer it ends there by its own time.
+pub async fn revoke(party: &Party, refresh: &Hidden, key: &SigningKey) {
+    let endpoint = format!("{}{REVOKE}", party.issuer());
+    let form = [("token", refresh.expose())];
+    if let Err(error) = party.send_as_client(&endpoint, &form, key).await {
+        tracing::info!(%error, "a launch could not be ended at the anchor");
     }
 }
 

@@ -11,13 +11,13 @@ use trust::attest::{Attestation, CLAIM};
 use trust::encoding::sha256_base64url;
 use trust::keys::SigningKey;
 use wire::client::{Party, PeerError, Request};
-use wire::contract::anchor::{AUTHORIZATION_CODE, END_SESSION, PushedAnswer, REVOKE, TokenAnswer};
+use wire::contract::anchor::{AUTHORIZATION_CODE, END_SESSION, PushedAnswer, TokenAnswer};
 use wire::contract::demo::Purpose;
 use wire::contract::gateway::FHIR;
 use wire::contract::launch::{AFTER_SIGN_OUT, CALLBACK, IN_CONTEXT, SMART_CONFIGURATION};
 
 use super::citizen::{self, SignedIn};
-use super::{Away, Errand, Fault, Opened, Tokens, hash};
+use super::{Away, Errand, Fault, Opened, Tokens, hash, tokens};
 use crate::State;
 use crate::session::random;
 
@@ -316,13 +316,7 @@ pub fn end(state: &State, tokens: &Tokens) {
         return;
     };
     let key = tokens.key.clone();
-    tokio::spawn(async move {
-        let endpoint = format!("{}{REVOKE}", party.issuer());
-        let form = [("token", refresh.expose())];
-        if let Err(error) = party.send_as_client(&endpoint, &form, &key).await {
-            tracing::info!(%error, "a launch could not be ended at the anchor");
-        }
-    });
+    tokio::spawn(async move { tokens::revoke(&party, &refresh, &key).await });
 }
 
 /// Where the browser goes to end its sign-in at the anchor too (OpenID Connect RP-Initiated Logout 1.0). The hint is the sign-in's id:

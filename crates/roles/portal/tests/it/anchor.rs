@@ -35,8 +35,19 @@ pub struct Launches {
     pub signer: Mutex<Option<SigningKey>>,
     /// Claims of ID tokens besides the others, or in their place.
     pub claims: Mutex<Vec<(&'static str, Value)>>,
+    /// What a renewal waits for, and that one is waiting.
+    pub gate: Mutex<Option<Arc<Gate>>>,
     /// Another issuer that the SMART configuration names.
     pub other_issuer: Mutex<Option<&'static str>>,
+}
+
+/// Where a renewal waits.
+#[derive(Default)]
+pub struct Gate {
+    /// One came.
+    pub came: tokio::sync::Notify,
+    /// It may go on.
+    pub open: tokio::sync::Notify,
 }
 
 /// Id of a practitioner; the GP unless it is said otherwise.

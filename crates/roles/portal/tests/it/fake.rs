@@ -151,7 +151,14 @@ async fn token(State(fake): State<Arc<Fake>>, request: Request) -> Response {
             Json(json!({"access_token": "catalogue", "token_type": "DPoP", "expires_in": 300}))
                 .into_response()
         }
-        _ => anchor::give(&fake, &parts.headers, &form),
+        grant => {
+            let gate = fake.launches.gate.lock().unwrap().clone();
+            if let (Some("refresh_token"), Some(gate)) = (grant, gate) {
+                gate.came.notify_one();
+                gate.open.notified().await;
+            }
+            anchor::give(&fake, &parts.headers, &form)
+        }
     }
 }
 

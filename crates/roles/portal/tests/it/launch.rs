@@ -1,5 +1,7 @@
 //! A record system opens the portal, as a browser meets it: threats-and-faults section 10.
 
+use std::sync::Arc;
+
 use http::{StatusCode, header};
 use testkit::people::Directory;
 
@@ -291,6 +293,26 @@ async fn a_page_that_is_open_for_long_is_renewed_once_and_ends_with_the_launch()
     assert!(page.body.contains("Åpningen fra journalsystemet er utløpt"));
     *portal.fake.launches.refusing.lock().unwrap() = None;
     assert_eq!(portal.get(&view).await.status, StatusCode::FORBIDDEN);
+}
+
+/// A page waits for a renewal while the same browser signs out.
+#[tokio::test]
+async fn what_a_renewal_brings_after_the_sign_out_is_ended_and_shown_to_nobody() {
+    let mut portal = Portal::start().await;
+    let view = portal.launched(0).await;
+    let form = portal.get(&view).await.form();
+    portal.clock.advance(5 * 60 * 1_000_000);
+    let gate = Arc::new(crate::anchor::Gate::default());
+    *portal.fake.launches.gate.lock().unwrap() = Some(gate.clone());
+    let mut tab = portal.another_tab();
+    let page = tokio::spawn(async move { tab.get(&view).await });
+    gate.came.notified().await;
+    let left = portal.post("/session/end", &[("form", &form)]).await;
+    assert_eq!(left.status, StatusCode::SEE_OTHER, "{}", left.body);
+    gate.open.notify_one();
+    assert_eq!(page.await.unwrap().status, StatusCode::FORBIDDEN);
+    let revoked = portal.fake.launches.revoked.lock().unwrap().clone();
+    assert_eq!(revoked, ["refresh-0-1"], "the new one is given up");
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ pub struct Portal {
     fake: Arc<Fake>,
     clock: FixedClock,
     cookies: Vec<(String, String)>,
-    _data: tempfile::TempDir,
+    data: Arc<tempfile::TempDir>,
 }
 
 /// An answer with its body as text.
@@ -95,7 +95,7 @@ impl Portal {
             fake,
             clock,
             cookies: Vec::new(),
-            _data: data,
+            data: Arc::new(data),
         }
     }
 
@@ -135,6 +135,17 @@ impl Portal {
             if !rules.contains("Max-Age=0") {
                 self.cookies.push((name.to_owned(), value.to_owned()));
             }
+        }
+    }
+
+    /// The same browser once more, as it is now.
+    fn another_tab(&self) -> Portal {
+        Portal {
+            router: self.router.clone(),
+            fake: self.fake.clone(),
+            clock: self.clock.clone(),
+            cookies: self.cookies.clone(),
+            data: self.data.clone(),
         }
     }
 
