@@ -123,8 +123,20 @@ struct Telling {
 impl Deliver for Telling {
     async fn deliver(&self, batch: &[Due]) -> Vec<Fate> {
         let mut fates = Vec::with_capacity(batch.len());
+        let mut held = Vec::new();
         for due in batch {
-            fates.push(self.tell(due).await);
+            // A recall never comes before its offer.
+            if held.contains(&due.partition) {
+                fates.push(Fate::Retry(
+                    "an earlier word about the same offer waits".into(),
+                ));
+                continue;
+            }
+            let fate = self.tell(due).await;
+            if matches!(fate, Fate::Retry(_) | Fate::RetryAfter(..)) {
+                held.push(due.partition);
+            }
+            fates.push(fate);
         }
         fates
     }
@@ -185,10 +197,14 @@ impl State {
         };
         let (store, now) = (&self.desk.store, (self.house.clock)());
         let due = store.outbox_due(&receiver(partner), now, 100).await?;
-        let fates = telling.deliver(&due).await;
-        let done = due.iter().zip(fates);
-        let done = done.filter(|(_, fate)| *fate == Fate::Done);
-        let done: Vec<_> = done.map(|(due, _)| due.id).collect();
+        let mut done = Vec::new();
+        for (due, fate) in due.iter().zip(telling.deliver(&due).await) {
+            match fate {
+                Fate::Done => done.push(due.id),
+                Fate::Dead(reason) => store.outbox_dead(due.id, &reason).await?,
+                Fate::Retry(_) | Fate::RetryAfter(..) => {}
+            }
+        }
         let count = done.len();
         store.outbox_done(done).await?;
         Ok(count)

@@ -53,6 +53,29 @@ impl Side {
         self.listening = serve(listener, &self.service);
     }
 
+    /// It answers again, the next request with this status alone, and hears nothing of that one.
+    async fn answers_once(&mut self, status: StatusCode) {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        self.falls().await;
+        let listener = tokio::net::TcpListener::bind(self.address).await.unwrap();
+        let first = Arc::new(AtomicBool::new(true));
+        let layer = axum::middleware::from_fn(
+            move |request: axum::extract::Request, next: axum::middleware::Next| {
+                let first = first.clone();
+                async move {
+                    if first.swap(false, Ordering::SeqCst) {
+                        return axum::response::IntoResponse::into_response(status);
+                    }
+                    next.run(request).await
+                }
+            },
+        );
+        let router = router(&self.service).layer(layer);
+        self.listening = tokio::spawn(async move {
+            let _ = axum::serve(listener, router).await;
+        });
+    }
+
     fn who(&self, who: &Practitioner) -> Held {
         personnel(&self.service, who, self.orgnr, SCOPE)
     }
@@ -93,15 +116,34 @@ impl Side {
         code.as_str().unwrap_or("none").to_owned()
     }
 
+    /// The last that was said of it, and by whom.
+    async fn last_note(&self) -> (String, String) {
+        let task = self.task().await;
+        let last = task["note"].as_array().unwrap().last().unwrap();
+        let text = |name: &str| last[name].as_str().unwrap().to_owned();
+        (text("authorString"), text("text"))
+    }
+
+    /// Keys and reasons of what was given up for another.
+    async fn given_up(&self, other: &Side) -> Vec<(String, String)> {
+        let name = format!("alert:{}", other.orgnr);
+        let letters = self.service.state.store().outbox_dead_letters(&name, 10);
+        let letters = letters.await.unwrap().into_iter();
+        letters.map(|one| (one.key, one.reason.unwrap())).collect()
+    }
+
     async fn tells(&self, other: &Side) -> usize {
         let partner = other.partner();
         self.service.state.tell_waiting(&partner).await.unwrap()
     }
 }
 
+fn router(service: &Service) -> axum::Router {
+    axum::Router::new().nest("/fhir", sharing::routes(service.state.clone()))
+}
+
 fn serve(listener: tokio::net::TcpListener, service: &Service) -> tokio::task::JoinHandle<()> {
-    let routes = sharing::routes(service.state.clone());
-    let router = axum::Router::new().nest("/fhir", routes);
+    let router = router(service);
     tokio::spawn(async move {
         let _ = axum::serve(listener, router).await;
     })
@@ -247,13 +289,9 @@ async fn day_3_it_is_the_nurses_until_the_clinic_accepts_and_the_clinics_though_
     fjellvik.service.clock.advance(2 * MINUTE);
     assert_eq!(proveheim.tells(&fjellvik).await, 1);
     assert_eq!(fjellvik.state().await, "handed-over");
-    let told = fjellvik.task().await;
-    let last = told["note"].as_array().unwrap().last().unwrap();
-    assert_eq!(
-        last["authorString"],
-        "Ola Prøve, Prøveheim Diakonale Sykehus"
-    );
-    assert_eq!(last["text"], "Tatt imot");
+    let (author, text) = fjellvik.last_note().await;
+    assert_eq!(author, "Ola Prøve, Prøveheim Diakonale Sykehus");
+    assert_eq!(text, "Tatt imot");
     // Both sides have it on record.
     for (side, said) in [(&proveheim, "offer"), (&fjellvik, "accept")] {
         let record = side.service.last_record_of(Interaction::AlertTold).await;
@@ -399,6 +437,31 @@ async fn an_offer_that_nobody_answers_rises_at_both_sides_and_is_made_to_nobody_
     let reply = fjellvik.step(&kari(), "hand-over", &form).await;
     assert_eq!(reply.status, StatusCode::FORBIDDEN, "{}", reply.json);
     assert_eq!(fjellvik.state().await, "owned");
+}
+
+#[tokio::test]
+async fn a_recall_waits_for_its_offer() {
+    let (fjellvik, mut proveheim) = offered().await;
+    let back = fjellvik
+        .step(&kari(), "own", &[("note", "Venter ikke")])
+        .await;
+    assert_eq!(back.status, StatusCode::OK, "{}", back.json);
+    // The offer meets a failure; the recall behind it would be answered.
+    proveheim
+        .answers_once(StatusCode::SERVICE_UNAVAILABLE)
+        .await;
+    assert_eq!(fjellvik.tells(&proveheim).await, 0);
+    assert_eq!(fjellvik.given_up(&proveheim).await, []);
+    assert_eq!(proveheim.state().await, "none");
+    fjellvik.service.clock.advance(2 * MINUTE);
+    assert_eq!(fjellvik.tells(&proveheim).await, 2);
+    assert_eq!(
+        (
+            fjellvik.state().await.as_str(),
+            proveheim.state().await.as_str()
+        ),
+        ("owned", "declined")
+    );
 }
 
 #[tokio::test]
