@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{Change, Due, Expect, LedgerWrite, OutboxEntry, Put, StoreError};
-use trust::Permit;
+use trust::audit::Record;
+use trust::{Interaction, Permit};
 use uuid::Uuid;
 use wire::Worker;
 use wire::client::Request;
@@ -33,6 +34,9 @@ const TOPIC: &str = "alert";
 const MOST_CARRIED: usize = 200;
 /// Notes that it carries at most, the newest.
 const MOST_NOTES: usize = 20;
+
+/// Said of an offer that the other service refuses, or that cannot be sent.
+const REFUSED: &str = "Kunne ikke leveres: mottakeren avslo";
 
 /// One offer as it is known here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,7 +136,7 @@ impl Deliver for Telling {
                 ));
                 continue;
             }
-            let fate = self.tell(due).await;
+            let fate = self.bring(due).await;
             if matches!(fate, Fate::Retry(_) | Fate::RetryAfter(..)) {
                 held.push(due.partition);
             }
@@ -143,6 +147,24 @@ impl Deliver for Telling {
 }
 
 impl Telling {
+    /// Tells one word. An offer that cannot be delivered comes back to who made it, in the same round.
+    async fn bring(&self, due: &Due) -> Fate {
+        let offer = due.key.strip_prefix(Word::Offer.code());
+        let offer = offer.and_then(|rest| Uuid::parse_str(rest.strip_prefix('-')?).ok());
+        let Some(offer) = offer else {
+            return self.tell(due).await;
+        };
+        let why = match self.tell(due).await {
+            Fate::Dead(why) => why,
+            fate => return fate,
+        };
+        match self.state.came_back(offer, REFUSED).await {
+            Ok(()) => Fate::Dead(why),
+            // Else it would stand as handed over to who has refused it.
+            Err(error) => Fate::Retry(format!("{why}, and the Task could not be written: {error}")),
+        }
+    }
+
     async fn tell(&self, due: &Due) -> Fate {
         let Some(party) = &self.state.party else {
             return Fate::Retry("no client to speak with".into());
@@ -441,12 +463,66 @@ impl State {
         Ok(())
     }
 
+    /// An offer that was made here cannot be delivered: it is its owner's again, and says why.
+    async fn came_back(&self, offer: Uuid, why: &str) -> Result<(), StoreError> {
+        let Some(handed) = self.handed(offer).await?.filter(|one| one.made) else {
+            return Ok(());
+        };
+        let service = Owner {
+            key: String::new(),
+            name: self.config.name.clone(),
+        };
+        let said = (&service, why);
+        let heard = self.becomes(&handed, offer, Step::SentBack, said).await?;
+        let (Heard::Change(change, queue), Some(person)) = heard else {
+            // Taken back before, or erased.
+            return Ok(());
+        };
+        let (now, request) = ((self.house.clock)(), (self.house.ids)());
+        let asked = format!("alert: offer {offer} could not be delivered");
+        let record = Record::new(now, request, Interaction::Assess, &asked)
+            .permitted(&trust::assess(person.clone()))
+            .about(Some(person));
+        let change = Change {
+            audit: Some(record),
+            ..*change
+        };
+        self.desk.store.commit(change).await?;
+        self.raised(queue);
+        Ok(())
+    }
+
     /// The other side of an offer has said what becomes of it.
     async fn answered_by(
         &self,
         handed: &Handed,
         message: &Message,
         step: Step,
+    ) -> Result<(Heard, Option<PersonIdentifier>), StoreError> {
+        let words = match step {
+            Step::Taken => "Tatt imot",
+            Step::SentBack => "Ikke tatt imot",
+            _ => "Tilbudet er trukket",
+        };
+        let said = match &message.note {
+            Some(note) => format!("{words}: {note}"),
+            None => words.to_owned(),
+        };
+        let other = Owner {
+            key: String::new(),
+            name: message.by.clone(),
+        };
+        self.becomes(handed, message.offer, step, (&other, &said))
+            .await
+    }
+
+    /// What a step that no person here takes makes of an alert that is offered, and what is said of it.
+    async fn becomes(
+        &self,
+        handed: &Handed,
+        offer: Uuid,
+        step: Step,
+        (who, said): (&Owner, &str),
     ) -> Result<(Heard, Option<PersonIdentifier>), StoreError> {
         let store = &self.desk.store;
         let Some(person) = store.patient_of(handed.task).await? else {
@@ -459,7 +535,7 @@ impl State {
             return Ok((Heard::Known, None));
         };
         // The answer to an offer that another has taken the place of changes nothing.
-        let current = !handed.made || task.offered == Some(message.offer);
+        let current = !handed.made || task.offered == Some(offer);
         let now = (self.house.clock)();
         let wait = task.wait(self.deadlines());
         let by = By {
@@ -475,22 +551,9 @@ impl State {
         let Some(patient) = store.patient_id(&person).await? else {
             return Ok((Heard::Known, None));
         };
-        let words = match step {
-            Step::Taken => "Tatt imot",
-            Step::SentBack => "Ikke tatt imot",
-            _ => "Tilbudet er trukket",
-        };
-        let said = match &message.note {
-            Some(note) => format!("{words}: {note}"),
-            None => words.to_owned(),
-        };
-        let other = Owner {
-            key: String::new(),
-            name: message.by.clone(),
-        };
         let (open, due) = (alert.state.is_open(), alert.deadline.map(|end| end.0));
         task.set(alert, now);
-        task.note(&other, &said, now);
+        task.note(who, said, now);
         let key = Key {
             patient,
             what: task.what(),

@@ -13,6 +13,7 @@ use http::request::Parts;
 use std::sync::Arc;
 use trust::{Ask, Category, Interaction, Refusal};
 use wire::contract::alert::{MOST_BYTES, Told, Word};
+use wire::members::StatementError;
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
@@ -23,6 +24,9 @@ const NO_PARTNER: Refusal = Refusal {
     code: "no_partner",
     message: "alerts are not handed over between this service and the organisation that asks",
 };
+
+/// Seconds until what cannot be judged now may be said again.
+const AGAIN: u32 = 5;
 
 /// Takes one message. 200 for what was heard, also before.
 pub async fn tell(
@@ -74,9 +78,15 @@ async fn taken(
     }
     let Some(verified) = verified else {
         let words = "the anchor's documents cannot be had";
-        return Err(Problem::unavailable(5, words).into());
+        return Err(Problem::unavailable(AGAIN, words).into());
     };
-    let message = verified.map_err(|why| refused("message", &why.to_string()))?;
+    let message = verified.map_err(|why| match why {
+        // What is known of its signer here may be old, or a clock wrong: to be said again, not lost.
+        StatementError::Signer | StatementError::Times => {
+            Problem::unavailable(AGAIN, why.to_string())
+        }
+        _ => refused("message", &why.to_string()),
+    })?;
     visit.asked(&format!("{} {}", message.said.code(), message.offer));
     if message.iss != from.organisation.to_string() || message.aud != state.base {
         return Err(refused("message", "it is not its sender's, or not for this service").into());
