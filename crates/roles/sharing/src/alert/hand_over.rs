@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{Change, Due, Expect, LedgerWrite, OutboxEntry, Put, StoreError};
 use trust::audit::Record;
+use trust::wish::{Closed, Wish};
 use trust::{Interaction, Permit};
 use uuid::Uuid;
 use wire::Worker;
@@ -37,6 +38,9 @@ const MOST_NOTES: usize = 20;
 
 /// Said of an offer that the other service refuses, or that cannot be sent.
 const REFUSED: &str = "Kunne ikke leveres: mottakeren avslo";
+
+/// Said of an offer that may not be made any more. Not by whose wish: notes go along with the next offer.
+const CLOSED: &str = "Kunne ikke leveres: ikke åpent for mottakeren";
 
 /// One offer as it is known here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,13 +158,22 @@ impl Telling {
         let Some(offer) = offer else {
             return self.tell(due).await;
         };
-        let why = match self.tell(due).await {
-            Fate::Dead(why) => why,
-            fate => return fate,
+        // A wish may be newer than the offer.
+        let open = match self.state.still_open(offer, &self.partner).await {
+            Ok(open) => open,
+            Err(error) => return Fate::Retry(format!("what is closed cannot be read: {error}")),
         };
-        match self.state.came_back(offer, REFUSED).await {
+        let (why, note) = match open {
+            Some(true) => match self.tell(due).await {
+                Fate::Dead(why) => (why, REFUSED),
+                fate => return fate,
+            },
+            Some(false) => ("not open to the receiver any more".to_owned(), CLOSED),
+            None => return Fate::Retry("it is not known whether it is closed".into()),
+        };
+        match self.state.came_back(offer, note).await {
             Ok(()) => Fate::Dead(why),
-            // Else it would stand as handed over to who has refused it.
+            // Else it would stand as on its way to who never gets it.
             Err(error) => Fate::Retry(format!("{why}, and the Task could not be written: {error}")),
         }
     }
@@ -461,6 +474,46 @@ impl State {
         store.commit(change).await?;
         self.alerts.set(key, entry.due);
         Ok(())
+    }
+
+    /// Whether a patient's alerts are open to a partner: `Some(false)` where she has closed them, `None` where it is not known
+    /// whether she has.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub(crate) async fn open_to(
+        &self,
+        person: &PersonIdentifier,
+        to: &Partner,
+    ) -> Result<Option<bool>, StoreError> {
+        let now = (self.house.clock)();
+        let wishes = self.desk.store.wishes(person).await?;
+        let closes = |wish: &Wish| match &wish.closed {
+            Closed::Sharing | Closed::Everything => true,
+            Closed::Services { services } => {
+                let service = ResourceType::TASK.information_service();
+                service.is_some_and(|one| services.contains(&one))
+            }
+            Closed::Organisation { organisation } => {
+                self.config.register.main_unit(*organisation) == to.organisation
+            }
+            Closed::Practitioner { .. } => false,
+        };
+        if wishes.iter().any(|wish| wish.holds(now) && closes(wish)) {
+            return Ok(Some(false));
+        }
+        Ok(self.desk.facts.known.blocks(now).then_some(true))
+    }
+
+    /// [`State::open_to`], of whom an offer is about. What is not here any more is open to nobody.
+    async fn still_open(&self, offer: Uuid, to: &Partner) -> Result<Option<bool>, StoreError> {
+        let Some(handed) = self.handed(offer).await? else {
+            return Ok(Some(false));
+        };
+        match self.desk.store.patient_of(handed.task).await? {
+            Some(person) => self.open_to(&person, to).await,
+            None => Ok(Some(false)),
+        }
     }
 
     /// An offer that was made here cannot be delivered: it is its owner's again, and says why.

@@ -494,6 +494,31 @@ async fn an_offer_that_is_refused_is_the_nurses_again_and_says_so() {
 }
 
 #[tokio::test]
+async fn an_offer_that_waits_goes_nowhere_once_the_patient_has_closed_it() {
+    let (fjellvik, mut proveheim) = offered().await;
+    // Down at first: the offer waits, and while it does she closes it to that organisation.
+    proveheim.falls().await;
+    assert_eq!(fjellvik.tells(&proveheim).await, 0);
+    assert_eq!(fjellvik.state().await, "handing-over");
+    let actor = crate::wishes::actor(fhir::systems::ORGNR, PROVEHEIM);
+    crate::wishes::closed(&fjellvik.service, actor).await;
+    proveheim.returns().await;
+    fjellvik.service.clock.advance(2 * MINUTE);
+    assert_eq!(fjellvik.tells(&proveheim).await, 0);
+    assert_eq!(proveheim.state().await, "none");
+    assert_eq!(fjellvik.state().await, "owned");
+    let (author, text) = fjellvik.last_note().await;
+    assert_eq!(author, fjellvik.partner().name);
+    assert_eq!(text, "Kunne ikke leveres: ikke åpent for mottakeren");
+    // Given up for good, in words that name nobody.
+    let given_up = fjellvik.given_up(&proveheim).await;
+    let reasons: Vec<_> = given_up.iter().map(|(_, why)| why.as_str()).collect();
+    assert_eq!(reasons, ["not open to the receiver any more"]);
+    assert_eq!(fjellvik.tells(&proveheim).await, 0);
+    assert_eq!(proveheim.state().await, "none");
+}
+
+#[tokio::test]
 async fn only_a_partners_own_signed_message_is_heard_and_nothing_twice() {
     let (fjellvik, proveheim) = offered().await;
     let stranger = proveheim

@@ -15,7 +15,6 @@ use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
 use store::{Change, Expect, StoreError};
-use trust::wish::{Closed, Wish};
 use trust::{Ask, Category, Interaction, Permit, Person, Refusal};
 use wire::contract::alert::Word;
 use wire::outcome::{Problem, fhir_response};
@@ -224,24 +223,10 @@ async fn open_to(state: &State, permit: &Permit, to: &Partner) -> Result<(), End
     let trust::PermitScope::Patient(person) = permit.patient() else {
         return Err(Problem::not_found().into());
     };
-    let (facts, now) = (&state.desk.facts, (state.house.clock)());
-    let wishes = state.desk.store.wishes(person).await?;
-    let register = &state.config.register;
-    let closes = |wish: &Wish| match &wish.closed {
-        Closed::Sharing | Closed::Everything => true,
-        Closed::Services { services } => {
-            let service = ResourceType::TASK.information_service();
-            service.is_some_and(|one| services.contains(&one))
-        }
-        Closed::Organisation { organisation } => {
-            register.main_unit(*organisation) == to.organisation
-        }
-        Closed::Practitioner { .. } => false,
-    };
-    if !facts.known.blocks(now) || wishes.iter().any(|wish| wish.holds(now) && closes(wish)) {
-        return Err(End::Refused(CLOSED));
+    match state.open_to(person, to).await? {
+        Some(true) => Ok(()),
+        Some(false) | None => Err(End::Refused(CLOSED)),
     }
-    Ok(())
 }
 
 /// Adds to a change what the other organisation is told in its commit.
