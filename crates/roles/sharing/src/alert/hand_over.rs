@@ -372,11 +372,6 @@ impl State {
             .unwrap_or(Zone::Yellow);
         let wait = self.deadlines().wait(topic, zone);
         let alert = Alert::raised(Standing::Offered, zone, now, wait);
-        let store = &self.desk.store;
-        let patient = store.patient_id(&person).await?;
-        if patient.is_none() && !self.config.enrol {
-            return not("the patient is nobody this service knows");
-        }
         let permit = trust::assess(person.clone());
         let (task, issue) = (self.new_id(), self.new_id());
         let finding = Finding {
@@ -388,9 +383,9 @@ impl State {
             },
             evidence: evidence.cloned().unwrap_or_default(),
         };
-        // For the log alone: a patient that is new has no id yet.
+        // For the log alone: whether there is such a patient is asked when all else is right.
         let whose = Whose {
-            patient: patient.unwrap_or(task),
+            patient: task,
             person: &person,
             permit: &permit,
         };
@@ -415,8 +410,12 @@ impl State {
         let puts: Result<Vec<Put>, StoreError> = [create(issue, &made), create(task, &came)]
             .into_iter()
             .collect();
-        let Ok(puts) = puts else {
-            return not("what the offer holds does not pass the check");
+        // One wording for both, so that nobody learns by offers that cannot be taken who is a patient here.
+        let patient = self.desk.store.patient_id(&person).await?;
+        let puts = puts.ok().filter(|_| patient.is_some() || self.config.enrol);
+        let Some(puts) = puts else {
+            let why = "what the offer holds does not pass the check, or is about nobody this service knows";
+            return Ok((Heard::Not(why), patient.map(|_| person)));
         };
         let handed = Handed {
             task,

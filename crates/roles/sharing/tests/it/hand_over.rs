@@ -149,7 +149,7 @@ fn serve(listener: tokio::net::TcpListener, service: &Service) -> tokio::task::J
     })
 }
 
-async fn both() -> (Side, Side) {
+async fn both(enrols: bool) -> (Side, Side) {
     let clock = FixedClock::at("2026-11-19T09:10:00+01:00".parse().unwrap());
     let issuer = Issuer::start_at(clock.clock()).await.unwrap();
     let listen = || tokio::net::TcpListener::bind("127.0.0.1:0");
@@ -190,6 +190,7 @@ async fn both() -> (Side, Side) {
         });
         let mut config = config(folder.path(), &issuer, id, orgnr, &[]);
         config.base = base(&listener).parse().unwrap();
+        config.enrol = enrols || orgnr == FJELLVIK;
         config.client_file = Some(path);
         config.assessment = Some(Assessment {
             device: Device::Demonstration,
@@ -218,7 +219,12 @@ async fn both() -> (Side, Side) {
 
 /// The story's day 3 until 09:15: red, owned by the nurse, who hands it over.
 async fn offered() -> (Side, Side) {
-    let (fjellvik, proveheim) = both().await;
+    offered_to(true).await
+}
+
+/// The same to a clinic that takes in whom it does not know yet, or only its own patients.
+async fn offered_to(enrols: bool) -> (Side, Side) {
+    let (fjellvik, proveheim) = both(enrols).await;
     let plan = plan(ragnhild(), "1", ("2026-11-01", None), "84");
     fjellvik.service.created(&plan).await;
     let red = reading(ragnhild(), "red", "2026-11-19T08:26:00+01:00", "84");
@@ -516,6 +522,55 @@ async fn an_offer_that_waits_goes_nowhere_once_the_patient_has_closed_it() {
     assert_eq!(reasons, ["not open to the receiver any more"]);
     assert_eq!(fjellvik.tells(&proveheim).await, 0);
     assert_eq!(proveheim.state().await, "none");
+}
+
+#[tokio::test]
+async fn an_offer_that_cannot_be_taken_does_not_tell_who_is_a_patient() {
+    // Only its own patients at the one, and she is none; at the other she is one from the offer before.
+    let mut said = Vec::new();
+    for known in [false, true] {
+        let (fjellvik, proveheim) = offered_to(known).await;
+        let store = fjellvik.service.state.store();
+        let (name, now) = (format!("alert:{PROVEHEIM}"), fjellvik.service.clock.now());
+        let waiting = store.outbox_due(&name, now, 10).await.unwrap();
+        let mut message: Message = serde_json::from_slice(&waiting[0].body).unwrap();
+        message.iat = now.seconds();
+        assert_eq!(fjellvik.tells(&proveheim).await, usize::from(known));
+        let partner = proveheim
+            .service
+            .system(ClientUse::Service, FJELLVIK, "system/Task.c");
+        let sound = message.clone();
+        message.bundle.as_mut().unwrap()["entry"][1]["resource"]["implicated"] =
+            serde_json::json!(["not a reference"]);
+        for (id, mut message) in [(1, message), (2, sound)] {
+            if known && id == 2 {
+                continue;
+            }
+            message.offer = uuid::Uuid::from_u128(id);
+            let claims = serde_json::to_value(&message).unwrap();
+            let message = fjellvik.party.sign(MESSAGE_TYP, &claims).unwrap();
+            let body = serde_json::to_string(&Told { message }).unwrap();
+            let knock = proveheim
+                .service
+                .door
+                .knock(http::Method::POST, "/Task/$tell");
+            let knock = knock.header("content-type", "application/json").body(body);
+            let reply = knock.by(&partner, now).send().await;
+            assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+            said.push(reply.json["issue"].clone());
+            // Whoever is a patient there can see that somebody tried.
+            let told = Interaction::AlertTold;
+            let record = proveheim.service.last_record_of(told).await;
+            assert_eq!(record.patient, known.then(|| identifier(ragnhild())));
+            assert!(
+                matches!(record.outcome, trust::audit::Outcome::Failed { .. }),
+                "{:?}",
+                record.outcome
+            );
+        }
+    }
+    assert_eq!(said.len(), 3);
+    assert!(said.iter().all(|one| *one == said[0]), "{said:?}");
 }
 
 #[tokio::test]

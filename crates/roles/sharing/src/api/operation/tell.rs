@@ -92,10 +92,10 @@ async fn taken(
         return Err(refused("message", "it is not its sender's, or not for this service").into());
     }
     let (heard, about) = state.hear(from, &message).await?;
-    let record = visit.record().permitted(&permit).about(about);
+    let record = visit.record().about(about);
     match heard {
         Heard::Change(change, queue) => {
-            let own = visit.change(record);
+            let own = visit.change(record.permitted(&permit));
             let change = store::Change {
                 audit: own.audit,
                 replays: own.replays,
@@ -105,9 +105,12 @@ async fn taken(
             state.raised(queue);
         }
         Heard::Known => {
-            visit.write(record).await?;
+            visit.write(record.permitted(&permit)).await?;
         }
-        Heard::Not(why) => return Err(refused("message", why).into()),
+        Heard::Not(why) => {
+            visit.write(record.failed(Category::Invalid)).await?;
+            return Err(End::Audited(refused("message", why)));
+        }
     }
     if message.said == Word::Offer {
         state.wait_for(message.offer).await?;
