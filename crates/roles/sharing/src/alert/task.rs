@@ -49,7 +49,9 @@ const VKP: &str = "http://ehelse.no/fhir/CodeSystem/vkp-alert-code-v090";
 /// Most references of one alert: what is found after that raises it, and is not listed.
 const MOST_EVIDENCE: usize = 500;
 /// Most notes of one alert.
-pub const MOST_NOTES: usize = 200;
+const MOST_NOTES: usize = 200;
+/// Most of them before a step that is nothing but a note is refused, so that there is room for the steps that close it.
+const MOST_REMARKS: usize = 180;
 
 /// What an alert is about; a patient has at most one open alert of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -415,6 +417,12 @@ impl Task {
     pub fn about(&mut self, issue: LogicalId) {
         self.json["focus"] = json!({"reference": format!("DetectedIssue/{issue}")});
         self.issue = Some(issue);
+    }
+
+    /// Whether there is room for a note that does nothing else.
+    pub fn has_room(&self) -> bool {
+        let notes = self.json["note"].as_array();
+        notes.is_none_or(|notes| notes.len() < MOST_REMARKS)
     }
 
     /// What somebody says of it. `false`: there is no room for more.

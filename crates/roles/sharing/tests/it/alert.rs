@@ -364,6 +364,29 @@ async fn a_deadline_that_passes_raises_the_level_until_somebody_has_it() {
 }
 
 #[tokio::test]
+async fn a_note_is_text_and_notes_leave_room_for_the_end() {
+    let service = yellow().await;
+    let task = alerts(&service).await.remove(0);
+    let kari = own(&service, &kari());
+    for text in ["a\u{8}b", "a\u{1b}[2Jb", "a\u{85}b", "a\u{7f}"] {
+        let reply = asked(&service, &kari, (&task, 1), "note", Some(text)).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{text:?}");
+        assert_eq!(issues(&reply.json), ["value @ note"]);
+    }
+    let lines = asked(&service, &kari, (&task, 1), "own", Some("en\r\nto\ttre")).await;
+    assert_eq!(lines.status, StatusCode::OK, "{}", lines.json);
+    let last = 181;
+    for version in 2..last {
+        let reply = asked(&service, &kari, (&task, version), "note", Some("Ringt")).await;
+        assert_eq!(reply.status, StatusCode::OK, "{version}: {}", reply.json);
+    }
+    let full = asked(&service, &kari, (&task, last), "note", Some("Ringt")).await;
+    assert_eq!(issues(&full.json), ["too-long @ note"]);
+    let closed = asked(&service, &kari, (&task, last), "resolve", Some("Friskere")).await;
+    assert_eq!(closed.status, StatusCode::OK, "{}", closed.json);
+}
+
+#[tokio::test]
 async fn only_the_organisations_own_with_the_right_and_need_take_steps() {
     let service = yellow().await;
     let task = alerts(&service).await.remove(0);

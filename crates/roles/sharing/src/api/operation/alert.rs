@@ -148,7 +148,9 @@ async fn taken(
     let alert = task.alert.after(step, &by).map_err(told)?;
     let written = match (&note, step) {
         (None, Step::Note | Step::HandOver) => return Err(told(No::NeedsNote).into()),
-        (Some(text), _) if !task.note(&person, text, visit.now) => {
+        (Some(text), step)
+            if (step == Step::Note && !task.has_room()) || !task.note(&person, text, visit.now) =>
+        {
             let words = "this alert has as many notes as it may have";
             return Err(Problem::invalid(IssueCode::TooLong, "note", words).into());
         }
@@ -363,6 +365,13 @@ fn note_in(input: &[(String, String)], step: Step) -> Result<Option<String>, Pro
             let text = text.trim();
             if text.is_empty() || text.chars().count() > LONGEST {
                 let words = "expected 1 to 4000 characters";
+                return Err(Problem::invalid(IssueCode::Value, "note", words));
+            }
+            if text
+                .chars()
+                .any(|one| one.is_control() && !"\t\r\n".contains(one))
+            {
+                let words = "expected no control characters but tab and the ends of lines";
                 return Err(Problem::invalid(IssueCode::Value, "note", words));
             }
             Ok(Some(text.to_owned()))
