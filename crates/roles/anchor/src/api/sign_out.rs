@@ -3,7 +3,7 @@
 //! identity provider.
 //!
 //! A client that knows the sign-in's `sid` (as `logout_hint`, or in an `id_token_hint` of ours) ends it at once; whoever does not is
-//! no proof that the person wants it, so the person is asked. Only a registered `post_logout_redirect_uri` is redirected to.
+//! no proof that the person wants it, so the person is asked; so it is with a hint that does not verify (any more). Only a registered `post_logout_redirect_uri` is redirected to.
 //! What a client holds of the sign-in (refresh tokens) the client itself gives up at `/revoke`.
 
 use super::authorize::{Halt, Ticket, see_other};
@@ -174,12 +174,11 @@ fn once(query: &str) -> Result<Form, Halt> {
         .map_err(|_| Halt::Malformed)
 }
 
-/// Reads what a client asks: one we know, an address of its own, a hint that is ours.
+/// Reads what a client asks: one we know, an address of its own, a hint that is ours. A hint that cannot be verified, forged or of a
+/// key that is no longer ours, says nothing: neither who asks nor which sign-in, and it stands in nobody's way.
 fn read<'a>(state: &'a State, form: &Form) -> Result<Asked<'a>, Halt> {
-    let hint = match form.get("id_token_hint") {
-        Some(jwt) => Some(hint(state, jwt).ok_or(Halt::Malformed)?),
-        None => None,
-    };
+    let jwt = form.get("id_token_hint");
+    let hint = jwt.and_then(|jwt| hint(state, jwt));
     let named = form.get("client_id");
     if let (Some(named), Some((audience, _))) = (named, &hint)
         && named != audience
@@ -195,8 +194,11 @@ fn read<'a>(state: &'a State, form: &Form) -> Result<Asked<'a>, Halt> {
     if sent.as_ref().is_some_and(|text| text.len() > LONGEST) {
         return Err(Halt::Malformed);
     }
+    // Whose address it is, only the hint could have told.
+    let unknown = client.is_none() && jwt.is_some();
     let after = match form.get("post_logout_redirect_uri") {
         None => None,
+        Some(_) if unknown => None,
         Some(uri) => {
             let own = client.is_some_and(|client| {
                 client

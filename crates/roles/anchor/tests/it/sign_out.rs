@@ -2,6 +2,7 @@
 //! the identity provider.
 
 use crate::journey::{PHYSICIAN, cookie_of, sent_to, value};
+use crate::operate::{self, Operated};
 use crate::provider::Provider;
 use crate::region::{Answer, JOURNAL, Keys, OTHER_JOURNAL, Region};
 use anchor::config::Config;
@@ -27,8 +28,15 @@ struct Seat {
 
 impl Seat {
     async fn taken() -> Seat {
-        let folder = tempfile::tempdir().unwrap();
-        let region = Region::open_as(folder.path(), Keys::new(), registered).await;
+        Seat::taken_at(tempfile::tempdir().unwrap(), Keys::new(), registered).await
+    }
+
+    async fn taken_at(
+        folder: tempfile::TempDir,
+        keys: Keys,
+        change: impl FnOnce(&mut Config),
+    ) -> Seat {
+        let region = Region::open_as(folder.path(), keys, change).await;
         let page = region.page(&region.pushed(region.push()).await).await;
         let answer = region.choose(&page, PHYSICIAN).await;
         let cookie = cookie_of(&answer).unwrap();
@@ -161,14 +169,90 @@ async fn the_browser_is_sent_to_registered_addresses_alone() {
             ("id_token_hint", &seat.id_token),
             ("client_id", OTHER_JOURNAL),
         ],
-        vec![("id_token_hint", &foreign), to(AFTER)],
-        vec![("id_token_hint", "x"), to(AFTER)],
+        vec![
+            mine,
+            ("id_token_hint", &foreign),
+            to("https://evil.example/"),
+        ],
     ] {
         let answer = seat.end(&pairs).await;
         assert_eq!(answer.status, 400, "{pairs:?}");
         assert!(!answer.headers.contains_key("location"));
         assert!(seat.stands().await, "{pairs:?}");
     }
+    // A hint that is not ours is none: it ends nothing, and without a client there is no address to go on to.
+    for hint in [foreign.as_str(), "x", ""] {
+        let hint = ("id_token_hint", hint);
+        for (pairs, on) in [
+            (vec![hint], false),
+            (vec![hint, to(AFTER)], false),
+            (vec![hint, to("https://evil.example/")], false),
+            (vec![hint, mine, to(AFTER)], true),
+        ] {
+            let answer = seat.end(&pairs).await;
+            assert_eq!(answer.status, 200, "{pairs:?}");
+            let words = if on {
+                "Vil du logge ut?"
+            } else {
+                "Du er logget inn"
+            };
+            assert!(answer.text.contains(words), "{pairs:?}");
+            assert!(!answer.headers.contains_key("location"));
+            assert_eq!(answer.text.contains("name=\"after\""), on, "{pairs:?}");
+            assert!(seat.stands().await, "{pairs:?}");
+        }
+    }
+}
+
+/// A browser that sat through a change of keys.
+#[tokio::test]
+async fn a_hint_of_a_key_that_is_gone_has_the_person_asked() {
+    let operated = Operated::new();
+    let folder = tempfile::tempdir().unwrap();
+    let seat = Seat::taken_at(folder, operated.keys.clone(), |config| {
+        registered(config);
+        operate::with(config, &operated.operator);
+    })
+    .await;
+    let rotate = json!({"reason": "årlig"});
+    operate::done(
+        &seat.region,
+        &operated.operator,
+        "/operate/rotate-key",
+        rotate,
+    )
+    .await;
+    let keys = seat.region.keys().await;
+    let verifies = |keys: &trust::keys::KeySet| {
+        let compact = jws::parse(&seat.id_token, jws::Embedded::Refused).unwrap();
+        compact.verify_with(keys).is_ok()
+    };
+    assert!(verifies(&keys));
+    seat.region.clock.fetch_add(1000, Ordering::SeqCst);
+    assert!(!verifies(&seat.region.keys().await), "the old key is gone");
+    let hint = ("id_token_hint", seat.id_token.as_str());
+    let bare = seat.end(&[hint, ("post_logout_redirect_uri", AFTER)]).await;
+    assert!(bare.text.contains("Du er logget inn") && !bare.text.contains("name=\"after\""));
+    let asked = seat
+        .end(&[
+            hint,
+            ("client_id", JOURNAL),
+            ("post_logout_redirect_uri", AFTER),
+        ])
+        .await;
+    assert_eq!(asked.status, 200);
+    assert!(asked.text.contains("Vil du logge ut?") && seat.stands().await);
+    let form = wire::form::write([
+        ("ticket", held(&asked, "ticket").as_str()),
+        ("after", held(&asked, "after").as_str()),
+    ]);
+    let from = [
+        ("cookie", seat.cookie.as_str()),
+        ("sec-fetch-site", "same-origin"),
+    ];
+    let answer = seat.region.send_form("/sign-out", &form, &from).await;
+    assert!(answer.text.contains(&format!("href=\"{AFTER}\"")));
+    assert!(!seat.stands().await);
 }
 
 #[tokio::test]
