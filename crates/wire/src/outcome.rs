@@ -223,6 +223,15 @@ impl Problem {
         )
     }
 
+    /// 413 for what would come of the request, said in words.
+    pub fn result_too_large(diagnostics: impl Into<String>) -> Self {
+        Self::with(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            IssueCode::TooLong,
+            diagnostics,
+        )
+    }
+
     /// 415.
     pub fn unsupported_media_type(expected: &str) -> Self {
         Self::with(
@@ -573,6 +582,7 @@ mod tests {
             StoreError::VersionMismatch { current: 3 }.into(),
             Problem::precondition_required(),
             Problem::too_large(2_097_152),
+            Problem::result_too_large("the document would be too long"),
             Problem::unsupported_media_type("application/fhir+json"),
             Problem::method("POST"),
             Problem::slow_body(),

@@ -4,11 +4,15 @@
 use crate::State;
 use fhir::ids::OrganisationNumber;
 use std::sync::Arc;
+use std::time::Duration;
 use store::Due;
 use wire::Worker;
 use wire::client::Request;
 use wire::contract::record_system::DOCUMENT_SCOPE;
 use wire::courier::{self, Deliver, Fate};
+
+/// So often a document is tried that the record system says it cannot take; about two hours with the courier's patience.
+const TRIES: u32 = 16;
 
 /// What the outbox calls a document.
 pub const TOPIC: &str = "document";
@@ -76,13 +80,55 @@ impl Filing {
         match party.send(&self.fhir, DOCUMENT_SCOPE, request).await {
             Ok(answer) => {
                 let status = answer.status.as_u16();
-                let reason = format!("the record system answered {status}");
-                match answer.retry_after((self.state.house.clock)()) {
-                    Some(pause) if status >= 400 => Fate::RetryAfter(pause, reason),
-                    _ => Fate::of_status(status, reason),
-                }
+                let pause = answer.retry_after((self.state.house.clock)());
+                fate(due.attempts, status, pause)
             }
             Err(error) => Fate::of_peer_error(&error),
         }
+    }
+}
+
+/// A document's fate by the status that the record system gave it. What is wrong with the document or with the place may be mended
+/// there, so it is tried [`TRIES`] times; then it holds back its patient's later documents no more.
+fn fate(attempts: u32, status: u16, pause: Option<Duration>) -> Fate {
+    let reason = format!("the record system answered {status}");
+    if matches!(status, 400 | 404 | 405 | 413) && attempts.saturating_add(1) >= TRIES {
+        return Fate::Dead(format!("{reason}, {TRIES} times"));
+    }
+    match pause {
+        Some(pause) if status >= 400 => Fate::RetryAfter(pause, reason),
+        _ => Fate::of_status(status, reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_never_taken_is_given_up_after_sixteen_tries() {
+        let pause = Some(Duration::from_secs(9));
+        for status in [400, 404, 405, 413] {
+            for attempts in 0..TRIES - 1 {
+                let told = fate(attempts, status, None);
+                assert!(matches!(told, Fate::Retry(_)), "{status} {attempts}");
+            }
+            for attempts in [TRIES - 1, TRIES, u32::MAX] {
+                for pause in [None, pause] {
+                    let told = fate(attempts, status, pause);
+                    assert!(matches!(told, Fate::Dead(_)), "{status} {attempts}");
+                }
+            }
+        }
+        // A record system that is not there, busy, or does not know us yet is waited for.
+        for status in [302, 401, 403, 408, 429, 500, 503] {
+            assert!(
+                matches!(fate(u32::MAX, status, None), Fate::Retry(_)),
+                "{status}"
+            );
+        }
+        assert!(matches!(fate(0, 503, pause), Fate::RetryAfter(..)));
+        assert!(matches!(fate(0, 422, None), Fate::Dead(_)));
+        assert_eq!(fate(TRIES, 200, pause), Fate::Done);
     }
 }

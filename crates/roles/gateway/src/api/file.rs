@@ -2,7 +2,8 @@
 //! system, so that what was relied on is in the record (ours; the shape of the Composition follows IT09, vkp-Composition).
 //!
 //! Each reading is read again at the source that the receipt names, in the user's name: what is filed is what its holder has, not
-//! what somebody sends. If one cannot be had, nothing is filed. The document becomes durable with the audit record; a courier
+//! what somebody sends. If one cannot be had, or the
+//! whole is longer than a record system takes, nothing is filed. The document becomes durable with the audit record; a courier
 //! brings it, and keeps trying. The assessment is in the document alone: no trail and no log holds it.
 
 use super::opened::patient_of;
@@ -20,11 +21,12 @@ use crate::merge::{Given, Rule, merge};
 use axum::extract::{self, Request};
 use axum::response::Response;
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
+use fhir::json::Limits;
 use fhir::operation::{Input, unknown};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::ResourceType;
 use fhir::search::Sort;
-use futures::future::join_all;
+use futures::stream::{self, StreamExt};
 use http::StatusCode;
 use serde_json::json;
 use std::sync::Arc;
@@ -43,6 +45,10 @@ use wire::visit::{End, Visit};
 const MOST: usize = 30;
 /// Longest assessment, in bytes.
 const WORDS: usize = 20_000;
+/// Longest document, in bytes: more no record system takes (`fhir::json::Limits::BUNDLE`).
+const LONGEST: usize = Limits::BUNDLE.bytes;
+/// Readings that are fetched at the same time: with [`LONGEST`] the most that a request holds in memory.
+const AT_ONCE: usize = 8;
 
 /// `POST {gateway}/fhir/$file`.
 pub async fn file(
@@ -98,6 +104,9 @@ async fn filed(state: &State, visit: &Visit<'_>, form: Input) -> Result<Response
             readings: &given,
             receipt: (asked.receipt, &outcome),
         });
+        if document.len() > LONGEST {
+            return Err(too_long().into());
+        }
         gives.outbox.push(OutboxEntry {
             topic: TOPIC,
             receivers: vec![receiver(own)],
@@ -210,7 +219,7 @@ async fn kept(visit: &Visit<'_>, id: Uuid) -> Result<(String, Receipt), End> {
     Ok((text, receipt))
 }
 
-/// Reads every chosen reading at the source that the receipt names for its address.
+/// Reads every chosen reading at the source that the receipt names for its address, until they are too long together.
 async fn read(
     state: &State,
     visit: &Visit<'_>,
@@ -233,15 +242,30 @@ async fn read(
         places.push((organisation, url, *kind));
     }
     let deadline = Deadline::after(state.config.total_deadline);
-    let fetched = places
+    let reads: Vec<_> = places
         .into_iter()
         .enumerate()
-        .map(|(number, place)| fetch(state, visit, permit, patient, place, number, &deadline));
-    let fetched = join_all(fetched)
-        .await
-        .into_iter()
-        .collect::<Option<Vec<_>>>();
-    Ok(fetched.ok_or_else(Problem::not_found)?.into_iter().unzip())
+        .map(|(number, place)| fetch(state, visit, permit, patient, place, number, &deadline))
+        .collect();
+    let mut reads = stream::iter(reads).buffered(AT_ONCE);
+    let (mut sources, mut answers, mut bytes) = (Vec::new(), Vec::new(), 0);
+    while let Some(read) = reads.next().await {
+        let (source, timed) = read.ok_or_else(Problem::not_found)?;
+        bytes += only(&timed).map_or(0, |one| one.body.len());
+        if bytes > LONGEST {
+            return Err(too_long().into());
+        }
+        sources.push(source);
+        answers.push(timed);
+    }
+    Ok((sources, answers))
+}
+
+fn too_long() -> Problem {
+    let words = format!(
+        "the document would be longer than {LONGEST} bytes, which no record system takes: choose fewer readings"
+    );
+    Problem::result_too_large(words)
 }
 
 /// The one resource that was read.

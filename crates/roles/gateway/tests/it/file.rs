@@ -222,3 +222,46 @@ async fn where_the_anchor_forbids_it_nothing_is_promised_and_where_it_is_silent_
     let id = reply.json["parameter"][0]["valueUri"].as_str().unwrap();
     assert_eq!(document["identifier"]["value"], id);
 }
+
+/// So many readings of 1.9 MiB at the hospital; their addresses.
+fn long(world: &World, many: usize) -> Vec<String> {
+    let readings = (0..many).map(|at| {
+        let id = format!("9a3e6c8e-0d36-4d0a-9c5b-7d3a5a1c{at:04}");
+        let mut reading = pulse(&id, "2026-11-04T08:00:00Z", 71, &id);
+        reading["note"] = serde_json::json!([{"text": "x".repeat(1_900 << 10)}]);
+        reading
+    });
+    let readings: Vec<Value> = readings.collect();
+    let base = &world.source("proveheim").base;
+    let url = |one: &Value| format!("{base}/Observation/{}", one["id"].as_str().unwrap());
+    let urls = readings.iter().map(url).collect();
+    world.hold("proveheim", readings);
+    urls
+}
+
+#[tokio::test]
+async fn what_no_record_system_takes_is_refused_before_it_is_promised() {
+    let world = World::new().await;
+    let (receipt, _) = looked(&world).await;
+    let readings = long(&world, 20);
+    let asked = || world.source("proveheim").asked().len();
+    let before = asked();
+    let reply = file(&world, &receipt, &readings).await;
+    assert_eq!(
+        reply.status,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "{}",
+        reply.json
+    );
+    assert_eq!(reply.json["issue"][0]["code"], "too-long");
+    // Six are too long together: what stands behind them is not fetched to the end.
+    assert!(asked() - before < readings.len());
+    let (records, _) = world.records(Some(PROVEHEIM)).await;
+    assert!(records[0].record.disclosed.is_empty());
+    // Five with the words and the receipt are not, and arrive.
+    let reply = file(&world, &receipt, &readings[..5]).await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED, "{}", reply.json);
+    let document = delivered(&world).await;
+    let id = reply.json["parameter"][0]["valueUri"].as_str().unwrap();
+    assert_eq!(document["identifier"]["value"], id);
+}
