@@ -77,6 +77,8 @@ pub struct Gives {
     pub counted: Vec<Counted>,
     /// What is to be delivered besides, durable with the record.
     pub outbox: Vec<OutboxEntry>,
+    /// What is to be remembered besides.
+    pub ledger: Vec<LedgerWrite>,
 }
 
 impl Gives {
@@ -116,6 +118,7 @@ pub async fn record(
     };
     let mut change = visit.change(record.with_peers(account::peers(sources, &receipt)));
     change.outbox = gives.outbox;
+    change.ledger.extend(gives.ledger);
     let key = visit.ids().ours.as_bytes().to_vec();
     for (ledger, value) in [
         (RECEIPTS, outcome.clone().into_bytes()),

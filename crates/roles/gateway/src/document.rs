@@ -12,7 +12,7 @@ use wire::contract::{CANONICAL, ORGANISATION_NUMBER_SYSTEM};
 
 /// What a document is made of.
 pub struct Document<'a> {
-    /// Its id, which is the request's.
+    /// Its id.
     pub id: Uuid,
     /// Now.
     pub now: Instant,

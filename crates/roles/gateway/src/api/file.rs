@@ -2,9 +2,10 @@
 //! system, so that what was relied on is in the record (ours; the shape of the Composition follows IT09, vkp-Composition).
 //!
 //! Each reading is read again at the source that the receipt names, in the user's name: what is filed is what its holder has, not
-//! what somebody sends. If one cannot be had, or the
-//! whole is longer than a record system takes, nothing is filed. The document becomes durable with the audit record; a courier
-//! brings it, and keeps trying. The assessment is in the document alone: no trail and no log holds it.
+//! what somebody sends. If one cannot be had, or the whole is longer than a record system takes, nothing is filed. The document
+//! becomes durable with the audit record; a courier brings it, and keeps trying. Asked for once more (an answer was lost, a button
+//! pressed twice) it is the same document: the first answer is given again, and a dead letter is brought once more. The assessment
+//! is in the document alone: no trail and no log holds it.
 
 use super::opened::patient_of;
 use super::operated;
@@ -30,8 +31,8 @@ use futures::stream::{self, StreamExt};
 use http::StatusCode;
 use serde_json::json;
 use std::sync::Arc;
-use store::OutboxEntry;
-use trust::{Ask, Interaction, Permit};
+use store::{DeliveryState, Expect, LedgerWrite, OutboxEntry, StoreError};
+use trust::{Ask, Interaction, Permit, Person};
 use uuid::Uuid;
 use wire::client::PeerError;
 use wire::contract::record_system::DOCUMENT_SCOPE;
@@ -41,6 +42,8 @@ use wire::receipt::Receipt;
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
 
+/// Ledger of documents by their ids, with the request that filed each.
+const DOCUMENTS: &str = "document";
 /// Most readings in one document.
 const MOST: usize = 30;
 /// Longest assessment, in bytes.
@@ -85,6 +88,10 @@ async fn filed(state: &State, visit: &Visit<'_>, form: Input) -> Result<Response
         return Err(Problem::not_supported("", words).into());
     };
     let (outcome, receipt) = kept(visit, asked.receipt).await?;
+    let id = id_of(visit, &asked);
+    if is_filed(visit, id).await? {
+        return again(visit, &permit, id, &asked).await;
+    }
     may_file(state, fhir).await?;
     let (sources, answers) = read(state, visit, &permit, patient, &asked, &receipt).await?;
     let given: Vec<&Given> = answers.iter().filter_map(only).collect();
@@ -92,7 +99,6 @@ async fn filed(state: &State, visit: &Visit<'_>, form: Input) -> Result<Response
     let copies = given.iter().map(|one| (*one).clone()).collect();
     let shown = merge(copies, Rule::Record, Sort::DateAsc);
     let mut gives = Gives::of(&shown);
-    let id = visit.ids().ours;
     if whole {
         let document = document(&Document {
             id,
@@ -114,19 +120,74 @@ async fn filed(state: &State, visit: &Visit<'_>, form: Input) -> Result<Response
             key: id.to_string(),
             body: document.into(),
         });
+        gives.ledger.push(LedgerWrite {
+            ledger: DOCUMENTS,
+            key: id.as_bytes().to_vec(),
+            value: Some(visit.ids().ours.as_bytes().to_vec()),
+            expect: Expect::Absent,
+        });
     }
     let account = account::receipt(&sources, &answers, &shown, visit.now);
-    let signed = answer::record(state, visit, &permit, &sources, account, gives).await?;
+    let signed = match answer::record(state, visit, &permit, &sources, account, gives).await {
+        // The same was asked for twice at the same time; the other was first.
+        Err(End::Problem(_)) if whole && is_filed(visit, id).await? => {
+            return again(visit, &permit, id, &asked).await;
+        }
+        signed => signed?,
+    };
     if !whole {
         // Nothing was filed; the receipt says who did not give what.
         return Ok(fhir_response(StatusCode::BAD_GATEWAY, signed.outcome));
     }
+    Ok(promised(id, &asked))
+}
+
+fn promised(id: Uuid, asked: &Asked) -> Response {
     let answer = json!({"resourceType": "Parameters", "parameter": [
         {"name": "document", "valueUri": format!("urn:uuid:{id}")},
-        {"name": "readings", "valueUnsignedInt": given.len()},
+        {"name": "readings", "valueUnsignedInt": asked.readings.len()},
         {"name": "receipt", "valueUri": format!("urn:uuid:{}", asked.receipt)},
     ]});
-    Ok(fhir_response(StatusCode::ACCEPTED, answer.to_string()))
+    fhir_response(StatusCode::ACCEPTED, answer.to_string())
+}
+
+/// The document's id (UUID version 8): the same for the same caller, receipt, readings and words, and tells none of them.
+fn id_of(visit: &Visit<'_>, asked: &Asked) -> Uuid {
+    let caller = visit.caller();
+    let person = match &caller.person {
+        Person::Practitioner { identifier, .. } | Person::Citizen { identifier, .. } => {
+            format!("{}|{}", identifier.system(), identifier.value().expose())
+        }
+        Person::System => caller.client_id.clone(),
+    };
+    let organisation = caller.organisation.map(|one| one.to_string());
+    let readings: Vec<&str> = asked.readings.iter().map(|(url, _)| url.as_str()).collect();
+    let (receipt, words) = (asked.receipt, &asked.assessment);
+    let whole = json!([organisation, person, receipt, readings, words]).to_string();
+    let hash = visit.store().keyed(DOCUMENTS, whole.as_bytes());
+    uuid::Builder::from_custom_bytes(hash).into_uuid()
+}
+
+async fn is_filed(visit: &Visit<'_>, id: Uuid) -> Result<bool, StoreError> {
+    let known = visit.store().ledger_get(DOCUMENTS, id.as_bytes()).await?;
+    Ok(known.is_some())
+}
+
+/// The first answer once more. What was given up meanwhile is brought again, for that is what the caller is promised.
+async fn again(
+    visit: &Visit<'_>,
+    permit: &Permit,
+    id: Uuid,
+    asked: &Asked,
+) -> Result<Response, End> {
+    visit.write(visit.record().permitted(permit)).await?;
+    let store = visit.store();
+    for one in store.outbox_by_key(&id.to_string()).await? {
+        if one.state == DeliveryState::Dead {
+            store.outbox_revive(one.id).await?;
+        }
+    }
+    Ok(promised(id, asked))
 }
 
 /// Nothing is promised that the trust anchor does not let this gateway keep: without a delegation it files for nobody else. An

@@ -1,9 +1,11 @@
 //! `$file`: what was relied on becomes a document in the caller's own record system, or nothing does.
 
 use crate::filed::Filed;
-use crate::person::{Person, Reply};
+use crate::person::{PHYSICIAN, Person, Reply};
 use crate::sources::Behaviour;
-use crate::world::{FJELLVIK, PROVEBAKKEN, PROVEHEIM, World, pulse};
+use crate::world::{
+    FJELLVIK, OTHER_PATIENT as OTHER_PHYSICIAN, PROVEBAKKEN, PROVEHEIM, World, pulse,
+};
 use http::StatusCode;
 use serde_json::Value;
 use std::sync::atomic::Ordering;
@@ -264,4 +266,87 @@ async fn what_no_record_system_takes_is_refused_before_it_is_promised() {
     let document = delivered(&world).await;
     let id = reply.json["parameter"][0]["valueUri"].as_str().unwrap();
     assert_eq!(document["identifier"]["value"], id);
+}
+
+#[tokio::test]
+async fn the_same_asked_for_twice_is_one_document() {
+    let world = World::new().await;
+    let (receipt, readings) = looked(&world).await;
+    let both = tokio::join!(
+        file(&world, &receipt, &readings),
+        file(&world, &receipt, &readings)
+    );
+    // The holders need not be there when an answer was lost on the way.
+    world.set("fjellvik", Behaviour::Status(500));
+    let later = file(&world, &receipt, &readings).await;
+    for reply in [&both.0, &both.1, &later] {
+        assert_eq!(reply.status, StatusCode::ACCEPTED, "{}", reply.json);
+        assert_eq!(reply.json, both.0.json);
+    }
+    world.set("fjellvik", Behaviour::Healthy);
+    // Somebody else's, other readings and other words are documents of their own.
+    let fewer = file(&world, &receipt, &readings[..1]).await;
+    let form = [
+        ("receipt", receipt.as_str()),
+        ("assessment", "Annet."),
+        ("reading", readings[0].as_str()),
+    ];
+    let person = Person::practitioner(&world, PROVEHEIM);
+    let other = person.post("$file", &form).await;
+    let mut colleague = Person::practitioner(&world, PROVEHEIM);
+    let claims = serde_json::to_string(&colleague.claims).unwrap();
+    let claims = claims.replace(PHYSICIAN, OTHER_PHYSICIAN);
+    colleague.claims = serde_json::from_str(&claims).unwrap();
+    let colleagues = colleague.post("$file", &form).await;
+    let mut ids = Vec::new();
+    for reply in [&both.0, &fewer, &other, &colleagues] {
+        assert_eq!(reply.status, StatusCode::ACCEPTED, "{}", reply.json);
+        ids.push(reply.json["parameter"][0]["valueUri"].clone());
+    }
+    let running: Vec<_> = gateway::workers(world.state.clone())
+        .into_iter()
+        .map(|one| tokio::spawn(one.run))
+        .collect();
+    // In the order of their patient, so that the last one in means that all are.
+    let filed = || world.filed.documents.lock().unwrap().clone();
+    while filed().last().map(|one| &one["identifier"]["value"]) != ids.last() {
+        tokio::task::yield_now().await;
+    }
+    running.iter().for_each(|one| one.abort());
+    let filed: Vec<Value> = filed()
+        .iter()
+        .map(|one| one["identifier"]["value"].clone())
+        .collect();
+    assert_eq!(filed, ids);
+    // Each request is on record, with what it gave out.
+    let (records, _) = world.records(Some(PROVEHEIM)).await;
+    let gave: Vec<usize> = records
+        .iter()
+        .map(|one| one.record.disclosed.len())
+        .collect();
+    assert_eq!(gave[..4], [1, 1, 1, 0], "the newest first");
+    let outcome = |one: &store::AuditEntry| one.record.outcome == Outcome::Allowed;
+    assert!(records.iter().take(6).all(outcome));
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_is_asked_for_again_is_brought_again() {
+    let world = World::new().await;
+    let (receipt, readings) = looked(&world).await;
+    *world.filed.refuses.lock().unwrap() = Some((422, 1));
+    let first = file(&world, &receipt, &readings).await;
+    let running: Vec<_> = gateway::workers(world.state.clone())
+        .into_iter()
+        .map(|one| tokio::spawn(one.run))
+        .collect();
+    // Refused for good the first time, it comes only because it is asked for again.
+    while world.filed.documents.lock().unwrap().is_empty() {
+        let again = file(&world, &receipt, &readings).await;
+        assert_eq!((again.status, &again.json), (first.status, &first.json));
+    }
+    running.iter().for_each(|one| one.abort());
+    let filed = world.filed.documents.lock().unwrap().clone();
+    assert_eq!(filed.len(), 1);
+    let id = &first.json["parameter"][0]["valueUri"];
+    assert_eq!(filed[0]["identifier"]["value"], *id);
 }

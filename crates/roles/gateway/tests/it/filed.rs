@@ -16,6 +16,8 @@ pub struct Filed {
     pub scopes: Mutex<Vec<String>>,
     /// So many answers say that it is not there.
     pub down: AtomicUsize,
+    /// So many answers are this status, whatever comes.
+    pub refuses: Mutex<Option<(u16, usize)>>,
 }
 
 impl Filed {
@@ -33,6 +35,12 @@ async fn take(State(filed): State<Arc<Filed>>, headers: HeaderMap, body: Body) -
         .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
     if down.is_ok() {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    if let Some((status, left)) = filed.refuses.lock().unwrap().as_mut()
+        && *left > 0
+    {
+        *left -= 1;
+        return StatusCode::from_u16(*status).unwrap().into_response();
     }
     let token = headers["authorization"].to_str().unwrap();
     let claims = crate::anchor::claims_of(token.strip_prefix("DPoP ").unwrap());

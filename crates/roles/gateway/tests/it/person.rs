@@ -10,7 +10,7 @@ use trust::keys::SigningKey;
 use trust::token::Claims;
 use wire::client::Request;
 
-const PHYSICIAN: &str = "13888410278";
+pub const PHYSICIAN: &str = "13888410278";
 
 #[derive(Clone)]
 pub struct Person<'a> {
