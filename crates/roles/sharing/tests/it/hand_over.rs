@@ -656,6 +656,23 @@ async fn only_a_partners_own_signed_message_is_heard_and_nothing_twice() {
             signed(&fjellvik, &change(&|one| one.iat += 11)),
         ),
         ("its own", false, signed(&fjellvik, &change(&accept))),
+        // Text that no Task can hold is refused, and not tried for ever.
+        (
+            "nobody",
+            false,
+            signed(&fjellvik, &change(&|one| one.by = " ".into())),
+        ),
+        (
+            "strange",
+            false,
+            signed(
+                &fjellvik,
+                &change(&|one| {
+                    (one.said, one.bundle) = (Word::Recall, None);
+                    one.note = Some("a\u{b}b".into());
+                }),
+            ),
+        ),
         (
             "empty",
             false,

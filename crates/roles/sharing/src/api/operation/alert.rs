@@ -363,24 +363,27 @@ fn note_in(input: &[(String, String)], step: Step) -> Result<Option<String>, Pro
         [] => Ok(None),
         [(name, text)] if name == "note" => {
             let text = text.trim();
-            if text.is_empty() || text.chars().count() > LONGEST {
-                let words = "expected 1 to 4000 characters";
-                return Err(Problem::invalid(IssueCode::Value, "note", words));
+            match text_fault(text) {
+                Some(words) => Err(Problem::invalid(IssueCode::Value, "note", words)),
+                None => Ok(Some(text.to_owned())),
             }
-            if text
-                .chars()
-                .any(|one| one.is_control() && !"\t\r\n".contains(one))
-            {
-                let words = "expected no control characters but tab and the ends of lines";
-                return Err(Problem::invalid(IssueCode::Value, "note", words));
-            }
-            Ok(Some(text.to_owned()))
         }
         _ => {
             let words = "one parameter is known: note, once";
             Err(Problem::invalid(IssueCode::NotSupported, "note", words))
         }
     }
+}
+
+/// What is wrong with a text that is to stand in a Task, if anything is.
+pub(super) fn text_fault(text: &str) -> Option<&'static str> {
+    if text.trim().is_empty() || text.chars().count() > LONGEST {
+        return Some("expected 1 to 4000 characters");
+    }
+    let strange = |one: char| one.is_control() && !"\t\r\n".contains(one);
+    text.chars()
+        .any(strange)
+        .then_some("expected no control characters but tab and the ends of lines")
 }
 
 fn no_alert() -> Problem {

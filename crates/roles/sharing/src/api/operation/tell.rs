@@ -91,6 +91,11 @@ async fn taken(
     if message.iss != from.organisation.to_string() || message.aud != state.base {
         return Err(refused("message", "it is not its sender's, or not for this service").into());
     }
+    for text in std::iter::once(&message.by).chain(&message.note) {
+        if let Some(words) = super::alert::text_fault(text) {
+            return Err(refused("message", words).into());
+        }
+    }
     let (heard, about) = state.hear(from, &message).await?;
     let record = visit.record().about(about);
     match heard {
