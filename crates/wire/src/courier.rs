@@ -27,6 +27,9 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 /// How often to look although nothing was announced.
 const LOOK_ANYWAY: Duration = Duration::from_secs(60);
 
+/// Tries after which what a receiver never takes is a dead letter: an hour or so by our patience.
+pub const TRIES: u32 = 16;
+
 /// What became of one entry of a batch. Reasons hold nothing about a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -56,7 +59,16 @@ impl Fate {
         }
     }
 
-    fn is_retry(&self) -> bool {
+    /// The end of an entry that was tried `attempts` times before and is answered one of `statuses` once more: a receiver may have been
+    /// set up wrongly, and have an hour or so to be mended; at the [`TRIES`]th try it is dead, and holds back no more what comes later
+    /// of its partition.
+    pub fn given_up(status: u16, attempts: u32, statuses: &[u16], reason: &str) -> Option<Self> {
+        let over = statuses.contains(&status) && attempts.saturating_add(1) >= TRIES;
+        over.then(|| Self::Dead(format!("{reason}, {TRIES} times")))
+    }
+
+    /// Whether it waits.
+    pub fn is_retry(&self) -> bool {
         matches!(self, Self::Retry(_) | Self::RetryAfter(..))
     }
 }
@@ -66,6 +78,28 @@ pub trait Deliver: Send + Sync {
     /// Tries a batch, in order; gives one fate an entry, in the same order. Entries of one partition stand in the order
     /// in which they must arrive. Repeats carry the same key and must be harmless at the receiver.
     fn deliver(&self, batch: &[Due]) -> impl Future<Output = Vec<Fate>> + Send;
+}
+
+/// Tries the entries of a batch one after the other; one that waits holds back the later ones of its partition, whose reason is `waits`.
+pub async fn in_turn<'a, F: Future<Output = Fate>>(
+    batch: &'a [Due],
+    waits: &str,
+    mut bring: impl FnMut(&'a Due) -> F,
+) -> Vec<Fate> {
+    let mut fates = Vec::with_capacity(batch.len());
+    let mut held = HashSet::new();
+    for due in batch {
+        if held.contains(&due.partition) {
+            fates.push(Fate::Retry(waits.to_owned()));
+            continue;
+        }
+        let fate = bring(due).await;
+        if fate.is_retry() {
+            held.insert(due.partition);
+        }
+        fates.push(fate);
+    }
+    fates
 }
 
 /// A courier for one receiver.

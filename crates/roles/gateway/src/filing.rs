@@ -11,8 +11,8 @@ use wire::client::Request;
 use wire::contract::record_system::DOCUMENT_SCOPE;
 use wire::courier::{self, Deliver, Fate};
 
-/// So often a document is tried that the record system says it cannot take; about two hours with the courier's patience.
-const TRIES: u32 = 16;
+/// What is wrong with the document or with the place, and may be mended there for a while.
+const GIVEN_UP: [u16; 4] = [400, 404, 405, 413];
 
 /// What the outbox calls a document.
 pub const TOPIC: &str = "document";
@@ -49,23 +49,8 @@ struct Filing {
 
 impl Deliver for Filing {
     async fn deliver(&self, batch: &[Due]) -> Vec<Fate> {
-        let mut fates = Vec::with_capacity(batch.len());
-        let mut held = Vec::new();
-        for due in batch {
-            // A document that waits holds back the later ones of its patient.
-            if held.contains(&due.partition) {
-                fates.push(Fate::Retry(
-                    "an earlier document of the same patient waits".into(),
-                ));
-                continue;
-            }
-            let fate = self.bring(due).await;
-            if matches!(fate, Fate::Retry(_) | Fate::RetryAfter(..)) {
-                held.push(due.partition);
-            }
-            fates.push(fate);
-        }
-        fates
+        let waits = "an earlier document of the same patient waits";
+        courier::in_turn(batch, waits, |due| self.bring(due)).await
     }
 }
 
@@ -88,12 +73,11 @@ impl Filing {
     }
 }
 
-/// A document's fate by the status that the record system gave it. What is wrong with the document or with the place may be mended
-/// there, so it is tried [`TRIES`] times; then it holds back its patient's later documents no more.
+/// A document's fate by the status that the record system gave it.
 fn fate(attempts: u32, status: u16, pause: Option<Duration>) -> Fate {
     let reason = format!("the record system answered {status}");
-    if matches!(status, 400 | 404 | 405 | 413) && attempts.saturating_add(1) >= TRIES {
-        return Fate::Dead(format!("{reason}, {TRIES} times"));
+    if let Some(given_up) = Fate::given_up(status, attempts, &GIVEN_UP, &reason) {
+        return given_up;
     }
     match pause {
         Some(pause) if status >= 400 => Fate::RetryAfter(pause, reason),
@@ -104,6 +88,7 @@ fn fate(attempts: u32, status: u16, pause: Option<Duration>) -> Fate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wire::courier::TRIES;
 
     #[test]
     fn what_is_never_taken_is_given_up_after_sixteen_tries() {

@@ -43,9 +43,8 @@ pub(crate) struct Delivering {
     pub(crate) at: usize,
 }
 
-/// Tries after which an entry that a receiver answers 400 or 413 is a dead letter: an hour or so by the courier's
-/// patience, in which a receiver that was set up wrongly may be mended. Until then it holds up its own patient's alone.
-const TRIES: u32 = 16;
+/// Answers to an entry alone that are not waited for for ever. Until it is given up it holds up its own patient's alone.
+const GIVEN_UP: [u16; 2] = [400, 413];
 /// Bytes of one bundle at most: a receiver takes 10 MiB (threats-and-faults.md section 4).
 const BUNDLE_BYTES: usize = 8 << 20;
 /// What stands round an entry's resource in a bundle.
@@ -78,7 +77,7 @@ impl Deliver for Delivering {
                 Sent::Unreadable(_) => self.one_by_one(destination, batch, &ready).await,
             };
             for (at, fate) in told {
-                if waits(&fate) {
+                if fate.is_retry() {
                     held.insert(batch[at].partition);
                 }
                 fates[at] = fate;
@@ -86,10 +85,6 @@ impl Deliver for Delivering {
         }
         fates
     }
-}
-
-fn waits(fate: &Fate) -> bool {
-    matches!(fate, Fate::Retry(_) | Fate::RetryAfter(..))
 }
 
 /// Cuts a batch where the next entry would make a bundle too long. Each has at least one entry.
@@ -208,7 +203,7 @@ impl Delivering {
                     .unwrap_or_else(|| Fate::Retry("the delivery told nothing about it".into())),
                 Sent::Unreadable(status) => fate(&batch[*at], status.as_u16(), answered(status)),
             };
-            if waits(&fate) {
+            if fate.is_retry() {
                 held.insert(partition);
             }
             fates.push((*at, fate));
@@ -264,10 +259,8 @@ fn fates(body: Bytes, sent: &[&Due]) -> Vec<Fate> {
 
 /// An entry's fate by the status that the receiver gave it alone.
 fn fate(due: &Due, status: u16, reason: String) -> Fate {
-    if matches!(status, 400 | 413) && due.attempts.saturating_add(1) >= TRIES {
-        return Fate::Dead(format!("{reason}, {TRIES} times"));
-    }
-    Fate::of_status(status, reason)
+    Fate::given_up(status, due.attempts, &GIVEN_UP, &reason)
+        .unwrap_or_else(|| Fate::of_status(status, reason))
 }
 
 /// What the receiver found first: issue code and place, which hold nothing about a person.

@@ -130,23 +130,9 @@ struct Telling {
 
 impl Deliver for Telling {
     async fn deliver(&self, batch: &[Due]) -> Vec<Fate> {
-        let mut fates = Vec::with_capacity(batch.len());
-        let mut held = Vec::new();
-        for due in batch {
-            // A recall never comes before its offer.
-            if held.contains(&due.partition) {
-                fates.push(Fate::Retry(
-                    "an earlier word about the same offer waits".into(),
-                ));
-                continue;
-            }
-            let fate = self.bring(due).await;
-            if matches!(fate, Fate::Retry(_) | Fate::RetryAfter(..)) {
-                held.push(due.partition);
-            }
-            fates.push(fate);
-        }
-        fates
+        // A recall never comes before its offer.
+        let waits = "an earlier word about the same offer waits";
+        courier::in_turn(batch, waits, |due| self.bring(due)).await
     }
 }
 
