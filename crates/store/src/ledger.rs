@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::commit::{Expect, LedgerWrite};
 use crate::errors::StoreError;
+use crate::store::Store;
 
 /// One entry as it stands.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,6 +28,36 @@ impl std::fmt::Debug for LedgerEntry {
             self.version,
             self.value.len()
         )
+    }
+}
+
+/// A ledger page by page: [`Store::ledger_pages`].
+pub struct LedgerPages<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) ledger: &'static str,
+    pub(crate) prefix: Vec<u8>,
+    pub(crate) limit: usize,
+    pub(crate) after: Option<Vec<u8>>,
+    pub(crate) over: bool,
+}
+
+impl LedgerPages<'_> {
+    /// The next page, never an empty one; `None` after the last.
+    ///
+    /// # Errors
+    /// Input/output and damage.
+    pub async fn next(&mut self) -> Result<Option<Vec<LedgerEntry>>, StoreError> {
+        if self.over {
+            return Ok(None);
+        }
+        let after = self.after.as_deref();
+        let scan = self
+            .store
+            .ledger_scan(self.ledger, &self.prefix, after, self.limit);
+        let page = scan.await?;
+        self.over = page.len() < self.limit;
+        self.after = page.last().map(|last| last.key.clone());
+        Ok((!page.is_empty()).then_some(page))
     }
 }
 

@@ -53,7 +53,7 @@ pub use errors::{Conflict, StoreError};
 pub use follow::{ErasedOne, FOLLOW, Followed, WrittenFate, WrittenOne};
 pub use history::{HistoryCursor, HistoryPage, Past, Version};
 pub use include::{Excess, Gathered};
-pub use ledger::LedgerEntry;
+pub use ledger::{LedgerEntry, LedgerPages};
 pub use options::Options;
 pub use outbox::{Delivery, DeliveryId, DeliveryState, Due, ReceiverState};
 pub use publish::{Published, Publishing, Share};

@@ -47,11 +47,8 @@ impl Store {
     /// Input/output and damage; a line that does not read again is damage.
     pub async fn replicas(&self) -> Result<Vec<Replica>, StoreError> {
         let damaged = || StoreError::Damaged("a replicated wish does not read again");
-        let (mut found, mut after) = (Vec::new(), None::<Vec<u8>>);
-        loop {
-            let part = self
-                .ledger_scan(LEDGER, &[], after.as_deref(), PART)
-                .await?;
+        let (mut found, mut parts) = (Vec::new(), self.ledger_pages(LEDGER, &[], PART));
+        while let Some(part) = parts.next().await? {
             for entry in &part {
                 let sealed = std::str::from_utf8(&entry.value).map_err(|_| damaged())?;
                 let plain = self.unseal(sealed).ok_or_else(damaged)?;
@@ -63,11 +60,8 @@ impl Store {
                     closed: line.closed,
                 });
             }
-            match part.last() {
-                Some(last) if part.len() == PART => after = Some(last.key.clone()),
-                _ => return Ok(found),
-            }
         }
+        Ok(found)
     }
 
     /// The entries that keep one, made or changed.

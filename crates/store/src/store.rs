@@ -24,7 +24,7 @@ use crate::errors::StoreError;
 use crate::history::{self, HistoryCursor, HistoryPage, Past};
 use crate::identified;
 use crate::keys::Keys;
-use crate::ledger::{self, LedgerEntry};
+use crate::ledger::{self, LedgerEntry, LedgerPages};
 use crate::options::Options;
 use crate::outbox::{self, Delivery, DeliveryId, Due, ReceiverState, Report};
 use crate::{Surroundings, handle, patient, prepare, presence, query, seal, series};
@@ -377,6 +377,24 @@ impl Store {
                 ledger::scan(&reader.connection, ledger, &prefix, after.as_deref(), limit)
             })
             .await
+    }
+
+    /// The whole of a ledger below `prefix`, a page of at most `limit` entries after the other; what is written meanwhile behind the place
+    /// that was reached is seen, what is written before it is not.
+    pub fn ledger_pages(
+        &self,
+        ledger: &'static str,
+        prefix: &[u8],
+        limit: usize,
+    ) -> LedgerPages<'_> {
+        LedgerPages {
+            store: self,
+            ledger,
+            prefix: prefix.to_vec(),
+            limit: limit.min(MOST),
+            after: None,
+            over: false,
+        }
     }
 
     /// Keyed hash of something that must not stand in clear in a ledger key (a person's number, say): 16 bytes, the

@@ -72,9 +72,8 @@ impl Shelf {
     /// What the store holds.
     pub async fn open(store: &Store) -> Result<Self, StoreError> {
         let mut shelf = Self::default();
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let rows = store.ledger_scan(PAST, &[], after.as_deref(), PAGE).await?;
+        let mut pages = store.ledger_pages(PAST, &[], PAGE);
+        while let Some(rows) = pages.next().await? {
             for row in &rows {
                 let number = <[u8; 8]>::try_from(row.key.as_slice());
                 let number = number.map(u64::from_be_bytes).map_err(|_| damaged())?;
@@ -89,10 +88,6 @@ impl Shelf {
                     version: past.version,
                 });
             }
-            match rows.last() {
-                Some(last) if rows.len() == PAGE => after = Some(last.key.clone()),
-                _ => break,
-            }
         }
         let numbers: HashMap<(String, u64), u64> = shelf
             .past
@@ -100,11 +95,8 @@ impl Shelf {
             .map(|past| (past.key(), past.number))
             .collect();
         let mut found = Vec::new();
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let rows = store
-                .ledger_scan(ENTRIES, &[], after.as_deref(), PAGE)
-                .await?;
+        let mut pages = store.ledger_pages(ENTRIES, &[], PAGE);
+        while let Some(rows) = pages.next().await? {
             for row in &rows {
                 let key = std::str::from_utf8(&row.key).map_err(|_| damaged())?;
                 let (resource_type, _) = parts(key).ok_or_else(damaged)?;
@@ -114,10 +106,6 @@ impl Shelf {
                 (entry.version, entry.updated) = (row.version, row.updated);
                 entry.number = number.copied().unwrap_or_default();
                 found.push(entry);
-            }
-            match rows.last() {
-                Some(last) if rows.len() == PAGE => after = Some(last.key.clone()),
-                _ => break,
             }
         }
         found.sort_by_key(|entry| entry.number);

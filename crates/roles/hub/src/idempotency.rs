@@ -87,19 +87,13 @@ impl Answers {
     /// Counts what a store keeps.
     pub async fn counted(store: &Store) -> Result<Answers, StoreError> {
         let answers = Answers::default();
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let page = store
-                .ledger_scan(LEDGER, b"", after.as_deref(), PAGE)
-                .await?;
-            let Some(last) = page.last() else {
-                return Ok(answers);
-            };
-            after = Some(last.key.clone());
+        let mut pages = store.ledger_pages(LEDGER, b"", PAGE);
+        while let Some(page) = pages.next().await? {
             for entry in &page {
                 answers.kept.add(sender_of(&entry.key), size(entry));
             }
         }
+        Ok(answers)
     }
 }
 
@@ -270,19 +264,11 @@ async fn remove(state: &State, entry: &LedgerEntry) -> Result<(), StoreError> {
 /// Forgets what is over; looks at every answer once.
 pub async fn forget(state: &State, now: Instant) -> Result<(), StoreError> {
     let oldest = oldest(state, now);
-    let mut after: Option<Vec<u8>> = None;
-    loop {
-        let page = state
-            .desk
-            .store
-            .ledger_scan(LEDGER, b"", after.as_deref(), PAGE)
-            .await?;
-        let Some(last) = page.last() else {
-            return Ok(());
-        };
-        after = Some(last.key.clone());
+    let mut pages = state.desk.store.ledger_pages(LEDGER, b"", PAGE);
+    while let Some(page) = pages.next().await? {
         for entry in page.iter().filter(|entry| entry.updated < oldest) {
             remove(state, entry).await?;
         }
     }
+    Ok(())
 }

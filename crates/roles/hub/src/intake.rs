@@ -310,15 +310,8 @@ pub async fn remember(
 /// known as long as it is there. Looks at everything once.
 pub async fn forget(state: &State, oldest: Instant) -> Result<(), StoreError> {
     let store = &state.desk.store;
-    let mut after: Option<Vec<u8>> = None;
-    loop {
-        let page = store
-            .ledger_scan(READINGS, b"", after.as_deref(), PAGE)
-            .await?;
-        let Some(last) = page.last() else {
-            return Ok(());
-        };
-        after = Some(last.key.clone());
+    let mut pages = store.ledger_pages(READINGS, b"", PAGE);
+    while let Some(page) = pages.next().await? {
         let mut over = Vec::new();
         for entry in page.into_iter().filter(|entry| entry.updated < oldest) {
             let known: Known = serde_json::from_slice(&entry.value)
@@ -343,6 +336,7 @@ pub async fn forget(state: &State, oldest: Instant) -> Result<(), StoreError> {
             }
         }
     }
+    Ok(())
 }
 
 /// The ledger's key of a reading: a keyed hash, since an identity holds the person's number. Each organisation's readings

@@ -72,19 +72,13 @@ fn write(ledger: &'static str, key: &[u8], value: Option<Vec<u8>>) -> LedgerWrit
 /// Counts what a store keeps for each sender.
 pub async fn counted(store: &Store) -> Result<Tally, StoreError> {
     let tally = Tally::default();
-    let mut after: Option<Vec<u8>> = None;
-    loop {
-        let page = store
-            .ledger_scan(LEDGER, b"", after.as_deref(), LOOKED_AT)
-            .await?;
-        let Some(last) = page.last() else {
-            return Ok(tally);
-        };
-        after = Some(last.key.clone());
+    let mut pages = store.ledger_pages(LEDGER, b"", LOOKED_AT);
+    while let Some(page) = pages.next().await? {
         for entry in &page {
             tally.add(sender_of(&entry.key), bytes_of(entry));
         }
     }
+    Ok(tally)
 }
 
 fn bytes_of(entry: &LedgerEntry) -> usize {
@@ -218,16 +212,8 @@ impl Aside {
 /// Forgets what was put aside before `oldest` and not since; looks at everything once.
 pub async fn forget(state: &State, oldest: Instant) -> Result<(), StoreError> {
     let store = &state.desk.store;
-    let mut after: Option<Vec<u8>> = None;
-    loop {
-        let page = store
-            .ledger_scan(LEDGER, b"", after.as_deref(), LOOKED_AT)
-            .await?;
-        let Some(last) = page.last() else {
-            state.aside.set(counted(store).await?);
-            return Ok(());
-        };
-        after = Some(last.key.clone());
+    let mut pages = store.ledger_pages(LEDGER, b"", LOOKED_AT);
+    while let Some(page) = pages.next().await? {
         for entry in page.iter().filter(|entry| entry.updated < oldest) {
             let description = LedgerWrite {
                 expect: Expect::Version(entry.version),
@@ -244,4 +230,6 @@ pub async fn forget(state: &State, oldest: Instant) -> Result<(), StoreError> {
             }
         }
     }
+    state.aside.set(counted(store).await?);
+    Ok(())
 }

@@ -34,17 +34,9 @@ pub async fn of(
     let mut range = pointer::leaves_of(&seat.service, version);
     range.extend(prefix.bytes());
     let mut rows: Vec<LedgerEntry> = Vec::new();
-    loop {
-        let after = rows.last().map(|row| row.key.clone());
-        let page = state
-            .store()
-            .ledger_scan(LEAVES, &range, after.as_deref(), PAGE);
-        let page = page.await?;
-        let full = page.len() == PAGE;
+    let mut pages = state.store().ledger_pages(LEAVES, &range, PAGE);
+    while let Some(page) = pages.next().await? {
         rows.extend(page);
-        if !full {
-            break;
-        }
     }
     let hour = now.seconds().div_euclid(3_600).rem_euclid(16);
     let all = rows.len() <= CHECKED;

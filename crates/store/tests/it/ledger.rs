@@ -98,6 +98,19 @@ async fn scans_keep_to_their_prefix_and_order_and_go_on_where_they_stopped() {
             .unwrap(),
     );
     assert_eq!([first, rest].concat(), all);
+    // Page by page it is the same, whatever their size, and no page is empty.
+    for limit in 1..=6 {
+        let mut pages = store.ledger_pages("pointers", b"p", limit);
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await.unwrap() {
+            assert!((1..=limit).contains(&page.len()));
+            found.extend(keys(page));
+        }
+        assert_eq!(found, all, "{limit}");
+        assert!(pages.next().await.unwrap().is_none());
+    }
+    let mut nothing = store.ledger_pages("pointers", b"z", 2);
+    assert!(nothing.next().await.unwrap().is_none());
     assert_eq!(
         store
             .ledger_scan("pointers", b"", None, 100)

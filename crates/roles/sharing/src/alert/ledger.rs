@@ -155,15 +155,8 @@ impl State {
 
     /// Fills the queue from the ledger.
     pub(super) async fn alerts_remembered(&self) -> Result<(), StoreError> {
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let store = &self.desk.store;
-            let held = store.ledger_scan(LEDGER, b"", after.as_deref(), AT_ONCE);
-            let held = held.await?;
-            let Some(last) = held.last() else {
-                return Ok(());
-            };
-            after = Some(last.key.clone());
+        let mut pages = self.desk.store.ledger_pages(LEDGER, b"", AT_ONCE);
+        while let Some(held) = pages.next().await? {
             for one in &held {
                 let key = Key::read(&one.key);
                 let entry: Option<Entry> = serde_json::from_slice(&one.value).ok();
@@ -173,5 +166,6 @@ impl State {
                 self.alerts.set(key, entry.due);
             }
         }
+        Ok(())
     }
 }
