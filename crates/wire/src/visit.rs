@@ -71,12 +71,27 @@ impl<P: Into<Problem>> From<P> for End {
 
 impl Desk {
     /// Serves one request from the proven token to the record that ends it: receives the caller, does the `work`, and ends
-    /// every way out that gives nothing. `nothing` makes the answer for [`End::Nothing`]. What every protected handler is,
-    /// unless it moves to another desk on its way.
+    /// every way out that gives nothing; [`End::Nothing`] is 404. What every protected handler is, unless it moves to another desk on its
+    /// way.
     ///
     /// # Errors
     /// As [`Desk::receive`] and [`Visit::end`].
     pub async fn serve(
+        &self,
+        parts: &Parts,
+        ids: RequestIds,
+        interaction: Interaction,
+        work: impl AsyncFnOnce(&mut Visit<'_>) -> Result<Response, End>,
+    ) -> Result<Response, Problem> {
+        let nothing = || Err(Problem::not_found());
+        self.serve_or(parts, ids, interaction, nothing, work).await
+    }
+
+    /// As [`Desk::serve`], where `nothing` makes the answer for [`End::Nothing`]: an empty list, say.
+    ///
+    /// # Errors
+    /// As [`Desk::serve`].
+    pub async fn serve_or(
         &self,
         parts: &Parts,
         ids: RequestIds,

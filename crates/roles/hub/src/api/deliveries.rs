@@ -22,11 +22,10 @@ pub async fn all(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| receivers(&state, visit).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Deliveries, nothing, work)
+        .serve(&parts, ids, Interaction::Deliveries, work)
         .await
 }
 
@@ -38,11 +37,10 @@ pub async fn one(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| entry(&state, visit, key).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Deliveries, nothing, work)
+        .serve(&parts, ids, Interaction::Deliveries, work)
         .await
 }
 
@@ -53,11 +51,10 @@ pub async fn quarantine(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| kept_aside(&state, visit).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Deliveries, nothing, work)
+        .serve(&parts, ids, Interaction::Deliveries, work)
         .await
 }
 

@@ -38,11 +38,11 @@ pub async fn observation(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let visit = state.desk.receive(&parts, ids, Interaction::Create).await?;
-    match single(&state, &visit, &parts, body).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+    let work = async |visit: &mut Visit<'_>| single(&state, visit, &parts, body).await;
+    state
+        .desk
+        .serve(&parts, ids, Interaction::Create, work)
+        .await
 }
 
 async fn single(
@@ -123,11 +123,11 @@ pub async fn bundle(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let mut visit = state.desk.receive(&parts, ids, Interaction::Batch).await?;
-    match many(&state, &mut visit, &parts, body).await {
-        Ok(response) => Ok(response),
-        Err(end) => visit.end(end, || Err(Problem::not_found())).await,
-    }
+    let work = async |visit: &mut Visit<'_>| many(&state, visit, &parts, body).await;
+    state
+        .desk
+        .serve(&parts, ids, Interaction::Batch, work)
+        .await
 }
 
 async fn many(

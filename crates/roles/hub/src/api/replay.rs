@@ -29,11 +29,10 @@ pub async fn quarantined(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| taken(&state, visit, &id).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Create, nothing, work)
+        .serve(&parts, ids, Interaction::Create, work)
         .await
 }
 
@@ -44,11 +43,10 @@ pub async fn dead_letters(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| dead(&state, visit).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Deliveries, nothing, work)
+        .serve(&parts, ids, Interaction::Deliveries, work)
         .await
 }
 
@@ -60,11 +58,10 @@ pub async fn delivery(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| revived(&state, visit, key).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Deliveries, nothing, work)
+        .serve(&parts, ids, Interaction::Deliveries, work)
         .await
 }
 

@@ -38,7 +38,7 @@ pub async fn search(
     let work = async |visit: &mut Visit<'_>| found(&state, visit, &parts, body).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::AuditSearch, nothing, work)
+        .serve_or(&parts, ids, Interaction::AuditSearch, nothing, work)
         .await
 }
 

@@ -30,11 +30,10 @@ pub async fn read(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| tell(&state, visit).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Search, nothing, work)
+        .serve(&parts, ids, Interaction::Search, work)
         .await
 }
 
@@ -51,11 +50,10 @@ pub async fn write(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| take(&state, visit, &parts, body).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Batch, nothing, work)
+        .serve(&parts, ids, Interaction::Batch, work)
         .await
 }
 

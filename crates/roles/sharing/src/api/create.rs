@@ -30,11 +30,10 @@ pub async fn create(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| take(&state, visit, &type_name, &parts, body).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Create, nothing, work)
+        .serve(&parts, ids, Interaction::Create, work)
         .await
 }
 

@@ -53,7 +53,6 @@ async fn serve(
     ids: RequestIds,
     (type_name, id): (&str, Option<&str>),
 ) -> Result<Response, Problem> {
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| {
         let (resource, id, form) = asked(state, visit, type_name, id, parts)?;
         answer(state, visit, resource, id, form, None).await
@@ -63,10 +62,7 @@ async fn serve(
     } else {
         Interaction::Search
     };
-    state
-        .desk
-        .serve(parts, ids, interaction, nothing, work)
-        .await
+    state.desk.serve(parts, ids, interaction, work).await
 }
 
 /// A history asked for by an entry of a bundle.

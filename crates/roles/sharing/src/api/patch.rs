@@ -37,12 +37,10 @@ pub async fn patch(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work =
         async |visit: &mut Visit<'_>| change(&state, visit, (&type_name, &id), &parts, body).await;
     let desk = &state.desk;
-    desk.serve(&parts, ids, Interaction::Update, nothing, work)
-        .await
+    desk.serve(&parts, ids, Interaction::Update, work).await
 }
 
 /// `PATCH {base}/{type}?…`: patches the one resource that meets the condition; 404 where none does (FHIR R4 http.html#patch).
@@ -53,12 +51,10 @@ pub async fn by_condition(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work =
         async |visit: &mut Visit<'_>| change_one(&state, visit, &type_name, &parts, body).await;
     let desk = &state.desk;
-    desk.serve(&parts, ids, Interaction::Update, nothing, work)
-        .await
+    desk.serve(&parts, ids, Interaction::Update, work).await
 }
 
 async fn change_one(

@@ -24,11 +24,9 @@ pub async fn read(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| asked(&state, visit, &type_name, &id, &parts).await;
     let desk = &state.desk;
-    desk.serve(&parts, ids, Interaction::Read, nothing, work)
-        .await
+    desk.serve(&parts, ids, Interaction::Read, work).await
 }
 
 async fn asked(

@@ -49,11 +49,10 @@ pub async fn reconcile(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| compare(&state, visit, &parts, body).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Search, nothing, work)
+        .serve(&parts, ids, Interaction::Search, work)
         .await
 }
 

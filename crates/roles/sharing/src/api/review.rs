@@ -36,10 +36,9 @@ pub async fn list(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| listed(visit, &parts).await;
     let desk = &state.desk;
-    desk.serve(&parts, ids, Interaction::ReviewsRead, nothing, work)
+    desk.serve(&parts, ids, Interaction::ReviewsRead, work)
         .await
 }
 
@@ -50,10 +49,9 @@ pub async fn close(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| closed(visit, &parts, body).await;
     let desk = &state.desk;
-    desk.serve(&parts, ids, Interaction::ReviewClosed, nothing, work)
+    desk.serve(&parts, ids, Interaction::ReviewClosed, work)
         .await
 }
 

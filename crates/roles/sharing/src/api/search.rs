@@ -152,7 +152,7 @@ async fn serve(
 ) -> Result<Response, Problem> {
     let nothing = || Ok(empty());
     let desk = &state.desk;
-    desk.serve(parts, ids, Interaction::Search, nothing, work)
+    desk.serve_or(parts, ids, Interaction::Search, nothing, work)
         .await
 }
 

@@ -31,12 +31,11 @@ pub async fn update(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work =
         async |visit: &mut Visit<'_>| take(&state, visit, (&type_name, &id), &parts, body).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Update, nothing, work)
+        .serve(&parts, ids, Interaction::Update, work)
         .await
 }
 
@@ -100,13 +99,12 @@ pub async fn by_condition(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| {
         take_by_condition(&state, visit, &type_name, &parts, body).await
     };
     state
         .desk
-        .serve(&parts, ids, Interaction::Update, nothing, work)
+        .serve(&parts, ids, Interaction::Update, work)
         .await
 }
 

@@ -25,14 +25,10 @@ pub async fn vread(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| {
         asked(&state, visit, (&type_name, &id, &version), &parts).await
     };
-    state
-        .desk
-        .serve(&parts, ids, Interaction::Read, nothing, work)
-        .await
+    state.desk.serve(&parts, ids, Interaction::Read, work).await
 }
 
 async fn asked(

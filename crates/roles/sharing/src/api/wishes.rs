@@ -34,11 +34,9 @@ pub async fn make(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| made(&state, visit, &parts, body).await;
     let desk = &state.desk;
-    desk.serve(&parts, ids, Interaction::WishMade, nothing, work)
-        .await
+    desk.serve(&parts, ids, Interaction::WishMade, work).await
 }
 
 /// `POST {base}/Consent/_search`: all wishes of the token's patient that hold; takes no parameters but `patient`, which the
@@ -52,7 +50,7 @@ pub async fn list(
     let nothing = || Ok(super::search::empty());
     let work = async |visit: &mut Visit<'_>| listed(&state, visit, &parts, body).await;
     let desk = &state.desk;
-    desk.serve(&parts, ids, Interaction::WishesRead, nothing, work)
+    desk.serve_or(&parts, ids, Interaction::WishesRead, nothing, work)
         .await
 }
 
@@ -64,7 +62,6 @@ pub async fn end(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| {
         let (permit, patient) = own(visit, Interaction::WishEnded)?;
         let id = super::id_of(&id)?;
@@ -82,8 +79,7 @@ pub async fn end(
         Ok(fhir_response(StatusCode::NO_CONTENT, ""))
     };
     let desk = &state.desk;
-    desk.serve(&parts, ids, Interaction::WishEnded, nothing, work)
-        .await
+    desk.serve(&parts, ids, Interaction::WishEnded, work).await
 }
 
 /// The permit, and whose wishes it opens.

@@ -28,11 +28,10 @@ pub async fn withdraw(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| by_id(&state, visit, &type_name, &id, &parts).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Withdraw, nothing, work)
+        .serve(&parts, ids, Interaction::Withdraw, work)
         .await
 }
 
@@ -44,11 +43,10 @@ pub async fn by_condition(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| what_meets(&state, visit, &type_name, &parts).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Withdraw, nothing, work)
+        .serve(&parts, ids, Interaction::Withdraw, work)
         .await
 }
 

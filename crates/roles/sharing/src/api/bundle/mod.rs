@@ -30,11 +30,10 @@ pub async fn bundle(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| take(&state, visit, &parts, body).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Batch, nothing, work)
+        .serve(&parts, ids, Interaction::Batch, work)
         .await
 }
 

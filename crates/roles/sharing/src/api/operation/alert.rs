@@ -110,11 +110,9 @@ async fn step(
     step: Step,
 ) -> Handled {
     let (parts, body) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| taken(state, visit, id, &parts, body, step).await;
     let desk = &state.desk;
-    desk.serve(&parts, ids, Interaction::AlertStep, nothing, work)
-        .await
+    desk.serve(&parts, ids, Interaction::AlertStep, work).await
 }
 
 async fn taken(

@@ -76,10 +76,8 @@ async fn serve(
     ids: RequestIds,
     work: impl AsyncFnOnce(&mut Visit<'_>) -> Result<Response, End>,
 ) -> Result<Response, Problem> {
-    let nothing = || Err(Problem::not_found());
     let desk = &state.desk;
-    desk.serve(parts, ids, Interaction::Search, nothing, work)
-        .await
+    desk.serve(parts, ids, Interaction::Search, work).await
 }
 
 async fn next(

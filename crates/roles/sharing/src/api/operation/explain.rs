@@ -35,11 +35,9 @@ pub async fn explain_access(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| told(&state, visit, &parts.headers, body).await;
     let desk = &state.desk;
-    desk.serve(&parts, ids, Interaction::Explain, nothing, work)
-        .await
+    desk.serve(&parts, ids, Interaction::Explain, work).await
 }
 
 async fn told(

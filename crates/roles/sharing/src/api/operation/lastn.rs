@@ -45,7 +45,7 @@ pub async fn lastn(
     let work = async |visit: &mut Visit<'_>| answer(&state, visit, &parts.headers, body).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Search, nothing, work)
+        .serve_or(&parts, ids, Interaction::Search, nothing, work)
         .await
 }
 

@@ -46,11 +46,10 @@ pub async fn purge(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| erase(&state, visit, &parts.headers, body).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Purge, nothing, work)
+        .serve(&parts, ids, Interaction::Purge, work)
         .await
 }
 

@@ -35,11 +35,10 @@ pub async fn replace(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| put_in_place(&state, visit, &parts, body).await;
     state
         .desk
-        .serve(&parts, ids, Interaction::Replace, nothing, work)
+        .serve(&parts, ids, Interaction::Replace, work)
         .await
 }
 

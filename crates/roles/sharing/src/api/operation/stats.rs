@@ -49,7 +49,7 @@ pub async fn stats(
     let nothing = || Ok(nothing());
     let work = async |visit: &mut Visit<'_>| answer(&state, visit, &parts.headers, body).await;
     let desk = &state.desk;
-    desk.serve(&parts, ids, Interaction::Search, nothing, work)
+    desk.serve_or(&parts, ids, Interaction::Search, nothing, work)
         .await
 }
 

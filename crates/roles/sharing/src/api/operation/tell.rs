@@ -35,11 +35,9 @@ pub async fn tell(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| taken(&state, visit, &parts, body).await;
     let desk = &state.desk;
-    desk.serve(&parts, ids, Interaction::AlertTold, nothing, work)
-        .await
+    desk.serve(&parts, ids, Interaction::AlertTold, work).await
 }
 
 async fn taken(

@@ -49,7 +49,6 @@ async fn answered(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let nothing = || Err(Problem::not_found());
     let work = async |visit: &mut Visit<'_>| {
         let expected = writable(state, type_name)?;
         let permit = visit.permit(&Ask::of(Interaction::Validate, expected))?;
@@ -72,8 +71,7 @@ async fn answered(
         Ok(fhir_response(StatusCode::OK, outcome.to_json()))
     };
     let desk = &state.desk;
-    desk.serve(&parts, ids, Interaction::Validate, nothing, work)
-        .await
+    desk.serve(&parts, ids, Interaction::Validate, work).await
 }
 
 /// What was asked.
