@@ -9,21 +9,19 @@ use crate::config::{Client, Demo};
 use crate::kept::{self, Ledger, Place};
 use crate::login::Login;
 use crate::request::Pushed;
+use crate::sign_in::browser;
 use crate::sign_in::page::{self, Choice, Choose, Door, Message, NamePatient};
-use crate::sign_in::{PAGE_SECONDS, browser};
+use crate::sign_in::ticket::{Ticket, parameters, seal};
 use crate::upstream::Provider;
 use crate::{State, issue};
 use axum::extract::{self, RawQuery};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use store::{Change, Expect, StoreError};
-use trust::encoding::sha256_base64url;
 use trust::token::Kind;
 use url::Url;
 use wire::contract::anchor::{REQUEST_URI, SIGN_IN_AT};
-use wire::form::Form;
 use wire::oauth_error::OAuthCode;
 use wire::request_id::RequestIds;
 
@@ -35,21 +33,6 @@ pub(crate) struct Standing<'a> {
     pub(crate) place: Place,
     pub(crate) version: u64,
     pub(crate) client: &'a Client,
-}
-
-/// What the sign-in page's form brings back, sealed: which request it is for, at which browser, until when.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Ticket {
-    /// The secret of the request.
-    pub(crate) request: String,
-    /// Hash of the browser's cookie.
-    pub(crate) browser: String,
-    /// Unix seconds.
-    pub(crate) until: i64,
-    /// Who signed in, for the page on which the patient is named.
-    #[serde(default)]
-    pub(crate) login: Option<Login>,
 }
 
 /// Why a browser gets a page of ours and no redirect.
@@ -120,7 +103,7 @@ pub(crate) async fn authorize(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    match answer(&state, &ids, query.as_deref().unwrap_or_default(), &headers).await {
+    match answer(&state, &ids, query.as_deref(), &headers).await {
         Ok(response) => response,
         Err(halt) => halt.answer(&state),
     }
@@ -129,12 +112,10 @@ pub(crate) async fn authorize(
 async fn answer(
     state: &State,
     ids: &RequestIds,
-    query: &str,
+    query: Option<&str>,
     headers: &HeaderMap,
 ) -> Result<Response, Halt> {
-    let form = Form::parse(query.as_bytes())
-        .and_then(Form::once)
-        .map_err(|_| Halt::Malformed)?;
+    let form = parameters(query)?;
     let client_id = form.get("client_id").ok_or(Halt::Malformed)?;
     let secret = form
         .get("request_uri")
@@ -171,12 +152,7 @@ async fn answer(
     }
     let fresh = cookie.is_none().then(|| browser::new_secret(state));
     let browser = cookie.or(fresh.as_deref()).unwrap_or_default();
-    let ticket = Ticket {
-        request: secret.to_owned(),
-        browser: sha256_base64url(browser.as_bytes()),
-        until: now + PAGE_SECONDS,
-        login: None,
-    };
+    let ticket = Ticket::of(state, secret, browser, None);
     let demo = state.config.demo.is_some();
     let mut response = match state.providers.for_request(&standing.request).as_slice() {
         [] if !demo => {
@@ -223,7 +199,6 @@ pub(crate) fn choose(
 ) -> Result<Response, Halt> {
     let nobody = Demo::default();
     let demo = state.config.demo.as_ref().unwrap_or(&nobody);
-    let plain = serde_json::to_vec(ticket).map_err(|_| Halt::Unavailable)?;
     let name_of = |number: &fhir::ids::PersonIdentifier| {
         demo.people
             .iter()
@@ -266,7 +241,7 @@ pub(crate) fn choose(
         }
     }
     let register = &state.registry.organisations;
-    let ticket = state.store.seal(&plain)?;
+    let ticket = seal(state, ticket)?;
     let query = wire::form::write([("ticket", ticket.as_str())]);
     let door = |provider: &Provider| Door {
         name: provider.config.name.clone(),
@@ -302,13 +277,7 @@ pub(crate) fn name_patient(
     fault: bool,
 ) -> Result<Response, Halt> {
     let name = login.name.clone().unwrap_or_default();
-    let ticket = Ticket {
-        request: standing.secret.clone(),
-        browser: sha256_base64url(browser.as_bytes()),
-        until: (state.house.clock)().seconds() + PAGE_SECONDS,
-        login: Some(login),
-    };
-    let plain = serde_json::to_vec(&ticket).map_err(|_| Halt::Unavailable)?;
+    let ticket = Ticket::of(state, &standing.secret, browser, Some(login));
     let organisation = standing.request.organisation(standing.client);
     let purpose = standing.request.statement.as_ref();
     let purpose = purpose.and_then(|one| one.care_relationship.purpose_of_use.as_ref());
@@ -322,7 +291,7 @@ pub(crate) fn name_patient(
             .name(&organisation)
             .unwrap_or(&standing.client.client_id),
         purpose: purpose.map_or("", |code| page::purpose(&code.code)),
-        ticket: state.store.seal(&plain)?,
+        ticket: seal(state, &ticket)?,
         fault,
     };
     let status = match fault {

@@ -3,8 +3,9 @@
 //! here, and not known.
 
 use super::authorize::{self, Halt};
-use super::sign_in::{form, ticket};
+use super::sign_in::form;
 use crate::State;
+use crate::sign_in::ticket::Ticket;
 use axum::body::Body;
 use axum::extract;
 use axum::response::Response;
@@ -35,7 +36,7 @@ async fn named(
     body: Body,
 ) -> Result<Response, Halt> {
     let form = form(state, headers, body).await?;
-    let (ticket, cookie) = ticket(state, headers, &form)?;
+    let (ticket, cookie) = Ticket::in_form(state, headers, &form)?;
     let login = ticket.login.ok_or(Halt::Malformed)?;
     let mut standing = authorize::standing(state, &ticket.request).await?;
     if form.get("stop").is_some() {

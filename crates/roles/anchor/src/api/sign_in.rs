@@ -1,16 +1,16 @@
 //! `POST /sign-in`: the choice of a synthetic person, in demo mode; `GET /sign-in`: who is signed in at this browser;
 //! and the pages' styles.
 
-use super::authorize::{self, Halt, Standing, Ticket};
+use super::authorize::{self, Halt, Standing};
 use crate::State;
 use crate::login::Login;
-use crate::sign_in::{PAGE_SECONDS, browser, page};
+use crate::sign_in::ticket::{Ticket, seal};
+use crate::sign_in::{browser, page};
 use axum::body::Body;
 use axum::extract;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::sync::Arc;
-use trust::encoding::sha256_base64url;
 use wire::form::{self, Form};
 use wire::oauth_error::OAuthCode;
 use wire::request_id::RequestIds;
@@ -35,7 +35,7 @@ async fn chosen(
     body: Body,
 ) -> Result<Response, Halt> {
     let form = form(state, headers, body).await?;
-    let (ticket, cookie) = ticket(state, headers, &form)?;
+    let (ticket, cookie) = Ticket::in_form(state, headers, &form)?;
     if ticket.login.is_some() {
         return Err(Halt::Malformed);
     }
@@ -79,28 +79,6 @@ pub(super) async fn form(state: &State, headers: &HeaderMap, body: Body) -> Resu
         .map_err(|_| Halt::Malformed)
 }
 
-/// The form's own value, made by us for this browser; and the browser's cookie.
-pub(crate) fn ticket<'a>(
-    state: &State,
-    headers: &'a HeaderMap,
-    form: &Form,
-) -> Result<(Ticket, &'a str), Halt> {
-    let sealed = form.get("ticket").ok_or(Halt::Malformed)?;
-    let ticket: Option<Ticket> = state
-        .store
-        .unseal(sealed)
-        .and_then(|plain| serde_json::from_slice(&plain).ok());
-    let ticket = ticket.ok_or(Halt::Malformed)?;
-    let cookie = browser::secret(state, headers).ok_or(Halt::Foreign)?;
-    if ticket.browser != sha256_base64url(cookie.as_bytes()) {
-        return Err(Halt::Foreign);
-    }
-    if (state.house.clock)().seconds() > ticket.until {
-        return Err(Halt::Gone);
-    }
-    Ok((ticket, cookie))
-}
-
 /// The person that a choice names (`3`, or `3.0` for the first of the representations), if the request is for such a one.
 fn person(state: &State, standing: &Standing<'_>, choice: &str) -> Option<Login> {
     let demo = state.config.demo.as_ref()?;
@@ -129,17 +107,10 @@ pub(crate) async fn show(
     let now = (state.house.clock)().seconds();
     let cookie = browser::secret(&state, &headers);
     let login = cookie.and_then(|secret| state.sessions.visitor(secret, now));
-    let ticket = Ticket {
-        request: String::new(),
-        browser: sha256_base64url(cookie.unwrap_or_default().as_bytes()),
-        until: now + PAGE_SECONDS,
-        login: None,
-    };
-    let sealed = serde_json::to_vec(&ticket)
-        .ok()
-        .and_then(|plain| state.store.seal(&plain).ok());
-    let Some(ticket) = sealed else {
-        return Halt::Unavailable.answer(&state);
+    let ticket = Ticket::of(&state, "", cookie.unwrap_or_default(), None);
+    let ticket = match seal(&state, &ticket) {
+        Ok(ticket) => ticket,
+        Err(halt) => return halt.answer(&state),
     };
     let page = page::SignedIn {
         path: &state.path,

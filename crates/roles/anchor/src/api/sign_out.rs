@@ -6,11 +6,12 @@
 //! no proof that the person wants it, so the person is asked; so it is with a hint that does not verify (any more). Only a registered `post_logout_redirect_uri` is redirected to.
 //! What a client holds of the sign-in (refresh tokens) the client itself gives up at `/revoke`.
 
-use super::authorize::{Halt, Ticket, see_other};
-use super::sign_in::{form, ticket};
+use super::authorize::{Halt, see_other};
+use super::sign_in::form;
 use crate::State;
 use crate::config::Client;
 use crate::login::Login;
+use crate::sign_in::ticket::{Ticket, parameters, seal, unseal};
 use crate::sign_in::{PAGE_SECONDS, browser, page};
 use axum::body::Body;
 use axum::extract::{self, RawQuery};
@@ -18,7 +19,6 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use trust::encoding::sha256_base64url;
 use trust::jws::{self, Embedded};
 use url::Url;
 use wire::contract::anchor::{END_SESSION, SIGNED_OUT};
@@ -64,7 +64,7 @@ pub(crate) async fn end_session(
     headers: HeaderMap,
 ) -> Response {
     let ended = async {
-        let form = once(query.as_deref().unwrap_or_default())?;
+        let form = parameters(query.as_deref())?;
         let asked = read(&state, &form)?;
         let now = (state.house.clock)().seconds();
         let cookie = browser::secret(&state, &headers);
@@ -128,9 +128,9 @@ pub(crate) async fn sign_out(
 ) -> Response {
     let ended = async {
         let form = form(&state, &headers, body).await?;
-        let (_, cookie) = ticket(&state, &headers, &form)?;
+        let (_, cookie) = Ticket::in_form(&state, &headers, &form)?;
         let after = match form.get("after") {
-            Some(sealed) if !sealed.is_empty() => Some(unseal(&state, sealed)?),
+            Some(sealed) if !sealed.is_empty() => Some(after(&state, sealed)?),
             _ => None,
         };
         let now = (state.house.clock)().seconds();
@@ -159,19 +159,13 @@ pub(crate) async fn back(
     RawQuery(query): RawQuery,
 ) -> Response {
     let back = || {
-        let form = once(query.as_deref().unwrap_or_default())?;
+        let form = parameters(query.as_deref())?;
         match form.get("state").filter(|sealed| !sealed.is_empty()) {
-            Some(sealed) => over(&state, Some(&unseal(&state, sealed)?)),
+            Some(sealed) => over(&state, Some(&after(&state, sealed)?)),
             None => over(&state, None),
         }
     };
     back().unwrap_or_else(|halt: Halt| halt.answer(&state))
-}
-
-fn once(query: &str) -> Result<Form, Halt> {
-    Form::parse(query.as_bytes())
-        .and_then(Form::once)
-        .map_err(|_| Halt::Malformed)
 }
 
 /// Reads what a client asks: one we know, an address of its own, a hint that is ours. A hint that cannot be verified, forged or of a
@@ -238,12 +232,7 @@ fn hint(state: &State, jwt: &str) -> Option<(String, String)> {
 
 /// The page that asks.
 fn ask(state: &State, asked: &Asked<'_>, cookie: &str, login: &Login) -> Result<Response, Halt> {
-    let ticket = Ticket {
-        request: String::new(),
-        browser: sha256_base64url(cookie.as_bytes()),
-        until: (state.house.clock)().seconds() + PAGE_SECONDS,
-        login: None,
-    };
+    let ticket = Ticket::of(state, "", cookie, None);
     let after = asked.after.as_ref();
     let page = page::SignedIn {
         path: &state.path,
@@ -302,14 +291,9 @@ fn signed_out(state: &State, label: String, on: Option<String>) -> Response {
     page::answer(state, StatusCode::OK, &page, None)
 }
 
-fn seal(state: &State, value: &impl Serialize) -> Result<String, Halt> {
-    let plain = serde_json::to_vec(value).map_err(|_| Halt::Unavailable)?;
-    Ok(state.store.seal(&plain)?)
-}
-
-fn unseal(state: &State, sealed: &str) -> Result<After, Halt> {
-    let plain = state.store.unseal(sealed).ok_or(Halt::Malformed)?;
-    let after: After = serde_json::from_slice(&plain).map_err(|_| Halt::Malformed)?;
+/// Where it goes on, while it is fresh.
+fn after(state: &State, sealed: &str) -> Result<After, Halt> {
+    let after: After = unseal(state, sealed)?;
     match (state.house.clock)().seconds() > after.until {
         true => Err(Halt::Gone),
         false => Ok(after),

@@ -3,9 +3,10 @@
 //! one provider, and is used once; each provider has its own redirect URI and, where it sends one, its own `iss`
 //! (RFC 9207), so that no answer of one passes for another's.
 
-use super::authorize::{self, Halt, Standing, Ticket};
+use super::authorize::{self, Halt, Standing};
 use super::sign_in;
 use crate::State;
+use crate::sign_in::ticket::{Ticket, parameters, seal, unseal};
 use crate::sign_in::{PAGE_SECONDS, browser, session};
 use crate::upstream::{Provider, person};
 use axum::extract::{self, Path, RawQuery};
@@ -93,8 +94,7 @@ pub(crate) async fn begin(
         verifier: base64url(&crate::kept::random(state)),
         began: (state.house.clock)().seconds(),
     };
-    let plain = serde_json::to_vec(&underway).map_err(|_| Halt::Unavailable)?;
-    let sealed = state.store.seal(&plain)?;
+    let sealed = seal(state, &underway)?;
     let uri = redirect_uri(state, provider);
     let ask = underway.sign_in(provider, standing, &uri, &sealed);
     match provider.party.begin(ask).await {
@@ -133,8 +133,8 @@ pub(crate) async fn go(
     headers: HeaderMap,
 ) -> Response {
     let gone = async {
-        let form = query_of(query.as_deref())?;
-        let (ticket, _) = sign_in::ticket(&state, &headers, &form)?;
+        let form = parameters(query.as_deref())?;
+        let (ticket, _) = Ticket::in_form(&state, &headers, &form)?;
         let standing = authorize::standing(&state, &ticket.request).await?;
         let ways = state.providers.for_request(&standing.request);
         let chosen = ways.into_iter().find(|one| one.config.id == provider);
@@ -155,7 +155,7 @@ pub(crate) async fn back(
     headers: HeaderMap,
 ) -> Response {
     let answered = async {
-        let form = query_of(query.as_deref())?;
+        let form = parameters(query.as_deref())?;
         let provider = state.providers.named(&provider).ok_or(Halt::Malformed)?;
         answer(&state, &ids, provider, &form, &headers).await
     };
@@ -163,12 +163,6 @@ pub(crate) async fn back(
         Ok(response) => response,
         Err(halt) => halt.answer(&state),
     }
-}
-
-fn query_of(query: Option<&str>) -> Result<Form, Halt> {
-    Form::parse(query.unwrap_or_default().as_bytes())
-        .and_then(Form::once)
-        .map_err(|_| Halt::Malformed)
 }
 
 async fn answer(
@@ -179,11 +173,7 @@ async fn answer(
     headers: &HeaderMap,
 ) -> Result<Response, Halt> {
     let sealed = form.get("state").ok_or(Halt::Malformed)?;
-    let underway: Underway = state
-        .store
-        .unseal(sealed)
-        .and_then(|plain| serde_json::from_slice(&plain).ok())
-        .ok_or(Halt::Malformed)?;
+    let underway: Underway = unseal(state, sealed)?;
     let cookie = browser::secret(state, headers).ok_or(Halt::Stranger)?;
     if underway.provider != provider.config.id
         || underway.browser != sha256_base64url(cookie.as_bytes())
