@@ -20,7 +20,18 @@ use wire::receipt::SourceState;
 use wire::visit::Visit;
 
 /// Pages of one source that one page of a look-up may take; 200 entries each.
-pub const MOST_PAGES: usize = 25;
+const MOST_PAGES: usize = 25;
+
+/// Asks for the page behind a source's link, after so many that were read; or says why the rest is left.
+pub fn following(next: &str, base: &str, pages: usize) -> Result<Request, &'static str> {
+    if pages == MOST_PAGES {
+        return Err("it has more than is read at once");
+    }
+    if !is_within(next, base) {
+        return Err("its link to more leads elsewhere");
+    }
+    Ok(Request::get(next))
+}
 /// Bytes that all sources of one look-up may hold at a time, divided among them.
 const ALL_BYTES: usize = 64 * 1024 * 1024;
 /// A source's answer is at least allowed this much.
@@ -241,15 +252,13 @@ impl Asking<'_> {
                 gave.more = true;
                 break;
             }
-            if pages == MOST_PAGES {
-                gave.cut_short = Some("it has more than is read at once");
-                break;
-            }
-            if !is_within(&next, base) {
-                gave.cut_short = Some("its link to more leads elsewhere");
-                break;
-            }
-            request = Request::get(next);
+            request = match following(&next, base, pages) {
+                Ok(request) => request,
+                Err(words) => {
+                    gave.cut_short = Some(words);
+                    break;
+                }
+            };
         }
         Told::Gave(gave)
     }

@@ -5,10 +5,10 @@
 //! and keeps nothing here. What changed in the same second is told again rather than lost.
 
 use crate::State;
-use crate::ask::{Asking, Gave, MOST_PAGES, Timed, Told, bytes_for};
+use crate::ask::{Asking, Gave, Timed, Told, bytes_for, following};
 use crate::examine::{self, Expected, What};
 use crate::line::Line;
-use crate::locate::{Source, is_within};
+use crate::locate::Source;
 use crate::merge::{Change, Given};
 use crate::place::exact;
 use crate::question::Question;
@@ -191,15 +191,13 @@ impl Past<'_> {
                 }
             }
             let Some(next) = page.next else { break };
-            if pages == MOST_PAGES {
-                gave.cut_short = Some("it has more than is read at once");
-                break;
-            }
-            if !is_within(&next, base) {
-                gave.cut_short = Some("its link to more leads elsewhere");
-                break;
-            }
-            request = Request::get(next);
+            request = match following(&next, base, pages) {
+                Ok(request) => request,
+                Err(words) => {
+                    gave.cut_short = Some(words);
+                    break;
+                }
+            };
         }
         Told::Gave(gave)
     }
