@@ -154,7 +154,8 @@ pub fn strangers(node: Node<'_>, known: &[&str]) -> Vec<Issue> {
 }
 
 /// A parameter's name fit for an error: a client may have put anything there, also a person's number.
-fn shown(name: &str) -> String {
+#[must_use]
+pub fn shown(name: &str) -> String {
     let fit = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '-' | '.' | ':');
     name.chars()
         .take(64)

@@ -2,6 +2,7 @@
 //! is refused, never ignored. Several parameters are AND, commas are OR.
 
 use fhir::ids::OrganisationNumber;
+use fhir::operation::shown;
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::ResourceType;
 use fhir::search::{Query, TokenParam, TokenSystem};
@@ -281,15 +282,6 @@ fn unescaped(text: &str) -> String {
         out.extend(if c == '\\' { rest.next() } else { Some(c) });
     }
     out
-}
-
-/// A parameter's name fit for an error: a client may have put anything there, also a person's number.
-fn shown(name: &str) -> String {
-    let fit = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '-' | '.' | ':');
-    name.chars()
-        .take(64)
-        .map(|c| if fit(c) { c } else { '?' })
-        .collect()
 }
 
 #[cfg(test)]
