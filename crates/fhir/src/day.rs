@@ -4,6 +4,20 @@ use crate::time::{Instant, Zone};
 use jiff::ToSpan;
 use jiff::civil::{Date, Time, Weekday};
 
+/// `mon` … `sun`, as FHIR writes days of the week.
+#[must_use]
+pub fn code(day: Weekday) -> &'static str {
+    match day {
+        Weekday::Monday => "mon",
+        Weekday::Tuesday => "tue",
+        Weekday::Wednesday => "wed",
+        Weekday::Thursday => "thu",
+        Weekday::Friday => "fri",
+        Weekday::Saturday => "sat",
+        Weekday::Sunday => "sun",
+    }
+}
+
 /// A day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Day(Date);
@@ -31,15 +45,7 @@ impl Day {
     /// `mon` … `sun`, as FHIR writes days of the week.
     #[must_use]
     pub fn weekday(self) -> &'static str {
-        match self.0.weekday() {
-            Weekday::Monday => "mon",
-            Weekday::Tuesday => "tue",
-            Weekday::Wednesday => "wed",
-            Weekday::Thursday => "thu",
-            Weekday::Friday => "fri",
-            Weekday::Saturday => "sat",
-            Weekday::Sunday => "sun",
-        }
+        code(self.0.weekday())
     }
 
     /// When it begins.

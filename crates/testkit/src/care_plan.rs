@@ -8,7 +8,6 @@ use crate::observation::{self, Responsible};
 use crate::people::{Patient, ScenarioError};
 use crate::rows;
 use fhir::plan::{BASELINE, CATEGORY, MISSING, NEWS2_SCALE, REPEATED, VERSION, ZONE, ZONES};
-use jiff::civil::Weekday;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -328,7 +327,7 @@ fn activities(plan: &Plan, setting: &Setting<'_>) -> Result<Vec<Value>, Scenario
             let named: Vec<&str> = schedule
                 .weekdays
                 .iter()
-                .map(|day| weekday(setting.calendar.weekday(*day)))
+                .map(|day| fhir::day::code(setting.calendar.weekday(*day)))
                 .collect();
             repeat.insert("dayOfWeek".to_owned(), json!(named));
         }
@@ -359,16 +358,4 @@ fn activities(plan: &Plan, setting: &Setting<'_>) -> Result<Vec<Value>, Scenario
 
 fn kind(word: &str) -> Result<Kind, ScenarioError> {
     Kind::parse(word).ok_or_else(|| ScenarioError::Value(format!("no such kind: {word}")))
-}
-
-fn weekday(day: Weekday) -> &'static str {
-    match day {
-        Weekday::Monday => "mon",
-        Weekday::Tuesday => "tue",
-        Weekday::Wednesday => "wed",
-        Weekday::Thursday => "thu",
-        Weekday::Friday => "fri",
-        Weekday::Saturday => "sat",
-        Weekday::Sunday => "sun",
-    }
 }
