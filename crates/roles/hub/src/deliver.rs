@@ -8,6 +8,7 @@
 use crate::{Destination, State, document};
 use bytes::Bytes;
 use fhir::bundle::entries;
+use fhir::ids::OrganisationNumber;
 use fhir::json::{Json, Limits, quote};
 use fhir::systems;
 use http::StatusCode;
@@ -212,14 +213,20 @@ impl Delivering {
     }
 }
 
+/// A Bundle for one responsible organisation, as far as its first entry.
+pub(crate) fn opening(kind: &str, owner: &OrganisationNumber) -> String {
+    format!(
+        "{{\"resourceType\":\"Bundle\",\"meta\":{{\"tag\":[{{\"system\":{},\"code\":{}}}]}},\"type\":{},\"entry\":[",
+        quote(systems::ORGNR),
+        quote(owner.as_str()),
+        quote(kind)
+    )
+}
+
 fn bundle(destination: &Destination, batch: &[&Due]) -> Vec<u8> {
     let size: usize = batch.iter().map(|due| due.body.len() + AROUND).sum();
     let mut out = Vec::with_capacity(size + 256);
-    out.extend_from_slice(b"{\"resourceType\":\"Bundle\",\"meta\":{\"tag\":[{\"system\":");
-    out.extend_from_slice(quote(systems::ORGNR).as_bytes());
-    out.extend_from_slice(b",\"code\":");
-    out.extend_from_slice(quote(destination.orgnr.as_str()).as_bytes());
-    out.extend_from_slice(b"}]},\"type\":\"batch\",\"entry\":[");
+    out.extend_from_slice(opening("batch", &destination.orgnr).as_bytes());
     for (i, due) in batch.iter().enumerate() {
         if i > 0 {
             out.push(b',');

@@ -7,8 +7,8 @@
 //! searched for; those that have no identifier get the document's with their place in it, so that a second delivery is known.
 
 use crate::State;
-use crate::address;
 use crate::intake::{self, Accepted, Refused, Unit};
+use crate::{address, deliver};
 use bytes::Bytes;
 use fhir::bundle::{Entry, Role, links};
 use fhir::identity;
@@ -77,7 +77,7 @@ pub async fn take(state: &State, caller: &Caller, json: &Json) -> Result<Accepte
                 .map(|one| one.clone().within(&place)),
         );
         let index = checked.index();
-        if is_reading(entry) {
+        if checked.resource_type() == ResourceType::OBSERVATION {
             measured.push(index.device.clone());
             let named = index.organisations.iter().cloned();
             performers.extend(named.map(|one| (format!("{place}.performer"), one)));
@@ -200,11 +200,6 @@ fn one(state: &State, json: &Json, entry: &Entry<'_>) -> Result<Checked, Vec<Iss
     fhir::check::check(json, node, &intake::rules(state))
 }
 
-fn is_reading(entry: &Entry<'_>) -> bool {
-    let kind = entry.resource.and_then(|one| one.text("resourceType"));
-    kind.as_deref() == Some("Observation")
-}
-
 /// References that lead nowhere: into the document, which must then hold what they mean.
 fn unresolved(sent: &[Entry<'_>]) -> Vec<Issue> {
     let there: HashSet<_> = sent.iter().filter_map(Entry::full_url).collect();
@@ -265,11 +260,7 @@ pub fn transaction(body: &Bytes, owner: &OrganisationNumber) -> Option<Vec<u8>> 
     let (system, value) = (text("system")?, text("value")?);
     let mut out = Vec::with_capacity(body.len() + 1024);
     let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
-    put("{\"resourceType\":\"Bundle\",\"meta\":{\"tag\":[{\"system\":");
-    put(&quote(systems::ORGNR));
-    put(",\"code\":");
-    put(&quote(owner.as_str()));
-    put("}]},\"type\":\"transaction\",\"entry\":[");
+    put(&deliver::opening("transaction", owner));
     for (n, entry) in fhir::bundle::entries(root).enumerate() {
         let resource = entry.resource?;
         let kind = resource.text("resourceType")?;
