@@ -247,17 +247,8 @@ pub async fn complete(state: &State, back: &Back<'_>, browser: &str) -> Result<B
     if !answer.token_type.eq_ignore_ascii_case("DPoP") {
         return Err(Fault::Anchor);
     }
-    let tokens = Tokens::of(&answer, away.key, now);
-    let begun = begun(
-        state,
-        party,
-        &answer,
-        &tokens,
-        away.errand,
-        &away.nonce,
-        away.since,
-    )
-    .await;
+    let tokens = Tokens::of(&answer, away.key.clone(), now);
+    let begun = begun(state, party, &answer, &tokens, away).await;
     if begun.is_err() {
         end(state, &tokens);
     }
@@ -270,17 +261,17 @@ async fn begun(
     party: &Party,
     answer: &TokenAnswer,
     tokens: &Arc<Tokens>,
-    errand: Errand,
-    nonce: &str,
-    since: i64,
+    away: Away,
 ) -> Result<Begun, Fault> {
     // A record system's own sign-in is the record system's to end.
-    let signed_in = match (&errand, &answer.id_token) {
+    let signed_in = match (&away.errand, &answer.id_token) {
         (Errand::ByRecordSystem, _) => None,
         (_, None) => return Err(Fault::Anchor),
-        (_, Some(jwt)) => Some(citizen::verify(state, party, jwt.expose(), nonce, since).await?),
+        (_, Some(jwt)) => {
+            Some(citizen::verify(state, party, jwt.expose(), &away.nonce, away.since).await?)
+        }
     };
-    let organisations = match errand {
+    let organisations = match away.errand {
         Errand::Citizen => {
             let token = signed_in.ok_or(Fault::Anchor)?;
             return SignedIn::of(&token, tokens.clone()).map(Begun::Citizen);
