@@ -8,7 +8,7 @@ use testkit::door::Held;
 use testkit::people::Practitioner;
 use trust::Interaction;
 
-use crate::assess::{assessing, other, plan};
+use crate::assess::{assessing, other, plan, planned};
 use crate::house::*;
 
 const MINUTE: i64 = 60_000_000;
@@ -129,9 +129,7 @@ async fn yellow() -> Service {
     service
         .clock
         .set("2026-11-19T09:10:00+01:00".parse().unwrap());
-    service
-        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
-        .await;
+    planned(&service).await;
     for (key, when) in [
         ("a", "2026-11-19T08:28:00+01:00"),
         ("b", "2026-11-19T08:45:00+01:00"),
@@ -306,9 +304,7 @@ async fn what_is_found_while_it_is_open_joins_it_and_red_renews_its_deadline() {
 #[tokio::test]
 async fn a_backlog_raises_nothing_and_a_first_of_two_waits() {
     let service = assessing().await;
-    service
-        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
-        .await;
+    planned(&service).await;
     for (key, when, value) in [
         ("old", "2026-11-18T08:30:00+01:00", "80"),
         ("newer", "2026-11-21T08:30:00+01:00", "91"),
@@ -627,9 +623,7 @@ async fn what_was_due_while_the_service_was_down_is_caught_up_with_and_an_ended_
 #[tokio::test]
 async fn a_score_raises_an_alert_of_its_own_and_a_low_one_none() {
     let service = assessing().await;
-    service
-        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
-        .await;
+    planned(&service).await;
     let when = "2026-11-21T08:26:00+01:00";
     for body in [
         reading(ragnhild(), "s", when, "86"),

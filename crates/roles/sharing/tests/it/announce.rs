@@ -38,6 +38,28 @@ pub async fn with_locator(locator: &str) -> Service {
     Service::open(folder, clock, issuer, config).await
 }
 
+/// Fjellvik's service with a locator that answers registrations by `register`.
+async fn told_to<H: axum::handler::Handler<T, ()>, T: 'static>(register: H) -> Service {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().route("/register", post(register));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    with_locator(&base).await
+}
+
+/// Lets the service's workers run until `done`, then stops them and waits until they have ended.
+async fn working(service: &Service, done: impl Future) {
+    let work: Vec<_> = sharing::workers(service.state.clone())
+        .into_iter()
+        .map(|worker| tokio::spawn(worker.run))
+        .collect();
+    done.await;
+    service.stop.stop();
+    for worker in work {
+        worker.await.unwrap();
+    }
+}
+
 async fn waiting(service: &Service) -> Vec<(String, Presence, u64)> {
     let due = service
         .state
@@ -108,24 +130,11 @@ async fn the_locator_is_told_who_and_what_kind_and_nothing_else() {
         tell.notify_one();
         std::future::ready(axum::Json(json!({ "accepted": accepted })))
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        axum::serve(listener, Router::new().route("/register", post(register))).await
-    });
-    let service = with_locator(&base).await;
+    let service = told_to(register).await;
     service
         .created(&reading(ragnhild(), "r-1", WHEN, "91"))
         .await;
-    let work: Vec<_> = sharing::workers(service.state.clone())
-        .into_iter()
-        .map(|worker| tokio::spawn(worker.run))
-        .collect();
-    told.notified().await;
-    service.stop.stop();
-    for worker in work {
-        worker.await.unwrap();
-    }
+    working(&service, told.notified()).await;
     let expected = json!({
         "holder": "fjellvik", "high_water": 1,
         "entries": [{ "patient": { "system": fhir::systems::FNR, "value": ragnhild().number }, "kind": "IT17", "state": "present", "sequence": 1 }],
@@ -153,12 +162,7 @@ async fn an_erasure_is_told_at_once() {
         tell.notify_one();
         std::future::ready(axum::Json(json!({ "accepted": count })))
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        axum::serve(listener, Router::new().route("/register", post(register))).await
-    });
-    let service = with_locator(&base).await;
+    let service = told_to(register).await;
     service
         .created(&reading(ragnhild(), "r-1", WHEN, "91"))
         .await;
@@ -173,18 +177,13 @@ async fn an_erasure_is_told_at_once() {
     let owner = service.record_system(FJELLVIK);
     let reply = service.post(&owner, "/$purge", &order).await;
     assert_eq!(reply.status, 200, "{}", reply.json);
-    let work: Vec<_> = sharing::workers(service.state.clone())
-        .into_iter()
-        .map(|worker| tokio::spawn(worker.run))
-        .collect();
     let absent = |one: &Value| one["state"] == "absent" && one["patient"] == whom;
-    while !heard.lock().unwrap().iter().any(absent) {
-        told.notified().await;
-    }
-    service.stop.stop();
-    for worker in work {
-        worker.await.unwrap();
-    }
+    working(&service, async {
+        while !heard.lock().unwrap().iter().any(absent) {
+            told.notified().await;
+        }
+    })
+    .await;
     let heard = heard.lock().unwrap();
     assert_eq!(heard.last().unwrap()["sequence"], 2, "{heard:?}");
 }
@@ -214,12 +213,7 @@ async fn a_locator_that_lost_its_memory_is_told_again_as_things_stand_now() {
             json!({ "accepted": accepted, "complete": complete }),
         ))
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        axum::serve(listener, Router::new().route("/register", post(register))).await
-    });
-    let service = with_locator(&base).await;
+    let service = told_to(register).await;
     let owner = service.record_system(FJELLVIK);
     let gone = service.created(&reading(arne(), "r-1", WHEN, "91")).await;
     service
@@ -267,12 +261,7 @@ async fn a_locator_that_lost_its_memory_is_told_again_as_things_stand_now() {
 #[tokio::test]
 async fn a_locator_that_never_comes_further_is_not_asked_for_ever() {
     let register = || std::future::ready(axum::Json(json!({ "accepted": 1, "complete": 0 })));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        axum::serve(listener, Router::new().route("/register", post(register))).await
-    });
-    let service = with_locator(&base).await;
+    let service = told_to(register).await;
     service
         .created(&reading(ragnhild(), "r-1", WHEN, "91"))
         .await;

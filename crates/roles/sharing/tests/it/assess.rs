@@ -135,12 +135,16 @@ fn said(result: &Value) -> Value {
     said
 }
 
+/// Ragnhild has a plan: yellow from 85, red from 84. Gives its id.
+pub async fn planned(service: &Service) -> String {
+    let plan = plan(ragnhild(), "1", ("2026-11-01", None), "84");
+    service.created(&plan).await
+}
+
 #[tokio::test]
 async fn yellow_twice_then_red_each_with_its_limits_and_the_plans_version() {
     let service = assessing().await;
-    let plan_id = service
-        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
-        .await;
+    let plan_id = planned(&service).await;
     for (key, when, value) in [
         ("a", "2026-11-19T08:28:00+01:00", "87"),
         ("b", "2026-11-19T08:45:00+01:00", "87"),
@@ -189,9 +193,7 @@ async fn yellow_twice_then_red_each_with_its_limits_and_the_plans_version() {
 #[tokio::test]
 async fn a_partial_score_says_what_is_missing_and_the_whole_one_shows_both_scales() {
     let service = assessing().await;
-    service
-        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
-        .await;
+    planned(&service).await;
     let early = "2026-11-21T08:26:00+01:00";
     let late = "2026-11-21T09:00:00+01:00";
     for body in [
@@ -246,9 +248,7 @@ async fn a_partial_score_says_what_is_missing_and_the_whole_one_shows_both_scale
 async fn a_correction_amends_and_a_withdrawal_takes_back_what_was_made_of_it() {
     let service = assessing().await;
     let owner = service.record_system(FJELLVIK);
-    service
-        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
-        .await;
+    planned(&service).await;
     let when = "2026-11-20T08:30:00+01:00";
     let id = service.created(&reading(ragnhild(), "a", when, "48")).await;
     let found = results(&service, ZONES).await;
@@ -392,9 +392,7 @@ async fn a_submitted_total_is_held_against_its_parts_and_nothing_is_off_by_defau
 async fn a_result_is_nobodys_to_change_or_to_take_back() {
     let service = assessing().await;
     let owner = service.record_system(FJELLVIK);
-    service
-        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
-        .await;
+    planned(&service).await;
     let when = "2026-11-20T08:30:00+01:00";
     service.created(&reading(ragnhild(), "a", when, "48")).await;
     let found = results(&service, ZONES).await;
@@ -461,9 +459,7 @@ async fn resources_as_long_as_they_may_be_keep_nothing_from_being_judged() {
 async fn what_was_taken_back_holds_again_when_its_plan_does() {
     let service = assessing().await;
     let owner = service.record_system(FJELLVIK);
-    service
-        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
-        .await;
+    planned(&service).await;
     let when = "2026-11-20T08:30:00+01:00";
     service.created(&reading(ragnhild(), "a", when, "48")).await;
     assert_eq!(results(&service, ZONES).await[0]["status"], "final");
@@ -491,9 +487,7 @@ async fn what_was_taken_back_holds_again_when_its_plan_does() {
 #[tokio::test]
 async fn a_plan_whose_limits_cannot_be_read_does_not_leave_the_earlier_ones_in_force() {
     let service = assessing().await;
-    service
-        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
-        .await;
+    planned(&service).await;
     let mut broken = plan(ragnhild(), "2", ("2026-11-10", None), "84");
     let target = &mut broken["contained"][0]["target"][0];
     target["detailRange"]["low"]["code"] = json!("/min");
@@ -513,9 +507,7 @@ async fn a_plan_whose_limits_cannot_be_read_does_not_leave_the_earlier_ones_in_f
 async fn what_was_made_of_an_erased_reading_is_erased_and_the_rest_is_judged_anew() {
     let service = assessing().await;
     let owner = service.record_system(FJELLVIK);
-    service
-        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
-        .await;
+    planned(&service).await;
     let mut made = Vec::new();
     for (key, when) in [
         ("a", "2026-11-19T08:28:00+01:00"),
