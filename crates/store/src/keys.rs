@@ -3,15 +3,16 @@
 //! File `keys` beside the database, mode 0600: eight bytes of magic, 32 bytes HMAC key, 32 bytes AEAD key.
 //! A copied database without this file tells nobody whose rows are whose.
 
-use std::fs::{self, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use aws_lc_rs::{aead, hmac, rand};
 use zeroize::Zeroizing;
 
 use crate::errors::StoreError;
+use crate::whole;
 
 const MAGIC: &[u8; 8] = b"DELTKEY1";
 const LENGTH: usize = 8 + 32 + 32;
@@ -76,30 +77,11 @@ impl Keys {
     }
 }
 
-/// Written beside and renamed, so that a crash leaves either no keys or whole ones.
 fn make(path: &Path) -> Result<(), StoreError> {
-    let failed = |_| StoreError::Keys("cannot be written");
-    let draft = path.with_extension("new");
-    match fs::remove_file(&draft) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
     let mut bytes = Zeroizing::new([0_u8; LENGTH]);
     bytes[..8].copy_from_slice(MAGIC);
     rand::fill(&mut bytes[8..]).map_err(|_| StoreError::Keys("no randomness"))?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)
-        .map_err(failed)?;
-    file.write_all(bytes.as_ref()).map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    fs::rename(&draft, path).map_err(failed)?;
-    let folder = path.parent().ok_or(StoreError::Keys("has no folder"))?;
-    fs::File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed)
+    whole::write_private(path, bytes.as_ref()).map_err(|_| StoreError::Keys("cannot be written"))
 }
 
 #[cfg(test)]

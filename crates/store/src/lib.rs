@@ -39,6 +39,7 @@ mod series;
 mod snapshot;
 mod store;
 mod together;
+pub mod whole;
 mod wish;
 mod writers;
 

@@ -5,9 +5,8 @@
 //! A file of one line with a detached JWS (RFC 7515 appendix F) and, from the second line on, JSON. It is no secret and no
 //! record: without it everything is asked anew.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -64,22 +63,8 @@ impl LastCopy {
         let content = serde_json::to_vec(content).map_err(|_| CopyFault::Unsigned)?;
         let signature = self.party.sign_detached(TYP, &content);
         let signature = signature.map_err(|_| CopyFault::Unsigned)?;
-        let new = self.path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(signature.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.write_all(&content)?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        if let Some(folder) = self.path.parent() {
-            File::open(folder)?.sync_all()?;
-        }
-        Ok(())
+        let whole = [signature.as_bytes(), b"\n", &content].concat();
+        Ok(store::whole::write_private(&self.path, &whole)?)
     }
 
     /// Reads it; `None` when there is none. Blocks for file access.
@@ -110,6 +95,7 @@ mod tests {
     use super::*;
     use crate::client::{Http, Policy};
     use crate::contract::demo::{ClientFile, PrivateJwk};
+    use std::fs;
     use std::sync::Arc;
     use trust::keys::SigningKey;
 

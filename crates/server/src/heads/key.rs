@@ -3,9 +3,9 @@
 
 use super::kept;
 use anyhow::{Context, ensure};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use trust::keys::{KeySet, SigningKey};
 
 /// The private key's file in the data folder.
@@ -45,20 +45,10 @@ pub fn load(data: &Path, heads: &Path) -> anyhow::Result<SigningKey> {
     Ok(key)
 }
 
-fn make(data: &Path, path: &PathBuf) -> anyhow::Result<SigningKey> {
+fn make(data: &Path, path: &Path) -> anyhow::Result<SigningKey> {
     std::fs::create_dir_all(data)?;
     let key = SigningKey::generate()?;
-    let draft = data.join(format!("{FILE}.new"));
-    let _ = std::fs::remove_file(&draft);
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)?;
-    file.write_all(key.to_private_jwk().as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&draft, path)?;
-    std::fs::File::open(data)?.sync_all()?;
+    store::whole::write_private(path, key.to_private_jwk().as_bytes())?;
     Ok(key)
 }
 
