@@ -562,31 +562,20 @@ impl State {
         step: Step,
         (who, said): (&Owner, &str),
     ) -> Result<(Heard, Option<PersonIdentifier>), StoreError> {
-        let store = &self.desk.store;
-        let Some(person) = store.patient_of(handed.task).await? else {
+        let Some((person, _, mut task)) = self.alert_of(handed.task).await? else {
             // Erased since.
-            return Ok((Heard::Known, None));
-        };
-        let permit = trust::assess(person.clone());
-        let stored = self.there(&permit, ResourceType::TASK, handed.task).await?;
-        let Some(mut task) = stored.as_ref().and_then(Task::read) else {
             return Ok((Heard::Known, None));
         };
         // The answer to an offer that another has taken the place of changes nothing.
         let current = !handed.made || task.offered == Some(offer);
         let now = (self.house.clock)();
         let wait = task.wait(self.deadlines());
-        let by = By {
-            person: None,
-            note: false,
-            now,
-            wait: &wait,
-        };
+        let by = By::itself(now, &wait);
         let after = task.alert.after(step, &by);
         let Some(alert) = after.ok().filter(|after| current && *after != task.alert) else {
             return Ok((Heard::Known, Some(person)));
         };
-        let Some(patient) = store.patient_id(&person).await? else {
+        let Some(patient) = self.desk.store.patient_id(&person).await? else {
             return Ok((Heard::Known, None));
         };
         let (open, due) = (alert.state.is_open(), alert.deadline.map(|end| end.0));

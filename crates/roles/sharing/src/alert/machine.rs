@@ -174,6 +174,18 @@ pub struct By<'a> {
     pub wait: &'a (dyn Fn(Zone) -> i64 + Sync),
 }
 
+impl<'a> By<'a> {
+    /// The service itself, at `now`.
+    pub fn itself(now: Instant, wait: &'a (dyn Fn(Zone) -> i64 + Sync)) -> By<'a> {
+        By {
+            person: None,
+            note: false,
+            now,
+            wait,
+        }
+    }
+}
+
 impl Alert {
     /// A new one, that nobody has.
     pub fn raised(state: State, zone: Zone, now: Instant, wait: i64) -> Alert {

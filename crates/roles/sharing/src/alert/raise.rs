@@ -223,6 +223,20 @@ impl State {
         Ok(Some(Open { task, issue }))
     }
 
+    /// An alert by its Task's id, with whom it is about and the service's own permit for her; `None` for what was erased.
+    pub(super) async fn alert_of(
+        &self,
+        id: LogicalId,
+    ) -> Result<Option<(PersonIdentifier, Permit, Task)>, StoreError> {
+        let Some(person) = self.desk.store.patient_of(id).await? else {
+            return Ok(None);
+        };
+        let permit = trust::assess(person.clone());
+        let stored = self.there(&permit, ResourceType::TASK, id).await?;
+        let task = stored.as_ref().and_then(Task::read);
+        Ok(task.map(|task| (person, permit, task)))
+    }
+
     /// A resource that is there: not withdrawn, not erased.
     pub(super) async fn there(
         &self,
@@ -257,12 +271,7 @@ impl State {
         };
         let mut alert = task.alert.clone();
         for finding in &news {
-            let by = By {
-                person: None,
-                note: false,
-                now,
-                wait: &wait,
-            };
+            let by = By::itself(now, &wait);
             let step = Step::Join(finding.zone.unwrap_or(Zone::Green));
             alert = alert.after(step, &by).unwrap_or(alert);
         }

@@ -7,10 +7,9 @@ use super::ledger::{Entry, Key, What};
 use super::machine::{By, Step};
 use super::missing::{self, Expected};
 use super::raise::Whose;
-use super::task::{Task, Topic};
+use super::task::Topic;
 use crate::State;
 use crate::assess;
-use fhir::resource::ResourceType;
 use fhir::time::Instant;
 use std::sync::Arc;
 use std::time::Duration;
@@ -194,22 +193,12 @@ impl State {
         let Some(id) = entry.task else {
             return self.forgotten(key, version).await;
         };
-        let Some(person) = self.desk.store.patient_of(id).await? else {
+        let Some((person, permit, mut task)) = self.alert_of(id).await? else {
             // Erased.
             return self.forgotten(key, version).await;
         };
-        let permit = trust::assess(person.clone());
-        let stored = self.there(&permit, ResourceType::TASK, id).await?;
-        let Some(mut task) = stored.as_ref().and_then(Task::read) else {
-            return self.forgotten(key, version).await;
-        };
         let wait = task.wait(self.deadlines());
-        let by = By {
-            person: None,
-            note: false,
-            now,
-            wait: &wait,
-        };
+        let by = By::itself(now, &wait);
         let Ok(alert) = task.alert.after(Step::Escalate, &by) else {
             return self.forgotten(key, version).await;
         };
