@@ -186,6 +186,12 @@ pub fn region(
     Ok(in_order(events))
 }
 
+/// Whether this happens in the story, and not in somebody's background.
+pub fn is_of_it(event: &Event) -> bool {
+    let rest = event.key.strip_prefix(NAME);
+    rest.is_some_and(|rest| rest.starts_with('/'))
+}
+
 fn unknown(what: &str, which: &str) -> ScenarioError {
     ScenarioError::Value(format!("no such {what}: {which}"))
 }

@@ -4,6 +4,7 @@
 use super::*;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::RangeBounds;
 
 fn calendar() -> Calendar {
     // Day 3 is Friday 20 November 2026, in winter time.
@@ -30,7 +31,7 @@ fn clock(day: i32, time: &str) -> Instant {
 }
 
 /// Values of a kind of the story's days, as `DAY HH:MM value`, once each, in time.
-fn values(word: &str, source: &str, from: i32) -> Vec<String> {
+fn values(word: &str, source: &str, days: impl RangeBounds<i32>) -> Vec<String> {
     let suffix = format!("/{word}");
     let mut seen = BTreeSet::new();
     let mut found: Vec<(i32, String, String)> = everything()
@@ -48,7 +49,7 @@ fn values(word: &str, source: &str, from: i32) -> Vec<String> {
             };
             (parts[2].parse().unwrap(), parts[3].to_owned(), text)
         })
-        .filter(|(day, _, _)| *day >= from)
+        .filter(|(day, _, _)| days.contains(day))
         .collect();
     found.sort();
     found
@@ -60,7 +61,7 @@ fn values(word: &str, source: &str, from: i32) -> Vec<String> {
 #[test]
 fn the_last_days_are_as_story_md_tells_them() {
     assert_eq!(
-        values("spo2", "fjellvik", 0),
+        values("spo2", "fjellvik", 0..=3),
         [
             "0 08:29 90",
             "1 08:28 87",
@@ -69,34 +70,36 @@ fn the_last_days_are_as_story_md_tells_them() {
             "2 08:31 86",
             "2 20:34 86",
             "3 08:26 84",
+            "3 20:32 86",
         ]
     );
     assert_eq!(
-        values("pulse", "fjellvik", 0),
+        values("pulse", "fjellvik", 0..=3),
         [
             "0 08:29 86",
             "1 08:45 96",
             "1 20:30 98",
             "2 08:31 104",
             "2 20:34 106",
-            "3 08:26 118"
+            "3 08:26 118",
+            "3 20:32 104",
         ]
     );
     assert_eq!(
-        values("temp", "fjellvik", 0),
+        values("temp", "fjellvik", 0..=3),
         ["2 08:31 37.6", "3 08:26 37.8"]
     );
     assert_eq!(
-        values("bp", "fjellvik", 0),
+        values("bp", "fjellvik", 0..=3),
         ["0 08:29 134/78", "3 08:26 138/82"]
     );
-    assert_eq!(values("weight", "fjellvik", 0), ["0 08:29 61.4"]);
+    assert_eq!(values("weight", "fjellvik", 0..=3), ["0 08:29 61.4"]);
     assert_eq!(
-        values("cat", "fjellvik", -17),
+        values("cat", "fjellvik", -17..=3),
         ["-14 08:30 18", "-7 08:28 18", "0 08:29 21", "2 08:31 26"]
     );
-    assert_eq!(values("resp", "fjellvik", 0), ["3 09:00 24"]);
-    assert_eq!(values("oxygen", "fjellvik", 0), ["3 09:00 0"]);
+    assert_eq!(values("resp", "fjellvik", 0..=3), ["3 09:00 24"]);
+    assert_eq!(values("oxygen", "fjellvik", 0..=3), ["3 09:00 0"]);
     for (word, value) in [
         ("resp", "22"),
         ("spo2", "86"),
@@ -105,8 +108,46 @@ fn the_last_days_are_as_story_md_tells_them() {
         ("temp", "37.6"),
         ("oxygen", "0"),
     ] {
-        assert_eq!(values(word, "proveheim", 0), [format!("3 13:00 {value}")]);
+        assert_eq!(
+            values(word, "proveheim", 0..=3),
+            [format!("3 13:00 {value}")]
+        );
     }
+}
+
+#[test]
+fn afterwards_she_gets_better_day_by_day() {
+    let mornings = |word: &str| {
+        let mut rows = values(word, "fjellvik", 4..);
+        rows.retain(|row| row.contains(" 08:"));
+        rows
+    };
+    let saturations = mornings("spo2");
+    let first = [
+        "4 08:27 87",
+        "4 08:44 87",
+        "5 08:29 88",
+        "6 08:31 89",
+        "7 08:30 90",
+    ];
+    assert_eq!(saturations[..5], first);
+    assert!(
+        saturations[5..]
+            .iter()
+            .all(|row| row.ends_with(" 90") || row.ends_with(" 91"))
+    );
+    assert_eq!(mornings("pulse")[..2], ["4 08:27 100", "4 08:44 100"]);
+    assert_eq!(
+        values("cat", "fjellvik", 4..),
+        ["7 08:30 22", "14 08:31 19"]
+    );
+    // Twice daily for seven days, by plan v2.
+    let evenings = |day: i32| {
+        values("spo2", "fjellvik", day..=day)
+            .iter()
+            .any(|row| row.contains(" 20:"))
+    };
+    assert!((3..=10).all(evenings) && !(11..=14).any(evenings));
 }
 
 #[test]
@@ -119,7 +160,7 @@ fn the_green_days_stay_within_their_values_and_every_day_is_there() {
     };
     let before = |row: &String| row.starts_with('-');
     let of = |word: &str| {
-        values(word, "fjellvik", -17)
+        values(word, "fjellvik", -17..)
             .into_iter()
             .filter(before)
             .collect::<Vec<_>>()
