@@ -24,6 +24,7 @@ mod receipt;
 mod roles;
 mod serve;
 mod surroundings;
+mod time;
 mod unread;
 
 use clap::{Parser, Subcommand};

@@ -1,26 +1,11 @@
 //! Where time, randomness and shutdown come from: the wall clock, the system's random numbers and the stop signal.
 
-use fhir::time::Instant;
+use crate::time::Time;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-/// Microseconds since 1970 by the wall clock.
-fn wall() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-}
 
 /// The wall clock.
 pub fn clock() -> store::Clock {
-    Arc::new(|| Instant(wall()))
-}
-
-/// The wall clock, off by as many microseconds as `skew` holds (the demo's fault switch `skewed`).
-pub fn skewed(skew: Arc<AtomicI64>) -> store::Clock {
-    Arc::new(move || Instant(wall() + skew.load(Ordering::Relaxed)))
+    Time::default().clock()
 }
 
 /// Random ids.

@@ -70,6 +70,14 @@ impl Calendar {
             .unwrap_or_else(|_| Timestamp::UNIX_EPOCH.to_zoned(self.zone.clone()))
     }
 
+    /// A full hour of a story day.
+    pub fn hour(&self, day: i32, hour: i8) -> Instant {
+        moment(&self.at(
+            day,
+            Time::midnight().saturating_add(i64::from(hour).hours()),
+        ))
+    }
+
     /// The story day that a moment falls on.
     pub fn day_of(&self, moment: Instant) -> i32 {
         let date = zoned(moment, &self.zone).date();

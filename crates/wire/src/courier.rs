@@ -120,7 +120,7 @@ pub struct Courier<D> {
     pub pause: Pause,
 }
 
-/// Delivers until the stop signal, with the house's clock, randomness and stop; waits in real time.
+/// Delivers until the stop signal, with the house's clock, randomness, waiting and stop.
 pub async fn run<D: Deliver>(store: Store, receiver: String, deliver: D, house: &crate::House) {
     let courier = Courier {
         store,
@@ -129,7 +129,7 @@ pub async fn run<D: Deliver>(store: Store, receiver: String, deliver: D, house: 
         clock: house.clock.clone(),
         ids: house.ids.clone(),
         stop: house.stop.clone(),
-        pause: crate::stop::real_pause(),
+        pause: house.pause.clone(),
     };
     courier.run().await;
 }

@@ -33,6 +33,8 @@ pub use stop::Stop;
 pub struct House {
     /// The clock.
     pub clock: store::Clock,
+    /// How workers wait, by the same clock.
+    pub pause: stop::Pause,
     /// Random ids.
     pub ids: store::Ids,
     /// The outgoing client.

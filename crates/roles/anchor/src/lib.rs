@@ -492,7 +492,7 @@ pub fn routes(state: Arc<State>) -> Router {
 
 /// Forgets what is past its time, once a minute.
 pub fn workers(state: Arc<State>) -> Vec<Worker> {
-    let pause = wire::stop::real_pause();
+    let pause = state.house.pause.clone();
     vec![Worker::new("anchor sweep", async move {
         let stop = state.house.stop.clone();
         loop {

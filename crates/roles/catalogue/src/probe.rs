@@ -122,7 +122,7 @@ impl Sight {
 /// The rounds.
 pub fn worker(state: Arc<State>) -> Worker {
     Worker::new("probe", async move {
-        let pause = wire::stop::real_pause();
+        let pause = state.house.pause.clone();
         let mut next = FIRST;
         loop {
             tokio::select! {

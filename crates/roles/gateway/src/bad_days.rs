@@ -119,7 +119,7 @@ impl State {
 /// Writes the copy whenever something new was told, and once more at the end.
 pub fn worker(state: Arc<State>) -> Worker {
     Worker::new("last-copy", async move {
-        let pause = wire::stop::real_pause();
+        let pause = state.house.pause.clone();
         loop {
             tokio::select! {
                 () = state.house.stop.stopped() => break,

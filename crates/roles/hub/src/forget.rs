@@ -16,7 +16,7 @@ const DAY: i64 = 86_400_000_000;
 /// The one who forgets. A round that fails is made again an hour later: what it leaves only lies longer.
 pub fn worker(state: Arc<State>) -> Worker {
     Worker::new("forget", async move {
-        let pause = wire::stop::real_pause();
+        let pause = state.house.pause.clone();
         loop {
             tokio::select! {
                 () = state.house.stop.stopped() => return,

@@ -79,6 +79,7 @@ impl Hub {
         };
         let house = House {
             clock: clock.clock(),
+            pause: wire::stop::real_pause(),
             ids: ids(7),
             http: Http::new(Policy::loopback()).unwrap(),
             data: folder.path().to_owned(),

@@ -95,7 +95,7 @@ async fn note(state: &State, version: u32) -> Result<(), StoreError> {
 /// Looks after the keys.
 pub fn worker(state: Arc<State>) -> Worker {
     Worker::new("pointer-key", async move {
-        let pause = wire::stop::real_pause();
+        let pause = state.house.pause.clone();
         loop {
             if let Err(error) = state.tend_keys().await {
                 tracing::error!(%error, "the pointer keys could not be tended");

@@ -181,7 +181,7 @@ pub fn open(config: Config, house: House) -> Result<Arc<State>, OpenError> {
 
 /// Forgets sessions that have ended by time, so that nothing of them stays in memory.
 pub fn workers(state: Arc<State>) -> Vec<Worker> {
-    let pause = wire::stop::real_pause();
+    let pause = state.house.pause.clone();
     vec![Worker::new("portal sessions", async move {
         let stop = state.house.stop.clone();
         loop {

@@ -155,7 +155,7 @@ impl State {
 }
 
 async fn heartbeat(state: Arc<State>) {
-    let pause = wire::stop::real_pause();
+    let pause = state.house.pause.clone();
     loop {
         tokio::select! {
             () = state.house.stop.stopped() => return,

@@ -53,7 +53,7 @@ type Held = HashMap<Leaf, Announcement>;
 pub fn workers(state: Arc<State>) -> Option<Worker> {
     state.locator.as_ref()?;
     Some(Worker::new("compare", async move {
-        let pause = wire::stop::real_pause();
+        let pause = state.house.pause.clone();
         let (mut next, mut repaired) = (FIRST, false);
         loop {
             tokio::select! {

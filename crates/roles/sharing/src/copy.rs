@@ -301,7 +301,7 @@ impl State {
 pub fn workers(state: Arc<State>) -> Option<Worker> {
     state.config.copy.max_lag_seconds?;
     Some(Worker::new("copy", async move {
-        let pause = wire::stop::real_pause();
+        let pause = state.house.pause.clone();
         loop {
             if let Some(copy) = state.copy_turned() {
                 let service = state.config.id.as_str();

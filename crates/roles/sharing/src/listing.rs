@@ -85,7 +85,7 @@ pub fn workers(state: Arc<State>) -> Option<Worker> {
         return None;
     }
     Some(Worker::new("listing", async move {
-        let pause = wire::stop::real_pause();
+        let pause = state.house.pause.clone();
         let (mut failed, mut wait) = (0, RETRY);
         loop {
             let next = match state.list().await {

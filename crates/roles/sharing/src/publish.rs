@@ -19,7 +19,7 @@ const PART: usize = 500;
 pub fn workers(state: Arc<State>) -> Option<Worker> {
     state.locator.as_ref()?;
     Some(Worker::new("publish", async move {
-        let pause = wire::stop::real_pause();
+        let pause = state.house.pause.clone();
         loop {
             if let Err(error) = state.settle_presence().await {
                 tracing::warn!(service = state.config.id, %error, "what is published could not be looked over");

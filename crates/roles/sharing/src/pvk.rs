@@ -360,7 +360,7 @@ fn joined(
 pub(crate) fn workers(state: Arc<State>) -> Option<Worker> {
     let every = state.replication.as_ref()?.source.every;
     Some(Worker::new("pvk", async move {
-        let pause = wire::stop::real_pause();
+        let pause = state.house.pause.clone();
         let service = state.config.id.clone();
         loop {
             match state.replicate().await {

@@ -155,7 +155,7 @@ impl Ground {
         let folder = demo::Folder::open(None)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let started = demo::start(&folder, listener, &directory).await?;
+        let started = demo::start(&folder, listener, &directory, Default::default()).await?;
         let http = Http::new(Policy::loopback())?;
         Ok(Ground {
             started,

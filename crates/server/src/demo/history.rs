@@ -5,10 +5,10 @@ use super::Started;
 use super::state::DemoState;
 use crate::roles::Region;
 use anyhow::{Context, bail};
+use fhir::time::Instant;
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
-use testkit::calendar::Calendar;
+use std::time::Duration;
 use testkit::event::{Event, Route};
 use testkit::feed::Feed;
 use testkit::home_system::{HomeSystem, Report};
@@ -24,9 +24,15 @@ pub async fn tell(
     directory: &Directory,
     started: &Started,
 ) -> anyhow::Result<()> {
-    let calendar = Calendar::from_day0(kept.day_zero.parse().context("demo.json: day_zero")?);
-    let until = fhir::time::Instant(kept.first_start);
-    let events = testkit::story::region(directory, &calendar, until)?;
+    let until = Instant(kept.first_start);
+    let events = testkit::story::region(directory, &kept.calendar()?, until)?;
+    let told = send(&events, started).await?;
+    eprintln!("delt demo: {told} events told and taken in");
+    Ok(())
+}
+
+/// Sends what happened, each thing by its own way, and says how many were taken in.
+pub async fn send(events: &[Event], started: &Started) -> anyhow::Result<usize> {
     let progress = Progress::new(events.len());
     let mut report = Report::default();
     for client in &started.made.clients {
@@ -34,15 +40,15 @@ pub async fn tell(
         let done = match client.use_ {
             ClientUse::HomeSystem => {
                 HomeSystem::new(party, &started.hub())
-                    .send(&events, |n, _| progress.at(&client.client_id, n))
+                    .send(events, |n, _| progress.at(&client.client_id, n))
                     .await
             }
             ClientUse::RecordSystem => {
                 let mut done = Report::default();
-                for (service, base) in fed_by(&events, &client.orgnr, started) {
+                for (service, base) in fed_by(events, &client.orgnr, started) {
                     let feed = Feed::new(party.clone(), &service, &base);
                     done.add(
-                        feed.play(&events, |n, _| progress.at(&client.client_id, n))
+                        feed.play(events, |n, _| progress.at(&client.client_id, n))
                             .await
                             .with_context(|| format!("the feed of {service}"))?,
                     );
@@ -60,8 +66,7 @@ pub async fn tell(
             report.refused.len()
         );
     }
-    eprintln!("delt demo: {} events told and taken in", report.accepted);
-    Ok(())
+    Ok(report.accepted)
 }
 
 /// The services that a record system's organisation feeds in these events, with their bases.
@@ -83,7 +88,7 @@ fn fed_by(events: &[Event], orgnr: &str, started: &Started) -> Vec<(String, Stri
 
 /// Waits until everything taken in has been delivered: readings to their receivers, pointers to the locator.
 pub async fn delivered(region: &Region) -> anyhow::Result<()> {
-    let since = Instant::now();
+    let since = std::time::Instant::now();
     loop {
         let mut pending = 0;
         let mut dead = 0;
@@ -114,16 +119,20 @@ pub async fn delivered(region: &Region) -> anyhow::Result<()> {
 struct Progress {
     all: usize,
     moving: bool,
-    state: Mutex<(usize, String, usize, Instant)>,
+    state: Mutex<(usize, String, usize, std::time::Instant)>,
 }
 
 impl Progress {
     fn new(all: usize) -> Progress {
-        eprintln!("delt demo: telling {all} events of the history");
+        // The few of one moment are told without a word.
+        let many = all > 200;
+        if many {
+            eprintln!("delt demo: telling {all} events of the history");
+        }
         Progress {
             all,
-            moving: std::io::stderr().is_terminal(),
-            state: Mutex::new((0, String::new(), 0, Instant::now())),
+            moving: many && std::io::stderr().is_terminal(),
+            state: Mutex::new((0, String::new(), 0, std::time::Instant::now())),
         }
     }
 
@@ -143,7 +152,7 @@ impl Progress {
             eprint!("\r  {told} of {} ({who})          ", self.all);
             let _ = std::io::stderr().flush();
         } else if last.elapsed() > Duration::from_secs(5) {
-            *last = Instant::now();
+            *last = std::time::Instant::now();
             eprintln!("  {told} of {} ({who})", self.all);
         }
     }

@@ -5,13 +5,16 @@
 
 mod history;
 mod import;
+mod play;
 mod ports;
 mod region;
 mod state;
 
 use crate::faults::Faults;
+use crate::time::Time;
 use crate::{listen, roles, surroundings};
 use anyhow::Context;
+use fhir::time::Instant;
 use state::DemoState;
 pub(crate) use state::Folder;
 use std::path::PathBuf;
@@ -36,6 +39,10 @@ pub struct Arguments {
     /// How many people the region has at least; the story's come first. Kept from the first start.
     #[arg(long, value_name = "N")]
     people: Option<usize>,
+    /// Tell the story from the beginning of this day of it (-21 to 14), by a clock of its own: `POST CONTROL/demo/clock` with
+    /// `{"day":1,"time":"08:46"}` puts it forward, and what happens until then happens. Kept from the first start.
+    #[arg(long, value_name = "DAY", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-21..=14))]
+    from_day: Option<i32>,
     /// Send `.json` and `.ndjson` files with Observations and Bundles through the hub, and write DIR/import-report.ndjson.
     #[arg(long, value_name = "PATH")]
     import: Option<PathBuf>,
@@ -59,7 +66,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     kept.write(folder.path())?;
     let directory = directory(&kept);
-    let started = start(&folder, listener, &directory).await?;
+    let time = kept
+        .told_until
+        .map_or_else(Time::default, |at| Time::from(Instant(at)));
+    let (wishes, clock) = play::control(time.clone(), kept.calendar()?);
+    let started = start(&folder, listener, &directory, (time, clock)).await?;
     let stop = started.region.stop();
     let asked = stop.clone();
     let signal = tokio::spawn(async move {
@@ -71,7 +82,15 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         () = stop.stopped() => Ok(()),
     };
     if told.is_ok() {
-        stop.stopped().await;
+        let player = play::Player {
+            folder: &folder,
+            directory: &directory,
+            started: &started,
+        };
+        tokio::select! {
+            () = player.play(wishes, &mut kept) => {}
+            () = stop.stopped() => {}
+        }
     }
     stop.stop();
     signal.abort();
@@ -85,10 +104,14 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 fn first_start(port: u16, arguments: &Arguments) -> anyhow::Result<DemoState> {
     let now = (surroundings::clock())();
+    let calendar = Calendar::at_first_start(now);
+    let from = arguments.from_day.map(|day| calendar.hour(day, 0));
     Ok(DemoState {
         port,
-        day_zero: Calendar::at_first_start(now).day0().to_string(),
-        first_start: now.0,
+        day_zero: calendar.day0().to_string(),
+        // By the wall clock the story ends in the afternoon of day 3.
+        first_start: from.unwrap_or(now.min(calendar.hour(3, 16))).0,
+        told_until: from.map(|at| at.0),
         people: arguments.people.unwrap_or(0),
         history_delivered: false,
     })
@@ -113,6 +136,7 @@ pub(crate) struct Started {
     /// Where its parts are reached.
     pub(crate) at: region::Addresses,
     control: String,
+    time: Time,
 }
 
 /// Opens every role, the record-system peers and the control port, and begins to listen.
@@ -120,6 +144,7 @@ pub(crate) async fn start(
     folder: &Folder,
     listener: TcpListener,
     directory: &Directory,
+    (time, more_control): (Time, axum::Router),
 ) -> anyhow::Result<Started> {
     let record_systems = TcpListener::bind("127.0.0.1:0").await?;
     let control = TcpListener::bind("127.0.0.1:0").await?;
@@ -142,6 +167,7 @@ pub(crate) async fn start(
         roles::Demo {
             faults: Some(faults.clone()),
             people: Some(people),
+            time: time.clone(),
         },
     )
     .await?;
@@ -155,7 +181,12 @@ pub(crate) async fn start(
             Some(faults.clone()),
             on(&stop),
         )),
-        tokio::spawn(listen::serve(control, faults.control(), None, on(&stop))),
+        tokio::spawn(listen::serve(
+            control,
+            faults.control().merge(more_control),
+            None,
+            on(&stop),
+        )),
         tokio::spawn({
             let stop = stop.clone();
             async move {
@@ -171,6 +202,7 @@ pub(crate) async fn start(
         made,
         at,
         control: control_url,
+        time,
     })
 }
 
@@ -288,7 +320,7 @@ impl Started {
         Ok(wire::client::Party::from_file(
             std::path::Path::new(file),
             http,
-            surroundings::clock(),
+            self.time.clock(),
             surroundings::ids(),
         )?)
     }

@@ -3,6 +3,7 @@
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use testkit::calendar::Calendar;
 
 /// Kept between starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,9 @@ pub struct DemoState {
     pub people: usize,
     /// Whether the whole history has been delivered once.
     pub history_delivered: bool,
+    /// Where a clock stands that is put (`--from-day`), microseconds since 1970 UTC: up to then the story is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_until: Option<i64>,
 }
 
 /// The folder of one demo: a given one that is kept, or a temporary one that goes.
@@ -70,6 +74,12 @@ impl DemoState {
         }
     }
 
+    /// The story's days as dates.
+    pub fn calendar(&self) -> anyhow::Result<Calendar> {
+        let day_zero = self.day_zero.parse().context("demo.json: day_zero")?;
+        Ok(Calendar::from_day0(day_zero))
+    }
+
     /// Writes it whole or not at all: a new file beside the old, flushed, then renamed.
     pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
         let beside = folder.join("demo.json.new");
@@ -99,6 +109,7 @@ mod tests {
             first_start: 1,
             people: 10,
             history_delivered: false,
+            told_until: None,
         };
         state.write(folder.path()).expect("writable");
         assert_eq!(

@@ -14,6 +14,7 @@ pub use proof::{Proof, Wanted, prove};
 
 use crate::config::{self, Config};
 use crate::surroundings;
+use crate::time::Time;
 use anyhow::Context;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,7 @@ struct Inner {
     witness: bool,
     every: Duration,
     http: Http,
+    time: Time,
     /// What is kept of each trail. One round at a time: the last one, at stop, may meet one under way.
     turn: tokio::sync::Mutex<HashMap<String, Last>>,
 }
@@ -74,19 +76,15 @@ impl Keeper {
         trails: Trails,
         client_file: Option<&Path>,
         http: Http,
+        time: Time,
     ) -> anyhow::Result<Keeper> {
         let audit = config.audit.clone().unwrap_or_default();
         let folder = config.heads_folder();
         kept::make_folder(&folder)?;
         let signer = match client_file {
             Some(file) => Signer::Client(
-                Party::from_file(
-                    file,
-                    http.clone(),
-                    surroundings::clock(),
-                    surroundings::ids(),
-                )
-                .with_context(|| file.display().to_string())?,
+                Party::from_file(file, http.clone(), time.clock(), surroundings::ids())
+                    .with_context(|| file.display().to_string())?,
             ),
             None => Signer::Own(key::load(&config.data, &folder)?),
         };
@@ -98,13 +96,14 @@ impl Keeper {
             witness: audit.witness,
             every: Duration::from_secs(audit.every_seconds.into()),
             http,
+            time,
             turn: tokio::sync::Mutex::default(),
         })))
     }
 
     /// Signs and keeps the heads at each interval until the process stops; [`Keeper::finish`] does it a last time.
     pub fn worker(&self, stop: Stop) -> Worker {
-        let (keeper, pause) = (self.clone(), wire::stop::real_pause());
+        let (keeper, pause) = (self.clone(), self.0.time.pause());
         Worker::new("audit heads", async move {
             loop {
                 keeper.keep().await;
@@ -196,7 +195,7 @@ impl Keeper {
                 Signer::Own(_) => None,
             },
             aud: self.0.issuer.clone(),
-            iat: surroundings::clock()().seconds(),
+            iat: self.0.time.now().seconds(),
             owner: owner.to_owned(),
             sequence: head.sequence,
             hash: base64url(&head.hash),

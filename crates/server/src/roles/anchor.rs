@@ -12,7 +12,7 @@ const STYLESHEET: &str = "portal.css";
 /// Opens the trust anchor.
 pub async fn open(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     let config = setting.config;
-    let house = setting.house("anchor", surroundings::clock())?;
+    let house = setting.house("anchor", setting.demo.time.clock())?;
     let state = ::anchor::open(settings(setting)?, house).await?;
     Ok(vec![Mounted {
         gauged: None,

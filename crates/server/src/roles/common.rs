@@ -1,7 +1,7 @@
 //! The common services: catalogue and locator.
 
 use super::{Figure, Mounted, Setting, held, needed, organisation, organisations, path_of, trail};
-use crate::{config, metrics, surroundings};
+use crate::{config, metrics};
 use anyhow::anyhow;
 use fhir::ids::{HerId, ReshId};
 use wire::contract::statement::{Organisation, SubUnit};
@@ -37,8 +37,11 @@ pub async fn catalogue(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         organisations: listed.collect::<anyhow::Result<_>>()?,
         services: offered.collect::<anyhow::Result<_>>()?,
     };
-    let state =
-        ::catalogue::open(settings, setting.house("catalogue", surroundings::clock())?).await?;
+    let state = ::catalogue::open(
+        settings,
+        setting.house("catalogue", setting.demo.time.clock())?,
+    )
+    .await?;
     let told = state.clone();
     Ok(vec![Mounted {
         gauged: Some(std::sync::Arc::new(move || seen(&told))),
@@ -118,7 +121,11 @@ pub async fn locator(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         budget: ::locator::Budget::default(),
         key_days: part.key_days,
     };
-    let state = ::locator::open(settings, setting.house("locator", surroundings::clock())?).await?;
+    let state = ::locator::open(
+        settings,
+        setting.house("locator", setting.demo.time.clock())?,
+    )
+    .await?;
     let told = state.clone();
     Ok(vec![Mounted {
         gauged: Some(std::sync::Arc::new(move || {

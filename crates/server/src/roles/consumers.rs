@@ -3,7 +3,7 @@
 use super::{
     Figure, Mounted, Setting, client_file, needed, organisation, organisations, path_of, plain,
 };
-use crate::{assets, config, metrics, surroundings};
+use crate::{assets, config, metrics};
 use std::time::Duration;
 
 /// How long one source may take.
@@ -41,7 +41,11 @@ pub async fn gateway(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         source_deadline: SOURCE_DEADLINE,
         total_deadline: TOTAL_DEADLINE,
     };
-    let state = ::gateway::open(settings, setting.house("gateway", surroundings::clock())?).await?;
+    let state = ::gateway::open(
+        settings,
+        setting.house("gateway", setting.demo.time.clock())?,
+    )
+    .await?;
     let told = state.clone();
     Ok(vec![Mounted {
         gauged: Some(std::sync::Arc::new(move || circuits(&told))),
@@ -142,7 +146,10 @@ pub async fn portal(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
             patients: p.patients.clone(),
         }),
     };
-    let state = ::portal::open(settings, setting.house("portal", surroundings::clock())?)?;
+    let state = ::portal::open(
+        settings,
+        setting.house("portal", setting.demo.time.clock())?,
+    )?;
     Ok(vec![Mounted {
         gauged: None,
         trails: None,

@@ -17,6 +17,7 @@ use crate::config::{self, Config};
 use crate::faults::Faults;
 use crate::heads::{Keeper, Trails};
 use crate::surroundings;
+use crate::time::Time;
 use anyhow::{Context, anyhow};
 use axum::Router;
 use fhir::ids::{OrganisationNumber, PersonNumbers};
@@ -27,6 +28,7 @@ use std::time::Duration;
 use trust::organisation::Register;
 use url::Url;
 use wire::client::{Network, Policy};
+use wire::stop::Pause;
 use wire::{House, Stop, Worker};
 
 /// Opens one role (for `sharing`: each service of this process) as mounted routes.
@@ -61,6 +63,8 @@ pub struct Demo {
     pub faults: Option<Faults>,
     /// People that test tokens may speak for and the portal may choose.
     pub people: Option<DemoPeople>,
+    /// The region's clock: the wall clock unless it tells the story from another day.
+    pub time: Time,
 }
 
 /// Synthetic people of the demo.
@@ -180,6 +184,7 @@ pub struct Region {
     stores: Vec<store::Store>,
     keepers: Vec<Keeper>,
     gauged: Vec<Gauged>,
+    time: Time,
 }
 
 impl Region {
@@ -217,7 +222,7 @@ impl Region {
                 };
                 if let Some(trails) = mounted.trails {
                     let (http, file) = (outgoing(config)?, mounted.client_file.as_deref());
-                    keepers.push(Keeper::new(config, trails, file, http)?);
+                    keepers.push(Keeper::new(config, trails, file, http, demo.time.clone())?);
                 }
                 workers.extend(
                     mounted
@@ -246,6 +251,7 @@ impl Region {
             stores,
             keepers,
             gauged,
+            time: demo.time,
         })
     }
 
@@ -269,13 +275,14 @@ impl Region {
         crate::metrics::Sources {
             stores: self.stores.clone(),
             gauged: self.gauged.clone(),
-            clock: surroundings::clock(),
+            clock: self.time.clock(),
         }
     }
 
     /// Surroundings for a peer that lives in this process (the demo's record systems), in a folder of its own.
     pub fn house(&self, config: &Config, folder: &str) -> anyhow::Result<House> {
-        house(config, folder, surroundings::clock(), self.stop.clone())
+        let (time, stop) = (&self.time, self.stop.clone());
+        house(config, folder, time.clock(), time.pause(), stop)
     }
 
     /// Waits for the workers to finish what they have in hand.
@@ -335,7 +342,8 @@ impl Setting<'_> {
 
     /// A role's surroundings, with `folder` of its own under the data folder.
     fn house(&self, folder: &str, clock: store::Clock) -> anyhow::Result<House> {
-        let house = house(self.config, folder, clock, self.stop.clone())?;
+        let pause = self.demo.time.pause();
+        let house = house(self.config, folder, clock, pause, self.stop.clone())?;
         Ok(House {
             other_issuer: other_issuer::of(self.config, &self.zone)?.map(std::sync::Arc::new),
             ..house
@@ -360,11 +368,18 @@ impl Setting<'_> {
     }
 }
 
-fn house(config: &Config, folder: &str, clock: store::Clock, stop: Stop) -> anyhow::Result<House> {
+fn house(
+    config: &Config,
+    folder: &str,
+    clock: store::Clock,
+    pause: Pause,
+    stop: Stop,
+) -> anyhow::Result<House> {
     let data = config.data.join(folder);
     make_private_folder(&data)?;
     Ok(House {
         clock,
+        pause,
         ids: surroundings::ids(),
         http: outgoing(config)?,
         data,

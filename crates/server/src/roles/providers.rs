@@ -5,7 +5,7 @@ use super::{
     path_of, services, trail,
 };
 use crate::config;
-use crate::{metrics, surroundings};
+use crate::metrics;
 use anyhow::Context;
 use fhir::check::profile::Demands;
 use wire::contract::sharing::CopyAge;
@@ -58,13 +58,8 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
         hand_over: partners(setting, s)?,
         pvk: s.pvk.as_ref().map(super::outside::pvk).transpose()?,
     };
-    let clock = setting
-        .demo
-        .faults
-        .as_ref()
-        .map_or_else(surroundings::clock, |f| {
-            surroundings::skewed(f.skew_of(&s.id))
-        });
+    let (time, faults) = (&setting.demo.time, setting.demo.faults.as_ref());
+    let clock = faults.map_or_else(|| time.clock(), |f| time.skewed(f.skew_of(&s.id)));
     let house = setting.house(&format!("sharing/{}", s.id), clock)?;
     let state = ::sharing::open(config, house).await?;
     Ok(Mounted {
@@ -274,7 +269,7 @@ pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         },
         receivers: receivers.collect::<anyhow::Result<_>>()?,
     };
-    let state = ::hub::open(config, setting.house("hub", surroundings::clock())?).await?;
+    let state = ::hub::open(config, setting.house("hub", setting.demo.time.clock())?).await?;
     Ok(vec![Mounted {
         gauged: None,
         trails: trail(state.store()),

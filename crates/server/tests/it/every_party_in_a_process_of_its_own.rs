@@ -138,6 +138,7 @@ async fn record_system(region: &Apart, stop: &Stop) -> Arc<RecordSystem> {
     let http = Http::new(Policy::loopback()).unwrap();
     let house = House {
         clock: Arc::new(now),
+        pause: wire::stop::real_pause(),
         ids: Arc::new(uuid::Uuid::new_v4),
         http,
         data: data.clone(),

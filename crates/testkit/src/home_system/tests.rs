@@ -24,6 +24,7 @@ async fn the_storys_readings_arrive_once_however_often_they_are_sent() {
     let (clock, ids): (store::Clock, store::Ids) = (Arc::new(now), Arc::new(uuid::Uuid::new_v4));
     let house = wire::House {
         clock: clock.clone(),
+        pause: wire::stop::real_pause(),
         ids: ids.clone(),
         http: http.clone(),
         data: folder.path().to_owned(),

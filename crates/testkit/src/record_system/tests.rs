@@ -28,6 +28,7 @@ async fn stand_in(folder: tempfile::TempDir, issuer: Issuer) -> Standing {
     let stop = wire::Stop::new();
     let house = House {
         clock: Arc::new(now),
+        pause: wire::stop::real_pause(),
         ids: Arc::new(uuid::Uuid::new_v4),
         http: Http::new(Policy::loopback()).unwrap(),
         data: folder.path().to_owned(),

@@ -12,6 +12,8 @@ pub const KEY_MARK: &str = "demo-";
 pub const TEST_TOKEN: &str = "/test-token";
 /// Path of the fault switch under the control URL (demo mode only).
 pub const FAULTS: &str = "/demo/faults";
+/// Path of the clock of a demo that is told from another day (`--from-day`), under the control URL.
+pub const CLOCK: &str = "/demo/clock";
 /// The client that a test token names.
 pub const TEST_CLIENT: &str = "delt-test";
 /// The port nobody needs to name.
@@ -46,6 +48,16 @@ pub struct DemoReady {
     pub patients: Vec<DemoPatient>,
     /// The hospital physician of the story first.
     pub practitioners: Vec<DemoPractitioner>,
+}
+
+/// A moment of the story that the clock is to be put to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockRequest {
+    /// The story's day; 0 is the plan's Monday.
+    pub day: i32,
+    /// `HH:MM`, Europe/Oslo.
+    pub time: String,
 }
 
 /// How an organisation's sharing service is realised (DESIGN section 2).

@@ -84,6 +84,7 @@ impl Region {
         let (issuer, hub) = (format!("{address}/anchor"), format!("{address}/hub"));
         let house = House {
             clock: clock.clone(),
+            pause: wire::stop::real_pause(),
             ids: Arc::new(Uuid::new_v4),
             http: Http::new(Policy::loopback()).unwrap(),
             data: folder.path().to_owned(),

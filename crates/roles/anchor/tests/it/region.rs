@@ -387,6 +387,7 @@ impl Region {
         });
         let house = wire::House {
             clock: now.clone(),
+            pause: wire::stop::real_pause(),
             ids,
             http,
             data: folder.to_owned(),

@@ -103,6 +103,7 @@ impl World {
         let clock: store::Clock = Arc::new(move || Instant(read.load(Ordering::SeqCst)));
         let house = House {
             clock: clock.clone(),
+            pause: wire::stop::real_pause(),
             ids: Arc::new(uuid::Uuid::new_v4),
             http: plan.http,
             data: plan.data.unwrap_or_else(|| folder.path().join("gateway")),

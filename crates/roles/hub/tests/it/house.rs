@@ -152,6 +152,7 @@ impl Hub {
         let stop = Stop::new();
         let house = House {
             clock: clock.clock(),
+            pause: wire::stop::real_pause(),
             ids: ids(clock.now().0.unsigned_abs()),
             http: Http::new(Policy::loopback()).unwrap(),
             data: folder.path().to_owned(),

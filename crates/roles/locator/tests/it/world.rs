@@ -77,6 +77,7 @@ pub fn config(issuer: &str) -> Config {
 pub fn house(folder: &Path, clock: &FixedClock) -> House {
     House {
         clock: clock.clock(),
+        pause: wire::stop::real_pause(),
         ids: ids(1),
         http: Http::new(Policy::loopback()).unwrap(),
         data: folder.join("locator"),

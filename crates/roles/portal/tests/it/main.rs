@@ -77,6 +77,7 @@ impl Portal {
         };
         let house = House {
             clock: clock.clock(),
+            pause: wire::stop::real_pause(),
             ids: ids(7),
             http: Http::new(Policy::loopback()).unwrap(),
             data: data.path().to_owned(),

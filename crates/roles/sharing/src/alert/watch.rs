@@ -33,7 +33,7 @@ const CATCH_UP: i64 = 7 * 24 * 60 * 60_000_000;
 pub fn workers(state: Arc<State>) -> Option<Worker> {
     state.config.assessment.as_ref()?;
     Some(Worker::new("alert", async move {
-        let pause = wire::stop::real_pause();
+        let pause = state.house.pause.clone();
         while let Err(error) = state.alerts_remembered().await {
             tracing::error!(service = state.config.id, %error, "open alerts cannot be read");
             tokio::select! {
