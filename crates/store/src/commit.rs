@@ -30,6 +30,8 @@ pub struct Change {
     pub outbox: Vec<OutboxEntry>,
     /// The audit record of the interaction. With one, [`Committed::receipt`] is given.
     pub audit: Option<Record>,
+    /// Further records of the same interaction, in the chain after the first: of a list that shows several patients, one about each.
+    pub also: Vec<Record>,
     /// Completes the record before it is chained: adds the puts' types, ids and versions to `disclosed`, and, if it
     /// names no patient, the patient that the first put is about.
     pub audit_fill: bool,

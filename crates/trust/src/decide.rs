@@ -366,13 +366,28 @@ pub fn assess(patient: PersonIdentifier) -> Permit {
 /// reference, patient binding. The anchor asks this before it issues a token that opens patients' data.
 pub fn need(caller: &Caller, facts: &Facts) -> Result<(), Refusal> {
     let ask = Ask::of(Interaction::Lookup, ResourceType::BUNDLE);
-    let question = Question {
-        ask: &ask,
-        caller,
-        facts,
-    };
-    for rule in rules::NEED {
-        if let Answer::Deny(refusal) | Answer::Nothing(refusal) = (rule.check)(&question) {
+    none_denies(rules::NEED, &ask, caller, facts)
+}
+
+/// Whether the caller may be shown a list of the organisation's patients at all. It opens nobody's data: each patient on it is
+/// decided about by herself, by [`decide`] with her named and with what she has closed.
+pub fn may_list(caller: &Caller, facts: &Facts) -> Result<(), Refusal> {
+    let ask = Ask::of(Interaction::WorkList, ResourceType::TASK);
+    none_denies(rules::LIST, &ask, caller, facts)
+}
+
+fn none_denies(
+    rules: &[rules::Rule],
+    ask: &Ask,
+    caller: &Caller,
+    facts: &Facts,
+) -> Result<(), Refusal> {
+    let question = Question { ask, caller, facts };
+    for rule in rules {
+        if let Answer::Deny(refusal)
+        | Answer::DenyUnlessBroken(refusal)
+        | Answer::Nothing(refusal) = (rule.check)(&question)
+        {
             return Err(refusal);
         }
     }

@@ -115,6 +115,26 @@ const WORDS: &[Words] = &[
         "The look-up was not bound to one patient.",
     ),
     words(
+        "list_bound_to_patient",
+        "Tilgangen var knyttet til én pasient. En slik tilgang åpner den pasienten og ingen liste.",
+        "The access was bound to one patient. It opens that patient and no list.",
+    ),
+    words(
+        "list_purpose",
+        "En arbeidsliste er for vanlig oppfølging. Akutt oppslag, samordning og nødrett gjelder én pasient.",
+        "A work list is for ordinary care. Every other purpose is about one patient.",
+    ),
+    words(
+        "list_through_gateway",
+        "En arbeidsliste hentes hos virksomhetens egen tjeneste.",
+        "A work list is fetched at the organisation's own service.",
+    ),
+    words(
+        "list_shared_register",
+        "Et register som flere virksomheter har sammen, har ingen felles arbeidsliste.",
+        "A register that several organisations share has no joint work list.",
+    ),
+    words(
         "not_own_data",
         "Innbyggere ser egne opplysninger, eller dem de har fullmakt for. Å være pårørende er ikke nok.",
         "Citizens see their own data, or that of those they represent. Being next of kin is not enough.",

@@ -56,6 +56,8 @@ pub enum Interaction {
     Assess,
     /// A step of an alert by a person of the organisation: owned, acknowledged, assessed, closed, handed over.
     AlertStep,
+    /// The list of the organisation's own patients under follow-up, by a token that names none of them.
+    WorkList,
     /// An alert offered to, or answered at, another organisation's service.
     AlertTold,
     /// A token asked of the anchor.
@@ -138,6 +140,12 @@ const TABLE: &[Row] = &[
         Some(Access::Update),
     ),
     Row(
+        Interaction::WorkList,
+        "operation",
+        "R",
+        Some(Access::Search),
+    ),
+    Row(
         Interaction::AlertTold,
         "operation",
         "C",
@@ -212,6 +220,7 @@ mod tests {
             ReviewClosed,
             Assess,
             AlertStep,
+            WorkList,
             AlertTold,
             Token,
             Operate,

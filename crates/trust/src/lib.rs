@@ -31,7 +31,9 @@ pub mod wish;
 
 pub use caller::{Agreement, Caller, ClientUse, Delegation, Person, Representation};
 pub use category::Category;
-pub use decide::{Ask, Decision, Facts, Party, Permit, PermitScope, Refusal, assess, decide, need};
+pub use decide::{
+    Ask, Decision, Facts, Party, Permit, PermitScope, Refusal, assess, decide, may_list, need,
+};
 pub use detail::Detail;
 pub use interaction::Interaction;
 pub use replay::Replay;

@@ -4,6 +4,7 @@
 //! record (threats-and-faults.md sections 1 and 11), and the proof that was used is remembered in the same commit.
 
 use axum::response::Response;
+use fhir::ids::PersonIdentifier;
 use fhir::time::Instant;
 use http::request::Parts;
 use std::sync::Arc;
@@ -235,6 +236,32 @@ impl Visit<'_> {
             Decision::Nothing(refusal) => Err(End::Nothing(refusal)),
             Decision::Refuse(refusal) => Err(End::Refused(refusal)),
         }
+    }
+
+    /// Whether the caller may be shown a list of patients at all; each of them is asked about with [`Visit::permit_about`].
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn may_list(&self) -> Result<(), End> {
+        trust::may_list(self.caller(), &self.facts()).map_err(End::Refused)
+    }
+
+    /// Asks the rules about one patient of a list, with what she has closed here. A refusal is for the list to leave her out, without
+    /// a trace.
+    ///
+    /// # Errors
+    /// Of the store: not knowing what she has closed, nothing is opened.
+    pub async fn permit_about(
+        &self,
+        ask: &Ask,
+        patient: &PersonIdentifier,
+    ) -> Result<Result<Permit, Refusal>, StoreError> {
+        let ask = Ask {
+            patient: Some(patient.clone()),
+            ..ask.clone()
+        };
+        let facts = self.facts().with(self.desk.store.wishes(patient).await?);
+        Ok(trust::decide(&ask, self.caller(), &facts).permit())
     }
 
     /// The audit record of this request, still to be told how it went.

@@ -19,6 +19,7 @@ mod listing;
 mod part;
 mod publish;
 pub mod pvk;
+mod work_list;
 
 pub use alert::Deadlines;
 pub use assess::{Assessment, Device};
@@ -41,6 +42,7 @@ use trust::{Facts, Party};
 use url::Url;
 use wire::contract::alert::TELL;
 use wire::contract::sharing::{COPY_STATE, RECONCILE};
+use wire::contract::work_list::WORK_LIST;
 use wire::members::MemberBook;
 use wire::protect::{Guard, GuardConfig};
 use wire::route::{Access, RouteRow, Routes};
@@ -409,6 +411,13 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
+        path: WORK_LIST,
+        access: Access::Token {
+            scope: "user/Task.s, bound to no patient; the organisation's own personnel",
+        },
+    },
+    RouteRow {
+        method: "POST",
         path: "/Patient/{id}/$everything",
         access: Access::Token {
             scope: "user/*.rs or system/*.rs",
@@ -674,6 +683,7 @@ pub fn routes(state: Arc<State>) -> Router {
             api::operation::alert::decline,
         )
         .on("POST", TELL, api::operation::tell::tell)
+        .on("POST", WORK_LIST, api::operation::work_list::work_list)
         .on(
             "POST",
             "/Patient/{id}/$everything",

@@ -22,8 +22,13 @@ fn access_matrix() {
             .collect::<Vec<_>>()
             .join(" > "),
     );
-    let callers: [Row; 9] = [
+    let callers: [Row; 10] = [
         ("practitioner of another organisation", Case::practitioner),
+        ("own nurse whose token names no patient", || {
+            let mut case = super::work_list::tests::nurse();
+            case.ask.patient = Some(super::people::person(super::people::PATIENT));
+            case
+        }),
         ("citizen", Case::citizen),
         ("own record system", || {
             Case::system(ClientUse::RecordSystem, FJELLVIK)

@@ -18,6 +18,7 @@ mod representation;
 mod reservation;
 mod role;
 mod scope;
+mod work_list;
 
 #[cfg(test)]
 mod matrix;
@@ -159,6 +160,7 @@ pub const LIST: &[Rule] = &[
     care_relationship::RULE,
     decision_ref::RULE,
     patient::RULE,
+    work_list::RULE,
     representation::RULE,
     agreement::RULE,
     reservation::RULE,

@@ -10,14 +10,19 @@ use crate::interaction::Interaction;
 
 pub(super) const RULE: Rule = Rule {
     name: "patient",
-    version: 1,
+    version: 2,
     source: "Tillitsrammeverk ATT-4; pasient- og brukerrettighetsloven § 5-1",
     check,
 };
 
 fn check(question: &Question<'_>) -> Answer {
     let (ask, caller) = (question.ask, question.caller);
-    if matches!(caller.person, Person::System) || ask.interaction == Interaction::Directory {
+    // A list of patients has a rule of its own, `work_list`.
+    let bound_to_none = matches!(
+        ask.interaction,
+        Interaction::Directory | Interaction::WorkList
+    );
+    if matches!(caller.person, Person::System) || bound_to_none {
         return Answer::NotMine;
     }
     let Some(bound) = &caller.patient else {

@@ -12,7 +12,7 @@ use crate::interaction::Interaction::{self, *};
 
 pub(super) const RULE: Rule = Rule {
     name: "role",
-    version: 2,
+    version: 3,
     source: "pasientjournalloven § 19; pasient- og brukerrettighetsloven § 5-1",
     check,
 };
@@ -39,7 +39,7 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
         Who::Practitioner,
         &[Read, Search, Validate, Explain],
     ),
-    (Party::Sharing, Who::Personnel, &[AlertStep]),
+    (Party::Sharing, Who::Personnel, &[AlertStep, WorkList]),
     // Which organisations' services are heard, and of which alerts, the service asks of its own agreements and the signature.
     (Party::Sharing, Who::Any(ClientUse::Service), &[AlertTold]),
     (
@@ -161,6 +161,11 @@ fn check(question: &Question<'_>) -> Answer {
             "this kind of caller may not do this here",
         ),
         (true, Person::System, _) => grant(PermitScope::OwnStore),
+        // Each patient of a list is asked about by herself; without a name nobody's data is opened.
+        (true, ..) if ask.interaction == WorkList => match &ask.patient {
+            Some(patient) => grant(PermitScope::Patient(patient.clone())),
+            None => Answer::NotMine,
+        },
         (true, _, Some(patient)) => grant(PermitScope::Patient(patient.clone())),
         // The rule `patient` refuses this, with its own words.
         (true, _, None) => Answer::NotMine,

@@ -17,6 +17,7 @@ pub mod register;
 pub mod sharing;
 pub mod statement;
 pub mod witness;
+pub mod work_list;
 
 use serde::{Deserialize, Serialize};
 

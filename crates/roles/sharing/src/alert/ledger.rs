@@ -22,7 +22,7 @@ const AT_ONCE: usize = 1_000;
 pub enum What {
     /// The open alert of a topic.
     Alert(Topic),
-    /// What the patient's plan expects.
+    /// That a plan of hers holds or will, and when what it expects is looked at next.
     Expected,
     /// An alert that another organisation offered, or that was offered to one.
     Offered(Uuid),
@@ -153,19 +153,42 @@ impl State {
         held.map(read).transpose()
     }
 
+    /// Patients who may be under follow-up, each with the Tasks of her alerts: whose plan holds or held, or who has an alert that is open.
+    /// `None`: they are more than `most`.
+    pub(crate) async fn followed(
+        &self,
+        most: usize,
+    ) -> Result<Option<Vec<(LogicalId, Vec<LogicalId>)>>, StoreError> {
+        let mut found: BTreeMap<LogicalId, Vec<LogicalId>> = BTreeMap::new();
+        let mut pages = self.desk.store.ledger_pages(LEDGER, b"", AT_ONCE);
+        while let Some(held) = pages.next().await? {
+            for one in &held {
+                let (key, entry) = read(one)?;
+                found.entry(key.patient).or_default().extend(entry.task);
+            }
+            if found.len() > most {
+                return Ok(None);
+            }
+        }
+        Ok(Some(found.into_iter().collect()))
+    }
+
     /// Fills the queue from the ledger.
     pub(super) async fn alerts_remembered(&self) -> Result<(), StoreError> {
         let mut pages = self.desk.store.ledger_pages(LEDGER, b"", AT_ONCE);
         while let Some(held) = pages.next().await? {
             for one in &held {
-                let key = Key::read(&one.key);
-                let entry: Option<Entry> = serde_json::from_slice(&one.value).ok();
-                let (Some(key), Some(entry)) = (key, entry) else {
-                    return Err(StoreError::Damaged("an alert's entry does not read again"));
-                };
+                let (key, entry) = read(one)?;
                 self.alerts.set(key, entry.due);
             }
         }
         Ok(())
     }
+}
+
+fn read(held: &store::LedgerEntry) -> Result<(Key, Entry), StoreError> {
+    let entry = serde_json::from_slice(&held.value).ok();
+    Key::read(&held.key)
+        .zip(entry)
+        .ok_or(StoreError::Damaged("an alert's entry does not read again"))
 }

@@ -8,7 +8,7 @@
 use crate::assess::{Plan, Reading, in_force};
 use fhir::day::Day;
 use fhir::measurement::{self, Kind};
-use fhir::plan::{Missing, PlanLimits, Scheduled};
+use fhir::plan::{Missing, Pause, PlanLimits, Scheduled};
 use fhir::systems::LOINC;
 use fhir::time::{Instant, Range, Zone, parse_date};
 use serde_json::{Value, json};
@@ -218,23 +218,30 @@ fn bounded(one: &Scheduled, zone: &Zone, at: Instant) -> bool {
             .is_none_or(|through| Day::of(Instant(through.hi - 1), zone) >= Day::of(at, zone))
 }
 
-/// Whether nothing is expected then. A pause whose bound cannot be read is none.
+/// Whether nothing is expected then: in a pause, or nothing is left of its part of the day.
 fn paused(limits: &PlanLimits, zone: &Zone, window: Range, at: Instant) -> bool {
-    limits.pauses.iter().any(|pause| {
-        let side = |text: &Option<String>, open: i64, pick: fn(Range) -> i64| match text {
-            None => Some(open),
-            Some(text) => parse_date(text, zone).ok().map(pick),
-        };
-        let lo = side(&pause.from, i64::MIN, |range| range.lo);
-        let hi = side(&pause.until, i64::MAX, |range| range.hi);
-        match (lo, hi) {
-            // In the pause, or nothing is left of its part of the day.
-            (Some(lo), Some(hi)) => {
-                (lo..hi).contains(&at.0) || (lo <= window.lo && window.hi <= hi)
-            }
-            _ => false,
-        }
-    })
+    limits
+        .pauses
+        .iter()
+        .filter_map(|one| lasts(one, zone))
+        .any(|pause| pause.contains(&at.0) || (pause.start <= window.lo && window.hi <= pause.end))
+}
+
+/// The pause of a plan that a moment is in.
+pub fn pause_at<'p>(limits: &'p PlanLimits, zone: &Zone, at: Instant) -> Option<&'p Pause> {
+    let mut pauses = limits.pauses.iter();
+    pauses.find(|pause| lasts(pause, zone).is_some_and(|time| time.contains(&at.0)))
+}
+
+/// When a pause lasts. One whose bound cannot be read is none.
+fn lasts(pause: &Pause, zone: &Zone) -> Option<std::ops::Range<i64>> {
+    let side = |text: &Option<String>, open: i64, pick: fn(Range) -> i64| match text {
+        None => Some(open),
+        Some(text) => parse_date(text, zone).ok().map(pick),
+    };
+    let from = side(&pause.from, i64::MIN, |range| range.lo)?;
+    let until = side(&pause.until, i64::MAX, |range| range.hi)?;
+    Some(from..until)
 }
 
 /// Of what may be missing, what is.

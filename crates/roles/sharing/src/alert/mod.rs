@@ -23,7 +23,8 @@ pub use finding::{Candidate, FRESH, current, fresh, gravity};
 pub use hand_over::{Handed, Heard, outgoing};
 pub use ledger::{Entry, Key, Queue};
 pub use machine::{By, No, Owner, State as Standing, Step};
-pub use raise::{Raised, Whose};
+pub use missing::pause_at;
+pub use raise::{Raised, Whose, still_missing};
 pub use task::{ALERTS, Task};
 
 use task::Topic;

@@ -166,7 +166,7 @@ impl State {
         Ok(raised)
     }
 
-    /// What is written where a plan has changed: when what it expects is looked at next.
+    /// What is written where a plan has changed: that she is followed up, and when what the plan expects is looked at next.
     ///
     /// # Errors
     /// Of the store.
@@ -188,11 +188,11 @@ impl State {
             Some(due) if due <= now.0 => Some(due),
             _ => missing::next(plans, &self.config.zone, now).map(|at| at.0),
         };
-        if due == was {
+        let entry = awaited(plans, due, now);
+        if entry.as_ref() == held.as_ref().map(|(entry, _)| entry) {
             return Ok(raised);
         }
         let expect = held.map_or(Expect::Absent, |(_, version)| Expect::Version(version));
-        let entry = due.map(|_| Entry { task: None, due });
         raised.ledger.push(key.write(entry.as_ref(), expect)?);
         raised.queue.push((key, due));
         Ok(raised)
@@ -238,7 +238,7 @@ impl State {
     }
 
     /// A resource that is there: not withdrawn, not erased.
-    pub(super) async fn there(
+    pub(crate) async fn there(
         &self,
         permit: &Permit,
         resource: ResourceType,
@@ -377,4 +377,24 @@ impl State {
             written_by: None,
         })
     }
+}
+
+/// The entry of a patient whose plan holds or will, or whose readings are looked at next at `due`.
+pub fn awaited(plans: &[Plan], due: Option<i64>, now: Instant) -> Option<Entry> {
+    let followed = plans.iter().any(|plan| plan.holds.hi > now.0);
+    (followed || due.is_some()).then_some(Entry { task: None, due })
+}
+
+/// Kinds of readings that an alert's DetectedIssue names as missing and that are not among these.
+pub fn still_missing(issue: &store::Stored, readings: &[assess::Reading]) -> Vec<&'static str> {
+    let issue = task::plain(issue).unwrap_or_default();
+    let expected = issue["implicated"].as_array();
+    let expected = expected.into_iter().flatten().filter_map(missing::read);
+    let absent = expected.filter(|(kind, window)| {
+        let came = |one: &assess::Reading| {
+            one.curve() == kind.curve() && (window.lo..window.hi).contains(&one.at.0)
+        };
+        !readings.iter().any(came)
+    });
+    absent.map(|(kind, _)| kind.id.as_str()).collect()
 }

@@ -375,6 +375,11 @@ impl Task {
         })
     }
 
+    /// Whether it is about readings that did not come.
+    pub fn is_about_missing(&self) -> bool {
+        self.topic == Topic::Missing
+    }
+
     /// Under which key it is waited for. What has been offered, to this organisation or by it, stands apart from the patient's open
     /// alert of its topic: nothing more joins it, since the other side would not hear of that.
     pub fn what(&self) -> What {

@@ -150,7 +150,7 @@ impl State {
         };
         let raised = self.raise(&whose, &found, now).await?;
         let due = missing::next(&plans, zone, at).map(|next| next.0);
-        let entry = due.map(|_| Entry { task: None, due });
+        let entry = super::raise::awaited(&plans, due, now);
         let next = key.write(entry.as_ref(), Expect::Version(version))?;
         let mut change = Change {
             puts: raised.puts,

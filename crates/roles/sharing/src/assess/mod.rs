@@ -23,7 +23,7 @@ pub use judge::{Plan, in_force, is_part};
 pub use reading::Reading;
 #[cfg(test)]
 pub use reading::Value;
-pub use result::{NAMES, zone_name};
+pub use result::{Held, NAMES, zone_name};
 pub use run::{RECEIVER, workers};
 
 use crate::alert::Deadlines;

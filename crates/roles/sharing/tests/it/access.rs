@@ -123,6 +123,7 @@ fn ask<'a>(
                 ("statistic", "count"),
             ],
         ),
+        ("POST", "/Task/$work-list") => call(door, "/Task/$work-list", &[]),
         ("POST", "/Task/$tell") => door.post("/Task/$tell", "{}".to_owned()),
         ("POST", path) if path.starts_with("/Task/{id}/$") => door
             .knock(Method::POST, &path.replace("{id}", id))
@@ -237,6 +238,10 @@ fn callers(service: &Service) -> Vec<(String, Option<Held>)> {
             Some(service.physician_but(ragnhild(), |c| c.agreement = None)),
         ),
         ("physician, other patient", Some(service.physician(arne()))),
+        (
+            "own nurse, bound to no patient",
+            Some(crate::work_list::without_patient(service, "user/*.cruds")),
+        ),
         ("citizen, other", Some(service.citizen(arne()))),
         ("citizen", Some(service.citizen(ragnhild()))),
         (

@@ -45,4 +45,5 @@ mod trail;
 mod transaction;
 mod types;
 mod wishes;
+mod work_list;
 mod write;

@@ -414,6 +414,9 @@ impl Writer {
                 None => committed.receipt = Some(self.audit(&record, now)?),
             }
         }
+        for record in &rest.also {
+            self.audit(record, now)?;
+        }
         Ok(committed)
     }
 

@@ -10,6 +10,7 @@ pub mod replace;
 pub mod stats;
 pub mod tell;
 pub mod validate;
+pub mod work_list;
 
 use serde_json::{Value, json};
 
@@ -119,6 +120,12 @@ const OFFERED: &[Offered] = &[
         name: "decline",
         definition: "https://delt.example/fhir/OperationDefinition/alert-decline",
         documentation: "POST Task/{id}/$decline with If-Match and note: what another organisation offers stays theirs.",
+    },
+    Offered {
+        resource: "Task",
+        name: "work-list",
+        definition: "https://delt.example/fhir/OperationDefinition/work-list",
+        documentation: "POST a form or Parameters with _count (1 to 200, default 50), _offset and known (the tag of an earlier answer: the same list is not given again). By the organisation's own personnel, by a token with purpose TREAT that is bound to no patient: patients with a plan that holds or an open alert, worst first, each with zone, newest NEWS2 and what it lacks, trend, missing readings, newest reading, admission and open alerts. Who has shut the reader out is not in it. Each patient shown is on record by herself.",
     },
     Offered {
         resource: "Task",

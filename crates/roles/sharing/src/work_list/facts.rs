@@ -1,0 +1,337 @@
+//! What a patient's readings of a week and what was made of them say to a list. Pure: the readings, the results and the moment are
+//! arguments. Readings that are said to be measured after now are left out: a clock was wrong.
+
+use crate::assess::{Held, Reading};
+use fhir::ids::LogicalId;
+use fhir::measurement;
+use fhir::plan::{ZONES, Zone};
+use fhir::systems::ASSESSMENT;
+use fhir::time::Instant;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use wire::contract::work_list::{Score, Trend};
+
+const HOUR: i64 = 60 * 60_000_000;
+/// What counts as now, up to the newest that was judged, in microseconds.
+const NOW: i64 = 24 * HOUR;
+/// What it is compared with: the three days before.
+const BEFORE: i64 = 4 * 24 * HOUR;
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The gravest zone among the newest reading of each kind.
+    pub zone: Option<Zone>,
+    /// The newest score.
+    pub news2: Option<Score>,
+    /// The last day compared with the three before.
+    pub trend: Trend,
+    /// When the newest reading was measured.
+    pub newest: Option<Instant>,
+    /// The Observations that it was taken from, each with its version.
+    pub from: Vec<(LogicalId, u64)>,
+}
+
+/// A result that holds, read.
+struct Outcome<'a> {
+    held: &'a Held,
+    json: Value,
+}
+
+fn code<'a>(concept: &'a Value, system: &str) -> Option<&'a str> {
+    let codings = concept["coding"].as_array()?;
+    let found = codings.iter().find(|one| one["system"] == system)?;
+    found["code"].as_str()
+}
+
+impl Outcome<'_> {
+    fn zone(&self) -> Option<Zone> {
+        Zone::parse(code(&self.json["valueCodeableConcept"], ZONES)?)
+    }
+
+    fn is(&self, what: &str) -> bool {
+        code(&self.json["code"], ASSESSMENT) == Some(what)
+    }
+
+    /// The points of a score and the parts that were not measured.
+    fn score(&self) -> Option<Score> {
+        let kind = measurement::by_id("news2")?;
+        let (mut points, mut missing) = (0_u64, Vec::new());
+        for component in self.json["component"].as_array()? {
+            match component["valueQuantity"]["value"].as_u64() {
+                Some(value) => points += value,
+                None => {
+                    let codings = component["code"]["coding"].as_array()?;
+                    let pairs = codings
+                        .iter()
+                        .filter_map(|one| Some((one["system"].as_str()?, one["code"].as_str()?)));
+                    missing.push(kind.component(pairs)?.id.clone());
+                }
+            }
+        }
+        Some(Score {
+            points: u8::try_from(points).ok()?,
+            missing,
+            at: self.held.at,
+        })
+    }
+}
+
+/// The facts as of `now`; `None`: a result does not read.
+pub fn facts(readings: &[Reading], held: &[Held], now: Instant) -> Option<Facts> {
+    let mut results = Vec::with_capacity(held.len());
+    for one in held.iter().filter(|one| one.at <= now) {
+        let json: Value = serde_json::from_slice(&one.body).ok()?;
+        if json["status"] != "entered-in-error" {
+            results.push(Outcome { held: one, json });
+        }
+    }
+    let by_name: BTreeMap<&str, &Outcome<'_>> = results
+        .iter()
+        .map(|one| (one.held.name.as_str(), one))
+        .collect();
+    let mut curves: BTreeMap<&str, &Reading> = BTreeMap::new();
+    for reading in readings.iter().filter(|one| one.at <= now) {
+        let newest = curves.entry(reading.curve()).or_insert(reading);
+        if (reading.at, reading.id) > (newest.at, newest.id) {
+            *newest = reading;
+        }
+    }
+    let judged = curves.values().filter_map(|reading| {
+        let result = by_name.get(format!("zone/{}", reading.id).as_str())?;
+        Some((result.zone()?, result.held))
+    });
+    let judged: Vec<_> = judged.collect();
+    let scores = results.iter().filter(|one| one.is("news2"));
+    let newest_score = scores.max_by_key(|one| (one.held.at, one.held.id));
+    let newest = curves.values().max_by_key(|one| (one.at, one.id));
+    let mut from: Vec<_> = judged
+        .iter()
+        .map(|(_, held)| (held.id, held.version))
+        .chain(newest_score.map(|one| (one.held.id, one.held.version)))
+        .chain(newest.map(|one| (one.id, one.version)))
+        .collect();
+    from.sort_unstable();
+    from.dedup();
+    Some(Facts {
+        zone: judged.iter().map(|(zone, _)| *zone).max(),
+        news2: newest_score.and_then(Outcome::score),
+        trend: trend(&results),
+        newest: newest.map(|one| one.at),
+        from,
+    })
+}
+
+/// The gravest of the last day with results against the gravest of the three days before it: by zone, and between equal zones by whole
+/// scores. Partial scores are not compared: they may lack other parts.
+fn trend(results: &[Outcome<'_>]) -> Trend {
+    let zones: Vec<_> = results
+        .iter()
+        .filter(|one| one.is("zone"))
+        .filter_map(|one| Some((one.held.at, one.zone()?)))
+        .collect();
+    let Some(newest) = zones.iter().map(|(at, _)| *at).max() else {
+        return Trend::Unknown;
+    };
+    let now = |at: Instant| newest.0 - at.0 < NOW;
+    let before = |at: Instant| (NOW..BEFORE).contains(&(newest.0 - at.0));
+    let zone = |when: &dyn Fn(Instant) -> bool| {
+        let within = zones.iter().filter(|(at, _)| when(*at));
+        within.map(|(_, zone)| *zone).max()
+    };
+    let points = |when: &dyn Fn(Instant) -> bool| {
+        let within = results
+            .iter()
+            .filter(|one| one.is("news2") && when(one.held.at));
+        let whole = within.filter_map(Outcome::score);
+        whole
+            .filter(|score| score.missing.is_empty())
+            .map(|score| score.points)
+            .max()
+    };
+    let (Some(today), Some(earlier)) = (zone(&now), zone(&before)) else {
+        return Trend::Unknown;
+    };
+    let by_score = match (points(&now), points(&before)) {
+        (Some(today), Some(earlier)) => today.cmp(&earlier),
+        _ => std::cmp::Ordering::Equal,
+    };
+    match today.cmp(&earlier).then(by_score) {
+        std::cmp::Ordering::Greater => Trend::Worse,
+        std::cmp::Ordering::Equal => Trend::Same,
+        std::cmp::Ordering::Less => Trend::Better,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::assess::Value as Measured;
+    use fhir::measurement::Decimal;
+    use serde_json::json;
+    use uuid::Uuid;
+
+    const AT: Instant = Instant(1_795_251_600_000_000);
+
+    fn id(n: u128) -> LogicalId {
+        LogicalId::from(Uuid::from_u128(n))
+    }
+
+    fn reading(n: u128, hours_ago: i64, kind: &'static str) -> Reading {
+        Reading {
+            id: id(n),
+            version: 1,
+            at: AT.plus_micros(-hours_ago * HOUR),
+            kind,
+            value: Measured::Number(Decimal::tenths(870), "%".into()),
+        }
+    }
+
+    fn held(n: u128, hours_ago: i64, name: String, json: &Value) -> Held {
+        Held {
+            id: id(n),
+            version: 2,
+            name,
+            at: AT.plus_micros(-hours_ago * HOUR),
+            body: json.to_string().into(),
+        }
+    }
+
+    fn zone(of: u128, hours_ago: i64, zone: &str) -> Held {
+        let json = json!({
+            "status": "final",
+            "code": {"coding": [{"system": ASSESSMENT, "code": "zone"}]},
+            "valueCodeableConcept": {"coding": [{"system": ZONES, "code": zone}]},
+        });
+        held(100 + of, hours_ago, format!("zone/{}", id(of)), &json)
+    }
+
+    fn score(n: u128, hours_ago: i64, parts: &[Option<u8>]) -> Held {
+        let kind = measurement::by_id("news2").unwrap();
+        let components = kind.components.iter().zip(parts).map(|(part, points)| {
+            let (system, code) = part.codings().next().unwrap();
+            let code = json!({"coding": [{"system": system, "code": code}]});
+            match points {
+                Some(points) => json!({"code": code, "valueQuantity": {"value": points}}),
+                None => json!({"code": code, "dataAbsentReason": {"text": "Ikke målt"}}),
+            }
+        });
+        let json = json!({
+            "status": "final",
+            "code": {"coding": [{"system": ASSESSMENT, "code": "news2"}]},
+            "component": components.collect::<Vec<_>>(),
+        });
+        held(n, hours_ago, format!("news2/310001007/{n}"), &json)
+    }
+
+    #[test]
+    fn the_gravest_of_the_newest_of_each_kind_counts() {
+        let (spo2, pulse) = ("oxygen-saturation", "pulse");
+        let readings = [
+            reading(1, 30, spo2),
+            reading(2, 2, spo2),
+            reading(3, 20, pulse),
+            reading(4, -1, pulse),
+        ];
+        let results = [
+            zone(1, 30, "red"),
+            zone(2, 2, "green"),
+            zone(3, 20, "yellow"),
+            zone(4, -1, "red"),
+        ];
+        let found = facts(&readings, &results, AT).unwrap();
+        assert_eq!(
+            found.zone,
+            Some(Zone::Yellow),
+            "the red one is not the newest"
+        );
+        assert_eq!(found.newest, Some(AT.plus_micros(-2 * HOUR)));
+        assert_eq!(found.from, [(id(2), 1), (id(102), 2), (id(103), 2)]);
+        assert_eq!(facts(&readings, &[], AT).unwrap().zone, None);
+        let nothing = facts(&[], &[], AT).unwrap();
+        assert_eq!((nothing.newest, nothing.trend), (None, Trend::Unknown));
+    }
+
+    #[test]
+    fn what_was_taken_back_says_nothing_and_what_does_not_read_is_told() {
+        let mut gone = zone(1, 2, "red");
+        let text = String::from_utf8(gone.body.to_vec()).unwrap();
+        gone.body = text.replace("final", "entered-in-error").into();
+        let readings = [reading(1, 2, "pulse")];
+        assert_eq!(facts(&readings, &[gone.clone()], AT).unwrap().zone, None);
+        gone.body = "{".into();
+        assert_eq!(facts(&readings, &[gone], AT), None);
+    }
+
+    #[test]
+    fn a_partial_score_has_points_so_far_and_names_what_is_missing() {
+        let parts = [Some(3), None, Some(1), Some(0)];
+        let found = facts(&[], &[score(1, 9, &[Some(9)]), score(2, 1, &parts)], AT).unwrap();
+        let score = found.news2.unwrap();
+        let kind = measurement::by_id("news2").unwrap();
+        assert_eq!(score.points, 4);
+        assert_eq!(score.missing, [kind.components[1].id.clone()]);
+    }
+
+    #[test]
+    fn the_last_day_against_the_three_before() {
+        let day = 24;
+        for (what, results, expected) in [
+            ("nothing before", vec![zone(1, 0, "red")], Trend::Unknown),
+            (
+                "worse",
+                vec![zone(1, 0, "yellow"), zone(2, day, "green")],
+                Trend::Worse,
+            ),
+            (
+                "the same day",
+                vec![zone(1, 0, "yellow"), zone(2, day - 1, "green")],
+                Trend::Unknown,
+            ),
+            (
+                "three days and a bit before the last",
+                vec![zone(1, 0, "yellow"), zone(2, 4 * day - 1, "green")],
+                Trend::Worse,
+            ),
+            (
+                "longer ago",
+                vec![zone(1, 0, "yellow"), zone(2, 4 * day, "green")],
+                Trend::Unknown,
+            ),
+            (
+                "better, counted from the newest result",
+                vec![zone(1, 60, "green"), zone(2, 60 + day, "red")],
+                Trend::Better,
+            ),
+            (
+                "the same",
+                vec![zone(1, 0, "green"), zone(2, day, "green")],
+                Trend::Same,
+            ),
+            (
+                "the same zone, a higher score",
+                vec![
+                    zone(1, 0, "red"),
+                    zone(2, day, "red"),
+                    score(3, 0, &[Some(6)]),
+                    score(4, day, &[Some(4)]),
+                ],
+                Trend::Worse,
+            ),
+            (
+                "a partial score is not compared",
+                vec![
+                    zone(1, 0, "red"),
+                    zone(2, day, "red"),
+                    score(3, 0, &[Some(6), None]),
+                    score(4, day, &[Some(4)]),
+                ],
+                Trend::Same,
+            ),
+        ] {
+            let found = facts(&[], &results, AT).unwrap();
+            assert_eq!(found.trend, expected, "{what}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The list of the organisation's own patients under follow-up, worst first (decision 0053): who has a plan that holds or an open
+//! alert. Each is looked at under a permit of her own, and left out without a trace where she has shut the reader out.
+//!
+//! A row's way: `alert/ledger.rs` (who is followed up) → a permit for each → `assess` (readings of a week, results, plans) →
+//! `facts.rs` (what they say, pure) → `order.rs` (worst first, pure) → `api/operation/work_list.rs` (a page of them, each on record).
+
+mod facts;
+mod order;
+
+pub use order::worst_first;
+
+use crate::State;
+use crate::alert::{self, Task};
+use crate::assess;
+use facts::{Facts, facts};
+use fhir::ids::{LogicalId, PersonIdentifier};
+use fhir::json::{Json, Limits};
+use fhir::resource::{InformationService, ResourceType};
+use fhir::search::{PatientParam, Query};
+use fhir::time::{Instant, Range};
+use std::collections::BTreeSet;
+use store::{StoreError, Stored};
+use trust::audit::Disclosed;
+use trust::{Ask, Permit};
+use wire::contract::work_list::{Alert, Row};
+use wire::visit::{End, Visit};
+
+/// How far back readings are looked at, in microseconds: a week.
+const WEEK: i64 = 7 * 24 * 60 * 60_000_000;
+/// Classes of an Encounter (HL7 v3 ActCode) that are an admission.
+const ADMITTED: [&str; 3] = ["IMP", "ACUTE", "NONAC"];
+
+/// One patient of the list.
+pub struct Shown {
+    /// What the list says.
+    pub row: Row,
+    /// By which right.
+    pub permit: Permit,
+    /// What it was taken from.
+    pub given: Vec<Disclosed>,
+}
+
+impl State {
+    /// Every patient under follow-up whom the caller may be shown, worst first.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub(crate) async fn work_list(
+        &self,
+        visit: &Visit<'_>,
+        ask: &Ask,
+        followed: Vec<(LogicalId, Vec<LogicalId>)>,
+    ) -> Result<Vec<Shown>, End> {
+        let mut shown = Vec::new();
+        for (patient, tasks) in followed {
+            // Erased since, if she is not there.
+            let Some(person) = self.desk.store.patient_of(patient).await? else {
+                continue;
+            };
+            let Ok(permit) = visit.permit_about(ask, &person).await? else {
+                continue;
+            };
+            // Without readings and plans a row would say that all is well, or that nothing is known.
+            let needed = [InformationService::MEASUREMENTS, InformationService::PLANS];
+            if !needed.iter().all(|one| permit.opens(Some(*one))) {
+                continue;
+            }
+            let patient = Patient {
+                id: patient,
+                person,
+                permit,
+            };
+            shown.extend(self.row(patient, &tasks, visit.now).await?);
+        }
+        shown.sort_by(|a, b| worst_first(&a.row, &b.row));
+        Ok(shown)
+    }
+
+    /// One patient's row; `None` for one who is not followed up now.
+    async fn row(
+        &self,
+        patient: Patient,
+        tasks: &[LogicalId],
+        now: Instant,
+    ) -> Result<Option<Shown>, StoreError> {
+        let Patient { id, person, permit } = patient;
+        let plans = assess::plans(self, &permit, &person).await?.plans;
+        let mut open = Vec::new();
+        for task in tasks {
+            let stored = self.there(&permit, ResourceType::TASK, *task).await?;
+            let task = stored.as_ref().and_then(Task::read);
+            open.extend(task.filter(|task| task.alert.state.is_open()));
+        }
+        if open.is_empty() && !plans.iter().any(|plan| plan.holds_at(now)) {
+            return Ok(None);
+        }
+        let week = Range {
+            lo: now.0.saturating_sub(WEEK),
+            hi: now.0.saturating_add(1),
+        };
+        let case = assess::readings(self, &permit, &person, week).await?;
+        let Facts {
+            zone,
+            news2,
+            trend,
+            newest,
+            from,
+        } = facts(&case.readings, &case.held, now)
+            .ok_or(StoreError::Damaged("a stored result does not parse"))?;
+        let mut given: Vec<_> = from
+            .into_iter()
+            .map(|(id, version)| entry(ResourceType::OBSERVATION, id, version))
+            .collect();
+        let mut missing = BTreeSet::new();
+        let mut alerts = Vec::new();
+        for task in &open {
+            given.push(entry(ResourceType::TASK, task.id, task.version));
+            alerts.push(line(task));
+            let Some(issue) = task.issue.filter(|_| task.is_about_missing()) else {
+                continue;
+            };
+            let issue = self
+                .there(&permit, ResourceType::DETECTED_ISSUE, issue)
+                .await?;
+            if let Some(issue) = issue {
+                given.push(of(&issue));
+                missing.extend(alert::still_missing(&issue, &case.readings));
+            }
+        }
+        let stored = self.there(&permit, ResourceType::PATIENT, id).await?;
+        given.extend(stored.as_ref().map(of));
+        let admitted = self.admission(&permit, &person).await?;
+        given.extend(admitted.as_ref().map(of));
+        let plan = assess::in_force(&plans, now);
+        let pause = plan.and_then(|plan| alert::pause_at(&plan.limits, &self.config.zone, now));
+        if let (Some(plan), Some(_)) = (plan, pause) {
+            given.push(entry(ResourceType::CARE_PLAN, plan.id, plan.version));
+        }
+        Ok(Some(Shown {
+            row: Row {
+                name: stored.as_ref().and_then(name),
+                zone,
+                news2,
+                trend,
+                missing: missing.into_iter().map(str::to_owned).collect(),
+                newest,
+                admitted: admitted.is_some(),
+                pause: pause.map(|pause| pause.text.clone()),
+                alerts,
+                patient: person,
+            },
+            permit,
+            given,
+        }))
+    }
+
+    /// The patient's admission that is going on now, as far as this service knows it.
+    async fn admission(
+        &self,
+        permit: &Permit,
+        person: &PersonIdentifier,
+    ) -> Result<Option<Stored>, StoreError> {
+        let encounters = ResourceType::parse("Encounter").filter(|one| self.serves(*one));
+        let Some(resource) = encounters else {
+            return Ok(None);
+        };
+        let mut query = Query::all(resource);
+        query.patient = Some(PatientParam::Identifier(person.clone()));
+        query.status = vec!["in-progress".into()];
+        let page = self.desk.store.search(permit, &query, None).await?;
+        let is_admission = |one: &Stored| {
+            let json: Option<serde_json::Value> = serde_json::from_slice(&one.body).ok();
+            json.is_some_and(|json| ADMITTED.iter().any(|code| json["class"]["code"] == *code))
+        };
+        Ok(page.matches.into_iter().find(is_admission))
+    }
+}
+
+struct Patient {
+    id: LogicalId,
+    person: PersonIdentifier,
+    permit: Permit,
+}
+
+fn entry(resource: ResourceType, id: LogicalId, version: u64) -> Disclosed {
+    Disclosed {
+        resource: resource.as_str().to_owned(),
+        id: id.to_string(),
+        version,
+    }
+}
+
+fn of(stored: &Stored) -> Disclosed {
+    entry(stored.resource_type, stored.id, stored.version)
+}
+
+fn line(task: &Task) -> Alert {
+    let alert = &task.alert;
+    Alert {
+        task: task.id.to_string(),
+        version: task.version,
+        topic: task.topic.code().to_owned(),
+        state: alert.state.code().to_owned(),
+        zone: (!task.is_about_missing()).then_some(alert.zone),
+        owner: alert.owner.as_ref().map(|owner| owner.name.clone()),
+        deadline: alert.deadline,
+        level: alert.level,
+    }
+}
+
+/// The first name of a Patient.
+fn name(stored: &Stored) -> Option<String> {
+    let json = Json::parse(stored.body.clone(), Limits::BUNDLE).ok()?;
+    json.root().get("name")?.items().find_map(|name| {
+        if let Some(text) = name.text("text") {
+            return Some(text.into_owned());
+        }
+        let given = name
+            .get("given")
+            .into_iter()
+            .flat_map(|given| given.items());
+        let parts: Vec<_> = given
+            .filter_map(|part| part.str())
+            .chain(name.text("family"))
+            .collect();
+        (!parts.is_empty()).then(|| parts.join(" "))
+    })
+}

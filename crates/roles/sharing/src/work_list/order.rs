@@ -1,0 +1,200 @@
+//! The order of the list: worst first. Pure, total, and the same for the same rows in whatever order they come.
+//!
+//! What decides, in turn: the gravest of zone and open alerts about readings; points of the newest score; whether she is getting worse; how
+//! much is missing; the age of the newest reading, the oldest first; who is admitted, and so looked after elsewhere, comes after who
+//! is at home; her number. What is not known is graver than green: nobody has said that it is well. To be confirmed by a clinician.
+
+use fhir::plan::Zone;
+use std::cmp::{Ordering, Reverse};
+use wire::contract::work_list::Row;
+
+/// The gravest of zone and open alerts about readings.
+fn gravest(row: &Row) -> Option<Zone> {
+    let alerts = row.alerts.iter().filter_map(|alert| alert.zone);
+    alerts.chain(row.zone).max()
+}
+
+fn gravity(zone: Option<Zone>) -> u8 {
+    match zone {
+        Some(Zone::Red) => 3,
+        Some(Zone::Yellow) => 2,
+        None => 1,
+        Some(Zone::Green) => 0,
+    }
+}
+
+/// Whether `a` stands before `b`.
+pub fn worst_first(a: &Row, b: &Row) -> Ordering {
+    let key = |row: &Row| {
+        (
+            Reverse(gravity(gravest(row))),
+            Reverse(row.news2.as_ref().map(|score| score.points)),
+            Reverse(row.trend),
+            Reverse(row.missing.len()),
+            row.newest,
+            row.admitted,
+        )
+    };
+    key(a).cmp(&key(b)).then_with(|| a.patient.cmp(&b.patient))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use fhir::ids::{PersonIdentifier, PersonNumbers};
+    use fhir::time::Instant;
+    use proptest::prelude::*;
+    use wire::contract::work_list::{Alert, Score, Trend};
+
+    const NOW: Instant = Instant(1_795_251_600_000_000);
+    const NUMBERS: [&str; 3] = ["13717404089", "14835210260", "21887610042"];
+
+    fn row(number: usize) -> Row {
+        Row {
+            patient: PersonIdentifier::guess(NUMBERS[number % 3], PersonNumbers::Lenient).unwrap(),
+            name: None,
+            zone: Some(Zone::Green),
+            news2: None,
+            trend: Trend::Same,
+            missing: Vec::new(),
+            newest: Some(NOW),
+            admitted: false,
+            pause: None,
+            alerts: Vec::new(),
+        }
+    }
+
+    fn scored(points: u8) -> Option<Score> {
+        Some(Score {
+            points,
+            missing: Vec::new(),
+            at: NOW,
+        })
+    }
+
+    fn alert(zone: Option<Zone>) -> Alert {
+        Alert {
+            task: "t".into(),
+            version: 1,
+            topic: "alert-readings".into(),
+            state: "raised".into(),
+            zone,
+            owner: None,
+            deadline: None,
+            level: 0,
+        }
+    }
+
+    /// Each stands before every one after it, and differs from the next in one thing.
+    fn ladder() -> Vec<(&'static str, Row)> {
+        let with = |change: fn(&mut Row)| {
+            let mut one = row(1);
+            change(&mut one);
+            one
+        };
+        vec![
+            ("red", with(|one| one.zone = Some(Zone::Red))),
+            (
+                "yellow, score 7",
+                with(|one| (one.zone, one.news2) = (Some(Zone::Yellow), scored(7))),
+            ),
+            (
+                "yellow, score 2",
+                with(|one| (one.zone, one.news2) = (Some(Zone::Yellow), scored(2))),
+            ),
+            (
+                "green, but an alert of hers is yellow",
+                with(|one| one.alerts = vec![alert(Some(Zone::Yellow))]),
+            ),
+            ("nothing is judged", with(|one| one.zone = None)),
+            ("green, score 1", with(|one| one.news2 = scored(1))),
+            ("green, score 0", with(|one| one.news2 = scored(0))),
+            ("getting worse", with(|one| one.trend = Trend::Worse)),
+            (
+                "nothing to compare with",
+                with(|one| one.trend = Trend::Unknown),
+            ),
+            (
+                "two kinds missing",
+                with(|one| one.missing = vec!["pulse".into(), "body-weight".into()]),
+            ),
+            (
+                "one missing",
+                with(|one| one.missing = vec!["pulse".into()]),
+            ),
+            (
+                "an alert about missing readings has no colour; nothing read for a week",
+                with(|one| (one.newest, one.alerts) = (None, vec![alert(None)])),
+            ),
+            (
+                "read yesterday",
+                with(|one| one.newest = Some(NOW.plus_seconds(-86_400))),
+            ),
+            ("read now, a lower number", row(0)),
+            ("read now", row(1)),
+            ("admitted", with(|one| one.admitted = true)),
+            ("getting better", with(|one| one.trend = Trend::Better)),
+        ]
+    }
+
+    #[test]
+    fn every_pair_of_neighbours_and_all_others() {
+        let ladder = ladder();
+        for (at, (above, a)) in ladder.iter().enumerate() {
+            assert_eq!(worst_first(a, a), Ordering::Equal);
+            for (below, b) in &ladder[at + 1..] {
+                assert_eq!(worst_first(a, b), Ordering::Less, "{above} before {below}");
+                assert_eq!(
+                    worst_first(b, a),
+                    Ordering::Greater,
+                    "{below} after {above}"
+                );
+            }
+        }
+    }
+
+    fn any_row() -> impl Strategy<Value = Row> {
+        let zone = || prop::option::of(prop::sample::select(Zone::ALL.to_vec()));
+        let trend = prop::sample::select(Trend::ALL.to_vec());
+        let parts = (
+            0..3_usize,
+            zone(),
+            prop::option::of(0..4_u8),
+            trend,
+            0..3_usize,
+            prop::option::of(0..3_i64),
+            any::<bool>(),
+            prop::option::of(zone()),
+        );
+        parts.prop_map(
+            |(number, zone, points, trend, missing, newest, admitted, open)| Row {
+                zone,
+                news2: points.and_then(scored),
+                trend,
+                missing: vec!["pulse".into(); missing],
+                newest: newest.map(|days| NOW.plus_seconds(-86_400 * days)),
+                admitted,
+                alerts: open.map(alert).into_iter().collect(),
+                ..row(number)
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_rows_come_out_alike_in_whatever_order_they_come(
+            (rows, shuffled) in prop::collection::vec(any_row(), 0..24)
+                .prop_flat_map(|rows| (Just(rows.clone()), Just(rows).prop_shuffle()))
+        ) {
+            let sorted = |mut rows: Vec<Row>| {
+                rows.sort_by(worst_first);
+                rows.iter().map(|one| (gravity(gravest(one)), one.news2.as_ref().map(|s| s.points), one.trend, one.missing.len(), one.newest, one.admitted, one.patient.clone())).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(sorted(rows.clone()), sorted(shuffled));
+            for (a, b) in rows.iter().zip(rows.iter().rev()) {
+                prop_assert_eq!(worst_first(a, b), worst_first(b, a).reverse());
+            }
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The list of the organisation's own patients over HTTP: who is on it, in which order, who may see it, and that each of them can see
+//! that it was seen.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use testkit::clients::Reply;
+use testkit::door::Held;
+use testkit::people::{Directory, Patient};
+use trust::Interaction;
+use trust::audit::Record;
+use wire::contract::work_list::{Row, Trend, WORK_LIST, WORK_LIST_SCOPE, WorkList};
+
+use crate::alert::{alerts, kari, step};
+use crate::assess::{assessing, plan};
+use crate::house::*;
+
+/// A token of one of the municipality's own that names no patient.
+pub fn without_patient(service: &Service, scope: &str) -> Held {
+    service.held(|jkt| {
+        let (base, now) = (&service.base, service.clock.now());
+        let claims =
+            service
+                .issuer
+                .practitioner_claims(&kari(), FJELLVIK, ragnhild(), base, jkt, now);
+        let mut claims = claims.unwrap();
+        claims.scope = scope.into();
+        claims.patient = None;
+        claims.attest.as_mut().unwrap().patients.clear();
+        claims
+    })
+}
+
+async fn asked(service: &Service, who: &Held, form: &[(&str, &str)]) -> Reply {
+    let knock = service.door.knock(http::Method::POST, WORK_LIST);
+    let knock = knock
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(wire::form::write(form.iter().copied()));
+    knock.by(who, service.clock.now()).send().await
+}
+
+async fn list(service: &Service, form: &[(&str, &str)]) -> WorkList {
+    let reply = asked(service, &without_patient(service, WORK_LIST_SCOPE), form).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    WorkList::from_json(&reply.json).unwrap()
+}
+
+fn numbers(list: &WorkList) -> Vec<&str> {
+    let rows = list.rows.iter();
+    rows.map(|row| row.patient.value().expose()).collect()
+}
+
+fn others(count: usize) -> Vec<&'static Patient> {
+    let all = Directory::demo().patients.iter();
+    all.filter(|one| one.id != "ragnhild").take(count).collect()
+}
+
+/// A reading of the day of [`NOW`], or of so many days before.
+fn of_day(of: &Patient, key: &str, days_before: u32, value: &str) -> Value {
+    let day = 21 - days_before;
+    reading(of, key, &format!("2026-11-{day}T08:30:00+01:00"), value)
+}
+
+async fn put(service: &Service, of: &Patient, key: &str, days_before: u32, value: &str) {
+    let key = format!("{key}-{}", of.id);
+    service.created(&of_day(of, &key, days_before, value)).await;
+}
+
+async fn follows(service: &Service, of: &Patient) {
+    let mut plan = plan(of, "1", ("2026-11-01", None), "84");
+    plan["identifier"][0]["value"] = json!(format!("plan-{}", of.id));
+    service.created(&plan).await;
+}
+
+/// Ragnhild red after two green days, one green, one without readings; and one who is not followed up.
+async fn ward() -> Service {
+    let service = assessing().await;
+    let [green, silent, stranger] = others(3)[..] else {
+        panic!("three others")
+    };
+    for one in [ragnhild(), green, silent] {
+        follows(&service, one).await;
+    }
+    for (days_before, value) in [(2, "91"), (1, "90"), (0, "80")] {
+        put(
+            &service,
+            ragnhild(),
+            &format!("r{days_before}"),
+            days_before,
+            value,
+        )
+        .await;
+        put(
+            &service,
+            green,
+            &format!("g{days_before}"),
+            days_before,
+            "92",
+        )
+        .await;
+    }
+    put(&service, stranger, "s", 0, "80").await;
+    service.state.assess_waiting().await.unwrap();
+    service
+}
+
+async fn listed_records(service: &Service) -> Vec<Record> {
+    let all = service.audit().await.into_iter().map(|entry| entry.record);
+    all.filter(|record| record.interaction == Interaction::WorkList)
+        .collect()
+}
+
+#[tokio::test]
+async fn red_stands_on_top_and_each_who_is_shown_is_on_record_by_herself() {
+    let service = ward().await;
+    let [green, silent, _] = others(3)[..] else {
+        panic!("three others")
+    };
+    let found = list(&service, &[]).await;
+    assert_eq!(
+        numbers(&found),
+        [ragnhild(), silent, green].map(|one| one.number.as_str())
+    );
+    assert_eq!((found.total, found.offset, found.same), (3, 0, false));
+    assert!(found.device.contains("Ikke CE-merket"), "{}", found.device);
+    let [red, unknown, well] = &found.rows[..] else {
+        panic!("three rows")
+    };
+    assert_eq!(red.zone, Some(fhir::plan::Zone::Red));
+    assert_eq!((red.trend, well.trend), (Trend::Worse, Trend::Same));
+    assert_eq!(well.zone, Some(fhir::plan::Zone::Green));
+    assert_eq!((unknown.zone, unknown.newest), (None, None));
+    assert_eq!(red.newest.unwrap().to_string(), "2026-11-21T07:30:00Z");
+    let [alert] = &red.alerts[..] else {
+        panic!("one alert")
+    };
+    assert_eq!(
+        (alert.state.as_str(), alert.topic.as_str(), alert.version),
+        ("raised", "alert-readings", 1)
+    );
+    assert_eq!(alert.deadline.unwrap().to_string(), "2026-11-21T09:15:00Z");
+
+    // One record of the question and one about each; each is found under her own number.
+    let records = listed_records(&service).await;
+    assert_eq!(records.len(), 4);
+    let of_question: Vec<_> = records.iter().filter(|one| one.patient.is_none()).collect();
+    assert_eq!(of_question.len(), 1);
+    assert!(of_question[0].disclosed.is_empty());
+    for one in [ragnhild(), silent, green] {
+        let hers: Vec<_> = records
+            .iter()
+            .filter(|record| record.patient == Some(identifier(one)))
+            .collect();
+        let [record] = &hers[..] else {
+            panic!("one record of {}", one.id)
+        };
+        assert!(record.person.is_some() && record.purpose.is_some());
+        assert_eq!(record.request_id, of_question[0].request_id);
+        assert!(
+            record
+                .disclosed
+                .iter()
+                .any(|given| given.resource == "Patient")
+        );
+        assert!(!format!("{:?}", record.asked).contains(&one.number));
+    }
+    let hers = records
+        .iter()
+        .find(|record| record.patient == Some(identifier(ragnhild())))
+        .unwrap();
+    let kinds: Vec<_> = hers
+        .disclosed
+        .iter()
+        .map(|one| one.resource.as_str())
+        .collect();
+    assert!(
+        kinds.contains(&"Task") && kinds.contains(&"Observation"),
+        "{kinds:?}"
+    );
+    let log = service
+        .search(&service.citizen(ragnhild()), "AuditEvent", &[])
+        .await;
+    assert!(log.json.to_string().contains("Kari Prøve"), "{}", log.json);
+
+    // Who has it is seen at once, and the list is another.
+    let task = alerts(&service).await.remove(0);
+    step(&service, &kari(), (&task, 1), "own", None).await;
+    let next = list(&service, &[("known", &found.tag)]).await;
+    assert!(!next.same && next.tag != found.tag);
+    assert_eq!(
+        next.rows[0].alerts[0].owner.as_deref(),
+        Some("Kari Prøve, Fjellvik kommune")
+    );
+}
+
+#[tokio::test]
+async fn the_same_list_is_not_given_again_and_shows_nobody() {
+    let service = ward().await;
+    let first = list(&service, &[]).await;
+    let before = listed_records(&service).await.len();
+    service.clock.advance(60_000_000);
+    let again = list(&service, &[("known", &first.tag)]).await;
+    assert!(again.same && again.rows.is_empty());
+    assert_eq!((again.total, &again.tag), (3, &first.tag));
+    let records = listed_records(&service).await;
+    assert_eq!(records.len(), before + 1);
+    assert!(records[0].patient.is_none() && records[0].disclosed.is_empty());
+    let whole = list(&service, &[("known", "another")]).await;
+    assert_eq!(whole.rows, first.rows);
+}
+
+#[tokio::test]
+async fn who_has_shut_the_reader_out_leaves_no_trace() {
+    let service = ward().await;
+    let patient = crate::wishes::patient(&service);
+    let closed = crate::wishes::consent(json!({}));
+    let made = service.post(&patient, "/Consent", &closed).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.json);
+    let found = list(&service, &[]).await;
+    assert_eq!(found.total, 2);
+    assert!(!numbers(&found).contains(&ragnhild().number.as_str()));
+    let records = listed_records(&service).await;
+    assert_eq!(records.len(), 3);
+    let hers = Some(identifier(ragnhild()));
+    assert!(records.iter().all(|record| record.patient != hers));
+}
+
+#[tokio::test]
+async fn who_is_followed_up_has_a_plan_that_holds_or_an_open_alert() {
+    let service = ward().await;
+    let [green, ..] = others(1)[..] else {
+        panic!("one other")
+    };
+    let mut ended = plan(green, "1", ("2026-11-01", Some("2026-11-20")), "84");
+    ended["identifier"][0]["value"] = json!(format!("plan-{}", green.id));
+    ended["status"] = json!("completed");
+    let owner = service.record_system(FJELLVIK);
+    let number = number(green);
+    let form = [("patient.identifier", number.as_str())];
+    let plans = service.search(&owner, "CarePlan", &form).await;
+    let id = found(&plans)[0].clone();
+    ended["id"] = json!(id);
+    let path = format!("/CarePlan/{id}");
+    let put = service.put(&owner, &path, Some("W/\"1\""), &ended).await;
+    assert_eq!(put.status, StatusCode::OK, "{}", put.json);
+    service.state.assess_waiting().await.unwrap();
+    assert!(!numbers(&list(&service, &[]).await).contains(&green.number.as_str()));
+    // Ragnhild's plan ends as well; what is open stays until somebody has closed it.
+    let number = crate::house::number(ragnhild());
+    let form = [("patient.identifier", number.as_str())];
+    let hers = found(&service.search(&owner, "CarePlan", &form).await).remove(0);
+    let gone = service
+        .delete(&owner, &format!("/CarePlan/{hers}"), None)
+        .await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    service.state.assess_waiting().await.unwrap();
+    let rows = list(&service, &[]).await.rows;
+    let of_hers = |row: &&Row| row.patient == identifier(ragnhild());
+    assert_eq!(rows.iter().find(of_hers).unwrap().alerts.len(), 1);
+    let task = alerts(&service).await.remove(0);
+    let version: u64 = task["meta"]["versionId"].as_str().unwrap().parse().unwrap();
+    step(&service, &kari(), (&task, version), "own", None).await;
+    let closed = step(
+        &service,
+        &kari(),
+        (&task, version + 1),
+        "resolve",
+        Some("Sett"),
+    )
+    .await;
+    assert_eq!(closed.status, StatusCode::OK, "{}", closed.json);
+    assert!(
+        !list(&service, &[])
+            .await
+            .rows
+            .iter()
+            .any(|row| of_hers(&row))
+    );
+}
+
+#[tokio::test]
+async fn admitted_is_told_and_a_name_where_the_service_knows_one() {
+    let service = ward().await;
+    let person = json!({
+        "resourceType": "Patient",
+        "identifier": [{"system": fhir::systems::FNR, "value": ragnhild().number}],
+        "name": [{"given": ["Ragnhild"], "family": "Testmo"}],
+    });
+    let owner = service.record_system(FJELLVIK);
+    let reply = service.post(&owner, "/Patient", &person).await;
+    assert!(reply.status.is_success(), "{}", reply.json);
+    let encounter = json!({
+        "resourceType": "Encounter",
+        "identifier": [{"system": "urn:example:encounters", "value": "e-1"}],
+        "status": "in-progress",
+        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP"},
+        "subject": {"identifier": {"system": fhir::systems::FNR, "value": ragnhild().number}},
+    });
+    service.created(&encounter).await;
+    let rows = list(&service, &[]).await.rows;
+    assert_eq!(rows[0].name.as_deref(), Some("Ragnhild Testmo"));
+    assert_eq!(
+        rows.iter().map(|row| row.admitted).collect::<Vec<_>>(),
+        [true, false, false]
+    );
+}
+
+#[tokio::test]
+async fn pages_are_cut_and_strange_questions_refused() {
+    let service = ward().await;
+    let whole = list(&service, &[]).await;
+    let page = list(&service, &[("_count", "1"), ("_offset", "1")]).await;
+    assert_eq!(page.rows, whole.rows[1..2]);
+    assert_eq!((page.total, page.offset), (3, 1));
+    assert!(list(&service, &[("_offset", "9")]).await.rows.is_empty());
+    let who = without_patient(&service, WORK_LIST_SCOPE);
+    for (form, expected) in [
+        ([("_count", "0")], "value @ _count"),
+        ([("_count", "201")], "value @ _count"),
+        ([("_offset", "-1")], "value @ _offset"),
+        ([("patient", "Patient/1")], "not-supported @ -"),
+    ] {
+        let reply = asked(&service, &who, &form).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+        assert_eq!(issues(&reply.json), [expected]);
+    }
+    // A shared register assesses nothing and has none.
+    let shared = Service::kystregionen().await;
+    let who = without_patient(&shared, WORK_LIST_SCOPE);
+    assert_eq!(
+        asked(&shared, &who, &[]).await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn a_token_for_one_patient_opens_no_list_and_one_for_none_opens_nothing_else() {
+    let service = ward().await;
+    let bound = crate::alert::personnel(&service, &kari(), FJELLVIK, "user/*.cruds");
+    let reply = asked(&service, &bound, &[]).await;
+    assert_eq!(reply.status, StatusCode::FORBIDDEN, "{}", reply.json);
+    let who = without_patient(&service, "user/*.cruds");
+    let task = alerts(&service).await.remove(0);
+    let path = format!("/Task/{}", task["id"].as_str().unwrap());
+    assert_eq!(service.get(&who, &path).await.status, StatusCode::FORBIDDEN);
+    let found = service.search(&who, "Observation", &[]).await;
+    assert_eq!(found.status, StatusCode::FORBIDDEN);
+}
