@@ -147,7 +147,7 @@ impl Caller {
             fnr: fnr.into(),
             hpr: None,
             orgnr: None,
-            patient: patient.into(),
+            patient: Some(patient.into()),
             purpose: Purpose::Treat,
             reason: None,
             point_of_care: None,

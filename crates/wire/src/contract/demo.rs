@@ -269,8 +269,10 @@ pub struct TestTokenRequest {
     /// The practitioner's organisation; required for practitioners.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orgnr: Option<String>,
-    /// The patient's bare national identity number.
-    pub patient: Hidden,
+    /// The patient's bare national identity number. None: a practitioner's token for the list of her own organisation's patients
+    /// (scope `user/Task.s` alone), which opens nobody's data but through that list (decision 0053).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<Hidden>,
     /// Purpose of use.
     #[serde(default)]
     pub purpose: Purpose,

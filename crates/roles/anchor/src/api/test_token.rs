@@ -28,6 +28,7 @@ use wire::body;
 use wire::contract::demo::{
     As, Defect, TEST_CLIENT, TEST_TOKEN_MAX_SECONDS, TestTokenAnswer, TestTokenRequest,
 };
+use wire::contract::work_list::WORK_LIST_SCOPE;
 use wire::oauth_error::{OAuthCode, OAuthError};
 use wire::request_id::RequestIds;
 
@@ -92,7 +93,7 @@ async fn answer(
     record.client = Some(TEST_CLIENT.to_owned());
     record.client_use = Some(ClientUse::Test);
     record.organisation = order.organisation;
-    record.patient = Some(order.patient.clone());
+    record.patient = order.patient.clone();
     let change = Change {
         audit: Some(record),
         ..Change::default()
@@ -119,7 +120,8 @@ struct Order<'a> {
     /// A number that is not the person's, for the defect `other_practitioner`.
     other: PersonIdentifier,
     hpr: Option<HprNumber>,
-    patient: PersonIdentifier,
+    /// `None`: for the list of the organisation's own patients.
+    patient: Option<PersonIdentifier>,
     represents: Option<&'a trust::Representation>,
     organisation: Option<OrganisationNumber>,
     point_of_care: Option<OrganisationNumber>,
@@ -169,7 +171,16 @@ impl<'a> Order<'a> {
             text(field, value.as_ref())?;
         }
         let who = person("fnr", request.fnr.expose())?;
-        let patient = person("patient", request.patient.expose())?;
+        let patient = request.patient.as_ref();
+        let patient = patient
+            .map(|number| person("patient", number.expose()))
+            .transpose()?;
+        let of_a_list = request.as_ == As::Practitioner && request.scope == WORK_LIST_SCOPE;
+        if patient.is_none() && !of_a_list {
+            return Err(invalid(
+                "patient is missing; without one a practitioner is given a token for her organisation's own list alone, by the scope user/Task.s",
+            ));
+        }
         let known = demo.people.iter().find(|one| one.number == who);
         let hpr = match (&request.hpr, known.and_then(|one| one.hpr.as_ref())) {
             (Some(given), _) => Some(
@@ -180,10 +191,15 @@ impl<'a> Order<'a> {
         };
         let represents = match request.as_ {
             As::Practitioner => None,
-            As::Citizen if who == patient => None,
-            As::Citizen => Some(demo.representation(&who, &patient).ok_or_else(|| {
-                invalid("patient is neither the citizen nor a person the citizen represents")
-            })?),
+            As::Citizen if patient.as_ref() == Some(&who) => None,
+            As::Citizen => {
+                let held = patient
+                    .as_ref()
+                    .and_then(|patient| demo.representation(&who, patient));
+                Some(held.ok_or_else(|| {
+                    invalid("patient is neither the citizen nor a person the citizen represents")
+                })?)
+            }
         };
         let (organisation, point_of_care) = organisations(state, request)?;
         let audience = state
@@ -210,13 +226,13 @@ impl<'a> Order<'a> {
             .people
             .iter()
             .map(|one| &one.number)
-            .chain([&patient])
+            .chain(&patient)
             .find(|number| **number != who);
         let other = match (other, request.defect) {
             (None, Some(Defect::OtherPractitioner)) => {
                 return Err(invalid("there is no other person for this defect"));
             }
-            (other, _) => other.unwrap_or(&patient).clone(),
+            (other, _) => other.unwrap_or(&who).clone(),
         };
         Ok(Order {
             state,
@@ -238,6 +254,13 @@ impl<'a> Order<'a> {
 
     fn is(&self, defect: Defect) -> bool {
         self.request.defect == Some(defect)
+    }
+
+    /// The patient that the token is bound to.
+    fn bound(&self) -> Option<&PersonIdentifier> {
+        self.patient
+            .as_ref()
+            .filter(|_| !self.is(Defect::NoPatient))
     }
 
     fn claims(&self) -> Claims {
@@ -281,7 +304,7 @@ impl<'a> Order<'a> {
             attest: (practitioner && !self.is(Defect::NoAttest)).then(|| self.attestation()),
             authorization_details: Vec::new(),
             grant: None,
-            patient: (!self.is(Defect::NoPatient)).then(|| self.patient.clone()),
+            patient: self.bound().cloned(),
             patient_id: None,
             agreement: agreement
                 .and_then(|consumer| state.registry.agreement(&consumer, self.audience, self.now)),
@@ -392,15 +415,15 @@ impl<'a> Order<'a> {
                 }),
                 reason: request.reason.clone(),
             },
-            patients: if self.is(Defect::NoPatient) {
-                Vec::new()
-            } else {
-                vec![AttestedPatient {
-                    identifier: number(&self.patient, None),
+            patients: self
+                .bound()
+                .map(|patient| AttestedPatient {
+                    identifier: number(patient, None),
                     point_of_care: None,
                     department: None,
-                }]
-            },
+                })
+                .into_iter()
+                .collect(),
         }
     }
 

@@ -252,3 +252,41 @@ async fn unknown_fields_and_values_are_refused() {
         );
     }
 }
+
+#[tokio::test]
+async fn without_a_patient_there_is_a_token_for_the_list_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let region = Region::open(folder.path()).await;
+    let order = |as_: &str, scope: &str| {
+        json!({"as": as_, "fnr": physician(), "hpr": "999900017", "orgnr": "310001074", "audience": PROVEHEIM,
+            "scope": scope, "jkt": region.user.thumbprint()})
+    };
+    for (as_, scope) in [
+        ("practitioner", "user/*.rs"),
+        ("practitioner", "user/Task.s user/*.rs"),
+        ("practitioner", "user/Task.rs"),
+        ("citizen", "user/Task.s"),
+    ] {
+        let mut order = order(as_, scope);
+        if as_ == "citizen" {
+            order["hpr"].take();
+            order["orgnr"].take();
+        }
+        let answer = region.test_token(&order).await;
+        assert_eq!(answer.status, 400, "{as_} {scope} {}", answer.body);
+        assert_eq!(answer.body["error"], "invalid_request");
+    }
+    let answer = region
+        .test_token(&order("practitioner", "user/Task.s"))
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let jwt = answer.body["access_token"].as_str().unwrap();
+    let refusal = at_service(&region, jwt, PROVEHEIM, "310001074")
+        .await
+        .unwrap();
+    assert_eq!(refusal.unwrap_err().code, "insufficient_scope");
+    let now = Instant::from_seconds(NOW);
+    let claims = token::verify(jwt, &region.keys().await, ISSUER, PROVEHEIM, now).unwrap();
+    assert!(claims.patient.is_none());
+    assert!(claims.attest.unwrap().patients.is_empty());
+}
