@@ -176,6 +176,61 @@ try {
   await accessible(page, "page for unknown addresses");
   await context.close();
 
+  // The nurse's list of patients: what a row says, by keyboard to the alert, and rows that move around the one in use.
+  const ward = await browser.newContext({ viewport: { width: 1440, height: 1000 }, locale: "nb-NO" });
+  const list = await watched(ward);
+  await list.goto(url);
+  await list.locator("button.person", { hasText: "Mari Syntetisk" }).click();
+  await list.waitForURL("**/patients");
+  await list.getByRole("link", { name: "Mine pasienter i dag" }).click();
+  await list.waitForURL("**/list");
+  const top = list.locator("#rows > tr").first();
+  check((await top.textContent())?.includes("Ragnhild Testmo") ?? false, "the list has the story's patient on top");
+  check(await top.locator(".zone.red").isVisible(), "she is red");
+  check(await list.getByText("Ikke CE-merket").first().isVisible(), "the list says that the assessment is not CE-marked");
+  await accessible(list, "list of the organisation's own patients");
+  await picture(list, "13-list");
+  await list.setViewportSize({ width: 390, height: 844 });
+  const past = await list.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  check(past <= 0, "a phone scrolls the list's table, not the page");
+  await list.setViewportSize({ width: 1440, height: 1000 });
+  await list.locator("#rows a").first().focus();
+  await list.route("**/list/rows?*", async (route) => {
+    const answer = await route.fetch({ url: new URL("/list/rows?known=other", url).href });
+    const rows = (await answer.text()).replaceAll("Ragnhild Testmo", "Ragnhild Testmo (ny)");
+    const first = rows.match(/<tr[^]*?<\/tr>/)?.[0] ?? "";
+    // The row in use sinks below one that is new.
+    const fresh = first.replaceAll(/(row-|views\/)[0-9a-f]+/g, "$1ffffffffffffffffffffffffffffffff").replaceAll("Ragnhild Testmo (ny)", "En annen");
+    await route.fulfill({ response: answer, body: rows.replace(first, fresh + first) });
+  });
+  await list.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await list.waitForFunction(() => document.querySelector("#rows > tr")?.textContent?.includes("En annen"));
+  const kept = await list.evaluate(() => ({
+    focus: document.activeElement?.textContent ?? "",
+    second: document.querySelectorAll("#rows > tr")[1]?.textContent ?? "",
+  }));
+  check(kept.focus.includes("(ny)") && kept.second.includes("(ny)"), "new rows move around the one that has the focus, which is brought up to date");
+  check(/oppdatert kl\./.test((await list.textContent("#live")) ?? ""), "the page says when the list was updated");
+  await accessible(list, "list that has been updated");
+  await list.unroute("**/list/rows?*");
+  await list.reload();
+  await list.locator("#rows > tr").first().locator("a").last().focus();
+  await list.keyboard.press("Enter");
+  await list.waitForURL("**/alerts");
+  check((await list.locator(".alert-of").count()) >= 1, "by keyboard, the row leads to the patient's alert");
+  await accessible(list, "page of a patient's alerts");
+  await picture(list, "14-alerts");
+  await list.locator("textarea").first().fill("Ringte, hun tar trinnet i planen");
+  await list.getByRole("button", { name: "Ta varselet" }).first().click();
+  await list.waitForSelector(".notes");
+  check(await list.getByText("Mari Syntetisk, Fjellvik kommune").first().isVisible(), "taken, the alert says who has it");
+  await accessible(list, "page of an alert that somebody has");
+  await picture(list, "15-alert-owned");
+  await list.getByRole("link", { name: "Åpne pasientens side" }).click();
+  await list.waitForSelector("#curve-spo2 canvas");
+  check(await list.locator(".patient", { hasText: "148352 10260" }).isVisible(), "from there to the patient's page");
+  await ward.close();
+
   // The patient herself: who looked, whom she shuts out, and taking it back. The clinician above is in her log.
   const hers = await browser.newContext({ viewport: { width: 1440, height: 1000 }, locale: "nb-NO" });
   const own = await watched(hers);

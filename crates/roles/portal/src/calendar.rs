@@ -65,6 +65,16 @@ impl Calendar {
         self.write("%d.%m.%Y %H:%M", millis)
     }
 
+    /// `08:30`
+    pub fn clock(&self, millis: i64) -> String {
+        self.write("%H:%M", millis)
+    }
+
+    /// `24.10. 08:30`
+    pub fn day_clock(&self, millis: i64) -> String {
+        self.write("%d.%m. %H:%M", millis)
+    }
+
     /// `24.10.2026 08:30`, or `24.10.2026` when no clock time was given.
     pub fn moment_text(&self, moment: Moment) -> String {
         if moment.exact {

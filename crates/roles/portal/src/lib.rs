@@ -1,19 +1,22 @@
 //! The portal: pages for clinicians and citizens (first form). A person is chosen. A clinician opens a patient for a purpose,
 //! and one page shows what every organisation that answered has: curves with the tables beside them, the plan, the
 //! medication lists side by side, and who did not answer. A record system opens that page in context (SMART launch). A citizen
-//! signs in about herself, reads who looked, and closes her record to them. For those who build and operate, one page shows what
+//! signs in about herself, reads who looked, and closes her record to them. Who works at an organisation sees the list of
+//! its patients under follow-up, and takes steps of their alerts, at the organisation's own service. For those who build and operate, one page shows what
 //! the catalogue lists.
 //!
 //! It must never hold a token in the browser, show one patient's data under another's banner, or put a person's number
 //! into an address. It has no store of its own: sessions live in memory and end with the process; what it shows is
 //! looked up anew for each page. Pages follow WCAG 2.1 AA and Designsystemet, and are whole without script.
 
+mod alert;
 mod api;
 mod calendar;
 mod citizen;
 mod clinician;
 mod cross_site;
 mod launch;
+mod list;
 mod look_up;
 mod offers;
 mod page;

@@ -5,8 +5,11 @@ use askama::Template;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
+use crate::alert::AlertPage;
+use crate::api::Fault;
 use crate::citizen::{Done, LogLine, WishLine};
 use crate::clinician::PatientPage;
+use crate::list::Shown;
 use crate::offers::Offer;
 use crate::text::{Language, Text};
 
@@ -22,6 +25,8 @@ pub struct Shell {
     pub who: Option<Who>,
     /// Whether that is a citizen, who has pages of her own.
     pub citizen: bool,
+    /// Whether that is somebody who chooses among patients.
+    pub clinician: bool,
 }
 
 /// The signed-in person as the page's head shows them.
@@ -133,6 +138,50 @@ pub struct Patients {
     pub catalogue: bool,
     /// What was wrong with the last try.
     pub fault: Option<&'static str>,
+}
+
+/// The list of the organisation's own patients.
+#[derive(Template)]
+#[template(path = "list.html")]
+pub struct List {
+    /// Around it.
+    pub shell: Shell,
+    /// Words.
+    pub t: Text,
+    /// The list.
+    pub list: Shown,
+}
+
+/// Its rows alone.
+#[derive(Template)]
+#[template(path = "rows.html")]
+pub struct Rows {
+    /// Words.
+    pub t: Text,
+    /// The list.
+    pub list: Shown,
+}
+
+/// One patient's alerts.
+#[derive(Template)]
+#[template(path = "alerts.html")]
+pub struct Alerts {
+    /// Around it.
+    pub shell: Shell,
+    /// Words.
+    pub t: Text,
+    /// The session's address of the patient's page.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// The number, in groups.
+    pub number: String,
+    /// The newest first.
+    pub alerts: Vec<AlertPage>,
+    /// Organisations that one may be handed over to.
+    pub organisations: Vec<Choice>,
+    /// Why the last step was not taken.
+    pub fault: Option<Fault>,
 }
 
 /// One patient.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use trust::keys::SigningKey;
 use uuid::Uuid;
+use wire::contract::Hidden;
 use wire::contract::demo::Purpose;
 
 use crate::launch::{Opened, SignedIn, Tokens};
@@ -19,6 +20,8 @@ pub const LIFE_SECONDS: i64 = 8 * 3600;
 const MOST_SESSIONS: usize = 2_000;
 /// Most patient pages a session remembers; the oldest is forgotten first.
 const MOST_VIEWS: usize = 40;
+/// Most patients of a list that a session remembers; the oldest is forgotten first.
+const MOST_ROWS: usize = 2_000;
 /// How long a sign-in form may lie open, in seconds.
 const FORM_SECONDS: i64 = 2 * 3600;
 
@@ -67,6 +70,8 @@ pub struct Session {
     pub patients: Vec<String>,
     /// Patient pages opened in this session, oldest first.
     views: Vec<(String, View)>,
+    /// Patients whom the list of the organisation's own showed, oldest first: each has one address in this session.
+    rows: Vec<(String, Chosen)>,
     /// Hash of the browser's launch cookie, for a session that a launch began.
     browser: Option<[u8; 32]>,
     began: i64,
@@ -86,8 +91,10 @@ pub enum View {
 /// A patient chosen from the list.
 #[derive(Clone)]
 pub struct Chosen {
-    /// Index of the patient in the configuration.
-    pub patient: usize,
+    /// The patient's number.
+    pub number: Hidden,
+    /// The name to show where no source has one.
+    pub name: Option<String>,
     /// Purpose of use.
     pub purpose: Purpose,
     /// The clinician's own words for why.
@@ -211,6 +218,7 @@ impl Sessions {
             csrf: random(ids),
             patients: (0..patients).map(|_| ids().simple().to_string()).collect(),
             views: Vec::new(),
+            rows: Vec::new(),
             browser: None,
             began: now,
             seen: now,
@@ -251,6 +259,7 @@ impl Sessions {
                 _ => Vec::new(),
             },
             seat,
+            rows: Vec::new(),
             browser,
             began: now,
             seen: now,
@@ -283,8 +292,8 @@ impl Sessions {
         Ok(Secret(secret))
     }
 
-    /// The session of a cookie, if it lives; marks it as used.
-    pub fn visitor(&self, secret: &str, now: i64) -> Option<Visitor> {
+    /// The session of a cookie, if it lives; marks it as used, unless what asks is a page that asks by itself (`used`).
+    pub fn visitor(&self, secret: &str, now: i64, used: bool) -> Option<Visitor> {
         let mut all = self.lock();
         let key = hash(secret);
         let session = all.get_mut(&key)?;
@@ -292,7 +301,9 @@ impl Sessions {
             all.remove(&key);
             return None;
         }
-        session.seen = session.seen.max(now);
+        if used {
+            session.seen = session.seen.max(now);
+        }
         Some(Visitor {
             seat: session.seat.clone(),
             key: session.key.clone(),
@@ -318,6 +329,40 @@ impl Sessions {
         Some(id)
     }
 
+    /// Gives each patient of a list her session-local address: the one that she has, or a new one.
+    pub fn list(
+        &self,
+        secret: &str,
+        patients: impl Iterator<Item = (Hidden, Option<String>)>,
+        ids: &dyn Fn() -> Uuid,
+    ) -> Option<Vec<String>> {
+        let mut all = self.lock();
+        let session = all.get_mut(&hash(secret))?;
+        let mut addresses = Vec::new();
+        for (number, name) in patients {
+            let held = session.rows.iter().find(|(_, one)| one.number == number);
+            if let Some((id, _)) = held {
+                addresses.push(id.clone());
+                continue;
+            }
+            if session.rows.len() >= MOST_ROWS {
+                session.rows.remove(0);
+            }
+            let id = ids().simple().to_string();
+            let row = Chosen {
+                number,
+                name,
+                purpose: Purpose::Treat,
+                reason: None,
+                organisations: Vec::new(),
+                decision: ids().to_string(),
+            };
+            session.rows.push((id.clone(), row));
+            addresses.push(id);
+        }
+        Some(addresses)
+    }
+
     /// The patient page with this id, in this session alone.
     pub fn view(&self, secret: &str, id: &str) -> Option<View> {
         let all = self.lock();
@@ -327,6 +372,10 @@ impl Sessions {
             .iter()
             .find(|(own, _)| own == id)
             .map(|(_, view)| view.clone())
+            .or_else(|| {
+                let row = session.rows.iter().find(|(own, _)| own == id);
+                row.map(|(_, row)| View::Chosen(row.clone()))
+            })
     }
 
     /// Forgets sessions that have ended by time.
@@ -415,10 +464,27 @@ mod tests {
         let ids = ids();
         let sessions = Sessions::new(&ids);
         let secret = sessions.begin(Seat::Practitioner(0), 3, 0, &ids).unwrap();
-        assert!(sessions.visitor(secret.expose(), IDLE_SECONDS).is_some());
         assert!(
             sessions
-                .visitor(secret.expose(), 2 * IDLE_SECONDS + 1)
+                .visitor(secret.expose(), IDLE_SECONDS, true)
+                .is_some()
+        );
+        assert!(
+            sessions
+                .visitor(secret.expose(), 2 * IDLE_SECONDS + 1, true)
+                .is_none()
+        );
+
+        // A page that asks by itself keeps nobody signed in.
+        let secret = sessions.begin(Seat::Practitioner(0), 3, 0, &ids).unwrap();
+        assert!(
+            sessions
+                .visitor(secret.expose(), IDLE_SECONDS, false)
+                .is_some()
+        );
+        assert!(
+            sessions
+                .visitor(secret.expose(), IDLE_SECONDS + 1, true)
                 .is_none()
         );
 
@@ -426,11 +492,11 @@ mod tests {
         let mut now = 0;
         while now + IDLE_SECONDS <= LIFE_SECONDS {
             now += IDLE_SECONDS;
-            assert!(sessions.visitor(secret.expose(), now).is_some());
+            assert!(sessions.visitor(secret.expose(), now, true).is_some());
         }
         assert!(
             sessions
-                .visitor(secret.expose(), LIFE_SECONDS + 1)
+                .visitor(secret.expose(), LIFE_SECONDS + 1, true)
                 .is_none()
         );
     }
@@ -444,7 +510,8 @@ mod tests {
             sessions.begin(Seat::Citizen(1), 1, 0, &ids).unwrap(),
         );
         let view = View::Chosen(Chosen {
-            patient: 0,
+            number: "14835210260".into(),
+            name: None,
             purpose: Purpose::Treat,
             reason: None,
             organisations: vec![],
@@ -453,8 +520,15 @@ mod tests {
         let id = sessions.open_view(one.expose(), view, &ids).unwrap();
         assert!(sessions.view(one.expose(), &id).is_some());
         assert!(sessions.view(two.expose(), &id).is_none());
+        // A patient of a list keeps her address, and it is this session's alone.
+        let list = || [("1".into(), None), ("2".into(), None)].into_iter();
+        let rows = sessions.list(one.expose(), list(), &ids).unwrap();
+        assert_eq!(sessions.list(one.expose(), list(), &ids).unwrap(), rows);
+        assert_ne!(rows[0], rows[1]);
+        assert!(sessions.view(one.expose(), &rows[1]).is_some());
+        assert!(sessions.view(two.expose(), &rows[1]).is_none());
         sessions.end(one.expose());
-        assert!(sessions.visitor(one.expose(), 0).is_none());
+        assert!(sessions.visitor(one.expose(), 0, true).is_none());
     }
 
     #[test]

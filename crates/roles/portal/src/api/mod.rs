@@ -1,10 +1,12 @@
 //! The portal's routes: one file an interaction. GET changes nothing; every POST is checked to come from our own pages.
 
+mod alert;
 mod alone;
 mod blocks;
 mod file;
 mod language;
 mod launch;
+mod list;
 mod log;
 mod offers;
 mod patients;
@@ -20,7 +22,12 @@ use wire::contract::launch::{CALLBACK, OPEN};
 use wire::request_id::Join;
 use wire::route::{Access, RouteRow, Routes};
 
+pub use alert::Fault;
+
 use crate::{Assets, State, cross_site};
+
+/// What a page that is open asks for by itself.
+const ROWS: &str = "/list/rows";
 
 const fn row(method: &'static str, path: &'static str, access: Access) -> RouteRow {
     RouteRow {
@@ -43,6 +50,10 @@ pub const ROUTES: &[RouteRow] = &[
     row("GET", "/patients", Access::Session),
     row("POST", "/views", Access::Session),
     row("GET", "/views/{id}", Access::Session),
+    row("GET", "/list", Access::Session),
+    row("GET", ROWS, Access::Session),
+    row("GET", "/views/{id}/alerts", Access::Session),
+    row("POST", "/views/{id}/alerts", Access::Session),
     row("GET", "/log", Access::Session),
     row("GET", "/blocks", Access::Session),
     row("POST", "/blocks", Access::Session),
@@ -71,6 +82,10 @@ pub fn routes(state: Arc<State>, assets: Assets) -> Router {
         .on("GET", "/patients", patients::show)
         .on("POST", "/views", patients::open)
         .on("GET", "/views/{id}", view::show)
+        .on("GET", "/list", list::show)
+        .on("GET", ROWS, list::rows)
+        .on("GET", "/views/{id}/alerts", alert::show)
+        .on("POST", "/views/{id}/alerts", alert::step)
         .on("GET", "/log", log::show)
         .on("GET", "/blocks", blocks::show)
         .on("POST", "/blocks", blocks::make)

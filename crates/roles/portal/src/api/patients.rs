@@ -124,13 +124,15 @@ pub async fn open(visit: Visit, body: Body) -> Response {
             .patients
             .iter()
             .position(|id| id == patient)
+            .and_then(|index| visit.state.patients().get(index))
             .ok_or(Stop::NotFound)?;
         let Some(stated) = stated else {
             return list(&visit, Some(visit.t.of("patients.fault_reason"))).await;
         };
         let ids = &visit.state.house.ids;
         let view = View::Chosen(Chosen {
-            patient,
+            number: patient.fnr.clone(),
+            name: Some(patient.name.expose().to_owned()),
             purpose: stated.purpose,
             reason: stated.reason,
             organisations: stated.organisations,

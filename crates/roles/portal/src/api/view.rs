@@ -35,7 +35,6 @@ pub async fn show(visit: Visit, Path(id): Path<String>) -> Response {
 async fn chosen(visit: &Visit, view: &Chosen) -> Result<Patient, Stop> {
     let state = &visit.state;
     let (_, visitor, person) = visit.clinician()?;
-    let patient = state.patients().get(view.patient).ok_or(Stop::NotFound)?;
     let token = token::for_view(state, person, &visitor.key, view)
         .await
         .map_err(Stop::LookUp)?;
@@ -45,16 +44,15 @@ async fn chosen(visit: &Visit, view: &Chosen) -> Result<Patient, Stop> {
             Asked {
                 key: &visitor.key,
                 token: token.access_token,
-                number: &patient.fnr,
+                number: &view.number,
                 organisations: &view.organisations,
             },
         )
         .await,
     )?;
-    let name = Some(patient.name.expose().to_owned());
     let about = About {
-        number: &patient.fnr,
-        name,
+        number: &view.number,
+        name: view.name.clone(),
         purpose: view.purpose.as_str(),
         organisation: &person.orgnr,
         need: None,

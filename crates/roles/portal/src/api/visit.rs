@@ -57,8 +57,13 @@ impl FromRequestParts<Arc<State>> for Visit {
     async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, Infallible> {
         let secret = session::cookie(&parts.headers, session::cookie_name(state.https));
         let now = state.now();
-        let session = secret
-            .and_then(|secret| Some((secret.to_owned(), state.sessions.visitor(secret, now)?)));
+        let used = parts.uri.path() != super::ROWS;
+        let session = secret.and_then(|secret| {
+            Some((
+                secret.to_owned(),
+                state.sessions.visitor(secret, now, used)?,
+            ))
+        });
         let language =
             session::cookie(&parts.headers, session::LANGUAGE_COOKIE).and_then(Language::parse);
         Ok(Visit {
@@ -197,6 +202,7 @@ impl Visit {
             form,
             demo: self.state.config.demo.is_some(),
             citizen: citizen.is_some(),
+            clinician: clinician.is_some(),
             who: clinician.or(launched).or(citizen),
         }
     }
@@ -208,6 +214,7 @@ impl Visit {
             form: self.state.sessions.form_value(self.state.now()),
             demo: self.state.config.demo.is_some(),
             citizen: false,
+            clinician: false,
             who: None,
         }
     }
@@ -261,7 +268,7 @@ impl Visit {
             Stop::LookUp(error) => {
                 let status = match error {
                     LookUpError::NotAllowed | LookUpError::Ended => StatusCode::FORBIDDEN,
-                    LookUpError::NoSignIn => StatusCode::NOT_FOUND,
+                    LookUpError::NoSignIn | LookUpError::NoService => StatusCode::NOT_FOUND,
                     _ => StatusCode::BAD_GATEWAY,
                 };
                 (

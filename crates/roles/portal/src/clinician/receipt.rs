@@ -84,6 +84,7 @@ pub fn part_word(part: Part, text: &Text) -> &'static str {
 pub fn fault_word(error: &LookUpError, text: &Text) -> &'static str {
     text.of(match error {
         LookUpError::NoSignIn => "fault.no_sign_in",
+        LookUpError::NoService => "fault.no_service",
         LookUpError::Ended => "fault.ended",
         LookUpError::Anchor => "fault.anchor",
         LookUpError::NotAllowed => "fault.not_allowed",

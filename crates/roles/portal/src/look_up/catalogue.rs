@@ -58,6 +58,24 @@ pub async fn offered(state: &State) -> Result<Vec<Offered>, CatalogueError> {
     Ok(offered)
 }
 
+/// Where the organisation's own sharing service is, as its entry says. One that is signed and does not hold is none.
+///
+/// # Errors
+/// [`CatalogueError`].
+pub async fn service_of(state: &State, number: &str) -> Result<Option<String>, CatalogueError> {
+    for shown in &resources(state, "Endpoint").await? {
+        let (resource, word) = believed(state, shown).await;
+        let Ok(endpoint) = Endpoint::from_json(&resource) else {
+            continue;
+        };
+        let counts = word != Word::Unverified && endpoint.status == EndpointStatus::Active;
+        if counts && endpoint.managing == number {
+            return Ok(Some(endpoint.address));
+        }
+    }
+    Ok(None)
+}
+
 /// Every resource of a type, as the catalogue gives it out.
 async fn resources(state: &State, kind: &str) -> Result<Vec<Value>, CatalogueError> {
     let party = state.party.as_ref().ok_or(CatalogueError::NoClient)?;

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod catalogue;
 pub mod medicine;
 pub mod mine;
+pub mod own;
 pub mod person;
 pub mod plan;
 pub mod token;
@@ -86,6 +87,9 @@ pub enum LookUpError {
     /// The gateway answered, but no source did.
     #[error("no source answered")]
     NoSource,
+    /// The organisation has no service of its own that follows patients up.
+    #[error("the organisation has no service with a list")]
+    NoService,
     /// The answer is not what the contract says.
     #[error("the gateway's answer is unusable: {0}")]
     Unusable(&'static str),

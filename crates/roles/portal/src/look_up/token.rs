@@ -8,6 +8,7 @@ use wire::contract::demo::{
     As, DemoPractitioner, Purpose, TEST_TOKEN, TestTokenAnswer, TestTokenRequest,
 };
 use wire::contract::gateway::FHIR;
+use wire::contract::work_list::WORK_LIST_SCOPE;
 
 use super::LookUpError;
 use crate::State;
@@ -24,20 +25,75 @@ pub async fn for_view(
     view: &Chosen,
 ) -> Result<TestTokenAnswer, LookUpError> {
     let demo = state.config.demo.as_ref().ok_or(LookUpError::NoSignIn)?;
-    let patient = demo
-        .patients
-        .get(view.patient)
-        .ok_or(LookUpError::NoSignIn)?;
+    ask(state, &demo.issuer, &of_view(state, person, key, view)).await
+}
+
+/// A token for the same patient, purpose and decision at the organisation's own service, with which steps of alerts may be taken.
+///
+/// # Errors
+/// As [`for_view`].
+pub async fn for_steps(
+    state: &State,
+    person: &DemoPractitioner,
+    key: &SigningKey,
+    view: &Chosen,
+    service: &str,
+) -> Result<TestTokenAnswer, LookUpError> {
+    let demo = state.config.demo.as_ref().ok_or(LookUpError::NoSignIn)?;
     let body = TestTokenRequest {
-        hpr: Some(person.hpr.clone()).filter(|hpr| !hpr.expose().is_empty()),
-        orgnr: Some(person.orgnr.clone()),
+        audience: service.to_owned(),
+        scope: "user/*.rs user/Task.u".to_owned(),
+        ..of_view(state, person, key, view)
+    };
+    ask(state, &demo.issuer, &body).await
+}
+
+/// A token for the list of the organisation's own patients, which names none of them.
+///
+/// # Errors
+/// As [`for_view`].
+pub async fn for_list(
+    state: &State,
+    person: &DemoPractitioner,
+    key: &SigningKey,
+    service: &str,
+) -> Result<TestTokenAnswer, LookUpError> {
+    let demo = state.config.demo.as_ref().ok_or(LookUpError::NoSignIn)?;
+    let body = TestTokenRequest {
+        patient: None,
+        audience: service.to_owned(),
+        scope: WORK_LIST_SCOPE.to_owned(),
+        ..of_practitioner(state, person, key, None)
+    };
+    ask(state, &demo.issuer, &body).await
+}
+
+fn of_view(
+    state: &State,
+    person: &DemoPractitioner,
+    key: &SigningKey,
+    view: &Chosen,
+) -> TestTokenRequest {
+    TestTokenRequest {
         purpose: view.purpose,
         reason: view.reason.clone(),
         decision_ref: Some(view.decision.clone()),
+        ..of_practitioner(state, person, key, Some(&view.number))
+    }
+}
+
+fn of_practitioner(
+    state: &State,
+    person: &DemoPractitioner,
+    key: &SigningKey,
+    patient: Option<&Hidden>,
+) -> TestTokenRequest {
+    TestTokenRequest {
+        hpr: Some(person.hpr.clone()).filter(|hpr| !hpr.expose().is_empty()),
+        orgnr: Some(person.orgnr.clone()),
         scope: "user/*.rs".to_owned(),
-        ..bare(state, As::Practitioner, &person.fnr, &patient.fnr, key)
-    };
-    ask(state, &demo.issuer, &body).await
+        ..bare(state, As::Practitioner, &person.fnr, patient, key)
+    }
 }
 
 /// A citizen's own token, with which she may also write her wishes.
@@ -50,7 +106,7 @@ pub async fn for_citizen(
     key: &SigningKey,
 ) -> Result<TestTokenAnswer, LookUpError> {
     let demo = state.config.demo.as_ref().ok_or(LookUpError::NoSignIn)?;
-    let body = bare(state, As::Citizen, number, number, key);
+    let body = bare(state, As::Citizen, number, Some(number), key);
     ask(state, &demo.issuer, &body).await
 }
 
@@ -59,7 +115,7 @@ fn bare(
     state: &State,
     as_: As,
     fnr: &Hidden,
-    patient: &Hidden,
+    patient: Option<&Hidden>,
     key: &SigningKey,
 ) -> TestTokenRequest {
     TestTokenRequest {
@@ -67,7 +123,7 @@ fn bare(
         fnr: fnr.clone(),
         hpr: None,
         orgnr: None,
-        patient: patient.clone(),
+        patient: patient.cloned(),
         purpose: Purpose::Treat,
         reason: None,
         point_of_care: None,

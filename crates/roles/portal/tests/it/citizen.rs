@@ -74,7 +74,7 @@ async fn she_reads_who_looked_and_shuts_one_of_them_out() {
     assert_eq!(log.body.matches(">Sperr for denne personen<").count(), 1);
     let token = portal.fake.tokens.lock().unwrap()[0].clone();
     assert_eq!(token.scope, "patient/*.rs patient/Consent.cds");
-    assert_eq!(token.fnr.expose(), token.patient.expose());
+    assert_eq!(Some(&token.fnr), token.patient.as_ref());
 
     let (form, person) = (log.form(), log.value_of("person"));
     assert_eq!(person, "p-1");

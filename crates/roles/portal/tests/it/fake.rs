@@ -3,6 +3,7 @@
 //! request, made with the key that the token is bound to.
 
 use crate::anchor::{self, Launches};
+use crate::own;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -57,6 +58,8 @@ pub struct Fake {
     pub away: Mutex<Option<&'static str>>,
     /// What its catalogue lists besides the demo's endpoints; `None`: it gives no answer.
     pub listed: Mutex<Option<Vec<Value>>>,
+    /// The municipality's own service.
+    pub own: own::Service,
     /// How it behaves.
     pub mood: Mutex<Mood>,
 }
@@ -117,6 +120,7 @@ pub async fn start(clock: Clock) -> Arc<Fake> {
         wishes: Mutex::default(),
         away: Mutex::default(),
         listed: Mutex::new(Some(Vec::new())),
+        own: own::Service::default(),
         mood: Mutex::new(Mood::Well),
     });
     let router = Router::new()
@@ -129,6 +133,7 @@ pub async fn start(clock: Clock) -> Arc<Fake> {
         .route("/gateway/fhir/Consent/{id}", delete(wish_ended))
         .route("/gateway/fhir/_page/{sealed}", get(page))
         .merge(anchor::routes())
+        .merge(own::routes())
         .with_state(fake.clone());
     tokio::spawn(async move { axum::serve(listener, router).await });
     fake
@@ -138,7 +143,8 @@ async fn test_token(
     State(fake): State<Arc<Fake>>,
     Json(request): Json<TestTokenRequest>,
 ) -> Json<Value> {
-    let token = format!("token.{}.{}", request.jkt, request.patient.expose());
+    let patient = request.patient.as_ref().map_or("", |one| one.expose());
+    let token = format!("token.{}.{patient}", request.jkt);
     fake.tokens.lock().unwrap().push(request);
     Json(json!({"access_token": token, "token_type": "DPoP", "expires_in": 300}))
 }
@@ -197,7 +203,12 @@ fn endpoints(fake: &Fake) -> Vec<Value> {
 
 impl Fake {
     /// Checks token and proof; gives the patient that the token is bound to.
-    fn admit(&self, method: &str, path: &str, headers: &HeaderMap) -> Result<String, StatusCode> {
+    pub fn admit(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<String, StatusCode> {
         let one = |name: &str| {
             let all: Vec<_> = headers.get_all(name).iter().collect();
             match all.as_slice() {

@@ -1,0 +1,142 @@
+//! One patient's alerts at the organisation's own service in words, and which steps a page offers for each. Whether a step may be
+//! taken is the service's to say; a page offers what the state allows at all.
+
+use fhir::plan::{ZONE, Zone};
+use fhir::time::{Instant, parse_instant};
+use serde_json::Value;
+
+use crate::State;
+use crate::list::zone;
+use crate::look_up::own::Step;
+use crate::text::Text;
+
+/// One alert.
+pub struct AlertPage {
+    /// The Task.
+    pub task: String,
+    /// Its version.
+    pub version: u64,
+    /// What it is about.
+    pub title: String,
+    /// State.
+    pub state: String,
+    /// Zone: code and word.
+    pub zone: Option<(&'static str, &'static str)>,
+    /// When it was raised.
+    pub raised: String,
+    /// Who has it.
+    pub owner: Option<String>,
+    /// By when the next step is to be taken, and whether that has passed.
+    pub deadline: Option<(String, bool)>,
+    /// Deadlines that have passed.
+    pub level: u64,
+    /// What people said, the oldest first.
+    pub notes: Vec<Note>,
+    /// Steps that a form offers, the first the nearest: word and label.
+    pub steps: Vec<(&'static str, &'static str)>,
+    /// Whether it may be handed over.
+    pub hands_over: bool,
+}
+
+/// What somebody said.
+pub struct Note {
+    /// Name and organisation.
+    pub by: String,
+    /// When.
+    pub at: String,
+    /// Words.
+    pub text: String,
+}
+
+/// Steps that a state allows at all, for somebody.
+fn steps(state: &str) -> &'static [Step] {
+    match state {
+        "raised" => &[Step::Own, Step::Note],
+        "owned" => &[Step::Acknowledge, Step::Resolve, Step::Note, Step::Own],
+        "acknowledged" => &[Step::Resolve, Step::Note, Step::Own],
+        "handing-over" => &[Step::Note, Step::Own],
+        "offered" => &[Step::Accept, Step::Decline, Step::Note],
+        _ => &[Step::Note],
+    }
+}
+
+fn label(step: Step, state: &str, t: &Text) -> &'static str {
+    match (step, state) {
+        (Step::Own, "raised") => t.of("alert.own"),
+        (Step::Own, _) => t.of("alert.take_over"),
+        (Step::Acknowledge, _) => t.of("alert.acknowledge"),
+        (Step::Note, _) => t.of("alert.note_only"),
+        (Step::Resolve, _) => t.of("alert.resolve"),
+        (Step::HandOver, _) => t.of("alert.hand_over"),
+        (Step::Accept, _) => t.of("alert.accept"),
+        (Step::Decline, _) => t.of("alert.decline"),
+    }
+}
+
+fn state_of(task: &Value) -> &str {
+    task["businessStatus"]["coding"][0]["code"]
+        .as_str()
+        .unwrap_or_default()
+}
+
+/// Who has an alert that is open; `None`: nobody, or it is closed.
+pub fn owner(task: &Value) -> Option<&str> {
+    task["owner"]["display"]
+        .as_str()
+        .filter(|_| !is_closed(task))
+}
+
+/// Whether nothing is left to be done with it here.
+pub fn is_closed(task: &Value) -> bool {
+    matches!(state_of(task), "resolved" | "declined" | "handed-over")
+}
+
+/// A Task in words; `None` for one that does not read.
+pub fn page(task: &Value, state: &State, t: &Text) -> Option<AlertPage> {
+    let calendar = &state.calendar;
+    let now: Instant = (state.house.clock)();
+    let time = |value: &Value| parse_instant(value.as_str()?).ok();
+    let shown = |at: Instant| calendar.date_time(at.0 / 1000);
+    let extension = |url: &str| {
+        let all = task["extension"].as_array()?;
+        all.iter().find(|one| one["url"] == url)
+    };
+    let code = state_of(task);
+    let word = t.find(&format!("alert.state_{}", code.replace('-', "_")))?;
+    let about_missing = task["code"]["coding"]
+        .as_array()?
+        .iter()
+        .any(|one| one["code"] == "alert-missing");
+    let title = match about_missing {
+        true => t.of("alert.about_missing"),
+        false => t.of("alert.about_readings"),
+    };
+    let escalation = extension("https://delt.example/fhir/StructureDefinition/alert-escalation");
+    let level = escalation.and_then(|one| one["extension"][0]["valueUnsignedInt"].as_u64());
+    let zoned = extension(ZONE).and_then(|one| Zone::parse(one["valueCoding"]["code"].as_str()?));
+    let notes = task["note"].as_array().into_iter().flatten();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Some(AlertPage {
+        task: task["id"].as_str()?.to_owned(),
+        version: task["meta"]["versionId"].as_str()?.parse().ok()?,
+        title: title.to_owned(),
+        state: word.to_owned(),
+        zone: zoned.map(|one| zone(one, t)),
+        raised: time(&task["authoredOn"]).map(shown).unwrap_or_default(),
+        owner: task["owner"]["display"].as_str().map(str::to_owned),
+        deadline: time(&task["restriction"]["period"]["end"]).map(|end| (shown(end), end <= now)),
+        level: level.unwrap_or(0),
+        notes: notes
+            .map(|note| Note {
+                by: text(&note["authorString"]),
+                at: time(&note["time"]).map(shown).unwrap_or_default(),
+                text: text(&note["text"]),
+            })
+            .collect(),
+        steps: steps(code)
+            .iter()
+            .map(|step| (step.word(), label(*step, code, t)))
+            .collect(),
+        hands_over: matches!(code, "owned" | "acknowledged"),
+    })
+}

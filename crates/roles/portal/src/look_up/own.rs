@@ -1,0 +1,259 @@
+//! Questions to the organisation's own sharing service, where its patients are followed up: the list of them, one patient's alerts, and
+//! steps of an alert. The service is found in the catalogue; a token is for that service alone.
+
+use fhir::ids::{PersonIdentifier, PersonNumbers};
+use fhir::systems;
+use http::StatusCode;
+use http::header::{HeaderValue, IF_MATCH};
+use serde_json::Value;
+use trust::keys::SigningKey;
+use wire::client::Request;
+use wire::contract::Hidden;
+use wire::contract::demo::DemoPractitioner;
+use wire::contract::work_list::{COUNT, KNOWN, OFFSET, WORK_LIST, WorkList};
+
+use super::{Asker, LookUpError, catalogue, token};
+use crate::State;
+use crate::session::Chosen;
+
+/// Rows of a page of the list.
+pub const ROWS: usize = 50;
+/// Alerts of a patient that a page shows, the newest.
+const ALERTS: &str = "10";
+
+/// The way to one organisation's own service, as somebody who works there.
+pub struct Own<'a> {
+    state: &'a State,
+    person: &'a DemoPractitioner,
+    key: &'a SigningKey,
+    base: String,
+}
+
+/// A step of an alert, as the form says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Take it.
+    Own,
+    /// It has been looked into.
+    Acknowledge,
+    /// A note.
+    Note,
+    /// Close it.
+    Resolve,
+    /// Offer it to another organisation.
+    HandOver,
+    /// Take what another offers.
+    Accept,
+    /// Do not.
+    Decline,
+}
+
+/// Step and its word, in forms and in the service's address.
+const STEPS: [(Step, &str); 7] = [
+    (Step::Own, "own"),
+    (Step::Acknowledge, "acknowledge"),
+    (Step::Note, "note"),
+    (Step::Resolve, "resolve"),
+    (Step::HandOver, "hand-over"),
+    (Step::Accept, "accept"),
+    (Step::Decline, "decline"),
+];
+
+impl Step {
+    /// The step of a word.
+    pub fn parse(word: &str) -> Option<Step> {
+        STEPS.iter().find(|row| row.1 == word).map(|row| row.0)
+    }
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        STEPS
+            .iter()
+            .find(|row| row.0 == self)
+            .map_or("", |row| row.1)
+    }
+}
+
+/// A step to be taken.
+pub struct Wanted<'a> {
+    /// The Task.
+    pub task: &'a str,
+    /// The version that it was seen in.
+    pub version: u64,
+    /// Which step.
+    pub step: Step,
+    /// What she says.
+    pub note: Option<&'a str>,
+    /// To which organisation, for a hand-over.
+    pub to: Option<&'a str>,
+}
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is taken.
+    Done,
+    /// Somebody came before: another version, or another owner.
+    Changed,
+    /// It takes a note, or one that is not too long, or an organisation that alerts are handed over to.
+    Incomplete,
+}
+
+impl<'a> Own<'a> {
+    /// Finds the service of the organisation that somebody works for.
+    ///
+    /// # Errors
+    /// [`LookUpError::NoService`] where the catalogue lists none.
+    pub async fn of(
+        state: &'a State,
+        person: &'a DemoPractitioner,
+        key: &'a SigningKey,
+    ) -> Result<Own<'a>, LookUpError> {
+        let found = catalogue::service_of(state, &person.orgnr).await;
+        let found = found.map_err(|error| {
+            tracing::warn!(%error, "no address from the catalogue");
+            LookUpError::Silent
+        })?;
+        Ok(Own {
+            state,
+            person,
+            key,
+            base: found.ok_or(LookUpError::NoService)?,
+        })
+    }
+
+    fn asker(&self, token: Hidden) -> Asker<'a> {
+        Asker {
+            state: self.state,
+            key: self.key,
+            token,
+        }
+    }
+
+    /// The list from a row on; the same list as `known` comes without rows.
+    ///
+    /// # Errors
+    /// [`LookUpError`].
+    pub async fn list(&self, offset: usize, known: Option<&str>) -> Result<WorkList, LookUpError> {
+        let token = token::for_list(self.state, self.person, self.key, &self.base).await?;
+        let (count, offset) = (ROWS.to_string(), offset.to_string());
+        let mut form = vec![(COUNT, count.as_str()), (OFFSET, offset.as_str())];
+        form.extend(known.map(|tag| (KNOWN, tag)));
+        let request = Request::post_form(format!("{}{WORK_LIST}", self.base), form);
+        let answer = self.asker(token.access_token).send(request).await?;
+        match answer.status {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Err(LookUpError::NoService),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                return Err(LookUpError::NotAllowed);
+            }
+            _ => return Err(LookUpError::Unusable("unexpected status")),
+        }
+        let json: Value = answer
+            .json()
+            .map_err(|_| LookUpError::Unusable("not JSON"))?;
+        WorkList::from_json(&json).map_err(|error| {
+            tracing::warn!(%error, "the list is not as the contract says");
+            LookUpError::Unusable("the list")
+        })
+    }
+
+    /// The way to one patient's alerts there.
+    ///
+    /// # Errors
+    /// [`LookUpError`] when there is no token.
+    pub async fn patient(&self, view: &'a Chosen) -> Result<OfPatient<'a>, LookUpError> {
+        let token = token::for_steps(self.state, self.person, self.key, view, &self.base).await?;
+        Ok(OfPatient {
+            asker: self.asker(token.access_token),
+            base: self.base.clone(),
+            view,
+        })
+    }
+}
+
+/// One patient at the organisation's own service.
+pub struct OfPatient<'a> {
+    asker: Asker<'a>,
+    base: String,
+    view: &'a Chosen,
+}
+
+impl OfPatient<'_> {
+    /// Her alerts, the newest first: Tasks as they rest.
+    ///
+    /// # Errors
+    /// [`LookUpError`].
+    pub async fn alerts(&self) -> Result<Vec<Value>, LookUpError> {
+        let number = self.view.number.expose();
+        let person = PersonIdentifier::guess(number, PersonNumbers::Lenient)
+            .map_err(|_| LookUpError::Unusable("the patient's number"))?;
+        let named = format!("{}|{number}", person.system());
+        let form = [
+            ("patient.identifier", named.as_str()),
+            ("_sort", "-authored-on"),
+            ("_count", ALERTS),
+        ];
+        let request = Request::post_form(format!("{}/Task/_search", self.base), form);
+        let answer = self.asker.send(request).await?;
+        match answer.status {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Err(LookUpError::NoService),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                return Err(LookUpError::NotAllowed);
+            }
+            _ => return Err(LookUpError::Unusable("unexpected status")),
+        }
+        let json: Value = answer
+            .json()
+            .map_err(|_| LookUpError::Unusable("not JSON"))?;
+        let entries = json["entry"].as_array().into_iter().flatten();
+        let ours = |task: &&Value| {
+            let codings = task["code"]["coding"].as_array();
+            codings.is_some_and(|all| all.iter().any(|one| one["system"] == systems::ASSESSMENT))
+        };
+        Ok(entries
+            .filter(|entry| entry["search"]["mode"] == "match")
+            .map(|entry| &entry["resource"])
+            .filter(ours)
+            .cloned()
+            .collect())
+    }
+
+    /// Takes a step.
+    ///
+    /// # Errors
+    /// [`LookUpError`] where it is not known what became of it, or it is not hers to take.
+    pub async fn step(&self, wanted: &Wanted<'_>) -> Result<Taken, LookUpError> {
+        let Wanted { task, version, .. } = wanted;
+        let url = format!("{}/Task/{task}/${}", self.base, wanted.step.word());
+        let mut form = Vec::new();
+        form.extend(wanted.note.map(|note| ("note", note)));
+        form.extend(wanted.to.map(|to| ("to", to)));
+        let seen = HeaderValue::try_from(format!("W/\"{version}\""))
+            .map_err(|_| LookUpError::Unusable("the version"))?;
+        let request = Request::post_form(url, form).header(IF_MATCH, seen);
+        let answer = self.asker.send(request).await?;
+        match answer.status.as_u16() {
+            200 => Ok(Taken::Done),
+            404 | 409 | 412 => Ok(Taken::Changed),
+            400 | 422 => Ok(Taken::Incomplete),
+            401 | 403 => Err(LookUpError::NotAllowed),
+            _ => Err(LookUpError::Unusable("unexpected status")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_has_its_word() {
+        for (step, word) in STEPS {
+            assert_eq!(Step::parse(word), Some(step));
+            assert_eq!(step.word(), word);
+        }
+        assert_eq!(Step::parse("tell"), None);
+    }
+}

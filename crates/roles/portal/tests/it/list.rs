@@ -1,0 +1,271 @@
+//! The list of the organisation's own patients, and the steps of an alert, as a browser meets them.
+
+use fhir::ids::{PersonIdentifier, PersonNumbers};
+use fhir::plan::Zone;
+use fhir::time::Instant;
+use http::{Request, StatusCode};
+use testkit::people::Directory;
+use wire::contract::work_list::{Alert, Row, Score, Trend, WorkList};
+
+use crate::own::task;
+use crate::{Page, Portal, fake};
+
+/// The story's nurse.
+const NURSE: &str = "1";
+const MINUTE: i64 = 60;
+
+fn row(number: &str) -> Row {
+    Row {
+        patient: PersonIdentifier::guess(number, PersonNumbers::Lenient).unwrap(),
+        name: None,
+        zone: Some(Zone::Green),
+        news2: None,
+        trend: Trend::Same,
+        missing: Vec::new(),
+        newest: None,
+        admitted: false,
+        pause: None,
+        alerts: Vec::new(),
+    }
+}
+
+fn at(minutes_ago: i64) -> Instant {
+    fake::now().plus_seconds(-minutes_ago * MINUTE)
+}
+
+/// Ragnhild red, and somebody of whom little is known.
+fn list() -> WorkList {
+    let patients = &Directory::demo().patients;
+    let red = Row {
+        name: Some("Ragnhild <Testmo>".into()),
+        zone: Some(Zone::Red),
+        news2: Some(Score {
+            points: 4,
+            missing: vec!["respiration".into(), "consciousness".into()],
+            at: at(64),
+        }),
+        trend: Trend::Worse,
+        missing: vec!["body-weight".into()],
+        newest: Some(at(64)),
+        alerts: vec![Alert {
+            task: "a-1".into(),
+            version: 1,
+            topic: "alert-readings".into(),
+            state: "raised".into(),
+            zone: Some(Zone::Red),
+            owner: None,
+            deadline: Some(at(49)),
+            level: 1,
+        }],
+        ..row(&Directory::demo().story_patient().number)
+    };
+    let other = Row {
+        zone: None,
+        admitted: true,
+        pause: Some("Innlagt".into()),
+        ..row(&patients[1].number)
+    };
+    WorkList {
+        tag: "tag-1".into(),
+        at: fake::now(),
+        device: "Delt vurdering. Ikke CE-merket".into(),
+        total: 2,
+        offset: 0,
+        rows: vec![red, other],
+        same: false,
+    }
+}
+
+async fn ward() -> Portal {
+    let mut portal = Portal::start().await;
+    *portal.fake.own.list.lock().unwrap() = Some(list());
+    *portal.fake.own.task.lock().unwrap() = Some(task(1, "raised", None));
+    portal.sign_in(NURSE).await;
+    portal
+}
+
+/// The session's address of the first row.
+fn first(page: &Page) -> String {
+    let rest = page.body.split_once("href=\"/views/").unwrap().1;
+    format!("/views/{}", rest.split('"').next().unwrap())
+}
+
+#[tokio::test]
+async fn each_row_says_what_is_known_and_leads_to_the_patient() {
+    let mut portal = ward().await;
+    let page = portal.get("/list").await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+    for words in [
+        "Mine pasienter i dag",
+        "Ikke CE-merket",
+        "Viser 1–2 av 2",
+        "Ragnhild &#60;Testmo&#62;",
+        "verre",
+        "så langt",
+        "respirasjon, bevissthet",
+        "vekt",
+        "64 min siden",
+        "utløst",
+        "frist 08:41 er passert",
+        "Arne Syntetisk",
+        "ikke vurdert",
+        "innlagt",
+        "ingen på en uke",
+    ] {
+        assert!(page.body.contains(words), "{words}: {}", page.body);
+    }
+    let number = &Directory::demo().story_patient().number;
+    assert!(!page.body.contains(&format!("/{number}")) && !page.body.contains("token."));
+    // The token for it was of nobody, for this service and this alone.
+    {
+        let tokens = portal.fake.tokens.lock().unwrap();
+        let token = tokens.last().unwrap();
+        assert_eq!(
+            (token.patient.as_ref(), token.scope.as_str()),
+            (None, "user/Task.s")
+        );
+        assert_eq!(
+            token.audience,
+            format!("{}/fjellvik/fhir", portal.fake.base)
+        );
+    }
+    let patient = portal.get(&first(&page)).await;
+    assert_eq!(patient.status, StatusCode::OK, "{}", patient.body);
+    let again = portal.get("/list").await;
+    assert_eq!(first(&again), first(&page), "her address stays hers");
+    let mut stranger = Portal {
+        cookies: Vec::new(),
+        ..portal.another_tab()
+    };
+    stranger.sign_in(NURSE).await;
+    assert_eq!(
+        stranger.get(&first(&page)).await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn a_page_that_asks_by_itself_gets_what_changed_and_keeps_nobody_signed_in() {
+    let mut portal = ward().await;
+    portal.get("/list").await;
+    let same = portal.get("/list/rows?from=0&known=tag-1").await;
+    assert_eq!(
+        (same.status, same.body.as_str()),
+        (StatusCode::NO_CONTENT, "")
+    );
+    let rows = portal.get("/list/rows?known=older").await;
+    assert_eq!(rows.status, StatusCode::OK);
+    assert!(rows.body.starts_with("<tbody") && !rows.body.contains("<html"));
+    for _ in 0..5 {
+        portal.clock.advance(5 * 60_000_000);
+        portal.get("/list/rows?known=tag-1").await;
+    }
+    let over = portal.get("/list").await;
+    assert_eq!((over.status, over.location()), (StatusCode::SEE_OTHER, "/"));
+}
+
+#[tokio::test]
+async fn an_alert_is_taken_and_closed_with_a_note_by_forms_of_ours_alone() {
+    let mut portal = ward().await;
+    let address = format!("{}/alerts", first(&portal.get("/list").await));
+    let page = portal.get(&address).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+    assert!(page.body.contains("Kari &#60;Prøve&#62;") && page.body.contains("&#60;b&#62;"));
+    let form = page.form();
+    let send = [("form", form.as_str()), ("task", "a-1"), ("version", "1")];
+    let with = |more: &[(&'static str, &'static str)]| [&send[..], more].concat();
+    // Another site's form, and one without the session's value, change nothing.
+    let strange = Request::builder()
+        .method("POST")
+        .uri(&address)
+        .header("sec-fetch-site", "cross-site")
+        .header("content-type", "application/x-www-form-urlencoded");
+    let body = wire::form::write(with(&[("step", "own")]).iter().copied());
+    assert_eq!(
+        portal.send(strange, body).await.status,
+        StatusCode::FORBIDDEN
+    );
+    let bare = [("task", "a-1"), ("version", "1"), ("step", "own")];
+    assert_eq!(
+        portal.post(&address, &bare).await.status,
+        StatusCode::FORBIDDEN
+    );
+    let tell = portal.post(&address, &with(&[("step", "tell")])).await;
+    assert_eq!(tell.status, StatusCode::BAD_REQUEST);
+    assert!(portal.fake.own.steps.lock().unwrap().is_empty());
+
+    let own = portal.post(&address, &with(&[("step", "own")])).await;
+    assert_eq!(
+        (own.status, own.location()),
+        (StatusCode::SEE_OTHER, address.as_str())
+    );
+    let scope = {
+        let tokens = portal.fake.tokens.lock().unwrap();
+        tokens.last().unwrap().scope.clone()
+    };
+    assert_eq!(scope, "user/*.rs user/Task.u");
+    let send = [("form", form.as_str()), ("task", "a-1"), ("version", "2")];
+    let silent = [&send[..], &[("step", "resolve"), ("note", "  ")]].concat();
+    let silent = portal.post(&address, &silent).await;
+    assert_eq!(silent.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(silent.body.contains("krever et notat"), "{}", silent.body);
+    let closed = [
+        &send[..],
+        &[("step", "resolve"), ("note", "Planens trinn er tatt")],
+    ]
+    .concat();
+    assert_eq!(
+        portal.post(&address, &closed).await.status,
+        StatusCode::SEE_OTHER
+    );
+    let steps = portal.fake.own.steps.lock().unwrap();
+    assert_eq!(steps.len(), 2);
+    assert_eq!(steps[1].0, "$resolve");
+    assert_eq!(steps[1].1.get("note"), Some("Planens trinn er tatt"));
+}
+
+#[tokio::test]
+async fn who_came_too_late_is_told_who_has_it_and_keeps_what_she_wrote() {
+    let mut portal = ward().await;
+    let address = format!("{}/alerts", first(&portal.get("/list").await));
+    let page = portal.get(&address).await;
+    *portal.fake.own.rival.lock().unwrap() = Some("Kari Prøve, Fjellvik kommune");
+    let form = page.form();
+    let sent = [
+        ("form", form.as_str()),
+        ("task", "a-1"),
+        ("version", "1"),
+        ("step", "own"),
+        ("note", "Jeg <ringer>"),
+    ];
+    let late = portal.post(&address, &sent).await;
+    assert_eq!(late.status, StatusCode::CONFLICT);
+    assert!(
+        late.body
+            .contains("Kari Prøve, Fjellvik kommune har tatt varselet."),
+        "{}",
+        late.body
+    );
+    assert!(late.body.contains("Jeg &#60;ringer&#62;"), "{}", late.body);
+    assert_eq!(late.value_of("version"), "2");
+}
+
+#[tokio::test]
+async fn who_has_no_list_is_told_so_and_a_citizen_has_none() {
+    let mut portal = ward().await;
+    *portal.fake.own.list.lock().unwrap() = None;
+    let none = portal.get("/list").await;
+    assert_eq!(none.status, StatusCode::NOT_FOUND);
+    assert!(
+        none.body.contains("ingen tjeneste med arbeidsliste"),
+        "{}",
+        none.body
+    );
+    let rows = portal.get("/list/rows").await;
+    assert_eq!(rows.status, StatusCode::NOT_FOUND);
+    let mut citizen = Portal::start().await;
+    citizen.sign_in_as_citizen().await;
+    assert_eq!(citizen.get("/list").await.status, StatusCode::NOT_FOUND);
+    let mut nobody = Portal::start().await;
+    assert_eq!(nobody.get("/list").await.location(), "/");
+}
