@@ -9,6 +9,7 @@ use trust::audit::Record;
 
 use crate::body;
 use crate::errors::StoreError;
+use crate::outbox::DeliveryId;
 
 /// One unit: all of it becomes durable, or nothing.
 #[derive(Default)]
@@ -28,6 +29,10 @@ pub struct Change {
     pub ledger: Vec<LedgerWrite>,
     /// Things to send to others.
     pub outbox: Vec<OutboxEntry>,
+    /// Deliveries that this change is the carrying out of: they are done with it, or it fails with
+    /// [`StoreError::NotPending`](crate::StoreError::NotPending) where one is not waiting any more. So what is made of an entry is made
+    /// once, whoever is killed when.
+    pub carried: Vec<DeliveryId>,
     /// The audit record of the interaction. With one, [`Committed::receipt`] is given.
     pub audit: Option<Record>,
     /// Further records of the same interaction, in the chain after the first: of a list that shows several patients, one about each.

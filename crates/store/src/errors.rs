@@ -38,6 +38,9 @@ pub enum StoreError {
         /// Version that the store holds; `None`: no entry.
         current: Option<u64>,
     },
+    /// A delivery that a change carries out is not waiting any more: somebody did before. Nothing was written.
+    #[error("the delivery is not pending")]
+    NotPending,
     /// No such resource, or not one that this permit opens: the two look the same.
     #[error("not found")]
     NotFound,
@@ -136,9 +139,10 @@ impl StoreError {
             Self::Puts(faults) => faults
                 .first()
                 .map_or(Category::Bug, |(_, error)| error.category()),
-            Self::Conflict(_) | Self::LedgerMismatch { .. } | Self::Versions(_) => {
-                Category::Conflict
-            }
+            Self::Conflict(_)
+            | Self::LedgerMismatch { .. }
+            | Self::NotPending
+            | Self::Versions(_) => Category::Conflict,
             Self::UnknownPatient => Category::Invalid,
             Self::VersionMismatch { .. } => Category::Conflict,
             Self::NotFound => Category::NotFound,

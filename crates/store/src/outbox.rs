@@ -171,7 +171,9 @@ fn known(connection: &Connection, name: &str) -> Result<Option<i64>, StoreError>
 /// Carries out a courier's report. A report about a delivery that is not pending any more changes nothing.
 pub(crate) fn report(connection: &Connection, report: &Report, now: i64) -> Result<(), StoreError> {
     match report {
-        Report::Done(ids) => ids.iter().try_for_each(|id| done(connection, *id, now)),
+        Report::Done(ids) => ids
+            .iter()
+            .try_for_each(|id| done(connection, *id, now).map(|_| ())),
         Report::Retry(id, next, reason) => {
             connection
                 .prepare_cached(
@@ -201,8 +203,17 @@ pub(crate) fn report(connection: &Connection, report: &Report, now: i64) -> Resu
     }
 }
 
-fn done(connection: &Connection, id: DeliveryId, now: i64) -> Result<(), StoreError> {
-    connection
+/// Ends a delivery that must be waiting still.
+pub(crate) fn carry(connection: &Connection, id: DeliveryId, now: i64) -> Result<(), StoreError> {
+    match done(connection, id, now)? {
+        true => Ok(()),
+        false => Err(StoreError::NotPending),
+    }
+}
+
+/// Ends a delivery; whether it was waiting.
+fn done(connection: &Connection, id: DeliveryId, now: i64) -> Result<bool, StoreError> {
+    let ended = connection
         .prepare_cached(
             "UPDATE delivery SET state = 2, attempts = attempts + 1, next = 0, at = ?3, reason = NULL
              WHERE receiver = ?1 AND state = 0 AND parcel = ?2",
@@ -214,7 +225,7 @@ fn done(connection: &Connection, id: DeliveryId, now: i64) -> Result<(), StoreEr
              AND NOT EXISTS (SELECT 1 FROM delivery WHERE parcel = ?1 AND state <> 2)",
         )?
         .execute([id.parcel])?;
-    Ok(())
+    Ok(ended > 0)
 }
 
 /// Removes a parcel and its deliveries, sent or not.

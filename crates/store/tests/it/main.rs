@@ -3,6 +3,7 @@
 
 mod age;
 mod audit;
+mod carried;
 mod commit;
 mod follow;
 mod handle;

@@ -379,6 +379,9 @@ impl Writer {
         for write in &rest.ledger {
             ledger::write(&self.connection, write, now)?;
         }
+        for delivery in &rest.carried {
+            outbox::carry(&self.connection, *delivery, now)?;
+        }
         if let Some(receiver) = self.set.announce.clone() {
             rest.outbox.extend(
                 committed
