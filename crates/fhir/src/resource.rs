@@ -27,6 +27,8 @@ impl ResourceType {
     pub const PATIENT: Self = Self("Patient");
     /// CarePlan.
     pub const CARE_PLAN: Self = Self("CarePlan");
+    /// Goal.
+    pub const GOAL: Self = Self("Goal");
     /// MedicationStatement.
     pub const MEDICATION_STATEMENT: Self = Self("MedicationStatement");
     /// QuestionnaireResponse.
@@ -41,6 +43,8 @@ impl ResourceType {
     pub const AUDIT_EVENT: Self = Self("AuditEvent");
     /// Consent: here, what a patient has closed.
     pub const CONSENT: Self = Self("Consent");
+    /// Subscription: what a subscriber is told of.
+    pub const SUBSCRIPTION: Self = Self("Subscription");
     /// OperationOutcome.
     pub const OPERATION_OUTCOME: Self = Self("OperationOutcome");
     /// CapabilityStatement.

@@ -4,6 +4,10 @@
 //! refused; parts that rules allow are intersected, and what any rule leaves out is left out; where no rule granted anything
 //! the answer is no.
 
+mod standing;
+
+pub use standing::{Follower, Standing, follow};
+
 use crate::caller::{Caller, Person};
 use crate::category::Category;
 use crate::detail::Detail;

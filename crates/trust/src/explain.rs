@@ -246,6 +246,11 @@ const WORDS: &[Words] = &[
         "marital status, birth order and photographs",
     ),
     words(
+        "subscription_purpose",
+        "Abonnement kan bare opprettes for behandling eller samordning, ikke ved øyeblikkelig hjelp eller med nødrett.",
+        "A subscription is made for treatment or coordination only, not in acute care or by break the glass.",
+    ),
+    words(
         "broken:block",
         "Sperren ble brutt med en skriftlig grunn. Virksomheten skal gå gjennom det.",
         "The block was broken with a written reason. The organisation is to review it.",

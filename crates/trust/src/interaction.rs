@@ -60,6 +60,14 @@ pub enum Interaction {
     WorkList,
     /// An alert offered to, or answered at, another organisation's service.
     AlertTold,
+    /// A subscription made, or asked to be active again.
+    Subscribe,
+    /// Subscriptions of one's own: how they stand, and their events.
+    SubscriptionRead,
+    /// A subscription ended by its subscriber.
+    Unsubscribe,
+    /// A notification sent to a subscriber; nobody asked.
+    Notify,
     /// A token asked of the anchor.
     Token,
     /// Something suspended, resumed or ended at the anchor, a key of its own changed, or the list of such changes.
@@ -151,6 +159,21 @@ const TABLE: &[Row] = &[
         "C",
         Some(Access::Create),
     ),
+    Row(Interaction::Subscribe, "create", "C", Some(Access::Create)),
+    Row(
+        Interaction::SubscriptionRead,
+        "operation",
+        "R",
+        Some(Access::Read),
+    ),
+    Row(
+        Interaction::Unsubscribe,
+        "delete",
+        "D",
+        Some(Access::Delete),
+    ),
+    // What it names is given out: to the patient it is something that was seen.
+    Row(Interaction::Notify, "operation", "R", None),
     Row(Interaction::Token, "operation", "E", None),
     Row(Interaction::Operate, "operation", "E", None),
     Row(Interaction::Witness, "operation", "E", None),
@@ -222,6 +245,10 @@ mod tests {
             AlertStep,
             WorkList,
             AlertTold,
+            Subscribe,
+            SubscriptionRead,
+            Unsubscribe,
+            Notify,
             Token,
             Operate,
             Witness,

@@ -32,7 +32,8 @@ pub mod wish;
 pub use caller::{Agreement, Caller, ClientUse, Delegation, Person, Representation};
 pub use category::Category;
 pub use decide::{
-    Ask, Decision, Facts, Party, Permit, PermitScope, Refusal, assess, decide, may_list, need,
+    Ask, Decision, Facts, Follower, Party, Permit, PermitScope, Refusal, Standing, assess, decide,
+    follow, may_list, need,
 };
 pub use detail::Detail;
 pub use interaction::Interaction;

@@ -18,6 +18,7 @@ mod representation;
 mod reservation;
 mod role;
 mod scope;
+mod subscription;
 mod work_list;
 
 #[cfg(test)]
@@ -157,6 +158,7 @@ pub const LIST: &[Rule] = &[
     identity::RULE,
     authorisation::RULE,
     purpose::RULE,
+    subscription::RULE,
     care_relationship::RULE,
     decision_ref::RULE,
     patient::RULE,
@@ -177,6 +179,9 @@ pub const NEED: &[Rule] = &[
     decision_ref::RULE,
     patient::RULE,
 ];
+
+/// Those of [`LIST`] that are asked again each time a subscriber is told something: what may change after the need was stated.
+pub const STANDING: &[Rule] = &[agreement::RULE, reservation::RULE, block::RULE];
 
 fn deny(rule: &'static str, code: &'static str, message: &'static str) -> Answer {
     Answer::Deny(refusal(rule, code, message))

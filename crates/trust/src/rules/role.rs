@@ -37,9 +37,23 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
     (
         Party::Sharing,
         Who::Practitioner,
-        &[Read, Search, Validate, Explain],
+        &[
+            Read,
+            Search,
+            Validate,
+            Explain,
+            Subscribe,
+            SubscriptionRead,
+            Unsubscribe,
+        ],
     ),
     (Party::Sharing, Who::Personnel, &[AlertStep, WorkList]),
+    // Its own organisation's subscriptions alone, which the service asks of each: nothing is opened by this but what they open.
+    (
+        Party::Sharing,
+        Who::Any(ClientUse::RecordSystem),
+        &[SubscriptionRead, Unsubscribe],
+    ),
     // Which organisations' services are heard, and of which alerts, the service asks of its own agreements and the signature.
     (Party::Sharing, Who::Any(ClientUse::Service), &[AlertTold]),
     (
@@ -73,6 +87,7 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
             Explain,
             ReviewsRead,
             ReviewClosed,
+            Subscribe,
         ],
     ),
     (
