@@ -281,7 +281,7 @@ impl<D: Deliver> Courier<D> {
 }
 
 /// The wait after so many tries: 1 s, 2 s, 4 s … 15 minutes.
-fn backoff(tries: u32) -> Duration {
+pub fn backoff(tries: u32) -> Duration {
     FIRST
         .saturating_mul(1_u32.checked_shl(tries.min(16)).unwrap_or(u32::MAX))
         .min(LONGEST)

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use fhir::resource::InformationService;
 use fhir::time::{Instant, Zone};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -120,6 +121,17 @@ impl Members {
         })
     }
 
+    /// The kinds of information that an agreement on access to each other's data (pasientjournalloven § 19) opens at `now`; `None`
+    /// where no agreement of this id is in force.
+    pub fn opens(&self, agreement: &str, now: Instant) -> Option<Vec<InformationService>> {
+        let found = self
+            .agreements
+            .get(agreement)
+            .filter(|one| one.kind == AgreementKind::DataSharing && in_force(one, &today(now)))?;
+        let kinds = found.services.iter();
+        Some(kinds.filter_map(|one| one.parse().ok()).collect())
+    }
+
     /// May `signer` speak for `owner` at `now`?
     fn speaks_for(&self, signer: &str, owner: &str, now: Instant) -> bool {
         signer == owner || self.processes_for(signer, owner, now)
@@ -202,6 +214,19 @@ impl Members {
             return Err(StatementError::Times);
         }
         Ok(message)
+    }
+
+    /// Whose service signed these bytes, which stand elsewhere, by a key of its participant document; `None`: no member's whose access
+    /// stands.
+    pub fn signed_detached(&self, text: &str, typ: &str, payload: &[u8]) -> Option<&Participant> {
+        let active = self
+            .participants
+            .values()
+            .filter(|(one, _)| one.state == Standing::Active);
+        active
+            .filter_map(|(one, keys)| Some((one, KeySet::of(keys.clone()).ok()?)))
+            .find(|(_, keys)| jws::verify_detached(text, typ, payload, keys).is_ok())
+            .map(|(one, _)| one)
     }
 
     /// Reads the two lists. What does not verify is left out; of two versions the newer counts.

@@ -217,7 +217,7 @@ impl Party {
     ///
     /// # Errors
     /// When signing fails.
-    pub(crate) fn sign_detached(
+    pub fn sign_detached(
         &self,
         typ: &str,
         payload: &[u8],

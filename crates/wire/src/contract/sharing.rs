@@ -28,6 +28,15 @@ pub const DELIVER_SCOPE: &str = "system/Observation.c";
 /// Scope with which the hub delivers the resources of a document, as one transaction.
 pub const DOCUMENT_SCOPE: &str = "system/Composition.c system/DetectedIssue.c system/Observation.c system/QuestionnaireResponse.c";
 
+/// Header of a notification to a subscriber: the sending organisation's detached signature (RFC 7515 appendix F) over the body, by
+/// a key of its participant document; `typ` is [`NOTIFICATION_TYP`].
+pub const NOTIFICATION_SIGNATURE_HEADER: &str = "delt-signature";
+/// `typ` of that signature.
+pub const NOTIFICATION_TYP: &str = "delt-notification";
+/// Scope with which another organisation's record system looks after the subscriptions of its own organisation: how they stand, what
+/// was missed, and their end. Given under an agreement; it reads nothing of a patient's.
+pub const FOLLOW_SCOPE: &str = "system/Subscription.rd";
+
 /// The address of a search at a service.
 pub fn search_url(base: &str, resource_type: &str) -> String {
     format!("{base}/{resource_type}/_search")

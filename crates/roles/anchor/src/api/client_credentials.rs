@@ -8,12 +8,13 @@ use crate::{State, issue};
 use fhir::resource::InformationService;
 use fhir::time::Instant;
 use trust::audit::Record;
-use trust::scope::Context;
+use trust::scope::{Context, Scopes};
 use trust::token::LIFETIME_SECONDS;
 use trust::{ClientUse, Delegation};
 use wire::contract::alert::TELL_SCOPE;
 use wire::contract::anchor::TokenAnswer;
 use wire::contract::record_system::DOCUMENT_SCOPE;
+use wire::contract::sharing::FOLLOW_SCOPE;
 use wire::form::Form;
 use wire::oauth_error::{OAuthCode, OAuthError};
 
@@ -58,7 +59,7 @@ pub(crate) fn grant(
 }
 
 /// By what right a client speaks to a party that holds an organisation's patients' data: its own organisation's record
-/// system needs none; the hub and services need a delegation, but a service that tells another of an alert an agreement; a gateway brings documents to its own organisation's record
+/// system needs none, and one of another under an agreement looks after what its organisation subscribes to; the hub and services need a delegation, but a service that tells another of an alert an agreement; a gateway brings documents to its own organisation's record
 /// system, and by delegation to others', and has no other business with either; nobody else has a right.
 fn delegation(
     state: &State,
@@ -104,8 +105,18 @@ fn delegation(
         let agreed = state.registry.agreement(&who.client.orgnr, audience, now);
         only && agreed.is_some_and(|one| one.services.contains(&InformationService::MEASUREMENTS))
     };
+    // Looks after its organisation's subscriptions there, under an agreement; they were founded by its personnel's tokens.
+    let follows = || {
+        let limit = Scopes::parse(FOLLOW_SCOPE);
+        let only = limit.is_ok_and(|limit| asked.scopes.within(&limit));
+        only && state
+            .registry
+            .agreement(&who.client.orgnr, audience, now)
+            .is_some()
+    };
     match who.client.use_ {
         ClientUse::RecordSystem if own() => Ok(None),
+        ClientUse::RecordSystem if follows() => Ok(None),
         ClientUse::Service if hands_over() => Ok(None),
         ClientUse::Hub | ClientUse::Service => delegated(),
         ClientUse::Gateway if files && own() => Ok(None),

@@ -1,8 +1,8 @@
 //! Client credentials, and everything that is wrong with a request to the token endpoint.
 
 use crate::region::{
-    Ask, FJELLVIK, GATEWAY, HUB, ISSUER, JOURNAL, KYST, Keys, NOW, OTHER_JOURNAL, PROVEHEIM,
-    Region, org,
+    Ask, FJELLVIK, GATEWAY, HUB, ISSUER, JOURNAL, KYST, Keys, NOW, OTHER_JOURNAL, PROVEBAKKEN,
+    PROVEHEIM, Region, org,
 };
 use anchor::config::{Audience, AudienceKind, Client, Delegation};
 use std::sync::atomic::Ordering;
@@ -332,6 +332,37 @@ async fn the_hub_writes_by_delegation_only() {
         .token(region.ask("delt-hub", &region.hub, PROVEHEIM, "system/Observation.c"))
         .await;
     assert_eq!(none.error(), (400, "invalid_target"));
+}
+
+#[tokio::test]
+async fn a_record_system_looks_after_its_subscriptions_elsewhere_and_reads_nobody_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let region = Region::open(folder.path()).await;
+    let ask = |resource, scope| {
+        let ask = region.ask(JOURNAL, &region.hospital, resource, scope);
+        region.token(ask)
+    };
+    for scope in ["system/Subscription.rd", "system/Subscription.r"] {
+        let answer = ask(FJELLVIK, scope).await;
+        assert_eq!(answer.status, 200, "{scope}: {}", answer.body);
+        let token = answer.body["access_token"].as_str().unwrap();
+        let claims = region.claims(token, FJELLVIK).await;
+        assert_eq!((claims.scope.as_str(), claims.patient), (scope, None));
+    }
+    // More than that is nobody's there, and without an agreement nor is that.
+    for (resource, scope) in [
+        (FJELLVIK, "system/Subscription.cruds"),
+        (FJELLVIK, "system/*.rd"),
+        (FJELLVIK, "system/Subscription.rd system/Observation.rs"),
+        (PROVEBAKKEN, "system/Subscription.rd"),
+    ] {
+        let refused = ask(resource, scope).await;
+        assert_eq!(
+            refused.error(),
+            (400, "invalid_target"),
+            "{resource} {scope}"
+        );
+    }
 }
 
 #[tokio::test]
