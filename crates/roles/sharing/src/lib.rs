@@ -11,6 +11,7 @@ mod announce;
 mod api;
 mod assess;
 mod compare;
+mod config;
 mod consent;
 mod copy;
 mod disclose;
@@ -19,27 +20,23 @@ mod listing;
 mod part;
 mod publish;
 pub mod pvk;
+mod subscription;
 mod work_list;
 
 pub use alert::Deadlines;
 pub use assess::{Assessment, Device};
 pub use compare::Found;
+pub use config::{Config, OpenError, Partner};
 pub use copy::{Copy, Feed, Promise, lag};
 pub use listing::Listing;
+pub use subscription::Subscriber;
 
 use axum::Router;
 use fhir::check::Rules;
-use fhir::check::profile::Demands;
-use fhir::definitions::Types;
-use fhir::ids::{OrganisationNumber, PersonNumbers};
 use fhir::resource::ResourceType;
-use fhir::time::Zone;
-use std::path::PathBuf;
 use std::sync::Arc;
 use store::Store;
-use trust::organisation::Register;
 use trust::{Facts, Party};
-use url::Url;
 use wire::contract::alert::TELL;
 use wire::contract::sharing::{COPY_STATE, RECONCILE};
 use wire::contract::work_list::WORK_LIST;
@@ -48,91 +45,6 @@ use wire::protect::{Guard, GuardConfig};
 use wire::route::{Access, RouteRow, Routes};
 use wire::visit::Desk;
 use wire::{House, Worker};
-
-/// What one sharing service needs to know.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Service id, for example `fjellvik`.
-    pub id: String,
-    /// The name that its store was made under, where it is not the id: it was taken over from another service.
-    pub store_of: Option<String>,
-    /// Whole FHIR base URL; also the audience of its tokens.
-    pub base: Url,
-    /// The responsible organisation.
-    pub owner: OrganisationNumber,
-    /// Its name, for the CapabilityStatement.
-    pub name: String,
-    /// Members of a shared register; empty otherwise.
-    pub members: Vec<OrganisationNumber>,
-    /// Issuer of tokens.
-    pub issuer: String,
-    /// Whether people sign in at the issuer, for the SMART configuration.
-    pub sign_in: bool,
-    /// The locator's base, if the organisation is bound by its agreement.
-    pub locator: Option<Url>,
-    /// What it tells the catalogue of itself; without it, nothing.
-    pub listing: Option<Listing>,
-    /// The client file it speaks to the locator and the catalogue with.
-    pub client_file: Option<PathBuf>,
-    /// Whether unknown patients are made with their first reading; else such a reading is refused.
-    pub enrol: bool,
-    /// Demo: numbers not marked synthetic are refused.
-    pub synthetic_only: bool,
-    /// Organisations and their sub-units.
-    pub register: Register,
-    /// Zone in which a date without time counts.
-    pub zone: Zone,
-    /// How strictly person numbers are checked.
-    pub person_numbers: PersonNumbers,
-    /// Clients whose software cannot send `If-Match`: they may update without it.
-    pub if_match_optional: Vec<String>,
-    /// The types that are written, read and searched here.
-    pub types: Types,
-    /// Which profiles are demanded, and how firmly.
-    pub profiles: Demands,
-    /// What others than the organisation itself see, and what the locator hears of.
-    pub publish: store::Publishing,
-    /// How old the copy may be.
-    pub copy: Promise,
-    /// What is assessed, and who answers for it; `None`: nothing is.
-    pub assessment: Option<Assessment>,
-    /// Whom alerts are handed over to, and taken from.
-    pub hand_over: Vec<Partner>,
-    /// Where citizens' settings for this organisation are replicated from; none: only those made here count.
-    pub pvk: Option<pvk::Pvk>,
-}
-
-/// Another organisation with which alerts change hands.
-#[derive(Clone, Debug)]
-pub struct Partner {
-    /// The organisation.
-    pub organisation: OrganisationNumber,
-    /// Its name.
-    pub name: String,
-    /// Whole FHIR base URL of its service.
-    pub base: Url,
-}
-
-impl Partner {
-    /// The base as its tokens' audience has it.
-    fn base(&self) -> &str {
-        self.base.as_str().trim_end_matches('/')
-    }
-}
-
-/// Why a service cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Its store.
-    #[error("the store: {0}")]
-    Store(#[from] store::StoreError),
-    /// Its client file for the locator, or for citizens' settings.
-    #[error("the client file: {0}")]
-    Client(#[from] wire::client::PartyError),
-    /// A locator without a client file.
-    #[error("a locator is configured, but no client_file to speak to it with")]
-    NoClient,
-}
 
 /// An opened sharing service.
 pub struct State {
@@ -151,6 +63,8 @@ pub struct State {
     drift: compare::Drift,
     /// How far each feed has come.
     copy: copy::Book,
+    /// Who is told of what.
+    subscriptions: subscription::Book,
     /// When open alerts are to be looked at.
     alerts: alert::Queue,
     /// Citizens' settings made elsewhere.
@@ -302,6 +216,69 @@ pub const ROUTES: &[RouteRow] = &[
         path: "/Consent/{id}",
         access: Access::Token {
             scope: "patient/Consent.d; the patient herself",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/Subscription",
+        access: Access::Token {
+            scope: "user/Subscription.c or system/Subscription.c",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/Subscription",
+        access: Access::Token {
+            scope: "user/Subscription.r or system/Subscription.r; one's own organisation's alone",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/Subscription/{id}",
+        access: Access::Token {
+            scope: "user/Subscription.r or system/Subscription.r; one's own organisation's alone",
+        },
+    },
+    RouteRow {
+        method: "PUT",
+        path: "/Subscription/{id}",
+        access: Access::Token {
+            scope: "user/Subscription.c or system/Subscription.c; one's own organisation's alone",
+        },
+    },
+    RouteRow {
+        method: "DELETE",
+        path: "/Subscription/{id}",
+        access: Access::Token {
+            scope: "user/Subscription.d or system/Subscription.d; one's own organisation's alone",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/Subscription/{id}/$status",
+        access: Access::Token {
+            scope: "user/Subscription.r or system/Subscription.r; one's own organisation's alone",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/Subscription/{id}/$status",
+        access: Access::Token {
+            scope: "user/Subscription.r or system/Subscription.r; one's own organisation's alone",
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/Subscription/{id}/$events",
+        access: Access::Token {
+            scope: "user/Subscription.r or system/Subscription.r; one's own organisation's alone",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: "/Subscription/{id}/$events",
+        access: Access::Token {
+            scope: "user/Subscription.r or system/Subscription.r; one's own organisation's alone",
         },
     },
     RouteRow {
@@ -557,12 +534,17 @@ pub async fn open(mut config: Config, house: House) -> Result<Arc<State>, OpenEr
         &house,
     );
     let hands_over = !config.hand_over.is_empty() && config.assessment.is_some();
-    let speaks = config.locator.is_some() || config.listing.is_some() || hands_over;
+    let is_subscribed = !config.subscribers.is_empty();
+    let speaks =
+        config.locator.is_some() || config.listing.is_some() || hands_over || is_subscribed;
     let party = config.client_file.as_ref().filter(|_| speaks).map(|file| {
         let (http, clock) = (house.http.clone(), house.clock.clone());
         wire::client::Party::from_file(file, http, clock, house.ids.clone())
     });
     let party = party.transpose()?;
+    if is_subscribed && party.is_none() {
+        return Err(OpenError::NoSigner);
+    }
     let locator = match (&config.locator, &party) {
         (Some(url), Some(party)) => {
             let base = url.as_str().trim_end_matches('/').to_owned();
@@ -593,8 +575,9 @@ pub async fn open(mut config: Config, house: House) -> Result<Arc<State>, OpenEr
         clock: house.clock.clone(),
     };
     let copy = copy::Book::open(&desk.store).await?;
+    let subscriptions = subscription::Book::open(&desk.store).await?;
     let members = MemberBook::new(&config.issuer, house.http.clone(), house.clock.clone());
-    Ok(Arc::new(State {
+    let state = Arc::new(State {
         config,
         base,
         house,
@@ -604,20 +587,22 @@ pub async fn open(mut config: Config, house: House) -> Result<Arc<State>, OpenEr
         listed: listing::Listed::default(),
         drift: compare::Drift::default(),
         copy,
+        subscriptions,
         alerts: alert::Queue::default(),
         members,
         replication,
         conditions: tokio::sync::Mutex::new(()),
-    }))
+    });
+    state.subscriptions_found().await?;
+    Ok(state)
 }
 
 /// Who in this house hears of each change.
 fn followers(config: &Config) -> Vec<String> {
-    let assess = config.assessment.as_ref();
-    assess
-        .map(|_| assess::RECEIVER.to_owned())
-        .into_iter()
-        .collect()
+    let assess = config.assessment.as_ref().map(|_| assess::RECEIVER);
+    let subscribed = (!config.subscribers.is_empty()).then_some(subscription::RECEIVER);
+    let all = assess.into_iter().chain(subscribed);
+    all.map(str::to_owned).collect()
 }
 
 /// Every route of the table with its handler.
@@ -644,6 +629,31 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("POST", "/Consent", api::wishes::make)
         .on("POST", "/Consent/_search", api::wishes::list)
         .on("DELETE", "/Consent/{id}", api::wishes::end)
+        .on("POST", "/Subscription", api::subscription::create)
+        .on("GET", "/Subscription", api::subscription::list)
+        .on("GET", "/Subscription/{id}", api::subscription::read)
+        .on("PUT", "/Subscription/{id}", api::subscription::update)
+        .on("DELETE", "/Subscription/{id}", api::subscription::end)
+        .on(
+            "GET",
+            "/Subscription/{id}/$status",
+            api::subscription::status,
+        )
+        .on(
+            "POST",
+            "/Subscription/{id}/$status",
+            api::subscription::status,
+        )
+        .on(
+            "GET",
+            "/Subscription/{id}/$events",
+            api::subscription::events,
+        )
+        .on(
+            "POST",
+            "/Subscription/{id}/$events",
+            api::subscription::events,
+        )
         .on("POST", "/{type}", api::create::create)
         .on("GET", "/{type}", api::search::by_get)
         .on("POST", "/{type}/_search", api::search::search)
@@ -717,7 +727,7 @@ pub fn routes(state: Arc<State>) -> Router {
         .layer(axum::middleware::from_fn(wire::body::negotiated))
 }
 
-/// Background work: watching alerts' deadlines, announcing to the locator what is published and comparing with it, the entry in the catalogue, replicating
+/// Background work: telling subscribers, watching alerts' deadlines, announcing to the locator what is published and comparing with it, the entry in the catalogue, replicating
 /// citizens' settings, the alarms of copies that are too old, assessment.
 pub fn workers(state: Arc<State>) -> Vec<Worker> {
     let mut workers = announce::workers(state.clone());
@@ -727,6 +737,7 @@ pub fn workers(state: Arc<State>) -> Vec<Worker> {
     workers.extend(pvk::workers(state.clone()));
     workers.extend(copy::workers(state.clone()));
     workers.extend(assess::workers(state.clone()));
+    workers.extend(subscription::workers(&state));
     workers.extend(alert::workers(state));
     workers
 }

@@ -1,6 +1,7 @@
 //! The CapabilityStatement (FHIR R4 capabilitystatement.html): exactly what this service does, from the tables it is built of.
 
 use crate::State;
+use crate::subscription::{self, Topic};
 use axum::extract;
 use axum::response::Response;
 use fhir::definitions::Types;
@@ -33,6 +34,9 @@ fn statement(state: &State) -> Value {
         .collect();
     resources.push(resource(ResourceType::AUDIT_EVENT, trail()));
     resources.push(wishes());
+    if !state.config.subscribers.is_empty() {
+        resources.push(subscriptions());
+    }
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -114,6 +118,25 @@ fn wishes() -> Value {
         "documentation": "What the patient has closed: made, listed and taken back by the patient alone, by a citizen's token. Scope patient-privacy, category LOINC 59284-0, a provision of type deny; provision.actor names an organisation or a practitioner, provision.class kinds of information, an action disclose reserves against sharing; none of these closes everything. In force from the next request.",
         "interaction": [{"code": "create"}, {"code": "delete"}, {"code": "search-type"}],
         "searchParam": [{"name": "patient", "type": "reference", "documentation": "the token's own patient"}],
+    })
+}
+
+/// What may be subscribed to (`capabilitystatement-subscriptiontopic-canonical` of HL7's backport).
+fn subscriptions() -> Value {
+    let topic = |topic: Topic| {
+        let url = subscription::canonical("capabilitystatement-subscriptiontopic-canonical");
+        json!({"url": url, "valueCanonical": topic.canonical()})
+    };
+    let topics: Vec<Value> = Topic::ALL.into_iter().map(topic).collect();
+    let codes = ["create", "read", "update", "delete", "search-type"];
+    json!({
+        "type": ResourceType::SUBSCRIPTION.as_str(),
+        "extension": topics,
+        "supportedProfile": [subscription::canonical("backport-subscription")],
+        "documentation": "Of organisations that have registered endpoints here. criteria is a topic's canonical; the filter patient=Patient/{id} names the token's own patient, and the organisation's own record system alone may leave it out. rest-hook with application/fhir+json, content empty or id-only; heartbeat 30 to 86400 s, timeout 1 to 30 s, at most 100 events in one notification. It is active after the handshake, and error after seven failures in a row: nothing is sent then until it is put (If-Match) with status requested, by a token that states the need anew. Rights are asked at each notification; events have numbers without a gap, and the newest 1000 are given by $events. Another organisation's ends within 90 days. Notifications are signed (header delt-signature). Headers are not shown again. GET without parameters lists the caller's own.",
+        "interaction": codes.map(|code| json!({"code": code})),
+        "searchParam": [],
+        "operation": super::operation::offered(ResourceType::SUBSCRIPTION.as_str(), false),
     })
 }
 

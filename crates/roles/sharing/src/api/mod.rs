@@ -16,6 +16,7 @@ pub mod reconcile;
 pub mod review;
 pub mod search;
 pub mod smart;
+pub mod subscription;
 mod transaction;
 pub mod update;
 pub mod version;

@@ -102,6 +102,30 @@ fn ask<'a>(
                 ("resource", &instance[1..]),
             ],
         ),
+        ("POST", "/Subscription") => {
+            door.post("/Subscription", crate::subscription::asked(&patient[1..]))
+        }
+        ("GET", "/Subscription") => door.get("/Subscription"),
+        ("PUT", "/Subscription/{id}") => door
+            .put(
+                &format!("/Subscription/{id}"),
+                crate::subscription::asked(&patient[1..]),
+            )
+            // No version that there is.
+            .header("if-match", "\"99\""),
+        ("DELETE", "/Subscription/{id}") => {
+            // Some other one: the row's own stays for the next caller.
+            door.knock(
+                Method::DELETE,
+                "/Subscription/00000000-0000-4000-8000-000000000000",
+            )
+        }
+        ("GET", path) if path.starts_with("/Subscription/{id}") => {
+            door.get(&path.replace("{id}", id))
+        }
+        ("POST", path) if path.starts_with("/Subscription/{id}/$") => {
+            door.knock(Method::POST, &path.replace("{id}", id))
+        }
         ("POST", "/{type}") => door.post("/Observation", body(None)),
         ("GET", "/{type}") => door.get("/Observation"),
         ("POST", "/{type}/_search") => door.search("Observation", &[]),
@@ -183,7 +207,7 @@ const PERSONNEL: [(&str, Option<&str>, &str); 4] = [
 fn personnel(service: &Service, code: Option<&str>, orgnr: &str, purpose: Purpose) -> Held {
     service.physician_but(ragnhild(), |claims| {
         claims.orgnr_parent = Some(org(orgnr));
-        claims.scope = "user/*.rs user/Task.u".into();
+        claims.scope = "user/*.rs user/Task.u user/Subscription.crd".into();
         let attest = claims.attest.as_mut().unwrap();
         let practitioner = &mut attest.practitioner;
         practitioner.legal_entity.as_mut().unwrap().id = orgnr.into();
@@ -325,9 +349,11 @@ async fn every_route_every_kind_of_caller_and_every_purpose() {
     let mut rows: Vec<(String, Vec<String>)> = Vec::new();
     for route in sharing::ROUTES {
         let alert = route.path.starts_with("/Task/");
-        let service = match alert {
-            true => crate::assess::assessing().await,
-            false => Service::fjellvik().await,
+        let subscription = route.path.starts_with("/Subscription");
+        let service = match (alert, subscription) {
+            (true, _) => crate::assess::assessing().await,
+            (_, true) => Service::subscribed(crate::subscription::subscribers(), |_| {}).await,
+            _ => Service::fjellvik().await,
         };
         let mut id = service
             .created(&reading(ragnhild(), "r-1", WHEN, "91"))
@@ -351,6 +377,15 @@ async fn every_route_every_kind_of_caller_and_every_purpose() {
             .unwrap()
             .unwrap();
         let patient = format!("/Patient/{patient}");
+        if subscription {
+            // The physician's organisation follows her.
+            let follower = personnel(&service, Some("LE"), PROVEHEIM, Purpose::Treat);
+            let made = crate::subscription::asked(&patient[1..]);
+            let knock = service.door.post("/Subscription", made);
+            let made = knock.by(&follower, NOW).send().await;
+            assert_eq!(made.status, 201, "{}", made.json);
+            id = made.json["id"].as_str().unwrap().to_owned();
+        }
         let physician = service.physician(ragnhild());
         let next = service
             .search(&physician, "Observation", &[("_count", "1")])
@@ -359,7 +394,12 @@ async fn every_route_every_kind_of_caller_and_every_purpose() {
             .unwrap()
             .to_owned();
         let mut outcomes = Vec::new();
-        for (name, held) in callers(&service) {
+        let mut callers = callers(&service);
+        if subscription {
+            let followers = service.record_system(PROVEHEIM);
+            callers.push(("physician's record system".to_owned(), Some(followers)));
+        }
+        for (name, held) in callers {
             let knock = ask(&service, route.method, route.path, &id, &patient, &next);
             let place = format!("{} {}", route.method, route.path);
             let knock = knock.unwrap_or_else(|| panic!("{place} has no access case"));

@@ -70,6 +70,57 @@ const SHOWN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "Subscription create",
+        &[
+            "subscription/told.rs::day_3_the_gp_hears_that_something_came_and_reads_it_by_his_own_right",
+            "subscription/right.rs::who_may_not_look_may_not_subscribe",
+        ],
+    ),
+    (
+        "Subscription read",
+        &[
+            "subscription/secrecy.rs::secrets_are_never_shown_again",
+            "subscription/secrecy.rs::to_all_others_there_is_none",
+        ],
+    ),
+    (
+        "Subscription update",
+        &[
+            "subscription/away.rs::away_it_is_in_error_the_count_goes_on_and_what_was_missed_has_no_gap",
+        ],
+    ),
+    (
+        "Subscription delete",
+        &["subscription/secrecy.rs::to_all_others_there_is_none"],
+    ),
+    (
+        "Subscription search-type",
+        &[
+            "subscription/secrecy.rs::secrets_are_never_shown_again",
+            "subscription/secrecy.rs::to_all_others_there_is_none",
+        ],
+    ),
+    (
+        "Subscription supportedProfile",
+        &[
+            "subscription/told.rs::day_3_the_gp_hears_that_something_came_and_reads_it_by_his_own_right",
+        ],
+    ),
+    (
+        "Subscription $status",
+        &[
+            "subscription/away.rs::away_it_is_in_error_the_count_goes_on_and_what_was_missed_has_no_gap",
+            "subscription/secrecy.rs::to_all_others_there_is_none",
+        ],
+    ),
+    (
+        "Subscription $events",
+        &[
+            "subscription/away.rs::away_it_is_in_error_the_count_goes_on_and_what_was_missed_has_no_gap",
+            "subscription/secrecy.rs::what_she_closes_is_neither_told_nor_counted",
+        ],
+    ),
+    (
         "search-system",
         &[
             "several.rs::several_types_are_one_list_newest_first_of_one_moment",
@@ -238,6 +289,7 @@ const ALONG: [&str; 2] = ["searchInclude", "searchRevInclude"];
 /// Members of a row that claim nothing by themselves.
 const TOLD_ELSEWHERE: &[&str] = &[
     "type",
+    "extension",
     "interaction",
     "searchParam",
     "operation",
@@ -278,7 +330,15 @@ fn page(statement: &Value) -> String {
     let (mut parameters, mut along) = (String::new(), String::new());
     for row in all(&rest["resource"]) {
         let name = text(&row["type"]);
-        let mut claim = |rank, of: String| claims.entry((rank, of)).or_default().push(name);
+        // A subscription is no patient's resource, and has tests of its own.
+        let own = match name {
+            "Subscription" => "Subscription ",
+            _ => "",
+        };
+        let mut claim = |rank, of: String| {
+            let claims = claims.entry((rank, format!("{own}{of}")));
+            claims.or_default().push(name);
+        };
         for interaction in all(&row["interaction"]) {
             claim(0, text(&interaction["code"]).to_owned());
         }
@@ -303,7 +363,9 @@ fn page(statement: &Value) -> String {
         let names: Vec<String> = all(&row["searchParam"])
             .map(|p| format!("`{}`", text(&p["name"])))
             .collect();
-        writeln!(parameters, "| {name} | {} |", names.join(", ")).unwrap();
+        if !names.is_empty() {
+            writeln!(parameters, "| {name} | {} |", names.join(", ")).unwrap();
+        }
         let listed = |member: &str| -> String {
             let names: Vec<String> = all(&row[member])
                 .map(|one| format!("`{}`", text(one)))
@@ -315,7 +377,8 @@ fn page(statement: &Value) -> String {
             writeln!(along, "| {name} | {forwards} | {backwards} |").unwrap();
         }
     }
-    let types = all(&rest["resource"]).count();
+    // Subscriptions are no patient's resource.
+    let types = all(&rest["resource"]).count() - 1;
     let mut table = String::new();
     for ((_, claim), of) in &claims {
         let whom = match of.len() {
@@ -401,7 +464,7 @@ expressions.
 
 #[tokio::test]
 async fn the_page_tells_every_claim_and_the_tests_that_show_it() {
-    let service = Service::fjellvik().await;
+    let service = Service::subscribed(crate::subscription::subscribers(), |_| {}).await;
     let told = page(&service.door.get("/metadata").send().await.json);
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../docs/conformance.md");
     if std::env::var("DELT_CONFORMANCE").is_ok_and(|asked| asked == "write") {

@@ -6,7 +6,8 @@ use fhir::systems;
 use fhir::time::Instant;
 use http::StatusCode;
 use serde_json::{Value, json};
-use sharing::{Config, State};
+use sharing::{Config, State, Subscriber};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use store::{AuditEntry, AuditFilter};
@@ -115,6 +116,7 @@ pub fn config(folder: &Path, issuer: &Issuer, id: &str, owner: &str, members: &[
         copy: sharing::Promise::default(),
         assessment: None,
         hand_over: Vec::new(),
+        subscribers: Vec::new(),
         pvk: None,
         types: fhir::definitions::Types::default(),
         profiles: fhir::check::profile::Demands::default(),
@@ -174,6 +176,30 @@ impl Service {
             base,
             stop,
         }
+    }
+
+    /// Fjellvik's own, whose subscribers may be told at these addresses; it signs by a key that the anchor vouches for.
+    pub async fn subscribed(
+        subscribers: Vec<Subscriber>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let clock = FixedClock::at(NOW);
+        let issuer = Issuer::start_at(clock.clock()).await.unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let mut config = config(folder.path(), &issuer, "fjellvik", FJELLVIK, &[]);
+        let client = SystemClient {
+            client_id: "deling-fjellvik",
+            use_: ClientUse::Service,
+            orgnr: FJELLVIK,
+        };
+        let file = issuer.client_file(client, "http://nobody.test").unwrap();
+        let path = folder.path().join("client.json");
+        std::fs::write(&path, serde_json::to_vec(&file).unwrap()).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        config.client_file = Some(path);
+        config.subscribers = subscribers;
+        change(&mut config);
+        Self::open(folder, clock, issuer, config).await
     }
 
     pub fn held(&self, change: impl FnOnce(&str) -> Claims) -> Held {

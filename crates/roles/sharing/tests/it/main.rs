@@ -41,6 +41,7 @@ mod review;
 mod search;
 mod several;
 mod smart;
+mod subscription;
 mod trail;
 mod transaction;
 mod types;

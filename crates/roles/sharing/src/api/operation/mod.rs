@@ -134,6 +134,18 @@ const OFFERED: &[Offered] = &[
         documentation: "POST Task/$tell with {message}, a compact JWS (typ delt-alert+jwt): the service of an organisation that alerts are handed over with offers one (a Bundle with Task and DetectedIssue), or answers an offer.",
     },
     Offered {
+        resource: "Subscription",
+        name: "status",
+        definition: "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-status",
+        documentation: "GET or POST Subscription/{id}/$status: how it stands, and how many events there were.",
+    },
+    Offered {
+        resource: "Subscription",
+        name: "events",
+        definition: "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-events",
+        documentation: "GET or POST Subscription/{id}/$events with eventsSinceNumber, eventsUntilNumber (both inclusive) and content (empty or id-only): at most 100 events from the first asked for. What is not open any more keeps its number and is not named.",
+    },
+    Offered {
         resource: "Patient",
         name: "everything",
         definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything",

@@ -1,0 +1,266 @@
+//! The subscriptions of a service in memory, as the ledger has them, and when each is to be looked at. Locks are held for a look-up
+//! alone.
+
+use super::kept::{Kept, LEDGER, Shelf};
+use crate::State;
+use fhir::ids::{LogicalId, OrganisationNumber};
+use fhir::time::Instant;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::{Store, StoreError};
+use tokio::sync::Notify;
+
+/// Most of one organisation that are being told at once: a slow subscriber's hold up nobody else's.
+const AT_ONCE: usize = 4;
+/// Most subscriptions of a service.
+pub const MOST: usize = 5_000;
+
+/// A subscription as the ledger has it: with the entry's version.
+#[derive(Clone)]
+pub struct Held {
+    /// What is kept.
+    pub kept: Arc<Kept>,
+    /// The entry's version.
+    pub version: u64,
+}
+
+struct Line {
+    held: Held,
+    /// When to look at it, UTC microseconds; none: not by time.
+    due: Option<i64>,
+    /// Being looked at.
+    busy: bool,
+    /// Something came up meanwhile.
+    again: bool,
+    /// Tries that failed, one after the other.
+    failures: u32,
+    /// How much waits to be numbered, about.
+    waiting: usize,
+    /// The next place on the shelf of what waits.
+    place: u64,
+    /// When its endpoint last took something.
+    spoke: Instant,
+}
+
+/// All of them.
+#[derive(Default)]
+pub struct Book {
+    lines: Mutex<BTreeMap<LogicalId, Line>>,
+    changed: Notify,
+}
+
+impl Book {
+    /// Reads the ledger.
+    ///
+    /// # Errors
+    /// The store's, and damage.
+    pub async fn open(store: &Store) -> Result<Book, StoreError> {
+        let book = Book::default();
+        for entry in store.ledger_scan(LEDGER, b"", None, MOST).await? {
+            let held = Held {
+                kept: Arc::new(Kept::read(&entry)?),
+                version: entry.version,
+            };
+            book.keep(held, Some(0));
+        }
+        Ok(book)
+    }
+
+    fn lines(&self) -> MutexGuard<'_, BTreeMap<LogicalId, Line>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what the ledger has now, and when to look at it (none: as before).
+    pub fn keep(&self, held: Held, due: Option<i64>) {
+        let id = held.kept.id;
+        {
+            let mut lines = self.lines();
+            let spoke = held.kept.updated;
+            let line = lines.entry(id).or_insert_with(|| Line {
+                held: held.clone(),
+                due: None,
+                busy: false,
+                again: false,
+                failures: 0,
+                waiting: 0,
+                place: 0,
+                spoke,
+            });
+            if held.version >= line.held.version {
+                line.held = held;
+            }
+            if due.is_some() {
+                line.due = due;
+                line.again = true;
+            }
+        }
+        self.changed.notify_one();
+    }
+
+    /// It is not there any more.
+    pub fn forget(&self, id: LogicalId) {
+        self.lines().remove(&id);
+    }
+
+    /// One of them.
+    pub fn get(&self, id: LogicalId) -> Option<Held> {
+        self.lines().get(&id).map(|line| line.held.clone())
+    }
+
+    /// All that hold for these.
+    pub fn those(&self, holds: impl Fn(&Kept) -> bool) -> Vec<Held> {
+        let lines = self.lines();
+        let all = lines.values().map(|line| &line.held);
+        all.filter(|held| holds(&held.kept)).cloned().collect()
+    }
+
+    /// How many there are, and how many of one organisation.
+    pub fn count(&self, of: OrganisationNumber) -> (usize, usize) {
+        let lines = self.lines();
+        let own = lines
+            .values()
+            .filter(|line| line.held.kept.standing.organisation == of);
+        (lines.len(), own.count())
+    }
+
+    /// Places for so many on the shelf of what waits. What is not written in the end leaves a hole there that nobody sees.
+    pub fn places(&self, id: LogicalId, count: usize) -> Option<u64> {
+        let mut lines = self.lines();
+        let line = lines.get_mut(&id)?;
+        let first = line.place + 1;
+        line.place += count as u64;
+        Some(first)
+    }
+
+    /// The last place that is taken on the shelf, as it was found at start.
+    fn found(&self, id: LogicalId, last: u64, waiting: usize) {
+        if let Some(line) = self.lines().get_mut(&id) {
+            line.place = line.place.max(last);
+            line.waiting = waiting;
+        }
+    }
+
+    /// So many more wait: look at it now.
+    pub fn more(&self, id: LogicalId, count: usize, now: Instant) {
+        if let Some(line) = self.lines().get_mut(&id) {
+            line.waiting += count;
+            line.again = true;
+            // Who waits after a failure waits on.
+            if line.failures == 0 {
+                line.due = Some(now.0);
+            }
+        }
+        self.changed.notify_one();
+    }
+
+    /// About how much waits.
+    pub fn waiting(&self, id: LogicalId) -> usize {
+        self.lines().get(&id).map_or(0, |line| line.waiting)
+    }
+
+    /// So many wait no more.
+    pub fn fewer(&self, id: LogicalId, count: usize) {
+        if let Some(line) = self.lines().get_mut(&id) {
+            line.waiting = line.waiting.saturating_sub(count);
+        }
+    }
+
+    /// One more failure; how many that is.
+    pub fn failed(&self, id: LogicalId) -> u32 {
+        self.lines().get_mut(&id).map_or(0, |line| {
+            line.failures = line.failures.saturating_add(1);
+            line.failures
+        })
+    }
+
+    /// The endpoint has taken something.
+    pub fn spoke(&self, id: LogicalId, now: Instant) {
+        if let Some(line) = self.lines().get_mut(&id) {
+            line.failures = 0;
+            line.spoke = now;
+        }
+    }
+
+    /// Failures are counted from now on.
+    pub fn anew(&self, id: LogicalId) {
+        if let Some(line) = self.lines().get_mut(&id) {
+            line.failures = 0;
+        }
+    }
+
+    /// When its endpoint last took something.
+    pub fn last_spoke(&self, id: LogicalId) -> Option<Instant> {
+        self.lines().get(&id).map(|line| line.spoke)
+    }
+
+    /// What is due at `now` and nobody looks at, the longest overdue first, at most `most`: it is being looked at from then on.
+    pub fn take_due(&self, now: Instant, most: usize) -> Vec<LogicalId> {
+        let mut lines = self.lines();
+        let mut busy: BTreeMap<OrganisationNumber, usize> = BTreeMap::new();
+        for line in lines.values().filter(|line| line.busy) {
+            *busy
+                .entry(line.held.kept.standing.organisation)
+                .or_default() += 1;
+        }
+        let ready = |line: &Line| !line.busy && line.due.is_some_and(|due| due <= now.0);
+        let mut due: Vec<_> = lines
+            .iter()
+            .filter(|(_, line)| ready(line))
+            .map(|(id, line)| (line.due, *id, line.held.kept.standing.organisation))
+            .collect();
+        due.sort_unstable();
+        let mut taken = Vec::new();
+        for (_, id, organisation) in due {
+            let count = busy.entry(organisation).or_default();
+            if taken.len() >= most {
+                break;
+            }
+            if *count < AT_ONCE
+                && let Some(line) = lines.get_mut(&id)
+            {
+                *count += 1;
+                line.busy = true;
+                line.again = false;
+                taken.push(id);
+            }
+        }
+        taken
+    }
+
+    /// It was looked at, and is to be looked at again then.
+    pub fn looked_at(&self, id: LogicalId, due: Option<i64>, now: Instant) {
+        if let Some(line) = self.lines().get_mut(&id) {
+            line.busy = false;
+            line.due = match (line.again && line.failures == 0, due) {
+                (true, _) => Some(now.0),
+                (false, due) => due,
+            };
+        }
+        self.changed.notify_one();
+    }
+
+    /// When the next is due that nobody looks at.
+    pub fn next(&self) -> Option<i64> {
+        let lines = self.lines();
+        let free = lines.values().filter(|line| !line.busy);
+        free.filter_map(|line| line.due).min()
+    }
+
+    /// Resolves when something changed.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+impl State {
+    /// Counts what waits since before the service stopped.
+    pub(crate) async fn subscriptions_found(&self) -> Result<(), StoreError> {
+        for held in self.subscriptions.those(|_| true) {
+            let id = held.kept.id;
+            let waiting = self.shelf(Shelf::Waiting, id, 0, 10_000).await?;
+            let last = waiting.last().map_or(0, |(place, _)| *place);
+            self.subscriptions.found(id, last, waiting.len());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,39 @@
+//! Subscriptions (FHIR R4 subscription.html, with HL7's backport of R5's topics): who wants to be told is told that something
+//! happened, and reads what it says by a right of its own.
+//!
+//! A written resource's way: the store tells of it in its own commit → `notice.rs` (is it an event of a topic that somebody wants?) →
+//! `number.rs` (may it be told now? then it gets the next number) → `tell.rs` (on record, then sent). `topic.rs`, `asked.rs` and
+//! `notification.rs` are pure; `kept.rs` is what rests, `book.rs` the same in memory; `right.rs` is asked each time.
+
+mod asked;
+mod book;
+mod kept;
+mod notice;
+mod notification;
+mod number;
+mod right;
+mod tell;
+mod topic;
+
+pub use asked::{Asked, read};
+pub use book::{Book, Held, MOST};
+pub use kept::{Content, KEPT_EVENTS, Kept, Status};
+pub use notice::RECEIVER;
+pub use notification::{Kind, Shown, bundle, canonical, parameters, subscription};
+pub use number::Numbered;
+pub use tell::{disclosed, workers};
+pub use topic::Topic;
+
+use fhir::ids::OrganisationNumber;
+use url::Url;
+
+/// An organisation that may subscribe here.
+#[derive(Clone, Debug)]
+pub struct Subscriber {
+    /// The organisation.
+    pub organisation: OrganisationNumber,
+    /// Where it may be told: an endpoint has one of these origins, and lies at or below its path.
+    pub endpoints: Vec<Url>,
+    /// How many subscriptions it may have at once.
+    pub most: usize,
+}

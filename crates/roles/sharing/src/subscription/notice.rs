@@ -1,0 +1,216 @@
+//! Notices what was written that somebody subscribes to: the store tells of each commit in the commit itself, and what comes of
+//! that here waits for each subscription in the change that ends the store's entry. So nothing is missed or noticed twice, whoever
+//! is killed when. Rights are asked when events are numbered (`number.rs`), not here.
+
+use super::kept::{Event, Kept, Shelf};
+use super::topic::Topic;
+use crate::assess::case;
+use crate::{State, feed};
+use fhir::ids::{LogicalId, PersonIdentifier};
+use fhir::json::{Glance, Json};
+use fhir::resource::ResourceType;
+use fhir::time::{Instant, Range, parse_date};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use store::{Change, Due, Followed, StoreError, WrittenFate, WrittenOne};
+use trust::Permit;
+use wire::courier::{Deliver, Fate};
+
+/// The receiver of what the store tells.
+pub const RECEIVER: &str = "subscription";
+
+/// How far back the zone before is looked for.
+const LOOK_BACK: i64 = 30 * 24 * 60 * 60_000_000;
+
+/// The second follower of the store, besides the assessment.
+pub struct Noticing(pub Arc<State>);
+
+impl Deliver for Noticing {
+    async fn deliver(&self, batch: &[Due]) -> Vec<Fate> {
+        let mut fates = Vec::with_capacity(batch.len());
+        let mut held = HashSet::new();
+        for due in batch {
+            if held.contains(&due.partition) {
+                fates.push(Fate::Retry(
+                    "an earlier change of the patient's waits".into(),
+                ));
+                continue;
+            }
+            let fate = match serde_json::from_slice::<Followed>(&due.body) {
+                Err(_) => Fate::Dead("not a list of changes".into()),
+                Ok(followed) => match self.0.notice(due, &followed).await {
+                    // Done in a change of its own, or nothing came of it.
+                    Ok(()) | Err(StoreError::NotPending) => Fate::Done,
+                    Err(error) => {
+                        held.insert(due.partition);
+                        Fate::Retry(error.to_string())
+                    }
+                },
+            };
+            fates.push(fate);
+        }
+        fates
+    }
+}
+
+impl State {
+    async fn notice(&self, due: &Due, followed: &Followed) -> Result<(), StoreError> {
+        let patient = followed.patient;
+        let concerned = self.subscriptions.those(|kept| {
+            let whose = kept.wanted.patient;
+            whose.is_none_or(|one| one == patient) && kept.made <= due.made
+        });
+        if concerned.is_empty() || followed.written.is_empty() {
+            return Ok(());
+        }
+        let concerned: Vec<Arc<Kept>> = concerned.into_iter().map(|held| held.kept).collect();
+        let Some(person) = self.desk.store.patient_of(patient).await? else {
+            return Ok(());
+        };
+        let mut found: BTreeMap<LogicalId, Vec<Event>> = BTreeMap::new();
+        for one in &followed.written {
+            let wanted = |topic: Topic| concerned.iter().any(|kept| kept.wanted.topic == topic);
+            let Some(topic) = self.topic(&person, one, wanted).await? else {
+                continue;
+            };
+            let event = Event {
+                patient,
+                resource_type: one.resource_type.clone(),
+                id: one.id,
+                new: one.fate == WrittenFate::Created,
+                at: due.made,
+            };
+            for kept in concerned.iter().filter(|kept| kept.wanted.topic == topic) {
+                found.entry(kept.id).or_default().push(event.clone());
+            }
+        }
+        if found.is_empty() {
+            return Ok(());
+        }
+        let mut ledger = Vec::new();
+        for (id, events) in &found {
+            let Some(first) = self.subscriptions.places(*id, events.len()) else {
+                continue;
+            };
+            for (place, event) in (first..).zip(events) {
+                ledger.push(Shelf::Waiting.write(*id, place, Some(event))?);
+            }
+        }
+        let change = Change {
+            ledger,
+            carried: vec![due.id],
+            ..Change::default()
+        };
+        self.desk.store.commit(change).await?;
+        let now = (self.house.clock)();
+        for (id, events) in found {
+            self.subscriptions.more(id, events.len(), now);
+        }
+        Ok(())
+    }
+
+    /// The topic that a version is an event of, where somebody wants it.
+    async fn topic(
+        &self,
+        person: &PersonIdentifier,
+        one: &WrittenOne,
+        wanted: impl Fn(Topic) -> bool,
+    ) -> Result<Option<Topic>, StoreError> {
+        let resource = ResourceType::parse(&one.resource_type);
+        let can_be = |resource: &ResourceType| {
+            let mut topics = Topic::ALL.into_iter().filter(|topic| wanted(*topic));
+            topics.any(|topic| topic.types().contains(resource))
+        };
+        let Some(resource) = resource.filter(can_be) else {
+            return Ok(None);
+        };
+        // What is withdrawn is nothing new; who reads it finds that it is gone.
+        if one.fate == WrittenFate::Withdrawn {
+            return Ok(None);
+        }
+        // Of the organisation's own, for the organisation: what a subscriber is told of it is asked of his own right.
+        let permit = trust::assess(person.clone());
+        let Some(json) = self.version(&permit, resource, one.id, one.version).await? else {
+            return Ok(None);
+        };
+        let topic = Topic::of(resource, Glance::of(json.bytes())).filter(|topic| wanted(*topic));
+        if topic != Some(Topic::ZoneChange) {
+            return Ok(topic);
+        }
+        let before = match one.fate {
+            WrittenFate::Updated => self
+                .version(&permit, resource, one.id, one.version.saturating_sub(1))
+                .await?
+                .and_then(|json| zone(Glance::of(json.bytes()))),
+            _ => self.zone_before(&permit, person, &json).await?,
+        };
+        Ok(topic.filter(|_| zone(Glance::of(json.bytes())) != before))
+    }
+
+    async fn version(
+        &self,
+        permit: &Permit,
+        resource: ResourceType,
+        id: LogicalId,
+        version: u64,
+    ) -> Result<Option<Json>, StoreError> {
+        let store = &self.desk.store;
+        match store.read_version(permit, resource, id, version).await {
+            Ok(Some(stored)) => feed::stored_json(stored.body)
+                .map(Some)
+                .map_err(|_| StoreError::Damaged("a stored resource does not parse")),
+            // Erased or withdrawn since.
+            Ok(None) | Err(StoreError::Gone) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The zone of the reading before this one's, of the same kind; none where there was none, or too much to look through: then it
+    /// is told rather than not.
+    async fn zone_before(
+        &self,
+        permit: &Permit,
+        person: &PersonIdentifier,
+        result: &Json,
+    ) -> Result<Option<String>, StoreError> {
+        let body = Glance::of(result.bytes());
+        let text = body.get("effectiveDateTime").and_then(Glance::str);
+        let at = text.and_then(|text| parse_date(&text, &self.config.zone).ok());
+        let (Some(at), Some(name)) = (at, case::name(body)) else {
+            return Ok(None);
+        };
+        let range = Range {
+            lo: at.lo.saturating_sub(LOOK_BACK),
+            hi: at.lo.saturating_add(1),
+        };
+        let seen = match case::readings(self, permit, person, range).await {
+            Err(StoreError::TooCostly | StoreError::Timeout) => return Ok(None),
+            seen => seen?,
+        };
+        let kinds: BTreeMap<String, &str> = seen
+            .readings
+            .iter()
+            .map(|one| (format!("zone/{}", one.id), one.kind))
+            .collect();
+        let kind = kinds.get(&name);
+        let before = seen.held.iter().filter(|one| {
+            one.at < Instant(at.lo)
+                && one.name != name
+                && kinds.get(&one.name) == kind
+                && kind.is_some()
+        });
+        let last = before.max_by_key(|one| one.at);
+        Ok(last.and_then(|one| zone(Glance::of(&one.body))))
+    }
+}
+
+/// The zone that a result says; none for one that was taken back.
+fn zone(body: Glance<'_>) -> Option<String> {
+    let status = body.get("status").and_then(Glance::str);
+    if status.as_deref() == Some("entered-in-error") {
+        return None;
+    }
+    let coding = body.get("valueCodeableConcept")?.get("coding")?;
+    let code = coding.items().next()?.get("code")?.str()?;
+    Some(code.into_owned())
+}

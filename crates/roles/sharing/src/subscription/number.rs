@@ -1,0 +1,123 @@
+//! Gives events their numbers: 1, 2, … without a gap, each when it is about to be told, and only if it may be told then.
+//!
+//! So numbers and secrecy meet: what the patient has closed before it was told has no number, and the next one takes its place.
+//! What had its number before keeps it, and is told without what it is about, as what was erased.
+
+use super::book::Held;
+use super::kept::{Event, KEPT_EVENTS, Kept, Shelf};
+use super::notification::{Focus, Shown};
+use super::right::Right;
+use crate::State;
+use fhir::resource::ResourceType;
+use store::{LedgerWrite, StoreError};
+use trust::Permit;
+
+/// What numbering comes to: nothing of it stands before it is committed with [`Kept::write`].
+pub struct Numbered {
+    /// The subscription afterwards.
+    pub kept: Kept,
+    /// The writes.
+    pub ledger: Vec<LedgerWrite>,
+    /// Who has a number now.
+    pub events: Vec<(Event, Shown)>,
+    /// How many wait no more.
+    pub gone: usize,
+}
+
+impl State {
+    /// Numbers at most `most` of what waits for a subscription; what it does not open is taken away.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub(crate) async fn number(
+        &self,
+        held: &Held,
+        right: &Right,
+        most: usize,
+    ) -> Result<Numbered, StoreError> {
+        let mut kept = (*held.kept).clone();
+        let id = kept.id;
+        let (mut ledger, mut events, mut gone) = (Vec::new(), Vec::new(), 0);
+        let waiting = match right {
+            Right::Unknown | Right::Over(_) => Vec::new(),
+            _ => self.shelf(Shelf::Waiting, id, 0, most).await?,
+        };
+        for (place, event) in waiting {
+            gone += 1;
+            ledger.push(Shelf::Waiting.write(id, place, None)?);
+            let Right::Open { permit, .. } = right else {
+                continue;
+            };
+            let Some(focus) = self.focus(permit, &event).await? else {
+                continue;
+            };
+            kept.told += 1;
+            let number = kept.told;
+            ledger.push(Shelf::Numbered.write(id, number, Some(&event))?);
+            if let Some(old) = number.checked_sub(KEPT_EVENTS).filter(|old| *old > 0) {
+                ledger.push(Shelf::Numbered.write(id, old, None)?);
+            }
+            let shown = Shown {
+                number,
+                at: event.at,
+                focus: Some(focus),
+            };
+            events.push((event, shown));
+        }
+        Ok(Numbered {
+            kept,
+            ledger,
+            events,
+            gone,
+        })
+    }
+
+    /// Numbered events after a number, as they may be told now.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub(crate) async fn numbered(
+        &self,
+        held: &Held,
+        right: &Right,
+        after: u64,
+        most: usize,
+    ) -> Result<Vec<(Event, Shown)>, StoreError> {
+        let mut events = Vec::new();
+        let kept = self
+            .shelf(Shelf::Numbered, held.kept.id, after, most)
+            .await?;
+        for (number, event) in kept {
+            let focus = match right {
+                Right::Open { permit, .. } => self.focus(permit, &event).await?,
+                _ => None,
+            };
+            let shown = Shown {
+                number,
+                at: event.at,
+                focus,
+            };
+            events.push((event, shown));
+        }
+        Ok(events)
+    }
+
+    /// What an event is about, if the permit opens it.
+    async fn focus(&self, permit: &Permit, event: &Event) -> Result<Option<Focus>, StoreError> {
+        let Some(resource) = ResourceType::parse(&event.resource_type) else {
+            return Ok(None);
+        };
+        let read = self.desk.store.read(permit, resource, event.id).await;
+        let stored = match read {
+            Ok(stored) => stored,
+            Err(StoreError::Gone | StoreError::NotFound) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(stored.map(|stored| Focus {
+            resource_type: event.resource_type.clone(),
+            id: event.id,
+            version: stored.version,
+            new: event.new,
+        }))
+    }
+}

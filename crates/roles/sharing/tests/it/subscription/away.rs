@@ -1,0 +1,163 @@
+//! A subscriber who is away, and a service that stops: nothing is missing afterwards, and repeats have the same number.
+
+use http::StatusCode;
+use trust::Interaction;
+
+use super::*;
+use crate::house::*;
+
+#[tokio::test]
+async fn away_it_is_in_error_the_count_goes_on_and_what_was_missed_has_no_gap() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    let first = region.reads("r-1", "90").await;
+    region.tells().await;
+    assert_eq!(region.hook.numbers(), [1]);
+    region.hook.answers(StatusCode::SERVICE_UNAVAILABLE);
+    let mut ids = vec![first];
+    ids.push(region.reads("r-2", "89").await);
+    region.tells().await;
+    // Tried again with patience, the same number each time, and then no more.
+    for wait in [1, 2, 4, 8, 16, 32] {
+        assert_eq!(region.stands(&path).await.0, "active");
+        region.passes(wait - 1).await;
+        let before = region.hook.asked();
+        region.passes(1).await;
+        assert_eq!(region.hook.asked(), before + 1, "after {wait} s");
+    }
+    assert_eq!(region.stands(&path).await, ("error".into(), "2".into()));
+    let told = region.get(&region.system(), &path).await;
+    assert_eq!(
+        (told["status"].as_str(), told["error"].as_str()),
+        (Some("error"), Some("the endpoint answered 503"))
+    );
+    // The count goes on, and the server does not set it active again by itself.
+    region.hook.answers(StatusCode::OK);
+    let before = region.hook.asked();
+    for n in 3..=5 {
+        ids.push(region.reads(&format!("r-{n}"), "88").await);
+    }
+    region.passes(7_200).await;
+    assert_eq!(region.hook.asked(), before);
+    assert_eq!(region.stands(&path).await, ("error".into(), "5".into()));
+    // What was missed is fetched, in parts too, without a gap.
+    let expected: Vec<_> = (1_u64..)
+        .zip(ids.iter().map(|id| format!("Observation/{id}")))
+        .collect();
+    assert_eq!(region.missed(&path, "").await, expected);
+    assert_eq!(
+        region
+            .missed(&path, "?eventsSinceNumber=2&eventsUntilNumber=4")
+            .await,
+        expected[1..4]
+    );
+    assert_eq!(region.missed(&path, "?eventsSinceNumber=6").await, []);
+    let without = region
+        .missed(&path, "?eventsSinceNumber=5&content=empty")
+        .await;
+    assert_eq!(without, [(5, String::new())]);
+    for (query, place) in [
+        ("eventsSinceNumber=x", "eventsSinceNumber"),
+        ("content=full-resource", "content"),
+        ("foo=1", "foo"),
+    ] {
+        let reply = region
+            .service
+            .get(&region.system(), &format!("{path}/$events?{query}"))
+            .await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{query}");
+        assert!(reply.json.to_string().contains(place), "{}", reply.json);
+    }
+    let record = region
+        .service
+        .last_record_of(Interaction::SubscriptionRead)
+        .await;
+    assert_eq!(record.organisation, Some(org(PROVEBAKKEN)));
+    // Asked for again by its subscriber, with the need stated anew, it goes on where it stopped: repeats carry the same numbers.
+    let now = region.get(&region.gp(), &path).await;
+    let mut body = wanted(&region.endpoint(), "new-reading", Some(&region.patient));
+    body["id"] = now["id"].clone();
+    let stale = region
+        .service
+        .put(&region.gp(), &path, Some("\"1\""), &body)
+        .await;
+    assert_eq!(stale.status, StatusCode::PRECONDITION_FAILED);
+    let without = region.service.put(&region.gp(), &path, None, &body).await;
+    assert_eq!(without.status, StatusCode::PRECONDITION_REQUIRED);
+    let version = format!("W/\"{}\"", now["meta"]["versionId"].as_str().unwrap());
+    let by_system = region
+        .service
+        .put(&region.system(), &path, Some(&version), &body)
+        .await;
+    assert_eq!(
+        by_system.status,
+        StatusCode::FORBIDDEN,
+        "no need is stated by a system"
+    );
+    let again = region
+        .service
+        .put(&region.gp(), &path, Some(&version), &body)
+        .await;
+    assert_eq!(again.status, StatusCode::OK, "{}", again.json);
+    region.hook.heard();
+    region.tells().await;
+    let heard = region.hook.heard();
+    assert_eq!(heard[0].0, "handshake");
+    assert_eq!(
+        heard[1],
+        ("event-notification".to_owned(), expected[1..].to_vec())
+    );
+    assert_eq!(region.stands(&path).await, ("active".into(), "5".into()));
+}
+
+#[tokio::test]
+async fn stopped_in_the_middle_nothing_is_lost_and_repeats_have_the_same_number() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    region.hook.answers(StatusCode::SERVICE_UNAVAILABLE);
+    let ids = [
+        region.reads("r-1", "90").await,
+        region.reads("r-2", "89").await,
+    ];
+    region.tells().await;
+    let Region {
+        service,
+        hook,
+        patient,
+    } = region;
+    let (folder, clock, issuer) = (
+        service.folder.clone(),
+        service.clock.clone(),
+        service.issuer.clone(),
+    );
+    let mut config = config(folder.path(), &issuer, "fjellvik", FJELLVIK, &[]);
+    config.client_file = Some(folder.path().join("client.json"));
+    config.subscribers = vec![hook.subscriber(PROVEBAKKEN)];
+    // A reading that the store has told of and nobody has noticed.
+    let body = reading(ragnhild(), "r-3", "2026-11-21T08:00:00+01:00", "88");
+    let third = service.created(&body).await;
+    drop(service);
+    hook.answers(StatusCode::OK);
+    let service = Service::open(folder, clock, issuer, config).await;
+    let region = Region {
+        service,
+        hook,
+        patient,
+    };
+    region.tells().await;
+    let expected: Vec<_> = (1_u64..)
+        .zip(
+            ids.iter()
+                .chain([&third])
+                .map(|id| format!("Observation/{id}")),
+        )
+        .collect();
+    let heard: Vec<_> = region
+        .hook
+        .heard()
+        .into_iter()
+        .flat_map(|(_, events)| events)
+        .collect();
+    assert_eq!(heard, expected);
+    assert_eq!(region.stands(&path).await, ("active".into(), "3".into()));
+}

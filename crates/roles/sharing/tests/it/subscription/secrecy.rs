@@ -1,0 +1,230 @@
+//! What the patient closes, what is secret, and to whom there is nothing (threats-and-faults.md section 8).
+
+use fhir::systems;
+use http::StatusCode;
+use serde_json::json;
+use trust::{ClientUse, Interaction};
+
+use super::*;
+use crate::house::*;
+
+#[tokio::test]
+async fn what_she_closes_is_neither_told_nor_counted() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    let open = region.reads("r-1", "90").await;
+    region.tells().await;
+    assert_eq!(region.hook.numbers(), [1]);
+    for provision in [organisation_closed(PROVEBAKKEN), json!({})] {
+        let wish = region.closes(provision).await;
+        region.reads(&format!("r-hid-{}", wish), "84").await;
+        region.reads(&format!("r-hidden-{wish}"), "83").await;
+        region.tells().await;
+        assert_eq!(region.hook.heard(), []);
+        // To the subscriber it is as if nothing had happened; what was told before is named no more.
+        assert_eq!(region.stands(&path).await, ("active".into(), "1".into()));
+        assert_eq!(region.missed(&path, "").await, [(1, String::new())]);
+        let record = region
+            .service
+            .last_record_of(Interaction::SubscriptionRead)
+            .await;
+        assert!(record.disclosed.is_empty());
+        region.opens(&wish).await;
+        region.tells().await;
+        assert_eq!(region.hook.heard(), []);
+    }
+    // Open again, the numbers go on without a gap that would tell.
+    let next = region.reads("r-2", "88").await;
+    region.tells().await;
+    let told = region.hook.heard();
+    assert_eq!(
+        told,
+        [(
+            "event-notification".to_owned(),
+            vec![(2, format!("Observation/{next}"))]
+        )]
+    );
+    assert_eq!(
+        region.missed(&path, "").await[0],
+        (1, format!("Observation/{open}"))
+    );
+}
+
+#[tokio::test]
+async fn what_waits_when_she_closes_it_is_told_to_nobody_afterwards() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    region.hook.answers(StatusCode::BAD_GATEWAY);
+    // Until it is in error.
+    region.reads("r-1", "90").await;
+    region.tells().await;
+    for _ in 0..8 {
+        region.passes(60).await;
+    }
+    // Two more come while it is, before anybody has asked for their numbers; then she closes.
+    region.reads("r-2", "84").await;
+    region.tells().await;
+    let wish = region.closes(json!({})).await;
+    assert_eq!(region.stands(&path).await, ("error".into(), "1".into()));
+    region.opens(&wish).await;
+    assert_eq!(region.stands(&path).await, ("error".into(), "1".into()));
+    assert_eq!(region.missed(&path, "").await.len(), 1);
+    // What is withdrawn is named no more, and counts as it did.
+    let last = region.reads("r-3", "85").await;
+    region.tells().await;
+    assert_eq!(
+        region.missed(&path, "").await[1],
+        (2, format!("Observation/{last}"))
+    );
+    let owner = region.service.record_system(FJELLVIK);
+    let gone = region
+        .service
+        .delete(&owner, &format!("/Observation/{last}"), Some("\"1\""))
+        .await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT, "{}", gone.json);
+    assert_eq!(region.missed(&path, "").await[1], (2, String::new()));
+}
+
+#[tokio::test]
+async fn secrets_are_never_shown_again() {
+    let region = Region::new().await;
+    let mut body = wanted(&region.endpoint(), "new-reading", Some(&region.patient));
+    body["channel"]["header"] = json!([format!("X-Api-Key: {SECRET}")]);
+    let made = region.asks(&region.gp(), &body).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.json);
+    let path = format!("/Subscription/{}", made.json["id"].as_str().unwrap());
+    region.tells().await;
+    let read = region.get(&region.gp(), &path).await;
+    let list = region.get(&region.system(), "/Subscription").await;
+    assert_eq!(list["total"], 1);
+    let status = region
+        .get(&region.system(), &format!("{path}/$status"))
+        .await;
+    for told in [&made.json, &read, &list, &status] {
+        assert!(!told.to_string().contains(SECRET) && told["channel"].get("header").is_none());
+    }
+    // Refused, it is not repeated either.
+    let mut bad = body.clone();
+    bad["channel"]["header"] = json!([format!("X-Api-Key: {SECRET}\r\nHost: x")]);
+    let refused = region.asks(&region.gp(), &bad).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        !refused.json.to_string().contains(SECRET),
+        "{}",
+        refused.json
+    );
+    for entry in region.service.audit().await {
+        let text = serde_json::to_string(&entry.record).unwrap();
+        assert!(!text.contains(SECRET), "{text}");
+    }
+    // Nor does it lie in any file of the service as it is.
+    for file in std::fs::read_dir(region.service.folder.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        let found = bytes
+            .windows(SECRET.len())
+            .any(|part| part == SECRET.as_bytes());
+        assert!(!found);
+    }
+}
+
+#[tokio::test]
+async fn to_all_others_there_is_none() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    let elsewhere =
+        region
+            .service
+            .system(ClientUse::RecordSystem, PROVEHEIM, "system/Subscription.rd");
+    let physician = region
+        .service
+        .physician_but(ragnhild(), |claims| claims.scope = SCOPE.into());
+    let colleague_about_another = region.gp_about(arne(), "TREAT", SCOPE);
+    let owner = region.service.record_system(FJELLVIK);
+    let nothing = "/Subscription/00000000-0000-4000-8000-000000000000";
+    for who in [&elsewhere, &physician, &colleague_about_another, &owner] {
+        for path in [
+            path.clone(),
+            format!("{path}/$status"),
+            format!("{path}/$events"),
+        ] {
+            let there = region.service.get(who, &path).await;
+            let nowhere = region.service.get(who, nothing).await;
+            assert_eq!(
+                (there.status, &there.json),
+                (nowhere.status, &nowhere.json),
+                "{path}"
+            );
+            assert_eq!(there.status, StatusCode::NOT_FOUND);
+        }
+        assert_eq!(
+            region.service.delete(who, &path, None).await.status,
+            StatusCode::NOT_FOUND
+        );
+        assert_eq!(region.get(who, "/Subscription").await["total"], 0);
+    }
+    // What it is not, it is not by another road either.
+    for other in [format!("{path}/_history"), "/Subscription/_history".into()] {
+        assert_eq!(
+            region.service.get(&region.gp(), &other).await.status,
+            StatusCode::NOT_FOUND,
+            "{other}"
+        );
+    }
+    let patched = region.service.door.knock(http::Method::PATCH, &path);
+    let patched = patched
+        .by(&region.gp(), region.service.clock.now())
+        .send()
+        .await;
+    assert_eq!(patched.status, StatusCode::METHOD_NOT_ALLOWED);
+    // Its own organisation ends it, and nothing of it is left.
+    assert_eq!(
+        region
+            .service
+            .delete(&region.system(), &path, None)
+            .await
+            .status,
+        StatusCode::NO_CONTENT
+    );
+    region.reads("r-1", "84").await;
+    region.hook.heard();
+    region.tells().await;
+    assert_eq!(region.hook.heard(), []);
+    assert_eq!(
+        region.service.get(&region.gp(), &path).await.status,
+        StatusCode::NOT_FOUND
+    );
+    let store = region.service.state.store();
+    for ledger in ["subscription", "subscription-event", "subscription-waiting"] {
+        assert_eq!(
+            store.ledger_scan(ledger, b"", None, 10).await.unwrap(),
+            [],
+            "{ledger}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn of_a_patient_who_is_erased_nothing_more_is_told() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    region.reads("r-1", "90").await;
+    region.tells().await;
+    let parameters = json!({"resourceType": "Parameters", "parameter": [
+        {"name": "ground", "valueCode": "deletion-decision"},
+        {"name": "order", "valueString": "o-1"},
+        {"name": "decision", "valueString": "d-1"},
+        {"name": "scope", "valueCode": "patient"},
+        {"name": "patient", "valueIdentifier": {"system": systems::FNR, "value": ragnhild().number}},
+    ]});
+    let owner = region.service.record_system(FJELLVIK);
+    let purged = region.service.post(&owner, "/$purge", &parameters).await;
+    assert_eq!(purged.status, StatusCode::OK, "{}", purged.json);
+    region.hook.heard();
+    region.passes(61).await;
+    // Nothing is left to look after, whatever was known before.
+    assert_eq!(region.hook.heard(), []);
+    let told = region.get(&region.system(), &path).await;
+    assert_eq!(told["status"], "active", "until it is next looked at");
+    let events = region.missed(&path, "").await;
+    assert_eq!(events, [(1, String::new())]);
+}

@@ -1,0 +1,238 @@
+//! What is told: the story's day 3, topics, silence, bounds, the organisation's own record system.
+
+use fhir::systems;
+use http::StatusCode;
+use serde_json::{Value, json};
+use trust::Interaction;
+use trust::audit::Outcome;
+use trust::keys::{KeySet, PublicKey};
+use wire::contract::sharing::{NOTIFICATION_SIGNATURE_HEADER, NOTIFICATION_TYP};
+
+use super::*;
+use crate::house::*;
+
+#[tokio::test]
+async fn day_3_the_gp_hears_that_something_came_and_reads_it_by_his_own_right() {
+    let region = Region::new().await;
+    let mut body = wanted(&region.endpoint(), "new-reading", Some(&region.patient));
+    body["channel"]["header"] = json!([format!("Authorization: Bearer {SECRET}")]);
+    let path = region.followed(&region.gp(), &body).await;
+    // Handshake before active; nothing that was there before is news.
+    assert_eq!(region.hook.heard(), [("handshake".to_owned(), vec![])]);
+    assert_eq!(region.stands(&path).await, ("active".into(), "0".into()));
+    let id = region.reads("news", "87").await;
+    region.tells().await;
+    let (headers, bytes) = region.hook.0.taken.lock().unwrap()[0].clone();
+    let told: Value = serde_json::from_slice(&bytes).unwrap();
+    insta::assert_snapshot!(
+        "an_event_as_the_gp_is_told_it",
+        serde_json::to_string_pretty(&told)
+            .unwrap()
+            .replace(&id, "READING")
+            .replace(path.rsplit_once('/').unwrap().1, "SUBSCRIPTION")
+            .replace(
+                told["entry"][0]["fullUrl"].as_str().unwrap(),
+                "urn:uuid:ONE"
+            )
+    );
+    // It names, and says nothing: neither who she is nor what was measured.
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    assert!(
+        !text.contains(&ragnhild().number) && !text.contains("value\":"),
+        "{text}"
+    );
+    assert_eq!(headers["authorization"], format!("Bearer {SECRET}"));
+    // Signed by the municipality's service over these bytes and no others.
+    let signature = headers[NOTIFICATION_SIGNATURE_HEADER].to_str().unwrap();
+    let file = std::fs::read(region.service.folder.path().join("client.json")).unwrap();
+    let file: Value = serde_json::from_slice(&file).unwrap();
+    let mut public = file["jwk"].clone();
+    public.as_object_mut().unwrap().remove("d");
+    let keys = KeySet::of(vec![PublicKey::from_jwk(&public.to_string()).unwrap()]).unwrap();
+    let verify =
+        |bytes: &[u8]| trust::jws::verify_detached(signature, NOTIFICATION_TYP, bytes, &keys);
+    assert_eq!(verify(&bytes), Ok(()));
+    assert!(verify(text.replace("\"1\"", "\"2\"").as_bytes()).is_err());
+    // The trail has the subscription, and what was given out to whom; never the secret.
+    let made = region.service.last_record_of(Interaction::Subscribe).await;
+    assert_eq!(made.patient, Some(identifier(ragnhild())));
+    assert_eq!(
+        made.asked,
+        format!("POST /Subscription new-reading of {}", region.patient)
+    );
+    let record = region.service.last_record_of(Interaction::Notify).await;
+    assert_eq!(
+        (record.outcome.clone(), record.organisation),
+        (Outcome::Allowed, Some(org(PROVEBAKKEN)))
+    );
+    assert_eq!(record.patient, Some(identifier(ragnhild())));
+    let given: Vec<_> = record
+        .disclosed
+        .iter()
+        .map(|one| format!("{}/{}", one.resource, one.id))
+        .collect();
+    assert_eq!(given, [format!("Observation/{id}")]);
+    assert!(record.person.is_some_and(|one| one.practitioner));
+    // What it says is read by the GP's own right.
+    let read = region
+        .get(&region.gp(), &format!("/Observation/{id}"))
+        .await;
+    assert_eq!(read["valueQuantity"]["value"], 87);
+    // Nothing else is told, also not the same again, and other patients' readings are none of it.
+    region.hook.heard();
+    let other = reading(arne(), "his", "2026-11-21T08:00:00+01:00", "95");
+    region.service.created(&other).await;
+    let owner = region.service.record_system(FJELLVIK);
+    let again = reading(ragnhild(), "news", "2026-11-21T08:00:00+01:00", "87");
+    let again = region.service.post(&owner, "/Observation", &again).await;
+    assert_eq!(again.status, StatusCode::OK);
+    region.tells().await;
+    assert!(region.hook.heard().is_empty());
+}
+
+#[tokio::test]
+async fn plans_zones_and_alerts_are_topics_of_their_own() {
+    let region = Region::with(|config| {
+        config.assessment = Some(sharing::Assessment {
+            device: sharing::Device::Demonstration,
+            news2_window_minutes: 60,
+            deadlines: sharing::Deadlines::default(),
+        });
+    })
+    .await;
+    let mut paths = Vec::new();
+    for topic in ["plan-change", "zone-change", "alert", "missing-reading"] {
+        paths.push(region.follows(topic).await);
+    }
+    region.hook.heard();
+    let region = &region;
+    let of = |at: usize| {
+        let path = paths[at].clone();
+        async move {
+            region.service.state.assess_waiting().await.unwrap();
+            region.tells().await;
+            let told = region.missed(&path, "").await;
+            told.into_iter()
+                .map(|(_, focus)| focus.split('/').next().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        }
+    };
+    let plan = crate::assess::plan(ragnhild(), "1", ("2026-11-01", None), "84");
+    region.service.created(&plan).await;
+    assert_eq!(of(0).await, ["CarePlan"]);
+    // The reading that was there is judged: its zone is the first there is.
+    let zones = of(1).await.len();
+    let reads = |key: &'static str, when: &'static str, value: &'static str| {
+        let body = reading(ragnhild(), key, when, value);
+        let service = &region.service;
+        async move { service.created(&body).await }
+    };
+    reads("z-1", "2026-11-21T09:30:00+01:00", "90").await;
+    assert_eq!(of(1).await.len(), zones, "green again is no change");
+    reads("z-2", "2026-11-21T09:40:00+01:00", "84").await;
+    assert_eq!(of(1).await.len(), zones + 1, "red is");
+    reads("z-3", "2026-11-21T09:50:00+01:00", "83").await;
+    assert_eq!(of(1).await.len(), zones + 1, "red again is none");
+    assert!(of(2).await.iter().all(|focus| focus == "Task"));
+    assert!(!of(2).await.is_empty());
+    // A source's own alert of readings that did not come.
+    let missing = json!({
+        "resourceType": "DetectedIssue", "status": "final",
+        "code": {"coding": [{"system": "http://ehelse.no/fhir/CodeSystem/vkp-alert-code-v090", "code": "5.3.2"}]},
+        "patient": {"identifier": {"system": systems::FNR, "value": ragnhild().number}},
+    });
+    region.service.created(&missing).await;
+    assert_eq!(of(3).await, ["DetectedIssue"]);
+}
+
+#[tokio::test]
+async fn the_organisations_own_record_system_hears_of_everybody_each_on_her_own_record() {
+    let region = Region::new().await;
+    let owner = region.service.record_system(FJELLVIK);
+    region
+        .followed(&owner, &wanted(&region.endpoint(), "new-reading", None))
+        .await;
+    region.hook.heard();
+    for (n, of) in [ragnhild(), arne(), arne(), ragnhild()]
+        .into_iter()
+        .enumerate()
+    {
+        let body = reading(of, &format!("own-{n}"), "2026-11-21T08:00:00+01:00", "91");
+        region.service.created(&body).await;
+    }
+    // Her own organisation is told, whatever she has closed to others.
+    region.closes(json!({})).await;
+    region.tells().await;
+    assert_eq!(region.hook.numbers(), [1, 2, 3, 4]);
+    let records = region.service.audit().await;
+    let told: Vec<_> = records
+        .iter()
+        .map(|entry| &entry.record)
+        .filter(|record| record.interaction == Interaction::Notify)
+        .map(|record| (record.patient.clone().unwrap(), record.disclosed.len()))
+        .collect();
+    let (her, him) = (identifier(ragnhild()), identifier(arne()));
+    assert_eq!(told, [(her.clone(), 1), (him, 2), (her, 1)]);
+}
+
+#[tokio::test]
+async fn subscribers_are_bounded_and_a_silent_time_is_told_too() {
+    let region = Region::new().await;
+    let mut body = wanted(&region.endpoint(), "new-reading", Some(&region.patient));
+    let heartbeat =
+        json!({"url": format!("{BACKPORT}/backport-heartbeat-period"), "valueUnsignedInt": 60});
+    body["channel"]["extension"] = json!([heartbeat]);
+    region.followed(&region.gp(), &body).await;
+    region.hook.heard();
+    region.passes(59).await;
+    assert_eq!(region.hook.heard(), []);
+    region.passes(1).await;
+    assert_eq!(region.hook.heard(), [("heartbeat".to_owned(), vec![])]);
+    region.passes(60).await;
+    assert_eq!(region.hook.heard().len(), 1);
+    // Notifications hold no more than asked for.
+    body["channel"]["extension"] =
+        json!([{"url": format!("{BACKPORT}/backport-max-count"), "valuePositiveInt": 2}]);
+    region.followed(&region.gp(), &body).await;
+    region.hook.heard();
+    for n in 0..5 {
+        region.reads(&format!("r-{n}"), "90").await;
+    }
+    region.tells().await;
+    let mut sizes: Vec<_> = region
+        .hook
+        .heard()
+        .into_iter()
+        .map(|(_, events)| events.len())
+        .collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [1, 2, 2, 5]);
+    for _ in 0..3 {
+        region.followed(&region.gp(), &body).await;
+    }
+    let more = region.asks(&region.gp(), &body).await;
+    assert_eq!(more.status, StatusCode::BAD_REQUEST, "{}", more.json);
+    assert_eq!(issues(&more.json), ["too-costly @ -"]);
+}
+
+#[tokio::test]
+async fn without_subscribers_there_are_no_subscriptions() {
+    let service = Service::fjellvik().await;
+    let statement = service.door.get("/metadata").send().await.json;
+    assert!(!statement.to_string().contains("Subscription"));
+    let region = Region::new().await;
+    let statement = region.service.door.get("/metadata").send().await.json;
+    let rows = statement["rest"][0]["resource"].as_array().unwrap();
+    let row = rows
+        .iter()
+        .find(|row| row["type"] == "Subscription")
+        .unwrap();
+    let topics = row["extension"].as_array().unwrap();
+    assert_eq!(topics.len(), 5);
+    assert!(topics.iter().all(|one| {
+        one["url"]
+            .as_str()
+            .unwrap()
+            .ends_with("capabilitystatement-subscriptiontopic-canonical")
+    }));
+}
