@@ -10,7 +10,7 @@ mod outside;
 
 pub use facts::{
     Agreement, Client, Concept, Delegation, Organisation, OrganisationKind, Paper, Profile,
-    Publish, RecordSystem, Service, SubUnit, UnknownPatients,
+    Publish, RecordSystem, Service, SubUnit, Subscriber, UnknownPatients,
 };
 pub use identity::{IdentityProvider, LoginProfile, People};
 pub use outside::{Definition, DefinitionKind, Hpr, Pvk, WhenOlder};

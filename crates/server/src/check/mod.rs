@@ -96,6 +96,7 @@ const RULES: &[Rule] = &[
     rules::terms_can_be_followed,
     rules::assessment_is_declared,
     rules::alerts_change_hands_both_ways,
+    rules::subscribers_can_be_told,
 ];
 
 /// All refusals of `config` on `day`; empty means that it may start.

@@ -40,6 +40,10 @@ pub fn addresses(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
         let pvk = s.pvk.as_ref()?;
         Some((format!("service.{}.pvk.url", s.id), &pvk.url))
     }));
+    for s in &config.service {
+        let endpoints = s.subscriber.iter().flat_map(|one| &one.endpoints);
+        bases.extend(endpoints.map(|url| (format!("service.{}.subscriber.endpoints", s.id), url)));
+    }
     for (setting, url) in bases {
         if url.path().len() > 1 && url.path().ends_with('/') {
             found.push(Refusal::ours(

@@ -126,6 +126,32 @@ pub fn alerts_change_hands_both_ways(config: &Config, _day: &str, found: &mut Ve
     }
 }
 
+/// Who subscribes is an organisation of this file, once, with addresses of its own; and what it is told is signed.
+pub fn subscribers_can_be_told(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
+    for service in &config.service {
+        let mut seen = std::collections::HashSet::new();
+        for one in &service.subscriber {
+            let known = config.organisation.iter().any(|o| o.orgnr == one.orgnr);
+            let told = !one.endpoints.is_empty() && (1..=1_000).contains(&one.most);
+            if !(known && told && seen.insert(&one.orgnr)) {
+                found.push(Refusal::ours(
+                    format!("service.{}.subscriber", service.id),
+                    format!("{} cannot subscribe: it is no organisation of this file, stands twice, has no endpoint, or `most` is not 1 to 1000", one.orgnr),
+                    "name each organisation once, with the addresses that are its own",
+                ));
+            }
+        }
+        let serves = service.client_file.is_some();
+        if !service.subscriber.is_empty() && !serves {
+            found.push(Refusal::ours(
+                format!("service.{}.client_file", service.id),
+                "subscribers are told nothing that is not signed".into(),
+                "give the service a client file",
+            ));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -159,6 +185,51 @@ mod tests {
         for window in [0, 1441] {
             let expected = ["assessment.news2_window_minutes"];
             assert_eq!(refused("SYNT-0001", window), expected);
+        }
+    }
+
+    #[test]
+    fn subscribers_are_known_organisations_with_addresses_of_their_own() {
+        let text = include_str!("../../../../config.default.toml");
+        let refused = |lines: &str, signs: bool| {
+            let mut config: Config = toml::from_str(text).unwrap();
+            config.service.truncate(1);
+            let table: toml::Table = toml::from_str(lines).unwrap();
+            config.service[0].subscriber = table["subscriber"].clone().try_into().unwrap();
+            if !signs {
+                config.service[0].client_file = None;
+            }
+            let mut found = Vec::new();
+            subscribers_can_be_told(&config, "2026-11-30", &mut found);
+            super::super::network::addresses(&config, "2026-11-30", &mut found);
+            found.into_iter().map(|one| one.setting).collect::<Vec<_>>()
+        };
+        let line = |orgnr: &str, endpoint: &str, more: &str| {
+            format!("[[subscriber]]\norgnr = \"{orgnr}\"\nendpoints = [\"{endpoint}\"]\n{more}\n")
+        };
+        let good = line("310001007", "https://epj.example/varsel", "");
+        assert!(refused(&good, true).is_empty());
+        let here = |name: &str| vec![format!("service.proveheim.{name}")];
+        assert_eq!(refused(&good, false), here("client_file"));
+        for bad in [
+            line("310009999", "https://epj.example", ""),
+            format!("{good}{good}"),
+            line("310001007", "https://epj.example", "most = 0"),
+            "[[subscriber]]\norgnr = \"310001007\"\nendpoints = []".to_owned(),
+        ] {
+            assert_eq!(refused(&bad, true), here("subscriber"), "{bad}");
+        }
+        for endpoint in [
+            "http://epj.example",
+            "https://kari@epj.example",
+            "https://epj.example/?x=1",
+        ] {
+            let bad = line("310001007", endpoint, "");
+            assert_eq!(
+                refused(&bad, true),
+                here("subscriber.endpoints"),
+                "{endpoint}"
+            );
         }
     }
 

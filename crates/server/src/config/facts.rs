@@ -186,8 +186,28 @@ pub struct Service {
     /// organisation too.
     #[serde(default)]
     pub hand_over: Vec<String>,
+    /// Organisations that may subscribe, and where each may be told; none: subscriptions are not offered.
+    #[serde(default)]
+    pub subscriber: Vec<Subscriber>,
     /// Where citizens' settings for this organisation are replicated from (Personvernkomponenten).
     pub pvk: Option<Pvk>,
+}
+
+/// An organisation that may subscribe at a service.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subscriber {
+    /// Organisation number.
+    pub orgnr: String,
+    /// Addresses of its own: notifications go to one of them, or below it.
+    pub endpoints: Vec<Url>,
+    /// How many subscriptions it may have at once.
+    #[serde(default = "a_hundred")]
+    pub most: u32,
+}
+
+fn a_hundred() -> u32 {
+    100
 }
 
 /// What a service says of one profile.

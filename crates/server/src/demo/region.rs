@@ -3,7 +3,7 @@
 use crate::config::{
     Agreement, Anchor, Client, Collaboration, Concept, Config, Delegation, Gateway, Hub, Listen,
     Locator, Network, Organisation, OrganisationKind, Paper, Party, PersonNumbers, Portal,
-    RecordSystem, Service, SubUnit, UnknownPatients,
+    RecordSystem, Service, SubUnit, Subscriber, UnknownPatients,
 };
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -278,7 +278,15 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
                 registered_use: "record-system",
                 use_: ClientUse::RecordSystem,
                 scopes: vec!["system/*.cruds"],
-                audiences: vec![at.service(&s.id)],
+                // Its own first; at the others it looks after what its people subscribe to.
+                audiences: std::iter::once(at.service(&s.id))
+                    .chain(
+                        services
+                            .iter()
+                            .filter(|one| **one != at.service(&s.id))
+                            .cloned(),
+                    )
+                    .collect(),
             });
         }
     }
@@ -391,6 +399,16 @@ fn hand_over(directory: &Directory, service: &people::Service) -> Vec<String> {
     others
         .map(|other| directory.orgnr(&other.organisation).to_owned())
         .collect()
+}
+
+/// Every organisation with a record system may subscribe, and is told there.
+fn subscribers(directory: &Directory, at: &Addresses) -> Vec<Subscriber> {
+    let told = |o: &people::Organisation| Subscriber {
+        orgnr: o.orgnr.clone(),
+        endpoints: Url::parse(&at.record_system(&o.id)).into_iter().collect(),
+        most: 100,
+    };
+    with_record_system(directory).map(told).collect()
 }
 
 /// Organisations with a home system: municipalities, the story's first.
@@ -546,6 +564,7 @@ fn service(
         max_lag_minutes: None,
         feeds: Vec::new(),
         hand_over: hand_over(directory, s),
+        subscriber: subscribers(directory, at),
         pvk: None,
     })
 }

@@ -56,6 +56,7 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
         },
         assessment: assessment(setting, s),
         hand_over: partners(setting, s)?,
+        subscribers: subscribers(s)?,
         pvk: s.pvk.as_ref().map(super::outside::pvk).transpose()?,
     };
     let (time, faults) = (&setting.demo.time, setting.demo.faults.as_ref());
@@ -113,6 +114,18 @@ fn partners(setting: &Setting<'_>, s: &config::Service) -> anyhow::Result<Vec<::
         })
     };
     named.map(partner).collect()
+}
+
+/// Who may subscribe at the service.
+fn subscribers(s: &config::Service) -> anyhow::Result<Vec<::sharing::Subscriber>> {
+    let subscriber = |one: &config::Subscriber| {
+        Ok(::sharing::Subscriber {
+            organisation: organisation(&one.orgnr)?,
+            endpoints: one.endpoints.clone(),
+            most: one.most as usize,
+        })
+    };
+    s.subscriber.iter().map(subscriber).collect()
 }
 
 /// What the service tells the catalogue of itself, where it has a client to speak with.
