@@ -8,6 +8,7 @@
 //! is the first answer again, across restarts too (CONTRACT section 5, "One reading").
 
 pub mod desk;
+mod notified;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -34,12 +35,17 @@ use trust::audit::Record;
 use trust::caller::Person;
 use trust::scope::{Access, Context};
 use wire::House;
+use wire::members::MemberBook;
 use wire::outcome::{Problem, fhir_response, json_response};
 use wire::protect::{Guard, GuardConfig, Verified};
 use wire::request_id::{Join, RequestIds};
 
 /// Name of the file that holds the documents that were filed, one a line.
 pub const DOCUMENTS: &str = "documents.ndjson";
+pub use notified::{AWAY, NOTIFIED, Noted};
+
+/// Name of the file that holds its own base, for a story that wants to be told there.
+pub const ADDRESS: &str = "address.txt";
 /// Name of the file that holds what was received.
 pub const FILE: &str = "received.ndjson";
 
@@ -117,6 +123,11 @@ pub struct RecordSystem {
     clock: store::Clock,
     ids: store::Ids,
     documents: PathBuf,
+    data: PathBuf,
+    /// Who signs what it is told.
+    members: MemberBook,
+    /// The highest event of each subscription that it has, by its address; held while a notification is taken.
+    told: tokio::sync::Mutex<HashMap<String, u64>>,
     /// The file and what it holds change together.
     book: Mutex<(std::fs::File, Book)>,
 }
@@ -129,6 +140,7 @@ impl RecordSystem {
     pub fn open(config: &Config, house: &House) -> Result<Arc<Self>, OpenError> {
         std::fs::create_dir_all(&config.data)?;
         let book = open_book(&config.data.join(FILE))?;
+        std::fs::write(config.data.join(ADDRESS), &config.base)?;
         let store = Store::open(
             &config.data.join("store"),
             &config.orgnr,
@@ -148,6 +160,9 @@ impl RecordSystem {
             clock: house.clock.clone(),
             ids: house.ids.clone(),
             documents: config.data.join(DOCUMENTS),
+            data: config.data.clone(),
+            members: MemberBook::new(&config.issuer, house.http.clone(), house.clock.clone()),
+            told: tokio::sync::Mutex::new(notified::remembered(&config.data)?),
             book: Mutex::new(book),
         }))
     }
@@ -157,6 +172,7 @@ impl RecordSystem {
         let router = Router::new()
             .route(wire::contract::record_system::FHIR, post(deliver))
             .route("/received", get(received))
+            .route(notified::PATH, post(notified::notified))
             .with_state(self.clone());
         wire::request_id::layer(router, Join::Behind, self.ids.clone())
     }
