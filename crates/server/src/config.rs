@@ -9,7 +9,7 @@ mod identity;
 mod outside;
 
 pub use facts::{
-    Agreement, Client, Concept, Delegation, Organisation, OrganisationKind, Paper, Profile,
+    Agreement, Client, Concept, Delegation, Expect, Organisation, OrganisationKind, Paper, Profile,
     Publish, RecordSystem, Service, SubUnit, Subscriber, UnknownPatients,
 };
 pub use identity::{IdentityProvider, LoginProfile, People};

@@ -24,6 +24,10 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 pub const COPY_AGE: &str = "delt_copy_age_seconds";
 /// Whether that is too old.
 pub const COPY_LATE: &str = "delt_copy_late";
+/// Whether a feed that is expected has been silent for too long.
+pub const FEED_QUIET: &str = "delt_feed_quiet";
+/// Subscriptions whose endpoint did not answer.
+pub const SUBSCRIPTIONS_IN_ERROR: &str = "delt_subscriptions_in_error";
 /// Age of the copy of citizens' settings.
 pub const SETTINGS_AGE: &str = "delt_pvk_age_seconds";
 /// Whether that is too old.
@@ -58,6 +62,14 @@ pub const NAMES: &[(&str, &str)] = &[
     (
         COPY_LATE,
         "1 where the shared copy is older than it promises (max_lag_minutes)",
+    ),
+    (
+        FEED_QUIET,
+        "1 where a feed that is expected (service.expect) has been silent for longer than it may, or was never heard",
+    ),
+    (
+        SUBSCRIPTIONS_IN_ERROR,
+        "Subscriptions whose endpoint did not answer: nothing is sent until their subscriber asks for it again",
     ),
     (
         SETTINGS_AGE,

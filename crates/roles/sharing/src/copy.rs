@@ -12,7 +12,7 @@ use axum::response::Response;
 use fhir::time::Instant;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::{Change, Expect, LedgerWrite, Store, StoreError};
@@ -35,6 +35,28 @@ pub struct Promise {
     pub max_lag_seconds: Option<i64>,
     /// Client ids of the feeds that must keep it; none: every record system that ever wrote, and who makes statements.
     pub feeds: Vec<String>,
+    /// How long each of these may be silent before the alarm.
+    pub expects: Vec<Expected>,
+}
+
+/// A feed that is expected to say something, be it that there is nothing new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Its client id.
+    pub client: String,
+    /// How long it may be silent, in seconds.
+    pub quiet_seconds: i64,
+}
+
+/// How a feed that is expected stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Its client id.
+    pub client: String,
+    /// Seconds since it was last heard; none: never.
+    pub seconds: Option<i64>,
+    /// Whether that is too long.
+    pub quiet: bool,
 }
 
 impl Promise {
@@ -103,6 +125,11 @@ pub struct Feed {
 }
 
 impl Feed {
+    /// When it was last heard, by a write or by what it stated.
+    pub fn heard(&self) -> Option<Instant> {
+        self.last_write.max(self.stated)
+    }
+
     /// Up to when everything of it is known to be here.
     pub fn as_of(&self) -> Option<Instant> {
         self.stated
@@ -126,6 +153,8 @@ pub struct Book {
     feeds: Mutex<BTreeMap<String, Feed>>,
     /// The state that was last told of, for the alarm.
     told: Mutex<CopyAge>,
+    /// Who was last told to be quiet.
+    quiet: Mutex<BTreeSet<String>>,
 }
 
 impl Book {
@@ -137,6 +166,7 @@ impl Book {
         let book = Book {
             feeds: Mutex::default(),
             told: Mutex::new(CopyAge::Unjudged),
+            quiet: Mutex::default(),
         };
         for entry in store.ledger_scan(LEDGER, b"", None, MOST).await? {
             let line = Line::read(&entry.value)
@@ -176,6 +206,21 @@ impl Book {
             named.map(|feed| feed?.as_of()).min().flatten()
         };
         (as_of, promise.judges(as_of, now))
+    }
+
+    /// How those stand that are expected to say something. Who was never heard is quiet.
+    fn silences(&self, promise: &Promise, now: Instant) -> Vec<Silence> {
+        let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        let silence = |one: &Expected| {
+            let heard = feeds.get(&one.client).and_then(Feed::heard);
+            let seconds = heard.map(|at| lag(at, now));
+            Silence {
+                client: one.client.clone(),
+                seconds,
+                quiet: seconds.is_none_or(|seconds| seconds > one.quiet_seconds),
+            }
+        };
+        promise.expects.iter().map(silence).collect()
     }
 
     /// How the copy stands at `now`.
@@ -285,6 +330,26 @@ impl State {
         (self.house.clock)()
     }
 
+    /// How the feeds stand that are expected to say something: for operators.
+    pub fn silences(&self) -> Vec<Silence> {
+        self.copy.silences(&self.config.copy, self.now())
+    }
+
+    /// Those that have gone quiet, or speak again, since this was last asked: what the alarm tells once.
+    pub fn silences_turned(&self) -> Vec<Silence> {
+        let mut told = self
+            .copy
+            .quiet
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut turned = self.silences();
+        turned.retain(|one| match one.quiet {
+            true => told.insert(one.client.clone()),
+            false => told.remove(&one.client),
+        });
+        turned
+    }
+
     /// The state, if it is another than when this was last asked: what the alarm tells once.
     pub fn copy_turned(&self) -> Option<Copy> {
         let copy = self.copy();
@@ -297,12 +362,25 @@ impl State {
     }
 }
 
-/// The alarm: one line in the log each time the copy becomes too old, or new enough again. None where nothing is promised.
+/// The alarm: one line in the log each time the copy becomes too old, or new enough again, and each time a feed that is expected
+/// goes quiet, or speaks again. None where nothing is promised or expected.
 pub fn workers(state: Arc<State>) -> Option<Worker> {
-    state.config.copy.max_lag_seconds?;
+    let promise = &state.config.copy;
+    if promise.max_lag_seconds.is_none() && promise.expects.is_empty() {
+        return None;
+    }
     Some(Worker::new("copy", async move {
         let pause = state.house.pause.clone();
         loop {
+            for one in state.silences_turned() {
+                let (service, feed) = (state.config.id.as_str(), one.client.as_str());
+                let seconds = one.seconds.unwrap_or(-1);
+                if one.quiet {
+                    tracing::error!(service, feed, seconds, "a feed has gone quiet");
+                } else {
+                    tracing::info!(service, feed, seconds, "a feed speaks again");
+                }
+            }
             if let Some(copy) = state.copy_turned() {
                 let service = state.config.id.as_str();
                 let max_lag_seconds = state.config.copy.max_lag_seconds.unwrap_or_default();
@@ -374,6 +452,7 @@ mod tests {
         let book = Book {
             feeds: Mutex::default(),
             told: Mutex::new(CopyAge::Unjudged),
+            quiet: Mutex::default(),
         };
         for (client, record_system, seconds, statement) in lines {
             book.note(&line(client, *record_system, *seconds), *statement);
@@ -385,6 +464,7 @@ mod tests {
         let promise = Promise {
             max_lag_seconds: Some(60),
             feeds: feeds.iter().map(|f| (*f).to_owned()).collect(),
+            expects: Vec::new(),
         };
         let copy = book.at(&promise, Instant(now * 1_000_000));
         (copy.as_of.map(|at| at.0 / 1_000_000), copy.state.as_str())
@@ -416,6 +496,30 @@ mod tests {
         assert_eq!(state(&silent, &[], 120), (Some(100), "ok"));
         silent.note(&line("hub", false, 20), true);
         assert_eq!(state(&silent, &[], 120), (Some(20), "late"));
+    }
+
+    #[test]
+    fn a_feed_that_is_expected_is_quiet_after_its_time_or_if_never_heard() {
+        let book = book(&[("hub", false, 100, false), ("epj", true, 100, false)]);
+        let expected = |client: &str| Expected {
+            client: client.into(),
+            quiet_seconds: 60,
+        };
+        let promise = Promise {
+            expects: vec![expected("hub"), expected("lab")],
+            ..Promise::default()
+        };
+        let quiet = |now: i64| -> Vec<(Option<i64>, bool)> {
+            let all = book.silences(&promise, Instant(now * 1_000_000));
+            all.into_iter()
+                .map(|one| (one.seconds, one.quiet))
+                .collect()
+        };
+        assert_eq!(quiet(160), [(Some(60), false), (None, true)]);
+        assert_eq!(quiet(161), [(Some(61), true), (None, true)]);
+        // A statement that there is nothing new is a sign of life too.
+        book.note(&line("hub", false, 161), true);
+        assert_eq!(quiet(200)[0], (Some(39), false));
     }
 
     #[test]

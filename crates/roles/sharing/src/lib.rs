@@ -27,7 +27,7 @@ pub use alert::Deadlines;
 pub use assess::{Assessment, Device};
 pub use compare::Found;
 pub use config::{Config, OpenError, Partner};
-pub use copy::{Copy, Feed, Promise, lag};
+pub use copy::{Copy, Expected, Feed, Promise, Silence, lag};
 pub use listing::Listing;
 pub use subscription::Subscriber;
 

@@ -21,8 +21,19 @@ pub fn age_can_be_kept(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
                 "add max_lag_minutes, or leave feeds out",
             ));
         }
+        for one in &service.expect {
+            if one.quiet_minutes == 0 {
+                found.push(Refusal::ours(
+                    at("expect"),
+                    format!("`{}` cannot be heard at every moment", one.client),
+                    "write 1 minute or more",
+                ));
+            }
+        }
         // The list of clients stands where the anchor runs.
-        for feed in service.feeds.iter().filter(|_| config.runs("anchor")) {
+        let expected = service.expect.iter().map(|one| &one.client);
+        let named = service.feeds.iter().chain(expected);
+        for feed in named.filter(|_| config.runs("anchor")) {
             if !config.client.iter().any(|client| client.client_id == *feed) {
                 found.push(Refusal::ours(
                     at("feeds"),

@@ -182,6 +182,9 @@ pub struct Service {
     /// Client ids of the feeds that must keep to it; none: every record system that ever wrote.
     #[serde(default)]
     pub feeds: Vec<String>,
+    /// Feeds that are expected to say something at least so often; a silence that is longer raises an alarm.
+    #[serde(default)]
+    pub expect: Vec<Expect>,
     /// Organisations that alerts are handed over to, and taken from; each has a service in this file that names this one's
     /// organisation too.
     #[serde(default)]
@@ -191,6 +194,16 @@ pub struct Service {
     pub subscriber: Vec<Subscriber>,
     /// Where citizens' settings for this organisation are replicated from (Personvernkomponenten).
     pub pvk: Option<Pvk>,
+}
+
+/// A feed that is expected to say something.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// Its client id.
+    pub client: String,
+    /// How long it may be silent, in minutes.
+    pub quiet_minutes: u32,
 }
 
 /// An organisation that may subscribe at a service.

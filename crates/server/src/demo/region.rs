@@ -563,6 +563,7 @@ fn service(
         publish: Vec::new(),
         max_lag_minutes: None,
         feeds: Vec::new(),
+        expect: Vec::new(),
         hand_over: hand_over(directory, s),
         subscriber: subscribers(directory, at),
         pvk: None,

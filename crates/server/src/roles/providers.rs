@@ -53,6 +53,7 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
         copy: ::sharing::Promise {
             max_lag_seconds: s.max_lag_minutes.map(|minutes| i64::from(minutes) * 60),
             feeds: s.feeds.clone(),
+            expects: s.expect.iter().map(expected).collect(),
         },
         assessment: assessment(setting, s),
         hand_over: partners(setting, s)?,
@@ -114,6 +115,13 @@ fn partners(setting: &Setting<'_>, s: &config::Service) -> anyhow::Result<Vec<::
         })
     };
     named.map(partner).collect()
+}
+
+fn expected(one: &config::Expect) -> ::sharing::Expected {
+    ::sharing::Expected {
+        client: one.client.clone(),
+        quiet_seconds: i64::from(one.quiet_minutes) * 60,
+    }
 }
 
 /// Who may subscribe at the service.
@@ -197,8 +205,21 @@ fn gauged(state: std::sync::Arc<::sharing::State>) -> Gauged {
         });
         let drift = state.drift();
         let drift = drift.map(|count| figure(metrics::DRIFT, count as f64));
+        let silences = state.silences().into_iter().map(|one| Figure {
+            name: metrics::FEED_QUIET,
+            labels: vec![("service", state.id().to_owned()), ("feed", one.client)],
+            value: f64::from(u8::from(one.quiet)),
+        });
+        let in_error = state.subscriptions_in_error();
+        let in_error = in_error.map(|count| figure(metrics::SUBSCRIPTIONS_IN_ERROR, count as f64));
         let copies = whole.into_iter().chain(feeds).flatten();
-        copies.chain(age).chain(late).chain(drift).collect()
+        copies
+            .chain(silences)
+            .chain(in_error)
+            .chain(age)
+            .chain(late)
+            .chain(drift)
+            .collect()
     })
 }
 

@@ -1,7 +1,7 @@
 //! The subscriptions of a service in memory, as the ledger has them, and when each is to be looked at. Locks are held for a look-up
 //! alone.
 
-use super::kept::{Kept, LEDGER, Shelf};
+use super::kept::{Kept, LEDGER, Shelf, Status};
 use crate::State;
 use fhir::ids::{LogicalId, OrganisationNumber};
 use fhir::time::Instant;
@@ -253,6 +253,13 @@ impl Book {
 }
 
 impl State {
+    /// Subscriptions whose endpoint did not answer; none where nobody subscribes. For operators.
+    pub fn subscriptions_in_error(&self) -> Option<usize> {
+        let in_error = |kept: &Kept| kept.status == Status::Error;
+        let offered = !self.config.subscribers.is_empty();
+        offered.then(|| self.subscriptions.those(in_error).len())
+    }
+
     /// Counts what waits since before the service stopped.
     pub(crate) async fn subscriptions_found(&self) -> Result<(), StoreError> {
         for held in self.subscriptions.those(|_| true) {

@@ -18,6 +18,7 @@ async fn ten_minutes() -> Service {
     Service::with("fjellvik", FJELLVIK, &[], |config| {
         config.copy = Promise {
             max_lag_seconds: Some(600),
+            expects: Vec::new(),
             feeds: Vec::new(),
         };
     })
@@ -274,4 +275,38 @@ async fn a_write_that_is_not_taken_makes_the_copy_no_newer() {
     assert_eq!(update.status, StatusCode::OK, "{}", update.json);
     let look = service.get(&owner, &path).await;
     assert_eq!(headers(&look), (Some("2026-11-21T09:10:01Z"), Some("ok")));
+}
+
+#[tokio::test]
+async fn a_feed_that_goes_quiet_is_told_once_and_so_is_that_it_speaks_again() {
+    let record_system = format!("{:?}-{FJELLVIK}", ClientUse::RecordSystem);
+    let expected = sharing::Expected {
+        client: record_system.clone(),
+        quiet_seconds: 600,
+    };
+    let service = Service::with("fjellvik", FJELLVIK, &[], |config| {
+        config.copy.expects = vec![expected];
+    })
+    .await;
+    let turned = || -> Vec<(String, bool)> {
+        let all = service.state.silences_turned().into_iter();
+        all.map(|one| (one.client, one.quiet)).collect()
+    };
+    // Never heard is quiet from the start, told once.
+    assert_eq!(turned(), [(record_system.clone(), true)]);
+    assert_eq!(turned(), []);
+    service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    assert_eq!(turned(), [(record_system.clone(), false)]);
+    service.clock.advance(600 * 1_000_000);
+    assert_eq!(turned(), []);
+    service.clock.advance(1_000_000);
+    assert_eq!(turned(), [(record_system.clone(), true)]);
+    assert_eq!(service.state.silences()[0].seconds, Some(601));
+    // That there is nothing new is a sign of life too.
+    let owner = service.record_system(FJELLVIK);
+    let now = service.clock.now().to_string();
+    assert_eq!(say(&service, &owner, &now).await.status, StatusCode::OK);
+    assert_eq!(turned(), [(record_system, false)]);
 }
