@@ -6,8 +6,10 @@ thing that is not as the contract says.
 
 import json
 import sys
+import time
 import uuid
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import httpx
 from client import Client, Dpop
@@ -133,6 +135,43 @@ headers = {**FHIR, "If-Match": 'W/"1"'}
 assert parsed(dpop.send("PUT", place, system_token, headers, json=corrected), "Observation").meta.versionId == "2"
 assert dpop.send("PUT", place, system_token, headers, json=corrected).status_code == 412
 holds("a correction needs the version it corrects")
+
+# It subscribes at its own service, is told, and what it is told parses.
+backport = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition"
+# Where the demo's record system listens: the service sends to no other address.
+listens = Path(registered["file"]).parent.parent / "stores" / "record-systems" / service["id"] / "address.txt"
+subscription = {
+    "resourceType": "Subscription",
+    "status": "requested",
+    "reason": "interop",
+    "criteria": "https://delt.example/fhir/SubscriptionTopic/new-reading",
+    "channel": {
+        "type": "rest-hook",
+        "endpoint": f"{listens.read_text(encoding='utf-8')}/notified",
+        "payload": "application/fhir+json",
+        "_payload": {"extension": [{"url": f"{backport}/backport-payload-content", "valueCode": "id-only"}]},
+    },
+}
+wanted = f"{service['fhir']}/Subscription"
+asked = parsed(dpop.send("POST", wanted, system_token, FHIR, json=subscription), "Subscription", 201)
+assert asked.status == "requested", asked.status
+address = f"{wanted}/{asked.id}"
+again = {**temperature, "identifier": [{"system": "https://interop.example/record", "value": str(uuid.uuid4())}]}
+told = parsed(dpop.send("POST", base, system_token, FHIR, json=again), "Observation", 201)
+for _ in range(100):
+    status = parsed(dpop.send("GET", f"{address}/$status", system_token), "Bundle").entry[0].resource
+    values = {one.name: one.valueCode or one.valueString for one in status.parameter if one.valueCode or one.valueString}
+    if (values["status"], values["events-since-subscription-start"]) == ("active", "1"):
+        break
+    time.sleep(0.1)
+assert (values["status"], values["events-since-subscription-start"]) == ("active", "1"), values
+events = parsed(dpop.send("GET", f"{address}/$events", system_token), "Bundle")
+assert events.type == "history" and events.entry[1].fullUrl == f"{base}/{told.id}", events.model_dump_json()
+parts = next(one for one in events.entry[0].resource.parameter if one.name == "notification-event").part
+assert {one.name: one.valueString for one in parts}["event-number"] == "1", parts
+assert parsed(dpop.send("GET", address, system_token), "Subscription").status == "active"
+assert dpop.send("DELETE", address, system_token).status_code == 204
+holds("a subscription is active after its handshake, and its events are FHIR")
 
 withdrawn = dpop.send("DELETE", place, system_token)
 assert withdrawn.status_code in (200, 204), withdrawn.text

@@ -114,13 +114,12 @@ impl Book {
         all.filter(|held| holds(&held.kept)).cloned().collect()
     }
 
-    /// How many there are, and how many of one organisation.
+    /// How many there are that are not over, and how many of one organisation.
     pub fn count(&self, of: OrganisationNumber) -> (usize, usize) {
-        let lines = self.lines();
-        let own = lines
-            .values()
-            .filter(|line| line.held.kept.standing.organisation == of);
-        (lines.len(), own.count())
+        let mut all = self.those(|kept| kept.status != Status::Off);
+        let count = all.len();
+        all.retain(|held| held.kept.standing.organisation == of);
+        (count, all.len())
     }
 
     /// Places for so many on the shelf of what waits. What is not written in the end leaves a hole there that nobody sees.
