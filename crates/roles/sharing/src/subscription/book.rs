@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 
 /// Most of one organisation that are being told at once: a slow subscriber's hold up nobody else's.
 const AT_ONCE: usize = 4;
+/// Events that may wait for a number while the status is `error`; then they get one though nobody is told.
+pub const MOST_WAITING: usize = 500;
 /// Most subscriptions of a service.
 pub const MOST: usize = 5_000;
 
@@ -144,8 +146,9 @@ impl Book {
         if let Some(line) = self.lines().get_mut(&id) {
             line.waiting += count;
             line.again = true;
-            // Who waits after a failure waits on.
-            if line.failures == 0 {
+            // Who waits after a failure waits on, but for that what waits is not to grow.
+            let full = line.held.kept.status == Status::Error && line.waiting >= MOST_WAITING;
+            if line.failures == 0 || full {
                 line.due = Some(now.0);
             }
         }

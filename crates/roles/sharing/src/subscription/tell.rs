@@ -4,7 +4,7 @@
 //! The numbered events are the queue: what the endpoint has not taken is sent again, with the same numbers. A delivery writes no
 //! resource, so none leads to another.
 
-use super::book::Held;
+use super::book::{Held, MOST_WAITING};
 use super::kept::{Event, Kept, Status};
 use super::notice::{Noticing, RECEIVER};
 use super::notification::{Focus, Kind, Shown, bundle};
@@ -29,8 +29,6 @@ use wire::courier::{self, backoff};
 const AT_ONCE: usize = 16;
 /// Failures in a row after which the status is `error`: two minutes or so.
 pub const TRIES: u32 = 7;
-/// Events that may wait for a number; then they get one though nobody is told.
-const MOST_WAITING: usize = 500;
 /// Longest wait, so that a clock that was set is noticed.
 const LOOK_ANYWAY: Duration = Duration::from_secs(60);
 /// Shortest wait while others are being told.

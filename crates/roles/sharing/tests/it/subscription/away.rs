@@ -161,3 +161,52 @@ async fn stopped_in_the_middle_nothing_is_lost_and_repeats_have_the_same_number(
     assert_eq!(heard, expected);
     assert_eq!(region.stands(&path).await, ("active".into(), "3".into()));
 }
+
+#[tokio::test]
+async fn while_it_is_in_error_what_waits_is_bounded_and_so_is_what_is_kept() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    region.hook.answers(StatusCode::BAD_GATEWAY);
+    region.reads("r-0", "90").await;
+    region.tells().await;
+    for _ in 0..8 {
+        region.passes(60).await;
+    }
+    assert_eq!(region.stands(&path).await, ("error".into(), "1".into()));
+    let owner = region.service.record_system(FJELLVIK);
+    let store = region.service.state.store();
+    for round in 0..3 {
+        let one = |n: usize| {
+            let when = "2026-11-21T08:00:00+01:00";
+            reading(ragnhild(), &format!("b-{round}-{n}"), when, "90")
+        };
+        let all: Vec<_> = (0..400).map(one).collect();
+        let taken = region
+            .service
+            .post(&owner, "/", &bundle("batch", &all))
+            .await;
+        assert_eq!(taken.status, StatusCode::OK, "{}", taken.json);
+        region.tells().await;
+        let waiting = store.ledger_scan("subscription-waiting", b"", None, 10_000);
+        assert!(waiting.await.unwrap().len() < 500);
+    }
+    assert_eq!(region.stands(&path).await.1, "1201");
+    let kept = store.ledger_scan("subscription-event", b"", None, 10_000);
+    assert_eq!(kept.await.unwrap().len(), 1_000);
+    // What is not kept any more is said to be so, and not passed over in silence.
+    let old = region
+        .service
+        .get(
+            &region.system(),
+            &format!("{path}/$events?eventsSinceNumber=201"),
+        )
+        .await;
+    assert_eq!(old.status, StatusCode::BAD_REQUEST, "{}", old.json);
+    let oldest = region.missed(&path, "?eventsSinceNumber=202").await;
+    assert_eq!((oldest.len(), oldest[0].0, oldest[99].0), (100, 202, 301));
+    let last = region.missed(&path, "?eventsSinceNumber=1200").await;
+    assert_eq!(
+        last.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+        [1200, 1201]
+    );
+}
