@@ -14,6 +14,7 @@ use trust::encoding::is_sha256_base64url;
 use trust::scope::{Context, Scope, Scopes};
 use trust::token::Kind;
 use wire::contract::launch::{CHOOSE_PATIENT, IN_CONTEXT};
+use wire::contract::work_list::WORK_LIST_SCOPE;
 use wire::form::Form;
 use wire::oauth_error::{OAuthCode, OAuthError};
 
@@ -40,6 +41,13 @@ impl Wanted {
 
     pub(crate) fn scopes(&self) -> Scopes {
         Scopes::parse(&self.smart).unwrap_or_default()
+    }
+
+    /// Whether it is for the list of an organisation's own patients and nothing else (decision 0053): the one thing that health
+    /// personnel ask for without naming a patient.
+    pub(crate) fn is_for_list(&self) -> bool {
+        let of_a_patient = self.has(IN_CONTEXT) || self.has(CHOOSE_PATIENT);
+        self.smart == WORK_LIST_SCOPE && !of_a_patient
     }
 
     /// Both kinds of scope, as a token answer lists them.

@@ -1,6 +1,7 @@
 //! What a grant of a person's sign-in gives: one access token for one audience, complete or not at all, and who signed in
 //! for the client. A token that opens patients' data carries the need-to-know statement; without one the answer says who
-//! signed in and opens nothing.
+//! signed in and opens nothing. A statement that names no patient opens the list of the organisation's own, where that alone was
+//! granted (decision 0053).
 
 use crate::config::Client;
 use crate::launch::Opener;
@@ -9,7 +10,7 @@ use crate::request::Wanted;
 use crate::{State, issue};
 use fhir::ids::OrganisationNumber;
 use fhir::time::Instant;
-use trust::attest::Statement;
+use trust::attest::{Attestation, Statement};
 use trust::audit::Record;
 use trust::scope::Scopes;
 use trust::token::{Claims, Kind, LIFETIME_SECONDS};
@@ -17,7 +18,7 @@ use trust::{Agreement, Facts, Party};
 use wire::contract::launch::{CHOOSE_PATIENT, IN_CONTEXT};
 use wire::oauth_error::{OAuthCode, OAuthError};
 
-use crate::config::Audience;
+use crate::config::{Audience, AudienceKind};
 
 /// Whose token, through whom, bound to which key.
 pub(crate) struct Holder<'a> {
@@ -114,15 +115,40 @@ pub(crate) fn claims(
     }
     let patient = claims.patient.as_ref().filter(|_| launched);
     claims.patient_id = patient.map(|one| login::patient_id(state, one));
-    complete(state, organisation, &claims, now, record)?;
+    let list = listed(state, organisation, wanted, &claims, audience)?;
+    complete(state, organisation, &claims, list, now, record)?;
     Ok(claims)
 }
 
-/// The rules that every provider asks of the need, asked here first.
+/// The service whose list of patients a token is to open: where health personnel were granted that alone, and name no patient. It is a
+/// sharing service for which their own organisation answers, or there is no token.
+fn listed<'a>(
+    state: &State,
+    organisation: OrganisationNumber,
+    wanted: &Wanted,
+    claims: &Claims,
+    audience: &'a Audience,
+) -> Result<Option<&'a Audience>, OAuthError> {
+    let names_nobody = |attest: &Attestation| attest.patients.is_empty();
+    if !wanted.is_for_list() || !claims.attest.as_ref().is_some_and(names_nobody) {
+        return Ok(None);
+    }
+    let own = state.registry.organisations.main_unit(organisation);
+    let theirs = audience.kind == AudienceKind::Service && audience.owner == Some(own);
+    match theirs && wanted.resources.len() == 1 {
+        true => Ok(Some(audience)),
+        false => Err(target(
+            "a list of patients is asked of the organisation's own sharing service, and of that alone",
+        )),
+    }
+}
+
+/// The rules that every provider asks of the need, asked here first; of a list, all that its service asks (`list`).
 fn complete(
     state: &State,
     organisation: OrganisationNumber,
     claims: &Claims,
+    list: Option<&Audience>,
     now: Instant,
     record: &mut Record,
 ) -> Result<(), OAuthError> {
@@ -134,17 +160,20 @@ fn complete(
     *record = record.clone().by(&caller);
     record.token_hash = None;
     let facts = Facts {
-        party: Party::Gateway,
-        owner: organisation,
-        members: [].into(),
+        party: list.map_or(Party::Gateway, |_| Party::Sharing),
+        owner: state.registry.organisations.main_unit(organisation),
+        members: list.map_or(&[][..], |one| &one.members).into(),
         audience: claims.aud.as_str().into(),
         wishes: [].into(),
         known: Default::default(),
         register: state.registry.organisations.clone(),
         now,
     };
-    trust::need(&caller, &facts)
-        .map_err(|refusal| details(&format!("{}: {}", refusal.code, refusal.message)))
+    let answer = match list {
+        None => trust::need(&caller, &facts),
+        Some(_) => trust::may_list(&caller, &facts),
+    };
+    answer.map_err(|refusal| details(&format!("{}: {}", refusal.code, refusal.message)))
 }
 
 /// A practitioner reads another organisation's data by an agreement in force, or gets no token for it.

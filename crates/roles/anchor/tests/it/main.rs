@@ -22,3 +22,4 @@ mod threats;
 mod token_exchange;
 mod upstream;
 mod witness;
+mod work_list;
