@@ -1,8 +1,8 @@
 //! Delivers a store's outbox to one receiver: at least once, in the order of each partition, with patience
 //! (threats-and-faults.md section 9). A courier serves one receiver, so a dead receiver delays nobody else.
 //!
-//! Entries go out in batches, in order. An entry that is to be tried again waits 1 s at first and at most 15 minutes,
-//! and with it everything later of its partition. While a whole batch fails, the receiver is left alone for a while that
+//! Entries go out in batches, in order. An entry that is to be tried again waits 1 s at first and at most 15 minutes
+//! (or less, where the delivery says so), and with it everything later of its partition. While a whole batch fails, the receiver is left alone for a while that
 //! grows to half a minute, so that its return is noticed soon.
 
 use std::collections::HashSet;
@@ -78,6 +78,11 @@ pub trait Deliver: Send + Sync {
     /// Tries a batch, in order; gives one fate an entry, in the same order. Entries of one partition stand in the order
     /// in which they must arrive. Repeats carry the same key and must be harmless at the receiver.
     fn deliver(&self, batch: &[Due]) -> impl Future<Output = Vec<Fate>> + Send;
+
+    /// Longest wait before an entry is tried again, however often it was: how soon a receiver that was away is told when it is back.
+    fn longest_wait(&self) -> Duration {
+        LONGEST
+    }
 }
 
 /// Tries the entries of a batch one after the other; one that waits holds back the later ones of its partition, whose reason is `waits`.
@@ -234,6 +239,7 @@ impl<D: Deliver> Courier<D> {
             if held.insert(due.partition) {
                 let wait = self
                     .jittered(backoff(due.attempts))
+                    .min(self.deliver.longest_wait())
                     .max(at_least)
                     .min(LONGEST);
                 reports.push(

@@ -19,6 +19,10 @@ use wire::courier::{self, Deliver, Fate};
 /// How often the locator hears that this service is alive, when there is nothing else to tell.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
+/// Longest wait before an announcement is told again: erasure reaches a locator that was away within 60 s of its return
+/// (threats-and-faults.md section 5), the courier's own rest of half a minute included.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
 /// The courier to the locator and its heartbeat; none where no locator is agreed on.
 pub fn workers(state: Arc<State>) -> Vec<Worker> {
     if state.locator.is_none() {
@@ -68,6 +72,10 @@ impl Deliver for Announcing {
                 .collect();
         }
         fates
+    }
+
+    fn longest_wait(&self) -> Duration {
+        LONGEST_WAIT
     }
 }
 

@@ -124,6 +124,63 @@ fn retry() -> Fate {
     Fate::Retry("the peer answered 503".to_owned())
 }
 
+/// Away until a moment; then it takes everything.
+struct Away {
+    until: Instant,
+    now: Arc<AtomicI64>,
+    took: Arc<Mutex<Vec<(String, Instant)>>>,
+}
+
+impl Deliver for Away {
+    async fn deliver(&self, batch: &[Due]) -> Vec<Fate> {
+        let now = Instant(self.now.load(Ordering::SeqCst));
+        let take = |due: &Due| {
+            if now < self.until {
+                return retry();
+            }
+            self.took.lock().unwrap().push((due.key.clone(), now));
+            Fate::Done
+        };
+        batch.iter().map(take).collect()
+    }
+
+    fn longest_wait(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_was_away_for_a_day_is_told_within_the_deliverys_own_wait() {
+    const DAY: i64 = 86_400_000_000;
+    let rig = Rig::new();
+    for (partition, key) in [("a", "a1"), ("a", "a2"), ("b", "b1")] {
+        rig.post(partition, key).await;
+    }
+    let took = Arc::default();
+    let until = Instant((rig.clock)().0 + DAY);
+    let away = Away {
+        until,
+        now: rig.now.clone(),
+        took: Arc::clone(&took),
+    };
+    rig.courier(away, rig.passing_time()).run().await;
+    let took = took.lock().unwrap();
+    assert_eq!(took.len(), 3);
+    for (key, at) in took.iter() {
+        let after = at.0 - until.0;
+        assert!(
+            (0..=60_000_000).contains(&after),
+            "{key} {after} µs after it was back"
+        );
+    }
+    let order: Vec<&str> = took
+        .iter()
+        .map(|(key, _)| key.as_str())
+        .filter(|key| key.starts_with('a'))
+        .collect();
+    assert_eq!(order, ["a1", "a2"]);
+}
+
 #[tokio::test]
 async fn a_failed_entry_holds_back_its_own_partition_only() {
     let rig = Rig::new();

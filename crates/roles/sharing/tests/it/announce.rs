@@ -188,6 +188,35 @@ async fn an_erasure_is_told_at_once() {
     assert_eq!(heard.last().unwrap()["sequence"], 2, "{heard:?}");
 }
 
+/// However long the locator was away, it is told again within 60 s of its return: the longest wait and the courier's rest of half a minute.
+#[tokio::test]
+async fn a_locator_that_is_back_after_hours_is_told_within_a_minute() {
+    let asked = Arc::new(tokio::sync::Notify::new());
+    let ask = asked.clone();
+    let register = move |_: String| {
+        ask.notify_one();
+        std::future::ready(axum::http::StatusCode::SERVICE_UNAVAILABLE)
+    };
+    let service = told_to(register).await;
+    service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    let (store, now) = (service.state.store(), service.clock.now());
+    let due = store.outbox_due(OUTBOX_RECEIVER, now, 1).await.unwrap();
+    for _ in 0..20 {
+        store.outbox_retry(due[0].id, now, "away").await.unwrap();
+    }
+    working(&service, asked.notified()).await;
+    let next = store
+        .outbox_state(OUTBOX_RECEIVER)
+        .await
+        .unwrap()
+        .next
+        .unwrap();
+    let wait = next.0 - service.clock.now().0;
+    assert!((1_000_000..=30_000_000).contains(&wait), "{wait} µs");
+}
+
 /// A locator that keeps what it is told, and says up to where it has everything.
 #[derive(Default)]
 struct Memory {
