@@ -11,6 +11,7 @@
 
 mod api;
 mod budget;
+mod discretion;
 mod key;
 mod leaves;
 mod locate;
@@ -22,10 +23,10 @@ mod rotate;
 use std::sync::Arc;
 
 use axum::Router;
-use fhir::ids::OrganisationNumber;
+use fhir::ids::{OrganisationNumber, PersonIdentifier};
 use store::Store;
 use trust::organisation::Register;
-use trust::{Facts, Party};
+use trust::{Caller, Facts, Party};
 use url::Url;
 use wire::protect::GuardConfig;
 use wire::route::{Access, RouteRow, Routes};
@@ -65,6 +66,9 @@ pub struct Holder {
     pub service: String,
     /// The responsible organisation.
     pub orgnr: OrganisationNumber,
+    /// Where being known here tells what somebody is ill with: the organisations that hear of it, besides the holder itself.
+    /// `None`: every member.
+    pub known_to: Option<Vec<OrganisationNumber>>,
 }
 
 /// Why the locator cannot be opened.
@@ -109,6 +113,14 @@ impl State {
     /// The controller of an organisation or sub-unit.
     fn controller(&self, organisation: OrganisationNumber) -> OrganisationNumber {
         self.reception.facts().register.main_unit(organisation)
+    }
+
+    /// Its rules of discretion meet `seat`: may this caller hear that `patient` is known there?
+    fn is_told(&self, seat: &pointer::Seat, caller: &Caller, patient: &PersonIdentifier) -> bool {
+        let same = |a: OrganisationNumber, b| self.controller(a) == self.controller(b);
+        seat.known_to
+            .as_ref()
+            .is_none_or(|named| discretion::told(named, seat.orgnr, same, caller, patient))
     }
 
     /// Is it bound by the agreement, itself or by its controller?

@@ -1,11 +1,12 @@
 //! Who holds what about one person: one range of the ledger (two while a key is changed), whoever it is. A person that nobody announced, one whose
-//! pointers are all absent, and one whose kinds the caller may not see give the same answer by the same steps.
+//! pointers are all absent, and one whose kinds or holders the caller may not hear of give the same answer by the same steps.
 
 use std::collections::BTreeMap;
 
 use fhir::ids::PersonIdentifier;
 use fhir::resource::InformationService;
 use store::StoreError;
+use trust::Caller;
 use wire::contract::locator::{Holder, LocateAnswer, Presence};
 
 use crate::State;
@@ -22,12 +23,13 @@ pub struct Found {
     pub sequences: Vec<u64>,
 }
 
-/// The members' services that hold any of `kinds`, in the agreement's order.
+/// The members' services that hold any of `kinds` and that `caller` may hear of, in the agreement's order.
 ///
 /// # Errors
 /// What the store said.
 pub async fn holders(
     state: &State,
+    caller: &Caller,
     patient: &PersonIdentifier,
     kinds: &[InformationService],
 ) -> Result<Found, StoreError> {
@@ -69,8 +71,8 @@ pub async fn holders(
         let (Some(heard), Some(newest)) = (seat.heard(), own().map(|(.., n)| *n).max()) else {
             continue;
         };
-        // An organisation that left the agreement is no longer told of.
-        if !state.is_member(seat.orgnr) {
+        // An organisation that left the agreement is no longer told of; one whose name tells too much, to few.
+        if !state.is_member(seat.orgnr) || !state.is_told(seat, caller, patient) {
             continue;
         }
         found.answer.holders.push(Holder {

@@ -230,6 +230,8 @@ pub struct Seat {
     pub service: String,
     /// The responsible organisation.
     pub orgnr: OrganisationNumber,
+    /// Who hears that somebody is known there; `None`: every member.
+    pub known_to: Option<Vec<OrganisationNumber>>,
     /// Held while a registration of this holder is taken in: its registrations come one after the other.
     pub turn: tokio::sync::Mutex<()>,
     heard: Mutex<Option<Heard>>,
@@ -265,6 +267,7 @@ impl Roll {
             seats.push(Seat {
                 service: holder.service.clone(),
                 orgnr: holder.orgnr,
+                known_to: holder.known_to.clone(),
                 turn: tokio::sync::Mutex::default(),
                 heard: Mutex::new(heard),
             });

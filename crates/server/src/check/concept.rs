@@ -193,3 +193,26 @@ pub fn locator_within_collaboration(config: &Config, day: &str, found: &mut Vec<
         }
     }
 }
+
+/// Whom a holder lets the locator tell of it are members of the agreement, which alone ask there.
+pub fn told_of_to_members(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
+    let collaboration = config
+        .locator
+        .as_ref()
+        .and_then(|l| l.collaboration.as_ref());
+    let members = collaboration.map_or(&[][..], |c| &c.members);
+    for s in &config.service {
+        let mut named = s
+            .known_to
+            .iter()
+            .flatten()
+            .chain(s.known_to.as_ref().map(|_| &s.orgnr));
+        if let Some(stranger) = named.find(|one| !members.contains(one)) {
+            found.push(Refusal::ours(
+                format!("service.{}.known_to", s.id),
+                format!("{} is no member of the locator's agreement, and neither asks there nor is told of", config.name_of(stranger)),
+                "name members of [locator.collaboration]; a service that the locator knows nothing of needs no known_to",
+            ));
+        }
+    }
+}

@@ -81,6 +81,7 @@ const RULES: &[Rule] = &[
     concept::supplied_has_agreement_and_delegation,
     concept::member_receives_no_second_copy,
     concept::locator_within_collaboration,
+    concept::told_of_to_members,
     network::addresses,
     network::names_are_known,
     network::no_test_tokens,

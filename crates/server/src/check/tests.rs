@@ -82,6 +82,29 @@ fn a_shared_register_needs_two_members_and_an_agreement() {
 }
 
 #[test]
+fn whom_the_locator_tells_of_a_holder_is_bound_by_its_agreement() {
+    let known_to = |id: &str, named: &[&str]| {
+        of(|c| service(c, id).known_to = Some(named.iter().map(|&one| one.into()).collect()))
+    };
+    let setting = "service.proveheim.known_to";
+    refused(
+        &known_to("proveheim", &["310001007", "310001708"]),
+        setting,
+        "safe start",
+    );
+    assert!(
+        known_to("proveheim", &["310001007"]).is_empty() && known_to("proveheim", &[]).is_empty()
+    );
+    // The locator knows nothing of who is outside its agreement.
+    let setting = "service.kystregionen.known_to";
+    refused(
+        &known_to("kystregionen", &["310001007"]),
+        setting,
+        "safe start",
+    );
+}
+
+#[test]
 fn a_supplier_needs_an_agreement_and_a_delegation_for_each_organisation() {
     refused(
         &of(|c| service(c, "fjellvik").processing_agreement = None),

@@ -189,6 +189,9 @@ pub struct Service {
     /// organisation too.
     #[serde(default)]
     pub hand_over: Vec<String>,
+    /// Where being known to this organisation tells what somebody is ill with: the members of the locator's agreement that hear
+    /// of it, besides its own people, the patient and who breaks the glass; none: all of them.
+    pub known_to: Option<Vec<String>>,
     /// Organisations that may subscribe, and where each may be told; none: subscriptions are not offered.
     #[serde(default)]
     pub subscriber: Vec<Subscriber>,

@@ -565,6 +565,7 @@ fn service(
         feeds: Vec::new(),
         expect: Vec::new(),
         hand_over: hand_over(directory, s),
+        known_to: None,
         subscriber: subscribers(directory, at),
         pvk: None,
     })

@@ -109,6 +109,7 @@ pub async fn locator(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         Ok(::locator::Holder {
             service: s.id.clone(),
             orgnr: organisation(&s.orgnr)?,
+            known_to: s.known_to.as_deref().map(organisations).transpose()?,
         })
     });
     let settings = ::locator::Config {

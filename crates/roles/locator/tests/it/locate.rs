@@ -6,6 +6,7 @@ use serde_json::json;
 use testkit::people::Directory;
 use trust::Category;
 use trust::audit::Outcome;
+use trust::token::Claims;
 use wire::contract::locator::LocateAnswer;
 
 use crate::world::{
@@ -79,6 +80,56 @@ async fn unknown_absent_hidden_and_other_kinds_look_the_same() {
         .await;
     assert_eq!(hidden.visible(), unknown.visible());
     assert_eq!(world.told(patient(), &["IT03"]).await.len(), 1);
+}
+
+/// The hospital here treats one illness only, and lets the municipality know.
+#[tokio::test]
+async fn a_holder_whose_name_tells_the_illness_is_told_of_to_those_entitled_alone() {
+    let world = World::with(|config| {
+        let named = Some(vec![org(FJELLVIK)]);
+        config.holders[0].known_to = named;
+    })
+    .await;
+    let present = json!([entry(patient(), "IT17", "present", 1)]);
+    let body = json!({"holder": "proveheim", "entries": present, "high_water": 1});
+    let reply = world.register(PROVEHEIM, &body).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    let kinds = json!({"kinds": ["IT17"]});
+    let asked = async |claims: &Claims| world.send(claims, "/locate", &kinds).await;
+    let unknown = asked(&world.physician_claims(PROVEBAKKEN, other_patient())).await;
+    assert_eq!(unknown.json["holders"], json!([]));
+
+    let outsider = world.physician_claims(PROVEBAKKEN, patient());
+    assert_eq!(asked(&outsider).await.visible(), unknown.visible());
+    let mut relative = world.citizen_claims(other_patient());
+    relative.patient = world.citizen_claims(patient()).patient;
+    relative.represents = Some(trust::Representation {
+        id: "fullmakt-1".into(),
+        services: vec![fhir::resource::InformationService::MEASUREMENTS],
+        log: true,
+        notes: true,
+    });
+    assert_eq!(asked(&relative).await.visible(), unknown.visible());
+
+    let mut breaking = outsider;
+    let relation = &mut breaking.attest.as_mut().unwrap().care_relationship;
+    relation.purpose_of_use.as_mut().unwrap().code = "BTG".into();
+    for (who, entitled) in [
+        ("named", world.physician_claims(FJELLVIK, patient())),
+        (
+            "the holder's own",
+            world.physician_claims(PROVEHEIM, patient()),
+        ),
+        (
+            "a clinic of its own",
+            world.physician_claims("310001929", patient()),
+        ),
+        ("the patient", world.citizen_claims(patient())),
+        ("who breaks the glass", breaking),
+    ] {
+        let reply = asked(&entitled).await;
+        assert_eq!(reply.json["holders"][0]["service"], "proveheim", "{who}");
+    }
 }
 
 #[tokio::test]

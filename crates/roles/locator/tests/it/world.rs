@@ -56,6 +56,7 @@ pub fn config(issuer: &str) -> Config {
     let holder = |service: &str, orgnr| Holder {
         service: service.into(),
         orgnr: org(orgnr),
+        known_to: None,
     };
     Config {
         base: Url::parse(BASE).unwrap(),

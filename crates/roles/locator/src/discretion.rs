@@ -1,0 +1,31 @@
+//! A holder whose name alone tells what somebody is ill with (one that treats a single illness) is told of to few: sensitive
+//! relations are shown only to those entitled (threats-and-faults.md section 5). To everybody else the answer is that about somebody unknown.
+//!
+//! Entitled are the patient herself, the holder's own people, those of the organisations that the holder names, and who
+//! breaks the glass, which the trail marks and the patient sees. One who represents her is not: the answer is about her illness, not
+//! about her plan and curves.
+
+use fhir::ids::{OrganisationNumber, PersonIdentifier};
+use trust::attest::Purpose;
+use trust::{Caller, Person};
+
+/// Whether `caller` may hear that `patient` is known to `holder`, which names the organisations `known_to`. `same`: whether two
+/// organisations are one, as a unit and its controller.
+pub fn told(
+    known_to: &[OrganisationNumber],
+    holder: OrganisationNumber,
+    same: impl Fn(OrganisationNumber, OrganisationNumber) -> bool,
+    caller: &Caller,
+    patient: &PersonIdentifier,
+) -> bool {
+    match &caller.person {
+        Person::System => false,
+        Person::Citizen { identifier, .. } => identifier == patient,
+        Person::Practitioner { attestation, .. } => {
+            let purpose = attestation.as_ref().and_then(|attest| attest.purpose());
+            let own = caller.organisation;
+            let of = |named: &OrganisationNumber| own.is_some_and(|own| same(own, *named));
+            purpose == Some(Purpose::BreakTheGlass) || of(&holder) || known_to.iter().any(of)
+        }
+    }
+}
