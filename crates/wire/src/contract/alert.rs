@@ -31,6 +31,9 @@ pub enum Word {
 }
 
 impl Word {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Offer, Self::Recall, Self::Accept, Self::Decline];
+
     /// The code.
     pub fn code(self) -> &'static str {
         match self {

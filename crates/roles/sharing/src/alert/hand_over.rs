@@ -2,7 +2,8 @@
 //! is taken. It is the sender's until the receiver has accepted; each side keeps a Task of its own, and there is no third.
 //!
 //! Messages may cross or come twice: an offer is known by its id at both ends, and each end's machine decides what a word means
-//! where it stands. When an acceptance and a recall cross, the acceptance counts: who has accepted is already at work.
+//! where it stands. When an acceptance and a recall cross, the acceptance counts: who has accepted is already at work. The sender is
+//! who says whose it is: the first acceptance that it hears counts, whichever offer that was of, and who accepted later is told so.
 
 use super::finding::Finding;
 use super::ledger::{Entry, Key, What};
@@ -16,31 +17,21 @@ use fhir::resource::ResourceType;
 use fhir::systems::ASSESSMENT;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::sync::Arc;
-use store::{Change, Due, Expect, LedgerWrite, OutboxEntry, Put, StoreError};
-use trust::audit::Record;
+use store::{Change, Expect, LedgerWrite, Put, StoreError};
+use trust::Permit;
 use trust::wish::{Closed, Wish};
-use trust::{Interaction, Permit};
 use uuid::Uuid;
-use wire::Worker;
-use wire::client::Request;
-use wire::contract::alert::{MESSAGE_TYP, Message, TELL, TELL_SCOPE, Told, Word};
-use wire::courier::{self, Deliver, Fate};
+use wire::contract::alert::{Message, Word};
 
 /// Ledger of offers, by their id: which Task each is about here, and with whom.
 const LEDGER: &str = "alert-offer";
-/// Topic of outbox entries.
-const TOPIC: &str = "alert";
 /// References that an offer carries at most, the newest; the whole list is at the sender's.
 const MOST_CARRIED: usize = 200;
 /// Notes that it carries at most, the newest.
 const MOST_NOTES: usize = 20;
 
-/// Said of an offer that the other service refuses, or that cannot be sent.
-const REFUSED: &str = "Kunne ikke leveres: mottakeren avslo";
-
-/// Said of an offer that may not be made any more. Not by whose wish: notes go along with the next offer.
-const CLOSED: &str = "Kunne ikke leveres: ikke åpent for mottakeren";
+/// Told to who accepts too late. Not whose it is.
+const TAKEN: &str = "it was taken by another before, or is closed";
 
 /// One offer as it is known here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,133 +60,6 @@ impl Handed {
     }
 }
 
-/// The receiver of what a partner is told.
-fn receiver(partner: &Partner) -> String {
-    format!("alert:{}", partner.organisation)
-}
-
-/// One word to a partner, as an entry of the outbox: signed when it is sent.
-///
-/// # Errors
-/// A bug, if it cannot be written.
-pub fn outgoing(
-    state: &State,
-    partner: &Partner,
-    (said, offer): (Word, Uuid),
-    (by, note): (&Owner, Option<&str>),
-    bundle: Option<Value>,
-) -> Result<OutboxEntry, StoreError> {
-    let message = Message {
-        iss: state.config.owner.to_string(),
-        aud: partner.base().to_owned(),
-        iat: 0,
-        said,
-        offer,
-        by: by.name.clone(),
-        note: note.map(str::to_owned),
-        bundle,
-    };
-    Ok(OutboxEntry {
-        topic: TOPIC,
-        receivers: vec![receiver(partner)],
-        partition: offer.to_string(),
-        key: format!("{}-{offer}", said.code()),
-        body: serde_json::to_vec(&message)
-            .map_err(|_| StoreError::Bug)?
-            .into(),
-    })
-}
-
-/// A courier to each partner, so that one that is down delays no other.
-pub fn couriers(state: &Arc<State>) -> Vec<Worker> {
-    if state.config.assessment.is_none() {
-        return Vec::new();
-    }
-    let partners = state.config.hand_over.iter().cloned();
-    let courier = |partner: Partner| {
-        let state = state.clone();
-        Worker::new("alert-courier", async move {
-            let (house, store) = (state.house.clone(), state.desk.store.clone());
-            let name = receiver(&partner);
-            courier::run(store, name, Telling { state, partner }, &house).await;
-        })
-    };
-    partners.map(courier).collect()
-}
-
-struct Telling {
-    state: Arc<State>,
-    partner: Partner,
-}
-
-impl Deliver for Telling {
-    async fn deliver(&self, batch: &[Due]) -> Vec<Fate> {
-        // A recall never comes before its offer.
-        let waits = "an earlier word about the same offer waits";
-        courier::in_turn(batch, waits, |due| self.bring(due)).await
-    }
-}
-
-impl Telling {
-    /// Tells one word. An offer that cannot be delivered comes back to who made it, in the same round.
-    async fn bring(&self, due: &Due) -> Fate {
-        let offer = due.key.strip_prefix(Word::Offer.code());
-        let offer = offer.and_then(|rest| Uuid::parse_str(rest.strip_prefix('-')?).ok());
-        let Some(offer) = offer else {
-            return self.tell(due).await;
-        };
-        // A wish may be newer than the offer.
-        let open = match self.state.still_open(offer, &self.partner).await {
-            Ok(open) => open,
-            Err(error) => return Fate::Retry(format!("what is closed cannot be read: {error}")),
-        };
-        let (why, note) = match open {
-            Some(true) => match self.tell(due).await {
-                Fate::Dead(why) => (why, REFUSED),
-                fate => return fate,
-            },
-            Some(false) => ("not open to the receiver any more".to_owned(), CLOSED),
-            None => return Fate::Retry("it is not known whether it is closed".into()),
-        };
-        match self.state.came_back(offer, note).await {
-            Ok(()) => Fate::Dead(why),
-            // Else it would stand as on its way to who never gets it.
-            Err(error) => Fate::Retry(format!("{why}, and the Task could not be written: {error}")),
-        }
-    }
-
-    async fn tell(&self, due: &Due) -> Fate {
-        let Some(party) = &self.state.party else {
-            return Fate::Retry("no client to speak with".into());
-        };
-        let Ok(message) = serde_json::from_slice::<Message>(&due.body) else {
-            return Fate::Dead("not a message".into());
-        };
-        let message = Message {
-            iat: (self.state.house.clock)().seconds(),
-            ..message
-        };
-        let signed = serde_json::to_value(message)
-            .ok()
-            .and_then(|claims| party.sign(MESSAGE_TYP, &claims).ok());
-        let Some(message) = signed else {
-            return Fate::Retry("the message cannot be signed".into());
-        };
-        let base = self.partner.base();
-        let request = match Request::post_json(format!("{base}{TELL}"), &Told { message }) {
-            Ok(request) => request,
-            Err(error) => return Fate::of_peer_error(&error),
-        };
-        match party.send(base, TELL_SCOPE, request).await {
-            Ok(answer) => {
-                let status = answer.status.as_u16();
-                Fate::of_status(status, format!("the other service answered {status}"))
-            }
-            Err(error) => Fate::of_peer_error(&error),
-        }
-    }
-}
-
 /// What became of a message.
 pub enum Heard {
     /// This is to be written.
@@ -207,30 +71,6 @@ pub enum Heard {
 }
 
 impl State {
-    /// Tells what waits for a partner now, and says how many entries were taken. The worker does the same by itself.
-    ///
-    /// # Errors
-    /// Of the store.
-    pub async fn tell_waiting(self: &Arc<Self>, partner: &Partner) -> Result<usize, StoreError> {
-        let telling = Telling {
-            state: self.clone(),
-            partner: partner.clone(),
-        };
-        let (store, now) = (&self.desk.store, (self.house.clock)());
-        let due = store.outbox_due(&receiver(partner), now, 100).await?;
-        let mut done = Vec::new();
-        for (due, fate) in due.iter().zip(telling.deliver(&due).await) {
-            match fate {
-                Fate::Done => done.push(due.id),
-                Fate::Dead(reason) => store.outbox_dead(due.id, &reason).await?,
-                Fate::Retry(_) | Fate::RetryAfter(..) => {}
-            }
-        }
-        let count = done.len();
-        store.outbox_done(done).await?;
-        Ok(count)
-    }
-
     /// An offer that is known here.
     pub(crate) async fn handed(&self, offer: Uuid) -> Result<Option<Handed>, StoreError> {
         let held = self.desk.store.ledger_get(LEDGER, offer.as_bytes()).await?;
@@ -490,46 +330,6 @@ impl State {
         Ok(self.desk.facts.known.blocks(now).then_some(true))
     }
 
-    /// [`State::open_to`], of whom an offer is about. What is not here any more is open to nobody.
-    async fn still_open(&self, offer: Uuid, to: &Partner) -> Result<Option<bool>, StoreError> {
-        let Some(handed) = self.handed(offer).await? else {
-            return Ok(Some(false));
-        };
-        match self.desk.store.patient_of(handed.task).await? {
-            Some(person) => self.open_to(&person, to).await,
-            None => Ok(Some(false)),
-        }
-    }
-
-    /// An offer that was made here cannot be delivered: it is its owner's again, and says why.
-    async fn came_back(&self, offer: Uuid, why: &str) -> Result<(), StoreError> {
-        let Some(handed) = self.handed(offer).await?.filter(|one| one.made) else {
-            return Ok(());
-        };
-        let service = Owner {
-            key: String::new(),
-            name: self.config.name.clone(),
-        };
-        let said = (&service, why);
-        let heard = self.becomes(&handed, offer, Step::SentBack, said).await?;
-        let (Heard::Change(change, queue), Some(person)) = heard else {
-            // Taken back before, or erased.
-            return Ok(());
-        };
-        let (now, request) = ((self.house.clock)(), (self.house.ids)());
-        let asked = format!("alert: offer {offer} could not be delivered");
-        let record = Record::new(now, request, Interaction::Assess, &asked)
-            .permitted(&trust::assess(person.clone()))
-            .about(Some(person));
-        let change = Change {
-            audit: Some(record),
-            ..*change
-        };
-        self.desk.store.commit(change).await?;
-        self.raised(queue);
-        Ok(())
-    }
-
     /// The other side of an offer has said what becomes of it.
     async fn answered_by(
         &self,
@@ -555,7 +355,7 @@ impl State {
     }
 
     /// What a step that no person here takes makes of an alert that is offered, and what is said of it.
-    async fn becomes(
+    pub(super) async fn becomes(
         &self,
         handed: &Handed,
         offer: Uuid,
@@ -566,26 +366,49 @@ impl State {
             // Erased since.
             return Ok((Heard::Known, None));
         };
-        // The answer to an offer that another has taken the place of changes nothing.
+        // Who accepts first has it, whichever offer that was of; nobody else's acceptance counts. Other answers to an offer that another has
+        // taken the place of change nothing.
         let current = !handed.made || task.offered == Some(offer);
+        let before = task.alert.state;
+        if step == Step::Taken && !before.is_open() && !(current && before == Standing::HandedOver)
+        {
+            return Ok((Heard::Not(TAKEN), Some(person)));
+        }
+        let counts = current || step == Step::Taken;
         let now = (self.house.clock)();
         let wait = task.wait(self.deadlines());
         let by = By::itself(now, &wait);
         let after = task.alert.after(step, &by);
-        let Some(alert) = after.ok().filter(|after| current && *after != task.alert) else {
+        let Some(alert) = after.ok().filter(|after| counts && *after != task.alert) else {
             return Ok((Heard::Known, Some(person)));
         };
         let Some(patient) = self.desk.store.patient_id(&person).await? else {
             return Ok((Heard::Known, None));
         };
         let (open, due) = (alert.state.is_open(), alert.deadline.map(|end| end.0));
-        task.set(alert, now);
-        task.note(who, said, now);
         let key = Key {
             patient,
             what: task.what(),
         };
+        // What another was offered meanwhile is not on offer any more.
+        let mut outbox = Vec::new();
+        if before == Standing::HandingOver
+            && !open
+            && let Some(other) = task.offered.filter(|other| *other != offer)
+            && let Some(other_handed) = self.handed(other).await?
+        {
+            outbox.extend(self.recall(other, &other_handed)?);
+        }
+        let mut partners = self.config.hand_over.iter();
+        if step == Step::Taken
+            && let Some(taker) = partners.find(|one| one.organisation.to_string() == handed.with)
+        {
+            task.offer(offer, taker);
+        }
+        task.set(alert, now);
+        task.note(who, said, now);
         let mut change = Change {
+            outbox,
             puts: vec![self.new_version(patient, task.id, task.version, task.json())?],
             audit_fill: true,
             ..Change::default()

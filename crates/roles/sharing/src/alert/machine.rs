@@ -141,6 +141,8 @@ pub enum Step {
     SentBack,
     /// The other organisation has taken its offer back.
     CalledBack,
+    /// The acceptance did not count: the other organisation had given it to another before, or closed it.
+    Lost,
 }
 
 /// Why a step cannot be taken.
@@ -207,7 +209,12 @@ impl Alert {
     pub fn after(&self, step: Step, by: &By<'_>) -> Result<Alert, No> {
         match step {
             Step::Note => return Ok(self.clone()),
-            Step::Join(_) | Step::Escalate | Step::Taken | Step::SentBack | Step::CalledBack => {
+            Step::Join(_)
+            | Step::Escalate
+            | Step::Taken
+            | Step::SentBack
+            | Step::CalledBack
+            | Step::Lost => {
                 return self.by_itself(step, by);
             }
             _ => {}
@@ -266,7 +273,15 @@ impl Alert {
                 deadline: None,
                 ..same
             },
-            (Step::Taken | Step::SentBack | Step::CalledBack, _) => same,
+            (
+                Step::Lost,
+                State::Raised | State::Owned | State::Acknowledged | State::HandingOver,
+            ) => Alert {
+                state: State::Declined,
+                deadline: None,
+                ..same
+            },
+            (Step::Taken | Step::SentBack | Step::CalledBack | Step::Lost, _) => same,
             (_, state) if !state.is_open() => return Err(No::Closed(state)),
             (Step::Join(zone), state) if zone > self.zone => Alert {
                 // What has risen is to be looked into anew.

@@ -8,7 +8,7 @@
 //!
 //! An alert's way: `assess/run.rs` judges → `finding.rs` (is it new, and is it now?) → `raise.rs` (in the commit of the results)
 //! → people's steps over `api/operation/alert.rs` → `machine.rs` (may it be done, pure) → `task.rs` (as resources).
-//! `hand_over.rs` carries an alert to another organisation, whose it is when that has accepted. `watch.rs` wakes when a deadline passes, and when a reading that a plan expects may be missing (`missing.rs`, pure).
+//! `hand_over.rs` says what words between two organisations make of an alert, whose it is when the other has accepted; `telling.rs` carries them. `watch.rs` wakes when a deadline passes, and when a reading that a plan expects may be missing (`missing.rs`, pure).
 
 mod finding;
 mod hand_over;
@@ -17,21 +17,23 @@ mod machine;
 mod missing;
 mod raise;
 mod task;
+mod telling;
 mod watch;
 
 pub use finding::{Candidate, FRESH, current, fresh, gravity};
-pub use hand_over::{Handed, Heard, outgoing};
+pub use hand_over::{Handed, Heard};
 pub use ledger::{Entry, Key, Queue};
 pub use machine::{By, No, Owner, State as Standing, Step};
 pub use missing::pause_at;
 pub use raise::{Raised, Whose, still_missing};
 pub use task::{ALERTS, Task};
+pub use telling::outgoing;
 
 use task::Topic;
 
 /// Background work: what is due by time, and what other organisations are to be told.
 pub fn workers(state: Arc<crate::State>) -> Vec<wire::Worker> {
-    let mut workers = hand_over::couriers(&state);
+    let mut workers = telling::couriers(&state);
     workers.extend(watch::workers(state));
     workers
 }
