@@ -1,4 +1,4 @@
-//! The demo's fault switches (CONTRACT section 2): one service made slow, dead, refusing, lying or skewed, for stories.
+//! The demo's fault switches (CONTRACT section 2): one service, or one organisation's record system (`epj-ID`), made slow, dead, refusing, lying or skewed, for stories.
 //! Exists only in `delt demo`; `delt serve` has no such route.
 
 use axum::Router;
@@ -45,7 +45,7 @@ impl std::fmt::Display for Dropped {
 impl std::error::Error for Dropped {}
 
 impl Faults {
-    /// Switches for `services`: (id, path prefix of its FHIR base).
+    /// Switches for `services`: (id, path prefix on its listener).
     pub fn new(services: Vec<(String, String)>) -> Faults {
         let skew = services
             .iter()
@@ -113,7 +113,7 @@ impl Faults {
     fn set(&self, request: FaultRequest) -> Result<(), String> {
         let Some(skew) = self.0.skew.get(&request.service) else {
             return Err(format!(
-                "no sharing service is called `{}`",
+                "no sharing service, and no record system, is called `{}`",
                 request.service
             ));
         };
@@ -135,8 +135,10 @@ impl Faults {
     }
 
     /// The control listener's routes.
-    pub fn control(self) -> Router {
-        Router::new().route(FAULTS, post(switch)).with_state(self)
+    pub fn control(&self) -> Router {
+        Router::new()
+            .route(FAULTS, post(switch))
+            .with_state(self.clone())
     }
 }
 

@@ -336,7 +336,15 @@ enum Fate {
     Refused(Vec<Issue>),
 }
 
-/// Serves several record systems on one listener, each under `/{name}`, until the house stops.
+/// Several record systems behind one door, each under its name.
+pub fn routes(systems: Vec<(String, Arc<RecordSystem>)>) -> Router {
+    let nest = |router: Router, (name, system): (String, Arc<RecordSystem>)| {
+        router.nest(&format!("/{name}"), system.routes())
+    };
+    systems.into_iter().fold(Router::new(), nest)
+}
+
+/// Serves them on one listener until the house stops.
 ///
 /// # Errors
 /// When the listener fails.
@@ -345,11 +353,7 @@ pub async fn serve(
     systems: Vec<(String, Arc<RecordSystem>)>,
     stop: wire::Stop,
 ) -> std::io::Result<()> {
-    let nest = |router: Router, (name, system): (String, Arc<RecordSystem>)| {
-        router.nest(&format!("/{name}"), system.routes())
-    };
-    let router = systems.into_iter().fold(Router::new(), nest);
-    axum::serve(listener, router)
+    axum::serve(listener, routes(systems))
         .with_graceful_shutdown(async move { stop.stopped().await })
         .await
 }

@@ -154,13 +154,14 @@ pub(crate) async fn start(
         record_systems: format!("http://{}", record_systems.local_addr()?),
     };
     let made = region::make(folder.path(), port, &at, directory)?;
-    let switches = made
-        .config
-        .service
-        .iter()
-        .map(|s| (s.id.clone(), s.fhir.path().to_owned()))
-        .collect();
-    let faults = Faults::new(switches);
+    let services = made.config.service.iter();
+    let services = services.map(|s| (s.id.clone(), s.fhir.path().to_owned()));
+    let record_systems_of = region::with_record_system(directory);
+    let beside = record_systems_of.map(|o| {
+        let name = region::record_system_name(&o.id);
+        (name.clone(), format!("/{name}"))
+    });
+    let faults = Faults::new(services.chain(beside).collect());
     let people = roles::DemoPeople::of(directory);
     let region = roles::Region::open(
         &made.config,
@@ -187,14 +188,12 @@ pub(crate) async fn start(
             None,
             on(&stop),
         )),
-        tokio::spawn({
-            let stop = stop.clone();
-            async move {
-                if let Err(e) = testkit::record_system::serve(record_systems, peers, stop).await {
-                    tracing::error!(error = %e, "the record-system peers stopped");
-                }
-            }
-        }),
+        tokio::spawn(listen::serve(
+            record_systems,
+            testkit::record_system::routes(peers),
+            Some(faults),
+            on(&stop),
+        )),
     ];
     Ok(Started {
         region,
@@ -235,7 +234,7 @@ fn open_record_systems(
             };
             let opened = testkit::record_system::RecordSystem::open(&config, &house)
                 .with_context(|| format!("the record system of {}", o.name))?;
-            Ok((o.id.clone(), opened))
+            Ok((region::record_system_name(&o.id), opened))
         })
         .collect()
 }

@@ -43,8 +43,13 @@ impl Addresses {
 
     /// A record system's base.
     pub fn record_system(&self, id: &str) -> String {
-        format!("{}/{id}", self.record_systems)
+        format!("{}/{}", self.record_systems, record_system_name(id))
     }
+}
+
+/// What an organisation's record system is called: in its address, and to the fault switch.
+pub fn record_system_name(id: &str) -> String {
+    format!("epj-{id}")
 }
 
 /// One client of the demo: who it is and what it may ask for.
