@@ -5,6 +5,7 @@ use crate::issuer::ProofKey;
 use fhir::time::Instant;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
+use std::sync::Arc;
 use wire::client::{Http, PeerError, Policy, Request};
 use wire::contract::demo::{
     As, DemoPatient, DemoPractitioner, Purpose, TEST_TOKEN, TestTokenAnswer, TestTokenRequest,
@@ -70,11 +71,12 @@ impl Reply {
     }
 }
 
-/// A caller: one DPoP key, one HTTP client, the wall clock.
-#[derive(Clone, Debug)]
+/// A caller: one DPoP key, one HTTP client, the wall clock unless it goes [by](Caller::by) another.
+#[derive(Clone)]
 pub struct Caller {
     http: Http,
     key: ProofKey,
+    clock: store::Clock,
 }
 
 /// The present by the wall clock: the harness talks to real processes, which have no other.
@@ -99,7 +101,14 @@ impl Caller {
         Ok(Self {
             http: Http::new(Policy::loopback())?,
             key,
+            clock: Arc::new(now),
         })
+    }
+
+    /// The same, by this clock.
+    #[must_use]
+    pub fn by(self, clock: store::Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Thumbprint of its key.
@@ -250,7 +259,7 @@ impl Caller {
     /// When the URL is none.
     pub fn proof(&self, method: &Method, url: &str, token: &str) -> Result<String, PeerError> {
         self.key
-            .proof(method, url, token, now())
+            .proof(method, url, token, (self.clock)())
             .map_err(|_| PeerError::Address("not a URL"))
     }
 }

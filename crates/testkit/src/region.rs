@@ -2,14 +2,18 @@
 //! cut would, starts it again on the same data, stops it as an operator would (CONTRACT section 2).
 
 use crate::clients::{Caller, now};
+use fhir::time::Instant;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use wire::client::{Http, Party, PeerError, Policy, Request};
 use wire::contract::demo::{
-    ClientUse, DemoPatient, DemoPractitioner, DemoReady, DemoService, FAULTS, Fault, FaultRequest,
+    CLOCK, ClientUse, ClockRequest, DemoPatient, DemoPractitioner, DemoReady, DemoService, FAULTS,
+    Fault, FaultRequest,
 };
 
 /// How long a region may take to be ready in a debug build on a busy machine.
@@ -40,6 +44,9 @@ pub enum RegionError {
     /// The ready line is not what the contract says, or there is more than that line.
     #[error("the ready line: {0}")]
     Line(String),
+    /// The story was not told on.
+    #[error("the story: {0}")]
+    Played(String),
     /// A client file is not there or not usable.
     #[error("a client file: {0}")]
     Client(String),
@@ -122,6 +129,7 @@ impl Start {
             child,
             out,
             log,
+            ahead: Arc::default(),
         })
     }
 }
@@ -135,9 +143,50 @@ pub struct Region {
     child: Child,
     out: BufReader<ChildStdout>,
     log: PathBuf,
+    /// How far its clock is from the wall clock, in microseconds, as far as is known here.
+    ahead: Arc<AtomicI64>,
 }
 
 impl Region {
+    /// Its clock: the wall clock, or the one that [`Region::play`] puts.
+    pub fn clock(&self) -> store::Clock {
+        let ahead = self.ahead.clone();
+        Arc::new(move || Instant(now().0.saturating_add(ahead.load(Ordering::SeqCst))))
+    }
+
+    /// A caller with a fresh key that goes by its clock.
+    ///
+    /// # Errors
+    /// As [`Caller::new`].
+    pub fn caller(&self) -> Result<Caller, PeerError> {
+        Ok(Caller::new()?.by(self.clock()))
+    }
+
+    /// Plays the story on to a moment of it (a region that was started with `--from-day`), and says how much happened meanwhile.
+    ///
+    /// # Errors
+    /// When the control port does not answer 200.
+    pub async fn play(&self, day: i32, time: &str) -> Result<u64, RegionError> {
+        let request = ClockRequest {
+            day,
+            time: time.to_owned(),
+        };
+        let request = Request::post_json(format!("{}{CLOCK}", self.ready.control), &request)?;
+        let reply = Caller::new()?.send_bare(request.deadline(READY)).await?;
+        let now_there = reply.json["now"]
+            .as_str()
+            .and_then(|text| fhir::time::parse_instant(text).ok());
+        match (reply.status.as_u16(), now_there) {
+            (200, Some(there)) => {
+                self.ahead.store(there.0 - now().0, Ordering::SeqCst);
+                Ok(reply.json["told"].as_u64().unwrap_or_default())
+            }
+            _ => Err(RegionError::Played(
+                reply.json["error_description"].to_string(),
+            )),
+        }
+    }
+
     /// The folder that it keeps.
     pub fn data(&self) -> &Path {
         &self.start.data
@@ -257,7 +306,7 @@ impl Region {
         let client = client.ok_or_else(|| RegionError::Client(format!("none of use {use_:?}")))?;
         let http = Http::new(Policy::loopback())?;
         let ids: store::Ids = std::sync::Arc::new(uuid::Uuid::new_v4);
-        Party::from_file(Path::new(&client.file), http, std::sync::Arc::new(now), ids)
+        Party::from_file(Path::new(&client.file), http, self.clock(), ids)
             .map_err(|e| RegionError::Client(e.to_string()))
     }
 

@@ -4,11 +4,13 @@
 use super::Started;
 use super::state::DemoState;
 use crate::roles::Region;
+use crate::time::Time;
 use anyhow::{Context, bail};
 use fhir::time::Instant;
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::Duration;
+use store::Store;
 use testkit::event::{Event, Route};
 use testkit::feed::Feed;
 use testkit::home_system::{HomeSystem, Report};
@@ -88,26 +90,44 @@ fn fed_by(events: &[Event], orgnr: &str, started: &Started) -> Vec<(String, Stri
 
 /// Waits until everything taken in has been delivered: readings to their receivers, pointers to the locator.
 pub async fn delivered(region: &Region) -> anyhow::Result<()> {
+    let dead = waited(region, async |store, receiver| {
+        Ok(store.outbox_state(receiver).await?.pending)
+    });
+    if dead.await? > 0 {
+        tracing::warn!("some entries were refused by their receivers");
+    }
+    Ok(())
+}
+
+/// Waits until what could be delivered now has been: what waits for a receiver that is away is left to wait.
+pub async fn tried(region: &Region, time: &Time) -> anyhow::Result<()> {
+    let due = async |store: &Store, receiver: &str| {
+        let due = store.outbox_due(receiver, time.now(), 1).await?;
+        Ok(due.len() as u64)
+    };
+    waited(region, due).await.map(|_| ())
+}
+
+/// Waits until `left` of every queue is nothing; gives how many entries are dead letters.
+async fn waited(
+    region: &Region,
+    left: impl AsyncFn(&Store, &str) -> Result<u64, store::StoreError>,
+) -> anyhow::Result<u64> {
     let since = std::time::Instant::now();
     loop {
-        let mut pending = 0;
-        let mut dead = 0;
+        let (mut waiting, mut dead) = (0, 0);
         for store in region.stores() {
             for receiver in store.outbox_receivers().await? {
-                let state = store.outbox_state(&receiver).await?;
-                pending += state.pending;
-                dead += state.dead;
+                waiting += left(store, &receiver).await?;
+                dead += store.outbox_state(&receiver).await?.dead;
             }
         }
-        if dead > 0 {
-            tracing::warn!(dead, "some entries were refused by their receivers");
-        }
-        if pending == 0 {
-            return Ok(());
+        if waiting == 0 {
+            return Ok(dead);
         }
         if since.elapsed() > PATIENCE {
             bail!(
-                "{pending} entries are still not delivered after {} s",
+                "{waiting} entries are still not delivered after {} s",
                 PATIENCE.as_secs()
             );
         }

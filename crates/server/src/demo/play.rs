@@ -117,16 +117,15 @@ impl Player<'_> {
         let together = |one: &Event, next: &Event| one.at == next.at || !story::is_of_it(one);
         for together in new.chunk_by(together) {
             let at = together.last().map_or(until, |event| event.at);
-            // The clock goes on by itself too.
-            time.put(at.max(time.now()))?;
+            time.put(at)?;
             let mut sent = changed_by(together, before);
             sent.extend_from_slice(together);
             history::send(&sent, self.started).await?;
             told += together.len();
-            history::delivered(&self.started.region).await?;
+            history::tried(&self.started.region, time).await?;
             kept.told_until = Some(at.0);
         }
-        time.put(until.max(time.now()))?;
+        time.put(until)?;
         kept.told_until = Some(until.0);
         kept.write(self.folder.path())?;
         Ok(told)

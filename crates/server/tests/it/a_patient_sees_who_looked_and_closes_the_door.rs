@@ -17,7 +17,7 @@ const HUSBAND: &str = "27905110115";
 /// What she may write besides what she may read.
 const HER_SCOPE: &str = "patient/*.rs patient/Consent.cruds";
 
-fn practitioner<'a>(region: &'a Region, name: &str) -> &'a DemoPractitioner {
+pub fn practitioner<'a>(region: &'a Region, name: &str) -> &'a DemoPractitioner {
     let mut all = region.ready.practitioners.iter();
     all.find(|one| one.name.expose() == name)
         .unwrap_or_else(|| panic!("{name} is not in the demo"))
@@ -30,7 +30,7 @@ fn holders<'a>(region: &'a Region, patient: &DemoPatient) -> Vec<&'a DemoService
 }
 
 /// The patient, or who acts for her, with a right to write wishes.
-async fn citizen(region: &Region, who: &str, patient: &DemoPatient, audience: &str) -> Screen {
+pub async fn citizen(region: &Region, who: &str, patient: &DemoPatient, audience: &str) -> Screen {
     Screen::with(region, audience, |caller| {
         let mut request = caller.as_citizen(patient, audience);
         request.fnr = who.into();
@@ -41,7 +41,7 @@ async fn citizen(region: &Region, who: &str, patient: &DemoPatient, audience: &s
 }
 
 /// Her wish that one person never sees anything of hers.
-fn block_of(patient: &DemoPatient, pseudonym: &str) -> Vec<u8> {
+pub fn block_of(patient: &DemoPatient, pseudonym: &str) -> Vec<u8> {
     wish(
         patient,
         json!({"type": "deny", "actor": [{
@@ -69,7 +69,7 @@ fn wish(patient: &DemoPatient, provision: Value) -> Vec<u8> {
 }
 
 /// A look-up of her readings at `audience`, for this purpose.
-async fn looks(
+pub async fn looks(
     region: &Region,
     who: &DemoPractitioner,
     patient: &DemoPatient,
@@ -97,14 +97,14 @@ fn refused(record: &Record) -> Option<(&str, &str)> {
 }
 
 /// The entries of her log about look-ups by a person of this name.
-fn by<'a>(trail: &'a Reply, name: &str) -> Vec<&'a Value> {
+pub fn by<'a>(trail: &'a Reply, name: &str) -> Vec<&'a Value> {
     let events = trail.matches().into_iter();
     events
         .filter(|event| event["agent"][0]["name"] == name)
         .collect()
 }
 
-fn contained<'a>(event: &'a Value, resource_type: &str) -> &'a Value {
+pub fn contained<'a>(event: &'a Value, resource_type: &str) -> &'a Value {
     let mut all = event["contained"].as_array().unwrap().iter();
     all.find(|one| one["resourceType"] == resource_type)
         .unwrap_or_else(|| panic!("no {resource_type} in {event}"))

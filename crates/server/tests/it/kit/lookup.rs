@@ -61,7 +61,7 @@ impl Screen {
         audience: &str,
         request: impl FnOnce(&Caller) -> TestTokenRequest,
     ) -> Screen {
-        let caller = Caller::new().unwrap();
+        let caller = region.caller().unwrap();
         let token = caller
             .test_token(&region.ready.issuer, &request(&caller))
             .await

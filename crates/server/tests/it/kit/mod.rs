@@ -6,6 +6,7 @@ pub mod physician;
 pub mod process;
 pub mod reading;
 pub mod region;
+pub mod side;
 pub mod stores;
 pub mod wait;
 pub mod wide;
