@@ -10,6 +10,7 @@ mod assure;
 mod check;
 mod demo;
 mod fuzz;
+mod ledger;
 mod prepare;
 mod publish;
 mod setup;
@@ -50,6 +51,10 @@ const COMMANDS: &[(&str, &str)] = &[
         "the stories told to the real binary, or those whose name holds NAME",
     ),
     (
+        "ledger",
+        "kill hub and sharing service under load, `--kills N` times (200), and account for every reading; `--seed S`",
+    ),
+    (
         "interop",
         "third-party clients in Node and Python against a demo of their own; `--quick`: the first of each alone",
     ),
@@ -88,6 +93,7 @@ fn main() -> ExitCode {
         "test" => stages::test(&rest),
         "check" => check::run(),
         "story" => stages::story(&rest),
+        "ledger" => ledger::ledger(&rest),
         "interop" => stages::interop_by_name(&rest),
         "fuzz" => fuzz::fuzz(&rest),
         "assure" => assure::assure(&rest),

@@ -7,16 +7,14 @@ use crate::kit::process::Serving;
 use crate::kit::reading::Weight;
 use crate::kit::wait::until;
 use std::collections::HashMap;
-use std::sync::Arc;
 use testkit::clients::{Caller, Reply, now};
 use testkit::feed::Feed;
 use testkit::home_system::HomeSystem;
 use testkit::issuer::Issuer;
 use testkit::people::Directory;
-use testkit::record_system::{self, RecordSystem};
-use wire::client::{Http, Policy, Request};
+use wire::Stop;
+use wire::client::Request;
 use wire::receipt::SourceState;
-use wire::{House, Stop};
 
 const PARTS: [(&str, &[&str]); 7] = [
     ("anchor", &["anchor"]),
@@ -36,7 +34,7 @@ async fn a_reading_goes_from_process_to_process_and_a_stopped_one_is_accounted_f
         running.insert(part, region.start(part).await);
     }
     let stop = Stop::new();
-    let epj = record_system(&region, &stop).await;
+    let epj = region.open_record_system(&stop).await;
     let patient = &Directory::demo().story_patient().number;
 
     // From home to the municipality's two receivers; from the hospital's record system to its own service.
@@ -130,40 +128,6 @@ async fn no_test_tokens(region: &Apart) {
         .await
         .unwrap();
     assert_eq!(reply.status, 404);
-}
-
-/// Fjellvik's record system, a peer in this process.
-async fn record_system(region: &Apart, stop: &Stop) -> Arc<RecordSystem> {
-    let data = region.folder().join("epj");
-    let http = Http::new(Policy::loopback()).unwrap();
-    let house = House {
-        clock: Arc::new(now),
-        pause: wire::stop::real_pause(),
-        ids: Arc::new(uuid::Uuid::new_v4),
-        http,
-        data: data.clone(),
-        stop: stop.clone(),
-        other_issuer: None,
-    };
-    let issuer = region.base("anchor");
-    let config = record_system::Config {
-        orgnr: FJELLVIK.to_owned(),
-        base: region.base("record-system"),
-        jwks_url: format!("{issuer}{}", wire::contract::anchor::JWKS),
-        issuer,
-        data,
-        rules: fhir::check::Rules::default(),
-    };
-    let system = RecordSystem::open(&config, &house).unwrap();
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", region.record_system))
-        .await
-        .unwrap();
-    tokio::spawn(record_system::serve(
-        listener,
-        vec![("fjellvik".to_owned(), system.clone())],
-        stop.clone(),
-    ));
-    system
 }
 
 /// The hospital's physician with a token for the gateway.

@@ -33,6 +33,7 @@ mod bad_input_is_refused_aloud;
 mod check_refuses_what_the_law_does_not_allow;
 mod every_party_in_a_process_of_its_own;
 mod everything_survives_a_power_cut;
+mod many_kills_lose_and_double_nothing;
 mod nobody_was_forgotten;
 mod one_bad_source_costs_only_its_own_data;
 mod operations_over_the_region_agree_with_its_look_ups;

@@ -8,7 +8,9 @@ use super::process::{Serving, delt, free_port};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use testkit::clients::now;
+use testkit::record_system::{self, RecordSystem};
 use wire::client::{Http, Party, Policy};
+use wire::{House, Stop};
 
 /// Organisation numbers of STORY.md.
 pub const PROVEHEIM: &str = "310001074";
@@ -151,7 +153,13 @@ impl Apart {
         self.folder.path()
     }
 
-    fn port_of(&self, part: &str) -> u16 {
+    /// Leaves the folder where it is, for whoever looks for what went wrong.
+    pub fn keep(self) -> PathBuf {
+        self.folder.keep()
+    }
+
+    /// The port on which a process listens.
+    pub fn port_of(&self, part: &str) -> u16 {
         self.parts
             .iter()
             .find(|((name, _), _)| *name == part)
@@ -168,6 +176,39 @@ impl Apart {
     pub async fn start_trusting(&self, part: &str, certificates: &Path) -> Serving {
         let variables = [("SSL_CERT_FILE", certificates)];
         Serving::start_in(&self.config(part), self.port_of(part), &variables).await
+    }
+
+    /// Starts Fjellvik's record system, a peer in this process, until `stop`.
+    pub async fn open_record_system(&self, stop: &Stop) -> Arc<RecordSystem> {
+        let data = self.folder.path().join("epj");
+        let house = House {
+            clock: Arc::new(now),
+            pause: wire::stop::real_pause(),
+            ids: Arc::new(uuid::Uuid::new_v4),
+            http: Http::new(Policy::loopback()).unwrap(),
+            data: data.clone(),
+            stop: stop.clone(),
+            other_issuer: None,
+        };
+        let issuer = self.base("anchor");
+        let config = record_system::Config {
+            orgnr: FJELLVIK.to_owned(),
+            base: self.base("record-system"),
+            jwks_url: format!("{issuer}{}", wire::contract::anchor::JWKS),
+            issuer,
+            data,
+            rules: fhir::check::Rules::default(),
+        };
+        let system = RecordSystem::open(&config, &house).unwrap();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", self.record_system))
+            .await
+            .unwrap();
+        tokio::spawn(record_system::serve(
+            listener,
+            vec![("fjellvik".to_owned(), system.clone())],
+            stop.clone(),
+        ));
+        system
     }
 
     /// A role's base URL; roles that no process runs have an address where nobody answers.

@@ -64,6 +64,16 @@ impl Serving {
 
     /// The same with further variables of its environment.
     pub async fn start_in(config: &Path, port: u16, variables: &[(&str, &Path)]) -> Serving {
+        let mut serving = Serving::spawn(config, variables);
+        until("the process listens", async || {
+            serving.listens(port).await.then_some(())
+        })
+        .await;
+        serving
+    }
+
+    /// Starts it and waits for nothing.
+    pub fn spawn(config: &Path, variables: &[(&str, &Path)]) -> Serving {
         let log = config.with_extension("log");
         let said = std::fs::OpenOptions::new()
             .create(true)
@@ -80,15 +90,20 @@ impl Serving {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut serving = Serving { child, log };
-        until("the process listens", async || {
-            if let Some(status) = serving.child.try_wait().unwrap() {
-                panic!("ended with {status}: {}", serving.said());
-            }
-            TcpStream::connect(("127.0.0.1", port)).await.ok()
-        })
-        .await;
-        serving
+        Serving { child, log }
+    }
+
+    /// Whether it listens yet; panics with what it said when it has ended.
+    pub async fn listens(&mut self, port: u16) -> bool {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            panic!("ended with {status}: {}", self.said());
+        }
+        TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+    }
+
+    /// Ends it at once, as a power cut would (SIGKILL).
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
     }
 
     /// What it wrote to standard error so far.
