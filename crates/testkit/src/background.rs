@@ -2,11 +2,10 @@
 //! gives the same region each time, with day rhythm, missed days and declines.
 
 use crate::calendar::{Calendar, moment};
-use crate::dice::Dice;
 use crate::event::{Event, in_order};
-use crate::kinds::Kind;
 use crate::observation::{Author, Device, Reading, observation};
 use crate::people::{Directory, OrganisationKind, Patient, ScenarioError, from_toml};
+use crate::simulate::habit::{Condition, Course, Habit, Rhythm, Sitting, Values};
 use crate::story::{self, TO_BE_CONFIRMED, later};
 use fhir::time::Instant;
 use jiff::civil::Time;
@@ -22,6 +21,14 @@ struct File {
     clinical_values: String,
     stream: Vec<Stream>,
     generated: Generated,
+}
+
+/// What a patient of `--people N` sends from each holder: as a simulated home of one of these conditions, patient by patient.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Generated {
+    days: i32,
+    conditions: Vec<String>,
 }
 
 /// What one home or office sends.
@@ -48,29 +55,6 @@ struct Stream {
     values: Vec<Values>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Generated {
-    days: i32,
-    missed: u32,
-    values: Vec<Values>,
-}
-
-/// How one kind's values fall. `spread`, `evening` and `worse` count in the last decimal.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Values {
-    kind: String,
-    middle: String,
-    spread: i64,
-    #[serde(default)]
-    evening: i64,
-    #[serde(default)]
-    worse: i64,
-    #[serde(default)]
-    decimals: u32,
-}
-
 fn daily() -> i32 {
     1
 }
@@ -92,55 +76,99 @@ pub fn events(
         )));
     }
     let mut events = Vec::new();
-    for stream in file
-        .stream
-        .iter()
-        .cloned()
-        .chain(generated(directory, &file))
-    {
+    for stream in &file.stream {
         let patient = directory.patient(&stream.patient);
         let patient = patient
             .ok_or_else(|| ScenarioError::Value(format!("no such patient: {}", stream.patient)))?;
-        events.extend(told(directory, calendar, &stream, patient)?);
+        events.extend(told(directory, calendar, &stream.telling()?, patient)?);
     }
+    events.extend(generated(directory, calendar, &file)?);
     events.retain(|event| event.at <= until);
     Ok(in_order(events))
 }
 
 /// One stream a holder for each patient that no stream names.
-fn generated(directory: &Directory, file: &File) -> Vec<Stream> {
+fn generated(
+    directory: &Directory,
+    calendar: &Calendar,
+    file: &File,
+) -> Result<Vec<Event>, ScenarioError> {
     let named = |p: &Patient| file.stream.iter().any(|s| s.patient == p.id);
     let others = directory.patients.iter().skip(1).filter(|p| !named(p));
-    others
-        .flat_map(|patient| {
-            patient.holders.iter().filter_map(|holder| {
-                let service = directory.service(holder)?;
-                let source = service.members.first().unwrap_or(&service.organisation);
-                Some(Stream {
-                    id: format!("{}-{holder}", patient.id),
-                    patient: patient.id.clone(),
-                    source: source.clone(),
-                    days: file.generated.days,
-                    every: 1,
-                    missed: file.generated.missed,
-                    evening: false,
-                    worsens: 0,
-                    values: file.generated.values.clone(),
-                })
-            })
+    let mut events = Vec::new();
+    for (patient, condition) in others.zip(file.generated.conditions.iter().cycle()) {
+        let condition = Condition::named(condition)?;
+        for holder in &patient.holders {
+            let service = directory.service(holder);
+            let service = service
+                .ok_or_else(|| ScenarioError::Value(format!("no such service: {holder}")))?;
+            let telling = Telling {
+                id: format!("{}-{holder}", patient.id),
+                source: service.members.first().unwrap_or(&service.organisation),
+                days: file.generated.days,
+                habit: condition.habit.clone(),
+            };
+            events.extend(told(directory, calendar, &telling, patient)?);
+        }
+    }
+    Ok(events)
+}
+
+/// What is measured somewhere, and for how long back.
+struct Telling<'a> {
+    id: String,
+    source: &'a str,
+    days: i32,
+    habit: Habit,
+}
+
+impl Stream {
+    fn telling(&self) -> Result<Telling<'_>, ScenarioError> {
+        if self.every < 1 || self.days < 1 {
+            let words = format!("stream {}: days and every are at least 1", self.id);
+            return Err(ScenarioError::Value(words));
+        }
+        let sitting = |(id, hour, evening): (&str, i8, bool)| Sitting {
+            id: id.to_owned(),
+            at: Time::constant(hour, 30, 0, 0),
+            spread: 25,
+            rhythm: Rhythm::Every(self.every, LAST_DAY - self.days + 1),
+            missed: self.missed,
+            evening,
+            only_worse: false,
+            values: self.values.clone(),
+        };
+        let evening = self.evening.then_some(("evening", 20, true));
+        let course = match self.worsens {
+            0 => Course::Steady,
+            days => Course::Toward {
+                last: LAST_DAY,
+                days,
+            },
+        };
+        let sittings = [("morning", 8, false)]
+            .into_iter()
+            .chain(evening)
+            .map(sitting)
+            .collect();
+        Ok(Telling {
+            id: self.id.clone(),
+            source: &self.source,
+            days: self.days,
+            habit: Habit { sittings, course },
         })
-        .collect()
+    }
 }
 
 fn told(
     directory: &Directory,
     calendar: &Calendar,
-    stream: &Stream,
+    stream: &Telling<'_>,
     patient: &Patient,
 ) -> Result<Vec<Event>, ScenarioError> {
     let wrong = |what: &str| ScenarioError::Value(format!("stream {}: {what}", stream.id));
     let organisation = directory
-        .organisation(&stream.source)
+        .organisation(stream.source)
         .ok_or_else(|| wrong("no such source"))?;
     // A municipality with a service of its own sends through the hub; a member of a register, a hospital and a GP feed.
     let alone = directory
@@ -159,114 +187,36 @@ fn told(
             .map(Author::Practitioner)
             .ok_or_else(|| wrong("nobody works there"))?,
     };
-    let kinds: Vec<(Kind, &Values)> = stream
-        .values
-        .iter()
-        .map(|v| Some((Kind::parse(&v.kind)?, v)))
-        .collect::<Option<_>>()
-        .ok_or_else(|| wrong("no such kind"))?;
-    if stream.every < 1 || stream.days < 1 {
-        return Err(wrong("days and every are at least 1"));
-    }
-    let responsible = story::responsible(directory, &stream.source, None)?;
-    let mut dice = Dice::named(&stream.id);
+    let responsible = story::responsible(directory, stream.source, None)?;
     let mut events = Vec::new();
-    let mut day = LAST_DAY - stream.days + 1;
-    while day <= LAST_DAY {
-        for (slot, hour) in [("morning", 8_i8), ("evening", 20)] {
-            let minute = i8::try_from(dice.between(5, 55)).unwrap_or(0);
-            let happens = !dice.chance(stream.missed) && (slot == "morning" || stream.evening);
-            let taken = calendar.at(
-                day,
-                Time::new(hour, minute, 0, 0).unwrap_or(Time::midnight()),
-            );
-            let issued = later(&taken, 40);
-            for (kind, values) in &kinds {
-                let value = draw(
-                    &mut dice,
-                    values,
-                    slot == "evening",
-                    worse(stream, day, values),
-                )
-                .ok_or_else(|| wrong("a middle is no number"))?;
-                if !happens {
-                    continue;
-                }
-                let word = kind.codes().word;
-                let key = format!("background/{}/{day}/{slot}/{word}", stream.id);
-                let device = Device {
-                    name: format!("Prøvemåler {word} (syntetisk)"),
-                    serial: format!("SYNT-{}-{word}", stream.id),
-                    owner: stream.source.clone(),
-                };
-                let body = observation(&Reading {
-                    key: &key,
-                    kind: *kind,
-                    value: &value,
-                    taken: &taken,
-                    issued: &issued,
-                    status: "final",
-                    patient,
-                    author,
-                    responsible,
-                    device: Some(&device),
-                });
-                events.push(story::event(
-                    directory,
-                    key,
-                    &stream.source,
-                    hub,
-                    moment(&issued),
-                    "Observation",
-                    &body,
-                )?);
-            }
+    for day in LAST_DAY - stream.days + 1..=LAST_DAY {
+        for one in stream.habit.day(&stream.id, calendar, day)? {
+            let issued = later(&one.taken, 40);
+            let word = one.kind.codes().word;
+            let key = format!("background/{}/{day}/{}/{word}", stream.id, one.sitting);
+            let device = Device {
+                name: format!("Prøvemåler {word} (syntetisk)"),
+                serial: format!("SYNT-{}-{word}", stream.id),
+                owner: stream.source.to_owned(),
+            };
+            let body = observation(&Reading {
+                key: &key,
+                kind: one.kind,
+                value: &one.value,
+                taken: &one.taken,
+                issued: &issued,
+                status: "final",
+                patient,
+                author,
+                responsible,
+                device: Some(&device),
+            });
+            let at = moment(&issued);
+            let event = story::event(directory, key, stream.source, hub, at, "Observation", &body);
+            events.push(event?);
         }
-        day += stream.every;
     }
     Ok(events)
-}
-
-/// What the decline adds on a day: nothing before it begins, all of it on the last day.
-fn worse(stream: &Stream, day: i32, values: &Values) -> i64 {
-    let into = stream.worsens - (LAST_DAY - day);
-    if stream.worsens < 1 || into < 1 {
-        0
-    } else {
-        values.worse * i64::from(into) / i64::from(stream.worsens)
-    }
-}
-
-/// One value around its middle: three throws, so that most lie near; a pair for blood pressure.
-fn draw(dice: &mut Dice, values: &Values, evening: bool, worse: i64) -> Option<String> {
-    let mut one = |middle: &str| {
-        let scale = 10_i64.pow(values.decimals);
-        let (whole, part) = middle.split_once('.').unwrap_or((middle, ""));
-        let middle = whole.parse::<i64>().ok()? * scale
-            + if part.is_empty() {
-                0
-            } else {
-                part.parse::<i64>().ok()?
-            };
-        let noise = (0..3)
-            .map(|_| dice.between(-values.spread, values.spread))
-            .sum::<i64>()
-            / 2;
-        let value = middle + noise + worse + if evening { values.evening } else { 0 };
-        Some(match values.decimals {
-            0 => value.to_string(),
-            _ => format!(
-                "{}.{:0width$}",
-                value / scale,
-                value % scale,
-                width = values.decimals as usize
-            ),
-        })
-    };
-    match values.middle.split_once('/') {
-        Some((systolic, diastolic)) => Some(format!("{}/{}", one(systolic)?, one(diastolic)?)),
-        None => one(&values.middle),
-    }
 }
 
 #[cfg(test)]
@@ -362,19 +312,5 @@ mod tests {
             }
         );
         assert_eq!(havnes.owner, "310001775");
-    }
-
-    #[test]
-    fn decimals_are_written_whole() {
-        let values = Values {
-            kind: "weight".into(),
-            middle: "84.0".into(),
-            spread: 0,
-            evening: 0,
-            worse: 0,
-            decimals: 1,
-        };
-        assert_eq!(draw(&mut Dice::new(1), &values, false, 0).unwrap(), "84.0");
-        assert_eq!(draw(&mut Dice::new(1), &values, false, 5).unwrap(), "84.5");
     }
 }

@@ -5,9 +5,11 @@ use crate::calendar::Calendar;
 use crate::dice::Dice;
 use crate::kinds::Kind;
 use crate::observation::{Author, Device, Reading, Responsible, observation};
-use crate::people::{Patient, synthetic_number};
+use crate::people::{Patient, new_number};
+use crate::simulate::habit::{Condition, Values};
 use bytes::Bytes;
 use jiff::civil::{Date, Time};
+use std::collections::BTreeMap;
 
 /// The five kinds, in turn.
 pub const FIVE: [Kind; 5] = [
@@ -26,6 +28,8 @@ pub struct Load {
     organisation: (String, String),
     calendar: Calendar,
     days: u64,
+    /// How the values of each kind fall, as in the first simulated homes that measure it.
+    values: BTreeMap<Kind, Values>,
 }
 
 /// One reading of a load.
@@ -45,17 +49,13 @@ impl Load {
         let mut dice = Dice::new(seed);
         let mut taken = std::collections::HashSet::new();
         let mut people = Vec::with_capacity(patients);
-        while people.len() < patients {
-            let number = synthetic_number(&mut dice);
-            if taken.insert(number.clone()) {
-                let n = people.len() + 1;
-                people.push(Patient {
-                    id: format!("load-{n}"),
-                    number,
-                    name: format!("Syntetisk Lastperson {n:06}"),
-                    holders: Vec::new(),
-                });
-            }
+        for n in 1..=patients {
+            people.push(Patient {
+                id: format!("load-{n}"),
+                number: new_number(&mut dice, &mut taken),
+                name: format!("Syntetisk Lastperson {n:06}"),
+                holders: Vec::new(),
+            });
         }
         let organisation = (orgnr.to_owned(), name.to_owned());
         Self {
@@ -64,6 +64,7 @@ impl Load {
             organisation,
             calendar: Calendar::from_day0(last_day),
             days: 1000,
+            values: values(),
         }
     }
 
@@ -83,13 +84,7 @@ impl Load {
         let kind = FIVE[usize::try_from(round % 5).ok()?];
         let sitting = round / 5;
         let mut dice = Dice::new(self.seed ^ n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let value = match kind {
-            Kind::Spo2 => dice.between(86, 97).to_string(),
-            Kind::Pulse => dice.between(55, 110).to_string(),
-            Kind::BloodPressure => format!("{}/{}", dice.between(105, 160), dice.between(60, 95)),
-            Kind::Temperature => format!("{}.{}", dice.between(36, 38), dice.between(0, 9)),
-            _ => format!("{}.{}", dice.between(50, 110), dice.between(0, 9)),
-        };
+        let value = self.values.get(&kind)?.draw(&mut dice, 0)?;
         let day = -i32::try_from(sitting % self.days).ok()?;
         let hour = i8::try_from(8 + (sitting / self.days) % 14).ok()?;
         let minute = i8::try_from(dice.between(0, 59)).ok()?;
@@ -127,6 +122,18 @@ impl Load {
             body: serde_json::to_vec(&body).ok()?.into(),
         })
     }
+}
+
+fn values() -> BTreeMap<Kind, Values> {
+    let all = Condition::all().unwrap_or_default().iter();
+    let sittings = all.flat_map(|one| &one.habit.sittings);
+    let each = sittings.flat_map(|one| &one.values);
+    let kinds = each.filter_map(|one| Some((Kind::parse(&one.kind)?, one)));
+    let mut found = BTreeMap::new();
+    for (kind, one) in kinds {
+        found.entry(kind).or_insert_with(|| one.clone());
+    }
+    found
 }
 
 /// Takes the codes' displays out, which devices do not send.

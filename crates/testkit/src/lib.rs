@@ -26,5 +26,6 @@ pub mod privacy_component;
 pub mod record_system;
 pub mod region;
 pub mod rows;
+pub mod simulate;
 pub mod story;
 pub mod surroundings;

@@ -6,6 +6,7 @@ use crate::dice::Dice;
 use fhir::ids::{HprNumber, NationalIdentityNumber, OrganisationNumber, PersonNumbers};
 use fhir::resource::InformationService;
 use serde::Deserialize;
+use std::collections::HashSet;
 use std::sync::OnceLock;
 use wire::contract::demo::{Concept, DemoPatient, DemoPractitioner, DemoService};
 
@@ -242,15 +243,9 @@ impl Directory {
         let mut directory = Self::demo().clone();
         let mut dice = Dice::named("more people");
         let services: Vec<String> = directory.services.iter().map(|s| s.id.clone()).collect();
-        let mut taken: std::collections::HashSet<String> =
-            directory.everyones_numbers().map(str::to_owned).collect();
+        let mut taken: HashSet<String> = directory.everyones_numbers().map(str::to_owned).collect();
         for n in 1..=count {
-            let number = loop {
-                let number = synthetic_number(&mut dice);
-                if taken.insert(number.clone()) {
-                    break number;
-                }
-            };
+            let number = new_number(&mut dice, &mut taken);
             let mut holders = services.clone();
             dice.shuffle(&mut holders);
             holders.truncate(usize::try_from(dice.between(1, 3)).unwrap_or(1));
@@ -376,7 +371,8 @@ impl Directory {
     }
 
     /// Every person's number.
-    fn everyones_numbers(&self) -> impl Iterator<Item = &str> {
+    /// The numbers of patients, practitioners and relatives.
+    pub fn everyones_numbers(&self) -> impl Iterator<Item = &str> {
         let patients = self.patients.iter().map(|p| p.number.as_str());
         let practitioners = self.practitioners.iter().map(|p| p.number.as_str());
         patients
@@ -386,7 +382,7 @@ impl Directory {
 
     fn check(&self) -> Result<(), ScenarioError> {
         let bad = |what: &str, which: &str| Err(ScenarioError::Value(format!("{what}: {which}")));
-        let mut numbers = std::collections::HashSet::new();
+        let mut numbers = HashSet::new();
         for number in self.everyones_numbers() {
             match NationalIdentityNumber::parse(number, PersonNumbers::Strict) {
                 Ok(parsed) if parsed.is_synthetic() && numbers.insert(number) => {}
@@ -472,6 +468,16 @@ pub fn synthetic_number(dice: &mut Dice) -> String {
         if let Some(number) =
             with_control_digits(&format!("{day:02}{month:02}{year:02}{individual:03}"))
         {
+            return number;
+        }
+    }
+}
+
+/// The next synthetic number that is not `taken`, which it then is.
+pub fn new_number(dice: &mut Dice, taken: &mut HashSet<String>) -> String {
+    loop {
+        let number = synthetic_number(dice);
+        if taken.insert(number.clone()) {
             return number;
         }
     }
