@@ -23,6 +23,7 @@ mod metrics;
 mod receipt;
 mod roles;
 mod serve;
+mod simulate;
 mod surroundings;
 mod time;
 mod unread;
@@ -88,6 +89,8 @@ enum Command {
         #[command(subcommand)]
         command: receipt::Command,
     },
+    /// Be the homes: people who measure day by day, with their devices, habits, worse weeks and troubles; written or sent to a hub.
+    Simulate(simulate::Arguments),
     /// Measure: a region of its own with everything on, each answer checked, each figure with its conditions.
     Bench(bench::Arguments),
 }
@@ -116,6 +119,7 @@ fn main() -> ExitCode {
             Command::TakeOver(a) => hand_back::take_over(a).await,
             Command::Audit { command } => audit::run(command).await,
             Command::Receipt { command } => receipt::run(command),
+            Command::Simulate(a) => simulate::run(a).await,
             Command::Bench(a) => bench::run(a).await,
         }
     });

@@ -4,6 +4,7 @@
 use crate::bundle::{self, BundleKind, CHUNK, EntryAnswer};
 use crate::event::{Event, Route};
 use crate::observation;
+use http::{HeaderName, HeaderValue};
 use std::time::Duration;
 use wire::client::{Answer, Party, PeerError, Request};
 use wire::contract::hub;
@@ -140,6 +141,27 @@ impl HomeSystem {
             .await?)
     }
 
+    /// Posts a bundle of `count` entries under an `Idempotency-Key`, if one is given, and reads an answer for each; tries again while
+    /// the hub is busy or away, and waits as long as it says.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn send_kept(
+        &self,
+        bundle: bytes::Bytes,
+        count: usize,
+        key: Option<uuid::Uuid>,
+    ) -> Result<Vec<EntryAnswer>, SendError> {
+        let mut request = Request::post_fhir(&self.base, bundle).deadline(DEADLINE);
+        if let Some(key) = key {
+            let name = HeaderName::from_static(hub::IDEMPOTENCY_KEY);
+            let value = HeaderValue::try_from(key.to_string());
+            request = request.header(name, value.map_err(|_| SendError::Unaccounted)?);
+        }
+        let answer = patiently(&self.party, &self.base, hub::WRITE_SCOPE, &request).await?;
+        answers(&answer, count)
+    }
+
     async fn post(&self, events: &[&Event]) -> Result<Vec<EntryAnswer>, SendError> {
         post_bundle(
             &self.party,
@@ -169,10 +191,15 @@ pub(crate) async fn post_bundle(
     let body = bytes::Bytes::from(bundle::write(kind, resource_type, borrowed));
     let request = Request::post_fhir(base, body).deadline(DEADLINE);
     let answer = patiently(party, base, scope, &request).await?;
+    answers(&answer, events.len())
+}
+
+/// An answer for each of a bundle's entries.
+fn answers(answer: &Answer, count: usize) -> Result<Vec<EntryAnswer>, SendError> {
     if !answer.status.is_success() {
-        return Err(refused(&answer));
+        return Err(refused(answer));
     }
-    bundle::read_answers(&answer.body, events.len()).ok_or(SendError::Unaccounted)
+    bundle::read_answers(&answer.body, count).ok_or(SendError::Unaccounted)
 }
 
 /// Sends a request, again and again while the peer is busy or away, but not for ever.

@@ -9,7 +9,7 @@ pub mod trouble;
 
 use crate::bundle::{self, BundleKind};
 use crate::calendar::{Calendar, moment};
-use crate::dice::Dice;
+use crate::dice::{Dice, named};
 use crate::observation::{Author, Device, Reading, Responsible, identifier, observation};
 use crate::people::{Directory, Patient, ScenarioError, new_number};
 use crate::story::later;
@@ -80,6 +80,12 @@ pub struct Sending {
 }
 
 impl Sending {
+    /// The key under which it is posted: the same for the same content.
+    pub fn key(&self) -> uuid::Uuid {
+        let names: Vec<&str> = self.readings.iter().map(|one| one.key.as_str()).collect();
+        named(&format!("{}/{}", self.at.0, names.join("+")))
+    }
+
     /// As a Bundle of type batch.
     pub fn bundle(&self) -> Bytes {
         let name = |one: &Sent| identifier(&one.key).1;

@@ -17,11 +17,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Mutex;
 use store::{Change, Expect, LedgerEntry, LedgerWrite, Store, StoreError};
+use wire::contract::hub::IDEMPOTENCY_KEY;
 use wire::outcome::{Problem, fhir_response};
 use wire::visit::{End, Visit};
 
-/// The header's name.
-pub const HEADER: &str = "idempotency-key";
 /// Ledger of answers.
 pub const LEDGER: &str = "idempotency";
 /// Longest key, in characters.
@@ -180,7 +179,7 @@ fn other_body() -> Problem {
 
 /// The request's key, if it has one.
 fn key_of(parts: &Parts) -> Result<Option<&str>, Problem> {
-    let mut sent = parts.headers.get_all(HEADER).iter();
+    let mut sent = parts.headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(first) = sent.next() else {
         return Ok(None);
     };

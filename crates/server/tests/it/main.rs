@@ -40,6 +40,7 @@ mod operations_over_the_region_agree_with_its_look_ups;
 mod plan_and_medicines_by_the_same_path;
 mod pointers_go_missing_and_keys_change;
 mod published_examples_go_through_the_hub;
+mod simulated_homes_send_what_a_hub_takes;
 mod ten_organisations_six_of_them_in_trouble;
 mod the_gp_is_told_and_reads_it_by_his_own_right;
 mod the_gp_looks_up_files_and_later_reads_what_changed;

@@ -14,6 +14,8 @@ pub const DELIVERIES: &str = "/deliveries";
 pub const DELIVERY: &str = "/deliveries/{key}";
 /// What was held back of the caller's own sendings, `Quarantine`.
 pub const QUARANTINE: &str = "/quarantine";
+/// Header under which a post sent once more gets the first answer again.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Scope with which a home system writes.
 pub const WRITE_SCOPE: &str = "system/Observation.c";
 

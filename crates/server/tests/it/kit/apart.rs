@@ -248,11 +248,15 @@ impl Apart {
         Physician::signed(&key, &self.base("anchor"), PROVEHEIM, gateway).await
     }
 
+    /// A client's file.
+    pub fn client_file(&self, client: &str) -> PathBuf {
+        self.folder.path().join(format!("keys/{client}.json"))
+    }
+
     /// A registered client, ready to speak.
     pub fn party(&self, client: &str) -> Party {
-        let file = self.folder.path().join(format!("keys/{client}.json"));
         Party::from_file(
-            &file,
+            &self.client_file(client),
             Http::new(Policy::loopback()).unwrap(),
             Arc::new(now),
             Arc::new(uuid::Uuid::new_v4),
