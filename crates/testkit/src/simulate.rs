@@ -100,8 +100,6 @@ pub struct Homes {
     homes: Vec<Home>,
     sender: Sender,
     troubles: Troubles,
-    /// The first day of all: nothing was measured before.
-    first: i32,
     calendar: Calendar,
 }
 
@@ -116,14 +114,13 @@ struct Home {
 }
 
 impl Homes {
-    /// `people` homes that begin on `first`; all of one condition if one is named, else by the conditions' shares.
+    /// `people` homes; all of one condition if one is named, else by the conditions' shares.
     ///
     /// # Errors
     /// No such condition.
     pub fn new(
         seed: u64,
         people: usize,
-        first: Date,
         condition: Option<&str>,
         sender: Sender,
         troubles: Troubles,
@@ -163,7 +160,6 @@ impl Homes {
             homes: (0..people).map(home).collect(),
             sender,
             troubles,
-            first: day_number(first),
             calendar: Calendar::from_day0(EPOCH),
         })
     }
@@ -199,7 +195,7 @@ impl Homes {
         if ended == Some(day) {
             let mut readings = Vec::new();
             let mut before = day - 1;
-            while before >= self.first && self.troubles.offline_until(&home.name, before) == ended {
+            while self.troubles.offline_until(&home.name, before) == ended {
                 for sitting in self.measured(home, before)? {
                     readings.extend(sitting.1);
                 }
@@ -222,7 +218,7 @@ impl Homes {
                 again: false,
             }));
         }
-        if day >= self.first && self.troubles.offline_until(&home.name, day).is_none() {
+        if self.troubles.offline_until(&home.name, day).is_none() {
             for (at, readings) in self.measured(home, day)? {
                 let mut dice = Dice::named(&format!("{}/{}/again", home.name, at.0));
                 let again = dice.chance(self.troubles.doubled);

@@ -136,7 +136,6 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let homes = Homes::new(
         arguments.seed,
         arguments.people as usize,
-        first,
         arguments.condition.as_deref(),
         Sender::of(orgnr),
         arguments.trouble,

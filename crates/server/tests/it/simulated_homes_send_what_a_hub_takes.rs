@@ -21,7 +21,7 @@ const PARTS: [(&str, &[&str]); 3] = [
 fn model(seed: u64, people: usize, first: &str, last: &str, troubles: &str) -> BTreeSet<String> {
     let (first, last) = (first.parse().unwrap(), last.parse().unwrap());
     let troubles = Troubles::parse(troubles).unwrap();
-    let homes = Homes::new(seed, people, first, None, Sender::of(FJELLVIK), troubles).unwrap();
+    let homes = Homes::new(seed, people, None, Sender::of(FJELLVIK), troubles).unwrap();
     let mut names = BTreeSet::new();
     let mut day = first;
     while day <= last {
