@@ -31,6 +31,8 @@ impl ResourceType {
     pub const GOAL: Self = Self("Goal");
     /// MedicationStatement.
     pub const MEDICATION_STATEMENT: Self = Self("MedicationStatement");
+    /// DeviceUseStatement.
+    pub const DEVICE_USE_STATEMENT: Self = Self("DeviceUseStatement");
     /// QuestionnaireResponse.
     pub const QUESTIONNAIRE_RESPONSE: Self = Self("QuestionnaireResponse");
     /// DetectedIssue: an alert.

@@ -314,6 +314,9 @@ pub struct Hub {
     pub operator: String,
     /// The hub's own client file.
     pub client_file: Option<PathBuf>,
+    /// Whether a reading is taken only of a device that its organisation has assigned to the patient at that time.
+    #[serde(default)]
+    pub require_assignment: bool,
     /// Days that identity, digest and outcome are kept after the clinical body is gone.
     #[serde(default = "thirty")]
     pub replay_days: u32,

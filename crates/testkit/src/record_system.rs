@@ -299,7 +299,7 @@ impl RecordSystem {
             .await?;
         let Verified { caller, replay, .. } = &verified;
         let may = matches!(caller.person, Person::System)
-            && ["Observation", "Bundle"]
+            && ["Observation", "QuestionnaireResponse", "Bundle"]
                 .iter()
                 .any(|kind| caller.scopes.covers(Context::System, kind, Access::Create));
         let record = Record::new((self.clock)(), ids.ours, Interaction::Batch, ASKED)
@@ -498,7 +498,9 @@ fn append(file: &mut std::fs::File, lines: &[u8]) -> std::io::Result<()> {
 /// `system|value` of the first identifier.
 fn business_identifier(resource: &str) -> String {
     let resource: serde_json::Value = serde_json::from_str(resource).unwrap_or_default();
-    let first = &resource["identifier"][0];
+    // A QuestionnaireResponse has one, not a list.
+    let named = &resource["identifier"];
+    let first = named.get(0).unwrap_or(named);
     match (first["system"].as_str(), first["value"].as_str()) {
         (Some(system), Some(value)) => format!("{system}|{value}"),
         _ => String::new(),

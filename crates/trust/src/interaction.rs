@@ -40,6 +40,8 @@ pub enum Interaction {
     Publish,
     /// Delivery state, dead letters and quarantine asked of the hub by the sender.
     Deliveries,
+    /// Which device measures whom, stated to the hub by the organisation that lent it out, or asked.
+    Assign,
     /// A block or reservation made by the patient.
     WishMade,
     /// The patient's own blocks and reservations, listed.
@@ -118,6 +120,7 @@ const TABLE: &[Row] = &[
         "R",
         Some(Access::Create),
     ),
+    Row(Interaction::Assign, "operation", "U", Some(Access::Update)),
     Row(Interaction::WishMade, "create", "C", Some(Access::Create)),
     Row(
         Interaction::WishesRead,
@@ -235,6 +238,7 @@ mod tests {
             Directory,
             Publish,
             Deliveries,
+            Assign,
             WishMade,
             WishesRead,
             WishEnded,

@@ -5,7 +5,7 @@
 //! The readings go out byte for byte as they were sent. The Bundle's tag names the responsible organisation; each entry's
 //! fullUrl is its key at the hub, the same at every try.
 
-use crate::{Destination, State, document};
+use crate::{Destination, State, document, intake};
 use bytes::Bytes;
 use fhir::bundle::entries;
 use fhir::ids::OrganisationNumber;
@@ -20,7 +20,7 @@ use wire::Worker;
 use wire::client::{Answer, PeerError, Request};
 use wire::contract::hub::ReceiverKind;
 use wire::contract::record_system;
-use wire::contract::sharing::{self, DELIVER_SCOPE};
+use wire::contract::sharing::{self, ANSWERS_SCOPE, DELIVER_SCOPE};
 use wire::courier::{self, Deliver, Fate};
 
 /// One courier a destination.
@@ -88,14 +88,14 @@ impl Deliver for Delivering {
     }
 }
 
-/// Cuts a batch where the next entry would make a bundle too long. Each has at least one entry.
+/// Cuts a batch where the next entry would make a bundle too long or is of another kind. Each has at least one entry.
 fn bundles(batch: &[Due]) -> Vec<Range<usize>> {
     let mut cut = Vec::new();
     let (mut from, mut size) = (0, 0);
     for (at, due) in batch.iter().enumerate() {
         let more = due.body.len() + AROUND;
-        let alone = is_document(due) || at > from && is_document(&batch[at - 1]);
-        if at > from && (alone || size + more > BUNDLE_BYTES) {
+        let alone = at > from && (is_document(due) || due.topic != batch[at - 1].topic);
+        if alone || at > from && size + more > BUNDLE_BYTES {
             cut.push(from..at);
             (from, size) = (at, 0);
         }
@@ -103,6 +103,14 @@ fn bundles(batch: &[Due]) -> Vec<Range<usize>> {
     }
     cut.push(from..batch.len());
     cut
+}
+
+/// The type of a bundle's entries, and the scope that delivers them.
+fn kind_of(topic: &str) -> (&'static str, &'static str) {
+    match topic {
+        intake::ANSWERS => ("QuestionnaireResponse", ANSWERS_SCOPE),
+        _ => ("Observation", DELIVER_SCOPE),
+    }
 }
 
 fn is_document(due: &Due) -> bool {
@@ -133,7 +141,8 @@ impl Delivering {
         let request = Request::post_fhir(destination.fhir.clone(), bundle(destination, &sent))
             .request_id((self.state.house.ids)());
         let party = &self.state.party;
-        let answer = party.send(&destination.fhir, DELIVER_SCOPE, request).await;
+        let (_, scope) = kind_of(sent.first().map_or("", |due| due.topic.as_str()));
+        let answer = party.send(&destination.fhir, scope, request).await;
         match answer {
             Ok(answer) if answer.status.is_success() => Sent::Told(fates(answer.body, &sent)),
             answer => self.other(answer, sent.len()),
@@ -235,7 +244,10 @@ fn bundle(destination: &Destination, batch: &[&Due]) -> Vec<u8> {
         out.extend_from_slice(quote(&format!("urn:uuid:{}", due.key)).as_bytes());
         out.extend_from_slice(b",\"resource\":");
         out.extend_from_slice(&due.body);
-        out.extend_from_slice(b",\"request\":{\"method\":\"POST\",\"url\":\"Observation\"}}");
+        let (kind, _) = kind_of(&due.topic);
+        out.extend_from_slice(b",\"request\":{\"method\":\"POST\",\"url\":");
+        out.extend_from_slice(quote(kind).as_bytes());
+        out.extend_from_slice(b"}}");
     }
     out.extend_from_slice(b"]}");
     out

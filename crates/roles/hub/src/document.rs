@@ -8,7 +8,7 @@
 
 use crate::State;
 use crate::intake::{self, Accepted, Refused, Unit};
-use crate::{address, deliver};
+use crate::{address, assignment, deliver};
 use bytes::Bytes;
 use fhir::bundle::{Entry, Role, links};
 use fhir::identity;
@@ -78,7 +78,7 @@ pub async fn take(state: &State, caller: &Caller, json: &Json) -> Result<Accepte
         );
         let index = checked.index();
         if checked.resource_type() == ResourceType::OBSERVATION {
-            measured.push(index.device.clone());
+            measured.push((index.device.clone(), index.when, format!("{place}.device")));
             let named = index.organisations.iter().cloned();
             performers.extend(named.map(|one| (format!("{place}.performer"), one)));
         }
@@ -92,10 +92,17 @@ pub async fn take(state: &State, caller: &Caller, json: &Json) -> Result<Accepte
         return Err(Refused::plain(Problem::unprocessable(faults)));
     };
     intake::synthetic(state, &patient, "Bundle.entry[0].resource")?;
-    for device in &measured {
+    for (device, ..) in &measured {
         intake::pace(state, caller, &patient, device.as_deref())?;
     }
     let owner = owner(state, caller, root, sent[0].resource, performers)?;
+    for (device, when, place) in measured {
+        let bound = assignment::bind(state, device.as_deref(), when, &patient, &place).await?;
+        address::agree(owner, bound).map_err(|why| {
+            let issue = Issue::error(IssueCode::BusinessRule, place, why.to_string());
+            Refused::quarantined("organisation", issue)
+        })?;
+    }
     let subject = Subject::Person(patient.clone());
     let key = identity::business_key(ResourceType::BUNDLE, Some(&subject), &system, &value);
     let unit = Unit {

@@ -1,10 +1,10 @@
-//! One entry's way in: checked, addressed, known or new. Nothing here waits on the network.
+//! One entry's way in, a reading or answers to a questionnaire: checked, addressed, known or new. Nothing here waits on the network.
 //!
 //! What makes a resend harmless is the ledger `reading`: under a keyed hash of owner and identity it keeps the content's
 //! digest and the first answer, also after the clinical body is delivered and gone.
 
 use crate::State;
-use crate::address;
+use crate::{address, assignment};
 use bytes::Bytes;
 use fhir::check::{Fate, Rules, UnknownCodes, fate};
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
@@ -17,6 +17,7 @@ use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 use store::{Change, Expect, LedgerWrite, OutboxEntry, StoreError};
 use trust::Caller;
+use trust::scope::{Access, Context};
 use wire::outcome::Problem;
 
 /// Ledger of readings that were taken in.
@@ -25,6 +26,19 @@ pub const READINGS: &str = "reading";
 const PAGE: usize = 1_000;
 /// Outbox topic of readings.
 pub const TOPIC: &str = "observation";
+/// Outbox topic of answers to questionnaires.
+pub const ANSWERS: &str = "questionnaire-response";
+/// What is taken by itself, with its topic.
+const TAKEN: [(ResourceType, &str); 2] = [
+    (ResourceType::OBSERVATION, TOPIC),
+    (ResourceType::QUESTIONNAIRE_RESPONSE, ANSWERS),
+];
+
+/// The outbox topic of what is taken by itself.
+pub fn topic(kind: ResourceType) -> Option<&'static str> {
+    let found = TAKEN.iter().find(|(taken, _)| *taken == kind);
+    found.map(|(_, topic)| *topic)
+}
 
 /// What the ledger remembers of a reading: nothing clinical.
 #[derive(Serialize, Deserialize)]
@@ -100,37 +114,49 @@ pub async fn take(
             quarantine: None,
         });
     }
-    let checked = checked(state, json, node)?;
-    let index = checked.index();
+    let (checked, topic) = checked(state, json, node)?;
+    let (index, what) = (checked.index(), checked.resource_type());
+    let may = caller
+        .scopes
+        .covers(Context::System, what.as_str(), Access::Create);
+    if !may {
+        return Err(Refused::plain(Problem::insufficient_scope()));
+    }
     let patient = match &index.subject {
         Some(Subject::Person(person)) => person.clone(),
         _ => {
             return Err(Refused {
                 problem: Problem::unprocessable(vec![Issue::error(
                     IssueCode::Required,
-                    "Observation.subject.identifier",
+                    format!("{what}.subject.identifier"),
                     "the hub finds the patient by subject.identifier; a reference to a Patient of the sender says nothing here",
                 )]),
                 quarantine: None,
             });
         }
     };
-    synthetic(state, &patient, "Observation.subject.identifier.value")?;
+    synthetic(state, &patient, &format!("{what}.subject.identifier.value"))?;
     pace(state, caller, &patient, index.device.as_deref())?;
     let performer = index.organisations.first().cloned();
     let named =
         performer.or_else(|| tagged.map(|value| (systems::ORGNR.to_owned(), value.to_owned())));
     let kind = InformationService::MEASUREMENTS;
-    let owner = address::owner(state, caller.organisation, named, kind).map_err(|why| {
-        Refused::quarantined(
-            "organisation",
-            Issue::error(
-                IssueCode::BusinessRule,
-                "Observation.performer",
-                why.to_string(),
-            ),
-        )
-    })?;
+    let contradicts = |why: address::Unaddressed| {
+        let issue = Issue::error(
+            IssueCode::BusinessRule,
+            format!("{what}.performer"),
+            why.to_string(),
+        );
+        Refused::quarantined("organisation", issue)
+    };
+    let owner = address::owner(state, caller.organisation, named, kind).map_err(contradicts)?;
+    // Answers are nobody's device's.
+    if what == ResourceType::OBSERVATION {
+        let device = index.device.as_deref();
+        let place = "Observation.device";
+        let bound = assignment::bind(state, device, index.when, &patient, place).await?;
+        address::agree(owner, bound).map_err(contradicts)?;
+    }
     let identity = checked.identity();
     let unit = Unit {
         identity: &identity.key,
@@ -138,11 +164,11 @@ pub async fn take(
         correction: identity.correction,
         remarks: checked.remarks().to_vec(),
         kind,
-        topic: TOPIC,
+        topic,
         body: body(&checked),
         known_otherwise: Issue::error(
             IssueCode::Duplicate,
-            "Observation.identifier",
+            format!("{what}.identifier"),
             "this reading was taken in before with other content; send a correction with status corrected, amended or entered-in-error",
         ),
     };
@@ -189,29 +215,31 @@ pub fn rules(state: &State) -> Rules {
     }
 }
 
-fn checked(state: &State, json: &Json, node: Node<'_>) -> Result<Checked, Refused> {
+/// One that is taken by itself, with its topic.
+fn checked(state: &State, json: &Json, node: Node<'_>) -> Result<(Checked, &'static str), Refused> {
     let found = ResourceType::of(node).map_err(|issue| Refused {
         problem: Problem::unprocessable(vec![issue]),
         quarantine: None,
     })?;
-    if found != ResourceType::OBSERVATION {
+    let Some(topic) = topic(found) else {
         let issue = Issue::error(
             IssueCode::NotSupported,
             "resourceType",
-            "the hub takes Observation here",
+            "the hub takes Observation and QuestionnaireResponse here",
         );
         return Err(Refused {
             problem: Problem::unprocessable(vec![issue]),
             quarantine: None,
         });
-    }
-    fhir::check::check(json, node, &rules(state)).map_err(|issues| {
+    };
+    let checked = fhir::check::check(json, node, &rules(state)).map_err(|issues| {
         let quarantine = (fate(&issues) == Fate::Quarantine).then_some("in-doubt");
         Refused {
             problem: Problem::unprocessable(issues),
             quarantine,
         }
-    })
+    })?;
+    Ok((checked, topic))
 }
 
 /// One thing as it is remembered and delivered: a reading, or a whole document.

@@ -7,6 +7,7 @@
 
 mod address;
 mod api;
+mod assignment;
 mod bounds;
 mod deliver;
 mod document;
@@ -56,6 +57,8 @@ pub struct Config {
     pub person_numbers: PersonNumbers,
     /// Demo: readings under numbers not marked synthetic are refused and not kept.
     pub synthetic_only: bool,
+    /// Whether a reading is taken only of a device that is assigned at its time.
+    pub require_assignment: bool,
     /// Days that delivery state is kept after delivery.
     pub replay_days: u32,
     /// What is kept for a sender.
@@ -109,6 +112,8 @@ pub struct State {
     answers: idempotency::Answers,
     /// What is kept aside for each sender.
     aside: tally::Tally,
+    /// Whether any device is assigned.
+    assigned: assignment::Any,
     /// What each sender sends.
     senders: pace::Pace,
     /// What each patient's each device sends.
@@ -136,6 +141,9 @@ impl State {
 const SEND: Access = Access::Token {
     scope: "system/Observation.c",
 };
+const ASSIGN: Access = Access::Token {
+    scope: wire::contract::hub::ASSIGN_SCOPE,
+};
 
 /// The hub's routes, relative to its base.
 pub const ROUTES: &[RouteRow] = &[
@@ -158,6 +166,28 @@ pub const ROUTES: &[RouteRow] = &[
         method: "POST",
         path: "/fhir/Observation",
         access: SEND,
+    },
+    RouteRow {
+        method: "POST",
+        path: "/fhir/QuestionnaireResponse",
+        access: Access::Token {
+            scope: wire::contract::hub::ANSWER_SCOPE,
+        },
+    },
+    RouteRow {
+        method: "GET",
+        path: "/assignments",
+        access: ASSIGN,
+    },
+    RouteRow {
+        method: "POST",
+        path: "/assignments",
+        access: ASSIGN,
+    },
+    RouteRow {
+        method: "POST",
+        path: "/assignments/end",
+        access: ASSIGN,
     },
     RouteRow {
         method: "GET",
@@ -228,6 +258,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     )?;
     let answers = idempotency::Answers::counted(&store).await?;
     let aside = quarantine::counted(&store).await?;
+    let assigned = assignment::Any::counted(&store).await?;
     let senders = pace::Pace::new(config.bounds.sender);
     let devices = pace::Pace::new(config.bounds.device);
     let destinations = config.receivers.iter().flat_map(destinations).collect();
@@ -245,6 +276,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         destinations,
         answers,
         aside,
+        assigned,
         senders,
         devices,
     }))
@@ -277,6 +309,14 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("GET", "/openapi.json", api::metadata::openapi)
         .on("POST", "/fhir", api::receive::bundle)
         .on("POST", "/fhir/Observation", api::receive::observation)
+        .on(
+            "POST",
+            "/fhir/QuestionnaireResponse",
+            api::receive::questionnaire_response,
+        )
+        .on("GET", "/assignments", api::assignments::list)
+        .on("POST", "/assignments", api::assignments::assign)
+        .on("POST", "/assignments/end", api::assignments::end)
         .on("GET", "/deliveries", api::deliveries::all)
         .on("GET", "/deliveries/{key}", api::deliveries::one)
         .on("GET", "/quarantine", api::deliveries::quarantine)

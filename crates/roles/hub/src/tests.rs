@@ -73,6 +73,7 @@ impl Hub {
             zone: fhir::time::Zone::default(),
             person_numbers: PersonNumbers::Strict,
             synthetic_only: true,
+            require_assignment: false,
             replay_days: 30,
             bounds: crate::Bounds::default(),
             receivers: receivers.to_vec(),

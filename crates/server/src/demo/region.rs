@@ -153,6 +153,7 @@ pub fn make(
             base: at.at("/hub")?,
             operator: directory.orgnr(OPERATOR).to_owned(),
             client_file: key("delt-hub"),
+            require_assignment: false,
             replay_days: 30,
             idempotency_hours: 24,
             quarantine_days: 90,
@@ -271,12 +272,15 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
             orgnr: o.orgnr.clone(),
             registered_use: "home-system",
             use_: ClientUse::HomeSystem,
-            scopes: vec!["system/Observation.c"],
+            scopes: vec!["system/Observation.c", "system/QuestionnaireResponse.c"],
             audiences: vec![hub.clone()],
         });
     }
     for s in &directory.services {
         for writer in writers(s) {
+            // One whose readings come by the hub says there which of its devices measures whom.
+            let lends = senders(directory).iter().any(|o| o.id == *writer);
+            let at_the_hub = lends.then(|| hub.clone());
             plans.push(Plan {
                 client_id: format!("epj-{writer}"),
                 orgnr: directory.orgnr(writer).to_owned(),
@@ -292,6 +296,7 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
                             .cloned(),
                     )
                     .collect(),
+                audiences: [at.service(&s.id)].into_iter().chain(at_the_hub).collect(),
             });
         }
     }

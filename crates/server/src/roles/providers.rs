@@ -286,6 +286,7 @@ pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         zone: setting.zone.clone(),
         person_numbers: setting.person_numbers(),
         synthetic_only: setting.synthetic_only(),
+        require_assignment: part.require_assignment,
         replay_days: part.replay_days,
         bounds: ::hub::Bounds {
             idempotency_hours: part.idempotency_hours,

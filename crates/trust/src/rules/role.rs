@@ -119,6 +119,8 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
         Who::Any(ClientUse::HomeSystem),
         &[Create, Batch, Deliveries],
     ),
+    // For which organisation, the hub takes from who asks.
+    (Party::Hub, Who::Any(ClientUse::RecordSystem), &[Assign]),
 ];
 
 fn is(question: &Question<'_>, who: Who) -> bool {

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub const FHIR: &str = "/fhir";
 /// Single Observations.
 pub const OBSERVATION: &str = "/fhir/Observation";
+/// Single QuestionnaireResponses.
+pub const QUESTIONNAIRE_RESPONSE: &str = "/fhir/QuestionnaireResponse";
 /// Delivery state per receiver, `Deliveries`.
 pub const DELIVERIES: &str = "/deliveries";
 /// Delivery state of one entry, `Delivery`; `{key}` is the entry's id as the hub answered it.
@@ -18,6 +20,8 @@ pub const QUARANTINE: &str = "/quarantine";
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Scope with which a home system writes.
 pub const WRITE_SCOPE: &str = "system/Observation.c";
+/// Scope with which a home system writes answers to questionnaires.
+pub const ANSWER_SCOPE: &str = "system/QuestionnaireResponse.c";
 
 /// What kind of receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -141,4 +145,65 @@ pub struct QuarantineEntry {
     pub request_id: Option<String>,
     /// The OperationOutcome that the sender got.
     pub outcome: serde_json::Value,
+}
+
+/// Which device measures whom: `POST` a [`NewAssignment`], `GET` the caller's [`Assignments`].
+pub const ASSIGNMENTS: &str = "/assignments";
+/// `POST` an [`AssignmentEnd`].
+pub const ASSIGNMENTS_END: &str = "/assignments/end";
+/// Scope with which a record system states them.
+pub const ASSIGN_SCOPE: &str = "system/DeviceUseStatement.u";
+
+/// A business identifier. It may be a person's number: it has no `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// The system.
+    pub system: String,
+    /// The value.
+    pub value: String,
+}
+
+/// A device measures a patient for the caller's organisation, from a moment to a moment.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewAssignment {
+    /// The device, as readings name it in `device.identifier`.
+    pub device: Named,
+    /// The patient, by national identity number.
+    pub patient: Named,
+    /// From when, RFC 3339.
+    pub from: Instant,
+    /// Until when, not included; without it, until it is ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Instant>,
+}
+
+/// The end of an assignment of the caller's organisation that runs at `until`, or began before it and has no end yet.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssignmentEnd {
+    /// The device.
+    pub device: Named,
+    /// Until when, not included.
+    pub until: Instant,
+}
+
+/// `GET {hub}/assignments`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignments {
+    /// The caller's organisation's own, device by device.
+    pub assignments: Vec<Assigned>,
+}
+
+/// One assignment. The hub does not know the patient's number again: who asks knows to whom it lent the device.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assigned {
+    /// The device.
+    pub device: Named,
+    /// From when.
+    pub from: Instant,
+    /// Until when, not included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Instant>,
 }

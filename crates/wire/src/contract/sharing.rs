@@ -25,6 +25,8 @@ pub const COPY_STATE_HEADER: &str = "delt-copy-state";
 pub const UNDATED: &str = "undated";
 /// Scope with which the hub delivers.
 pub const DELIVER_SCOPE: &str = "system/Observation.c";
+/// Scope with which the hub delivers answers to questionnaires, here and at record systems.
+pub const ANSWERS_SCOPE: &str = "system/QuestionnaireResponse.c";
 /// Scope with which the hub delivers the resources of a document, as one transaction.
 pub const DOCUMENT_SCOPE: &str = "system/Composition.c system/DetectedIssue.c system/Observation.c system/QuestionnaireResponse.c";
 

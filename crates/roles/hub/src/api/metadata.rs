@@ -9,10 +9,19 @@ use std::sync::Arc;
 use wire::outcome::{fhir_response, json_response};
 
 /// Day on which the shape of this statement last changed.
-const DATE: &str = "2026-11-21";
+const DATE: &str = "2026-11-30";
 
 /// One line a route, for the OpenAPI description.
 const SUMMARIES: &[(&str, &str)] = &[
+    (
+        "GET /assignments",
+        "Which devices of the caller's organisation are assigned, from when to when",
+    ),
+    (
+        "POST /assignments",
+        "Says which patient a device measures, from when to when",
+    ),
+    ("POST /assignments/end", "Ends a device's assignment"),
     (
         "GET /deliveries",
         "How the receivers of the sender's organisation stand",
@@ -52,8 +61,11 @@ pub async fn metadata(extract::State(state): extract::State<Arc<State>>) -> Resp
         "format": ["application/fhir+json"],
         "rest": [{
             "mode": "server",
-            "documentation": "Bundles of type collection and batch are posted to the base, each entry taken alone, or document: Composition, DetectedIssue, Observation and QuestionnaireResponse as one unit with one answer; single Observations to Observation. With an Idempotency-Key the same post gets the first answer again. Nothing is read here. Not offered: transaction Bundles, other resource types.",
-            "resource": [{"type": "Observation", "interaction": [{"code": "create"}]}],
+            "documentation": "Bundles of type collection and batch are posted to the base, each entry taken alone, or document: Composition, DetectedIssue, Observation and QuestionnaireResponse as one unit with one answer; single Observations to Observation and single QuestionnaireResponses to QuestionnaireResponse. With an Idempotency-Key the same post gets the first answer again. Nothing is read here. Not offered: transaction Bundles, other resource types.",
+            "resource": [
+                {"type": "Observation", "interaction": [{"code": "create"}]},
+                {"type": "QuestionnaireResponse", "interaction": [{"code": "create"}]},
+            ],
             "interaction": [{"code": "batch"}],
         }],
     });

@@ -1,5 +1,5 @@
-//! What home systems send: a Bundle (`collection` or `batch`, each entry alone; `document`, one unit) or a single Observation (CONTRACT
-//! section 6).
+//! What home systems send: a Bundle (`collection` or `batch`, each entry alone; `document`, one unit), a single Observation or a single
+//! QuestionnaireResponse (CONTRACT section 6).
 //!
 //! What is acknowledged is durable: the new entries of one bundle, their ledger and outbox rows, the audit record and the used
 //! proof become durable in one commit a patient. If somebody sent the same reading in the meantime, it is looked at again.
@@ -37,8 +37,26 @@ pub async fn observation(
     ids: RequestIds,
     request: Request,
 ) -> Result<Response, Problem> {
+    posted(&state, ids, request, ResourceType::OBSERVATION).await
+}
+
+/// `POST {hub}/fhir/QuestionnaireResponse`.
+pub async fn questionnaire_response(
+    extract::State(state): extract::State<Arc<State>>,
+    ids: RequestIds,
+    request: Request,
+) -> Result<Response, Problem> {
+    posted(&state, ids, request, ResourceType::QUESTIONNAIRE_RESPONSE).await
+}
+
+async fn posted(
+    state: &State,
+    ids: RequestIds,
+    request: Request,
+    kind: ResourceType,
+) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let work = async |visit: &mut Visit<'_>| single(&state, visit, &parts, body).await;
+    let work = async |visit: &mut Visit<'_>| single(state, visit, &parts, body, kind).await;
     state
         .desk
         .serve(&parts, ids, Interaction::Create, work)
@@ -50,8 +68,9 @@ async fn single(
     visit: &Visit<'_>,
     parts: &Parts,
     body: Body,
+    kind: ResourceType,
 ) -> Result<Response, End> {
-    let permit = visit.permit(&Ask::of(Interaction::Create, ResourceType::OBSERVATION))?;
+    let permit = visit.permit(&Ask::of(Interaction::Create, kind))?;
     pace(state, visit, 1)?;
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::RESOURCE.bytes).await?;
     let running = match idempotency::begin(state, visit, parts, &bytes).await? {
@@ -59,6 +78,12 @@ async fn single(
         Begun::Now(running) => running,
     };
     let json = Json::parse(bytes, Limits::RESOURCE)?;
+    // What is taken here, but at another address; whatever else is wrong with it is told with its place below.
+    let found = ResourceType::of(json.root());
+    if found.is_ok_and(|found| found != kind && intake::topic(found).is_some()) {
+        let words = format!("{kind} is posted to this address");
+        return Err(Problem::not_supported("resourceType", words).into());
+    }
     let sent = [Sent {
         node: json.root(),
         what: What::Reading { tagged: None },
@@ -67,7 +92,7 @@ async fn single(
     let answer = answers
         .pop()
         .unwrap_or_else(|| Err(Problem::bug("an entry was not answered")));
-    one_answer(running, answer, "Observation").await
+    one_answer(running, answer, kind.as_str()).await
 }
 
 /// The answer to one thing that was taken in.
@@ -528,6 +553,8 @@ fn location(kind: &str, key: &str) -> String {
 
 fn respond(writer: &mut BatchResponseWriter, entry: &Entry<'_>, answer: Answer) {
     let full_url = entry.full_url();
+    let kind = entry.resource.and_then(|one| one.text("resourceType"));
+    let kind = kind.unwrap_or_default();
     match answer {
         Ok(taken) => {
             let place = format!("{}.resource", entry.expression());
@@ -537,7 +564,7 @@ fn respond(writer: &mut BatchResponseWriter, entry: &Entry<'_>, answer: Answer) 
             writer.entry(&EntryResponse {
                 full_url: full_url.as_deref(),
                 status: &taken.status.to_string(),
-                location: Some(&location("Observation", &taken.key)),
+                location: Some(&location(&kind, &taken.key)),
                 outcome: outcome.as_ref(),
                 ..EntryResponse::default()
             });

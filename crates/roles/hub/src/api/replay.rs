@@ -72,11 +72,18 @@ async fn taken(state: &State, visit: &Visit<'_>, id: &str) -> Result<Response, E
         .ok_or_else(Problem::not_found)?;
     let json = Json::parse(Bytes::from(aside.body.clone()), Limits::BUNDLE)?;
     let (caller, root, tagged) = (visit.caller(), json.root(), aside.tagged.as_deref());
-    let (kind, taken) = match root.text("resourceType").as_deref() {
+    let kind = root.text("resourceType");
+    let (kind, taken) = match kind.as_deref() {
         Some("Bundle") => ("Bundle", document::take(state, caller, &json).await),
         _ => {
             let taken = intake::take(state, caller, &json, root, tagged).await;
-            ("Observation", taken)
+            let answers = kind.as_deref() == Some(ResourceType::QUESTIONNAIRE_RESPONSE.as_str());
+            let kind = if answers {
+                ResourceType::QUESTIONNAIRE_RESPONSE
+            } else {
+                ResourceType::OBSERVATION
+            };
+            (kind.as_str(), taken)
         }
     };
     let accepted = taken.map_err(|refused| refused.problem)?;

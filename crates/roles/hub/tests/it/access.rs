@@ -1,6 +1,7 @@
 //! Every route and every kind of caller, printed as a matrix. A route without a case here fails the test.
 
 use crate::house::*;
+use serde_json::json;
 use std::fmt::Write;
 use testkit::door::{Held, Knock};
 use trust::ClientUse;
@@ -17,6 +18,16 @@ fn ask<'a>(hub: &'a Hub, method: &str, path: &str, key: &str) -> Option<Knock<'a
         ("GET", "/openapi.json") => door.get(path),
         ("POST", "/fhir") => door.post(path, bundle("batch", &[body]).to_string()),
         ("POST", "/fhir/Observation") => door.post(path, body.to_string()),
+        ("POST", "/fhir/QuestionnaireResponse") => {
+            door.post(path, answers(ragnhild(), "matrix").to_string())
+        }
+        ("GET", "/assignments") => door.get(path),
+        ("POST", "/assignments") => plain(door, path, &assignment("matrix", ragnhild(), WHEN)),
+        ("POST", "/assignments/end") => plain(
+            door,
+            path,
+            &json!({"device": device("none"), "until": WHEN}),
+        ),
         ("GET", "/deliveries" | "/quarantine" | "/dead-letters") => door.get(path),
         ("POST", "/quarantine/{id}/replay") => {
             door.post(&format!("/quarantine/{}/replay", "0".repeat(32)), "")

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use store::{AuditEntry, AuditFilter};
 use testkit::clients::Reply;
-use testkit::door::{Door, Held};
+use testkit::door::{Door, Held, Knock};
 use testkit::issuer::{Issuer, ProofKey, SystemClient};
 use testkit::people::{Directory, Patient};
 use testkit::surroundings::{FixedClock, ids};
@@ -92,6 +92,13 @@ impl Hub {
         Self::bounded(hub::Bounds::default()).await
     }
 
+    /// The same in a deployment that takes nothing of a device that nobody assigned.
+    pub async fn requiring() -> Self {
+        let mut hub = Self::new().await;
+        hub.config.require_assignment = true;
+        hub.restarted().await
+    }
+
     /// The same, within other bounds.
     pub async fn bounded(bounds: hub::Bounds) -> Self {
         let receivers = vec![
@@ -136,6 +143,7 @@ impl Hub {
             zone: fhir::time::Zone::default(),
             person_numbers: PersonNumbers::Strict,
             synthetic_only: true,
+            require_assignment: false,
             replay_days: 30,
             bounds,
             receivers,
@@ -198,7 +206,7 @@ impl Hub {
             .system_claims(
                 client,
                 &format!("{BASE}/fhir"),
-                "system/Observation.c",
+                "system/Observation.c system/QuestionnaireResponse.c system/DeviceUseStatement.u",
                 jkt,
                 self.clock.now(),
             )
@@ -214,6 +222,17 @@ impl Hub {
     /// The home system that is registered to send for an organisation.
     pub fn home(&self, orgnr: &str) -> Held {
         self.held(|jkt| self.claims(&format!("home-{orgnr}"), ClientUse::HomeSystem, orgnr, jkt))
+    }
+
+    /// The record system of an organisation.
+    pub fn record_system(&self, orgnr: &str) -> Held {
+        self.held(|jkt| self.claims(&format!("epj-{orgnr}"), ClientUse::RecordSystem, orgnr, jkt))
+    }
+
+    /// Posts plain JSON.
+    pub async fn state(&self, who: &Held, path: &str, body: &Value) -> Reply {
+        let knock = plain(&self.door, path, body);
+        knock.by(who, self.clock.now()).send().await
     }
 
     pub async fn post(&self, who: &Held, path: &str, body: &Value) -> Reply {
@@ -305,6 +324,47 @@ pub fn reading(of: &Patient, key: &str, value: u32) -> Value {
     })
 }
 
+/// `POST` of plain JSON.
+pub fn plain<'a>(door: &'a Door, path: &str, body: &Value) -> Knock<'a> {
+    door.knock(http::Method::POST, path)
+        .header("content-type", "application/json")
+        .body(body.to_string())
+}
+
+/// A device by its serial number.
+pub fn device(serial: &str) -> Value {
+    json!({ "system": "urn:example:devices", "value": serial })
+}
+
+/// The same, measured by a device at a time.
+pub fn measured(of: &Patient, key: &str, serial: &str, when: &str) -> Value {
+    let mut body = reading(of, key, 91);
+    body["device"] = json!({ "identifier": device(serial) });
+    body["effectiveDateTime"] = json!(when);
+    body
+}
+
+/// A device measures a patient from a time on.
+pub fn assignment(serial: &str, of: &Patient, from: &str) -> Value {
+    let patient = json!({ "system": systems::FNR, "value": of.number });
+    json!({ "device": device(serial), "patient": patient, "from": from })
+}
+
+/// A patient's answers to a questionnaire, with the score among them.
+pub fn answers(of: &Patient, key: &str) -> Value {
+    json!({
+        "resourceType": "QuestionnaireResponse",
+        "identifier": { "system": "urn:example:answers", "value": key },
+        "status": "completed",
+        "subject": { "identifier": { "system": systems::FNR, "value": of.number } },
+        "authored": WHEN,
+        "item": [
+            { "linkId": "1", "text": "Hoste", "answer": [{ "valueInteger": 3 }] },
+            { "linkId": "score", "text": "CAT", "answer": [{ "valueDecimal": 18.0 }] },
+        ],
+    })
+}
+
 /// The same with a responsible organisation among the performers.
 pub fn performed(of: &Patient, key: &str, system: &str, value: &str) -> Value {
     let mut body = reading(of, key, 91);
@@ -323,7 +383,7 @@ pub fn bundle(kind: &str, resources: &[Value]) -> Value {
     let entry = |(n, resource): (usize, &Value)| {
         let mut entry = json!({ "fullUrl": full_url(n), "resource": resource });
         if kind == "batch" {
-            entry["request"] = json!({ "method": "POST", "url": "Observation" });
+            entry["request"] = json!({ "method": "POST", "url": resource["resourceType"] });
         }
         entry
     };

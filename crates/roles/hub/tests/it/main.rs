@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
 
 mod access;
+mod answers;
+mod assignment;
 mod bad_input;
+mod canonicals;
 mod deliver;
 mod document;
 mod house;

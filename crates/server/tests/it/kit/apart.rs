@@ -53,7 +53,7 @@ const CLIENTS: &[Client] = &[
         "home",
         FJELLVIK,
         "home-system",
-        &["system/Observation.c"],
+        &["system/Observation.c", "system/QuestionnaireResponse.c"],
         &["hub"],
     ),
     (
@@ -67,7 +67,7 @@ const CLIENTS: &[Client] = &[
         "hub",
         NORDDRIFT,
         "hub",
-        &["system/Observation.c"],
+        &["system/Observation.c", "system/QuestionnaireResponse.c"],
         &["sharing:proveheim", "sharing:fjellvik", "record-system"],
     ),
     (

@@ -1,0 +1,296 @@
+//! Devices that are assigned: a reading is bound by the assignment at the time at which it was made, whenever it arrives.
+
+use crate::house::*;
+use fhir::systems;
+use http::StatusCode;
+use serde_json::{Value, json};
+use testkit::clients::Reply;
+use testkit::door::Held;
+
+const PATH: &str = "/assignments";
+const T: [&str; 4] = [
+    "2026-11-01T00:00:00Z",
+    "2026-11-10T12:00:00Z",
+    "2026-11-10T12:00:01Z",
+    "2026-11-20T12:00:00Z",
+];
+
+async fn send(hub: &Hub, who: &Held, body: &Value) -> u16 {
+    hub.post(who, "/fhir/Observation", body)
+        .await
+        .status
+        .as_u16()
+}
+
+async fn assigned(hub: &Hub, orgnr: &str, body: &Value) -> Reply {
+    let reply = hub.state(&hub.record_system(orgnr), PATH, body).await;
+    assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
+    reply
+}
+
+fn reasons(aside: Vec<(String, Option<String>)>) -> Vec<String> {
+    aside.into_iter().map(|(reason, _)| reason).collect()
+}
+
+#[tokio::test]
+async fn what_a_device_measures_of_somebody_else_is_kept_aside_and_replayed_when_that_is_mended() {
+    let hub = Hub::new().await;
+    let home = hub.home(FJELLVIK);
+    let (her, him) = (ragnhild(), patient("arne"));
+    let early = measured(him, "r-early", "X", T[3]);
+    assert_eq!(
+        send(&hub, &home, &early).await,
+        201,
+        "nobody has assigned it yet"
+    );
+    assigned(&hub, FJELLVIK, &assignment("X", her, T[0])).await;
+    assert_eq!(
+        send(&hub, &home, &measured(her, "r-1", "X", T[3])).await,
+        201
+    );
+    assert_eq!(
+        send(&hub, &home, &measured(him, "r-2", "X", T[3])).await,
+        422
+    );
+    assert_eq!(
+        send(&hub, &home, &measured(him, "r-3", "Y", T[3])).await,
+        201,
+        "another device"
+    );
+    assert_eq!(
+        send(&hub, &home, &reading(him, "r-4", 90)).await,
+        201,
+        "no device at all"
+    );
+    let reply = hub.get(&home, "/quarantine").await;
+    let entry = &reply.json["entries"][0];
+    assert_eq!(entry["reason"], "assigned-otherwise");
+    assert_eq!(
+        entry["outcome"]["issue"][0]["expression"][0],
+        "Observation.device"
+    );
+    let replay = format!("/quarantine/{}/replay", entry["id"].as_str().unwrap());
+    assert_eq!(
+        hub.post_text(&home, &replay, "").await.status.as_u16(),
+        422,
+        "the cause stands"
+    );
+
+    // She gave it back before; the record system says so now.
+    let end = json!({"device": device("X"), "until": T[1]});
+    let reply = hub
+        .state(&hub.record_system(FJELLVIK), "/assignments/end", &end)
+        .await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    assert_eq!(
+        hub.post_text(&home, &replay, "").await.status,
+        StatusCode::CREATED
+    );
+    assert!(hub.aside(&home).await.is_empty());
+    let records = hub.audit().await;
+    assert!(
+        records
+            .iter()
+            .any(|one| one.record.interaction == trust::Interaction::Assign)
+    );
+}
+
+#[tokio::test]
+async fn a_backlog_across_a_change_is_judged_by_each_readings_own_time_also_after_a_restart() {
+    let hub = Hub::new().await;
+    let (her, him) = (ragnhild(), patient("arne"));
+    let mut first = assignment("X", her, T[0]);
+    first["until"] = json!(T[1]);
+    assigned(&hub, FJELLVIK, &assignment("X", him, T[1])).await;
+    assigned(&hub, FJELLVIK, &first).await;
+    let hub = hub.restarted().await;
+    // The last moment of hers, the first of his, and both the other way round; a day counts from its beginning in Norway.
+    let sent = [
+        (him, T[3], 201),
+        (her, "2026-11-10T11:59:59Z", 201),
+        (her, T[1], 422),
+        (him, "2026-11-10T11:59:59Z", 422),
+        (him, T[1], 201),
+        (her, T[0], 201),
+        (him, "2026-11-10", 422),
+        (her, "2026-11-10", 201),
+        (her, "2026-10-31T23:59:59Z", 201),
+    ];
+    let readings: Vec<Value> = sent
+        .iter()
+        .enumerate()
+        .map(|(n, (of, when, _))| measured(of, &format!("r-{n}"), "X", when))
+        .collect();
+    let home = hub.home(FJELLVIK);
+    let reply = hub.post(&home, "/fhir", &bundle("batch", &readings)).await;
+    assert_eq!(
+        statuses(&reply),
+        sent.map(|(.., status)| status),
+        "{}",
+        reply.json
+    );
+    assert_eq!(reasons(hub.aside(&home).await), ["assigned-otherwise"; 3]);
+}
+
+#[tokio::test]
+async fn where_it_is_required_a_device_that_nobody_assigned_then_brings_nothing_in() {
+    let hub = Hub::requiring().await;
+    let home = hub.home(FJELLVIK);
+    let her = ragnhild();
+    assigned(&hub, FJELLVIK, &assignment("X", her, T[1])).await;
+    for (body, status) in [
+        (measured(her, "r-1", "X", T[3]), 201),
+        (measured(her, "r-2", "X", T[0]), 422),
+        (measured(her, "r-3", "Y", T[3]), 422),
+        (reading(her, "r-4", 90), 422),
+    ] {
+        assert_eq!(send(&hub, &home, &body).await, status, "{body}");
+    }
+    assert_eq!(reasons(hub.aside(&home).await), ["unassigned"; 3]);
+    let reply = hub
+        .post(&home, "/fhir/QuestionnaireResponse", &answers(her, "q-1"))
+        .await;
+    assert_eq!(reply.status, StatusCode::CREATED, "answers are no device's");
+}
+
+#[tokio::test]
+async fn another_organisations_device_brings_nothing_in_by_a_sender_of_ours() {
+    let hub = Hub::new().await;
+    let home = hub.home(FJELLVIK);
+    assigned(&hub, PROVEHEIM, &assignment("X", ragnhild(), T[0])).await;
+    assert_eq!(
+        send(&hub, &home, &measured(ragnhild(), "r-1", "X", T[3])).await,
+        422
+    );
+    assert_eq!(reasons(hub.aside(&home).await), ["organisation"]);
+    assert_eq!(
+        send(
+            &hub,
+            &hub.home(PROVEHEIM),
+            &measured(ragnhild(), "r-1", "X", T[3])
+        )
+        .await,
+        201
+    );
+}
+
+#[tokio::test]
+async fn an_organisation_states_and_ends_its_own_alone_and_no_two_overlap() {
+    let hub = Hub::new().await;
+    let (ours, theirs) = (hub.record_system(FJELLVIK), hub.record_system(PROVEHEIM));
+    let mut first = assignment("X", ragnhild(), T[1]);
+    first["until"] = json!(T[3]);
+    let told = assigned(&hub, FJELLVIK, &first).await;
+    assert!(!told.visible().contains(&ragnhild().number));
+    // Touching is not overlapping; and it is the same for whoever asks.
+    for (from, until, status) in [
+        (T[1], T[2], 409),
+        (T[0], T[2], 409),
+        (T[0], "2026-12-31T00:00:00Z", 409),
+        (T[0], T[1], 201),
+        (T[3], "2026-12-31T00:00:00Z", 201),
+    ] {
+        let mut new = assignment("X", patient("arne"), from);
+        new["until"] = json!(until);
+        let reply = hub.state(&theirs, PATH, &new).await;
+        assert_eq!(
+            reply.status.as_u16(),
+            status,
+            "{from} {until}: {}",
+            reply.json
+        );
+    }
+    // The other's does not end ours, nor is ours shown there.
+    let end = |until: &str| json!({"device": device("X"), "until": until});
+    assert_eq!(
+        hub.state(&theirs, "/assignments/end", &end(T[2]))
+            .await
+            .status,
+        StatusCode::NOT_FOUND
+    );
+    for (who, count) in [(&ours, 1), (&theirs, 2)] {
+        let reply = hub.get(who, PATH).await;
+        assert_eq!(
+            reply.json["assignments"].as_array().unwrap().len(),
+            count,
+            "{}",
+            reply.json
+        );
+        assert!(!reply.visible().contains(&ragnhild().number));
+    }
+    assert_eq!(
+        hub.state(&ours, "/assignments/end", &end(T[2]))
+            .await
+            .status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        hub.state(&ours, "/assignments/end", &end(T[2]))
+            .await
+            .status,
+        StatusCode::OK,
+        "once more"
+    );
+    assert_eq!(
+        hub.state(&ours, "/assignments/end", &end(T[1]))
+            .await
+            .status,
+        StatusCode::NOT_FOUND,
+        "before it began"
+    );
+
+    // Whoever takes nothing from this hub assigns nothing here; what is no assignment is refused in words.
+    let stranger = hub
+        .state(
+            &hub.record_system(PROVEBAKKEN),
+            PATH,
+            &assignment("Z", ragnhild(), T[0]),
+        )
+        .await;
+    assert_eq!(stranger.status, StatusCode::FORBIDDEN);
+    let living = json!({"system": systems::FNR, "value": "13116900216"});
+    for (member, value) in [
+        (
+            "patient",
+            json!({"system": systems::FNR, "value": "14835210261"}),
+        ),
+        ("patient", json!({"system": "urn:example", "value": "1"})),
+        ("patient", living),
+        ("device", json!({"system": "", "value": "X"})),
+        ("device", json!({"system": "urn:d", "value": "a\nb"})),
+        (
+            "device",
+            json!({"system": "urn:d", "value": "x".repeat(256)}),
+        ),
+        ("until", json!(T[0])),
+        ("from", json!("yesterday")),
+        ("to", json!(T[3])),
+    ] {
+        let mut wrong = assignment("Z", ragnhild(), T[0]);
+        wrong[member] = value;
+        let reply = hub.state(&ours, PATH, &wrong).await;
+        assert!(
+            matches!(reply.status.as_u16(), 400 | 422),
+            "{wrong}: {}",
+            reply.status
+        );
+        assert!(
+            !reply.json["issue"][0]["diagnostics"]
+                .as_str()
+                .unwrap()
+                .is_empty()
+        );
+    }
+}
+
+#[tokio::test]
+async fn two_who_assign_one_device_at_once_are_one() {
+    let hub = Hub::new().await;
+    let (ours, theirs) = (hub.record_system(FJELLVIK), hub.record_system(PROVEHEIM));
+    let new = assignment("X", ragnhild(), T[0]);
+    let both =
+        futures::future::join(hub.state(&ours, PATH, &new), hub.state(&theirs, PATH, &new)).await;
+    let mut told = [both.0.status.as_u16(), both.1.status.as_u16()];
+    told.sort_unstable();
+    assert_eq!(told, [201, 409]);
+}
