@@ -41,14 +41,12 @@ pub struct Sender {
 impl Sender {
     /// An organisation by its number, with its name where it is one of the demo's.
     pub fn of(orgnr: &str) -> Self {
-        let known = Directory::demo().organisations.iter();
-        let name = known
-            .filter(|one| one.orgnr == orgnr)
-            .map(|one| one.name.clone());
+        let mut known = Directory::demo().organisations.iter();
+        let name = known.find(|one| one.orgnr == orgnr);
         let unknown = || format!("Organisasjon {orgnr} (syntetisk)");
         Self {
             orgnr: orgnr.to_owned(),
-            name: name.last().unwrap_or_else(unknown),
+            name: name.map_or_else(unknown, |one| one.name.clone()),
         }
     }
 }
