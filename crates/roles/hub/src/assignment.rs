@@ -11,7 +11,7 @@ use fhir::ids::{OrganisationNumber, PersonIdentifier};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::time::{Instant, Range};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use store::{Expect, LedgerWrite, Store, StoreError};
 use wire::contract::hub::{Assigned, Named};
 use wire::outcome::Problem;
@@ -19,6 +19,8 @@ use wire::outcome::Problem;
 const LEDGER: &str = "assignment";
 /// Spans of one device at most.
 const SPANS: usize = 500;
+/// Devices known at most.
+const DEVICES: usize = 1_000_000;
 /// Devices looked at in one step of a list.
 const PAGE: usize = 1_000;
 /// Assignments shown in one answer.
@@ -49,22 +51,32 @@ impl Span {
     }
 }
 
-/// Whether any device is assigned here: where none is, no reading costs a look.
+/// How many devices are known here: where there is none, no reading costs a look.
 #[derive(Default)]
-pub struct Any(AtomicBool);
+pub struct Known(AtomicUsize);
 
-impl Any {
-    /// Looks into a store that is being opened.
-    pub async fn counted(store: &Store) -> Result<Any, StoreError> {
-        let first = store.ledger_pages(LEDGER, b"", 1).next().await?;
-        Ok(Any(AtomicBool::new(
-            first.is_some_and(|page| !page.is_empty()),
-        )))
+impl Known {
+    /// Counts in a store that is being opened.
+    pub async fn counted(store: &Store) -> Result<Known, StoreError> {
+        let mut devices = 0;
+        let mut pages = store.ledger_pages(LEDGER, b"", PAGE);
+        while let Some(page) = pages.next().await? {
+            devices += page.len();
+        }
+        Ok(Known(AtomicUsize::new(devices)))
     }
 
-    /// One is, or will be at once.
-    pub fn note(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    /// One more is, or will be at once.
+    fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= DEVICES
     }
 }
 
@@ -85,7 +97,7 @@ pub async fn bind(
         Err(Refused::quarantined(reason, issue))
     };
     let kept = match device {
-        Some(device) if state.assigned.0.load(Ordering::Relaxed) => read(state, device).await,
+        Some(device) if state.assigned.any() => read(state, device).await,
         _ => Ok(None),
     };
     let kept = kept.map_err(|error| Refused::plain(error.into()))?;
@@ -156,13 +168,15 @@ pub async fn assign(
     let known = read(state, &name(&device)).await?;
     let (mut kept, version) = match known {
         Some((kept, version)) => (kept, Some(version)),
-        None => (
-            Kept {
-                device,
-                spans: Vec::new(),
-            },
-            None,
-        ),
+        None if state.assigned.is_full() => {
+            let words = format!("this hub knows {DEVICES} devices, and no more");
+            let issue = Issue::error(IssueCode::Throttled, "device", words);
+            return Err(Problem::unprocessable(vec![issue]));
+        }
+        None => {
+            let spans = Vec::new();
+            (Kept { device, spans }, None)
+        }
     };
     let span = Span {
         orgnr,
@@ -182,6 +196,10 @@ pub async fn assign(
             "device",
             words,
         )]));
+    }
+    // Before it is durable, so that no reading is judged without it afterwards.
+    if version.is_none() {
+        state.assigned.add();
     }
     kept.spans.push(span);
     kept.spans.sort_by_key(|span| span.from);

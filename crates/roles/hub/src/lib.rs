@@ -112,8 +112,8 @@ pub struct State {
     answers: idempotency::Answers,
     /// What is kept aside for each sender.
     aside: tally::Tally,
-    /// Whether any device is assigned.
-    assigned: assignment::Any,
+    /// How many devices are assigned.
+    assigned: assignment::Known,
     /// What each sender sends.
     senders: pace::Pace,
     /// What each patient's each device sends.
@@ -258,7 +258,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     )?;
     let answers = idempotency::Answers::counted(&store).await?;
     let aside = quarantine::counted(&store).await?;
-    let assigned = assignment::Any::counted(&store).await?;
+    let assigned = assignment::Known::counted(&store).await?;
     let senders = pace::Pace::new(config.bounds.sender);
     let devices = pace::Pace::new(config.bounds.device);
     let destinations = config.receivers.iter().flat_map(destinations).collect();

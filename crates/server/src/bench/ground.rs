@@ -3,8 +3,9 @@
 
 use super::http;
 use crate::{demo, surroundings};
-use anyhow::{Context, bail};
-use axum::http::Method;
+use anyhow::{Context, bail, ensure};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderName, HeaderValue, Method};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use tokio::net::TcpListener;
 use trust::ClientUse;
 use trust::dpop;
 use trust::keys::SigningKey;
-use wire::client::{Http, Policy, Request};
+use wire::client::{Http, Party, Policy, Request};
 use wire::contract::FHIR_JSON;
 use wire::contract::anchor::{ClientCredentialsForm, TokenAnswer};
 use wire::contract::demo::{ClientFile, TEST_TOKEN, TestTokenAnswer};
@@ -311,6 +312,41 @@ impl Ground {
             .json()
             .context("the home system's token")?;
         Ok(self.bearer(answer.access_token.expose()))
+    }
+
+    /// Searches as this bearer at `url`; not for measuring what a search costs.
+    pub async fn search(
+        &self,
+        bearer: &Bearer,
+        url: &str,
+        form: &[(&str, &str)],
+    ) -> anyhow::Result<serde_json::Value> {
+        let authorization = format!("DPoP {}", bearer.access());
+        let proof = bearer.proof(url).context("a proof")?;
+        let request = Request::post_form(url, form.iter().copied())
+            .header(AUTHORIZATION, HeaderValue::try_from(authorization)?)
+            .header(
+                HeaderName::from_static("dpop"),
+                HeaderValue::try_from(proof)?,
+            );
+        let answer = self.http.send(&request).await?;
+        ensure!(
+            answer.status == 200,
+            "a search was answered {}",
+            answer.status
+        );
+        Ok(serde_json::from_slice(&answer.body)?)
+    }
+
+    /// A client of the demo that speaks as itself.
+    pub fn party(&self, use_: ClientUse, orgnr: &str) -> anyhow::Result<Party> {
+        let (clock, ids) = (surroundings::clock(), surroundings::ids());
+        Ok(Party::new(
+            self.client(use_, orgnr)?,
+            self.http.clone(),
+            clock,
+            ids,
+        )?)
     }
 
     /// Waits until nothing waits for the receivers whose names `wanted` picks, in any store of the region.

@@ -9,14 +9,12 @@ use super::question::{first_words, identifier};
 use super::statistics::{milliseconds, per_second};
 use super::{Found, Setting, drive, say};
 use anyhow::{Context, ensure};
-use axum::http::HeaderValue;
 use bytes::Bytes;
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use testkit::bench_load::{FIVE, Load};
-use wire::client::Request;
 
 /// Single readings made ahead, for each second that is measured.
 const SINGLES_A_SECOND: u64 = 6_000;
@@ -309,29 +307,12 @@ async fn find(
     let url = format!("{base}/Observation/_search");
     let code = kind.codes().loinc.map_or("", |(code, _)| code);
     let person = identifier(patient)?;
-    let request = Request::post_form(
-        url.clone(),
-        [
-            ("patient.identifier", person.as_str()),
-            ("code", code),
-            ("_count", "200"),
-        ],
-    )
-    .header(
-        axum::http::header::AUTHORIZATION,
-        HeaderValue::try_from(format!("DPoP {}", bearer.access()))?,
-    )
-    .header(
-        axum::http::HeaderName::from_static("dpop"),
-        HeaderValue::try_from(bearer.proof(&url).context("a proof")?)?,
-    );
-    let answer = ground.http().send(&request).await?;
-    ensure!(
-        answer.status == 200,
-        "a search was answered {}",
-        answer.status
-    );
-    let bundle: Value = serde_json::from_slice(&answer.body)?;
+    let form = [
+        ("patient.identifier", person.as_str()),
+        ("code", code),
+        ("_count", "200"),
+    ];
+    let bundle = ground.search(bearer, &url, &form).await?;
     let links = bundle["link"]
         .as_array()
         .map(Vec::as_slice)

@@ -128,8 +128,6 @@ async fn assigned(
     }
     let span = (new.from, new.until);
     let write = assignment::assign(state, orgnr, new.device.clone(), &patient, span).await?;
-    // Before it is durable, so that no reading is judged without it afterwards.
-    state.assigned.note();
     let mut change = visit.change(visit.record().permitted(&permit).about(Some(patient)));
     change.ledger.push(write);
     visit.commit(change).await?;

@@ -195,3 +195,26 @@ async fn a_token_for_readings_alone_brings_no_answers_and_a_token_for_answers_no
         );
     }
 }
+
+#[tokio::test]
+async fn what_a_token_lacks_is_not_kept_as_the_answer_to_its_key() {
+    let hub = Hub::new().await;
+    let only = |scope: &str| {
+        hub.held(|jkt| {
+            let mut claims = hub.claims("home", ClientUse::HomeSystem, FJELLVIK, jkt);
+            claims.scope = scope.to_owned();
+            claims
+        })
+    };
+    let body = bundle("batch", &[answers(ragnhild(), "q-1")]).to_string();
+    let mut told = Vec::new();
+    for who in [
+        only("system/Observation.c"),
+        only("system/QuestionnaireResponse.c"),
+    ] {
+        let knock = hub.door.post("/fhir", body.clone());
+        let knock = knock.header("idempotency-key", "k-1");
+        told.extend(statuses(&knock.by(&who, hub.clock.now()).send().await));
+    }
+    assert_eq!(told, [403, 201]);
+}
