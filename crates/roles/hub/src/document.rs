@@ -7,7 +7,7 @@
 //! searched for; those that have no identifier get the document's with their place in it, so that a second delivery is known.
 
 use crate::State;
-use crate::intake::{self, Accepted, Refused, Unit};
+use crate::intake::{self, Accepted, Refused, Taken, Unit};
 use crate::{address, assignment, deliver};
 use bytes::Bytes;
 use fhir::bundle::{Entry, Role, links};
@@ -96,13 +96,6 @@ pub async fn take(state: &State, caller: &Caller, json: &Json) -> Result<Accepte
         intake::pace(state, caller, &patient, device.as_deref())?;
     }
     let owner = owner(state, caller, root, sent[0].resource, performers)?;
-    for (device, when, place) in measured {
-        let bound = assignment::bind(state, device.as_deref(), when, &patient, &place).await?;
-        address::agree(owner, bound).map_err(|why| {
-            let issue = Issue::error(IssueCode::BusinessRule, place, why.to_string());
-            Refused::quarantined("organisation", issue)
-        })?;
-    }
     let subject = Subject::Person(patient.clone());
     let key = identity::business_key(ResourceType::BUNDLE, Some(&subject), &system, &value);
     let unit = Unit {
@@ -119,7 +112,20 @@ pub async fn take(state: &State, caller: &Caller, json: &Json) -> Result<Accepte
             "this document was taken in before with other content; a new version of it has an identifier of its own",
         ),
     };
-    intake::remember(state, unit, patient, owner).await
+    let accepted = intake::remember(state, unit, patient, owner).await?;
+    // What is known was judged when it came.
+    if accepted.fate == Taken::Before {
+        return Ok(accepted);
+    }
+    for (device, when, place) in measured {
+        let (device, of) = (device.as_deref(), &accepted.patient);
+        let bound = assignment::bind(state, device, when, of, &place).await?;
+        address::agree(owner, bound).map_err(|why| {
+            let issue = Issue::error(IssueCode::BusinessRule, place, why.to_string());
+            Refused::quarantined("organisation", issue)
+        })?;
+    }
+    Ok(accepted)
 }
 
 /// The document's identifier, and what is wrong with what stands round its entries (FHIR R4 bdl-9, bdl-10, bdl-11).

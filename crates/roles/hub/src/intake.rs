@@ -150,13 +150,6 @@ pub async fn take(
         Refused::quarantined("organisation", issue)
     };
     let owner = address::owner(state, caller.organisation, named, kind).map_err(contradicts)?;
-    // Answers are nobody's device's.
-    if what == ResourceType::OBSERVATION {
-        let device = index.device.as_deref();
-        let place = "Observation.device";
-        let bound = assignment::bind(state, device, index.when, &patient, place).await?;
-        address::agree(owner, bound).map_err(contradicts)?;
-    }
     let identity = checked.identity();
     let unit = Unit {
         identity: &identity.key,
@@ -172,7 +165,15 @@ pub async fn take(
             "this reading was taken in before with other content; send a correction with status corrected, amended or entered-in-error",
         ),
     };
-    remember(state, unit, patient, owner).await
+    let accepted = remember(state, unit, patient, owner).await?;
+    // What is known was judged when it came, and answers are nobody's device's.
+    if accepted.fate == Taken::New && what == ResourceType::OBSERVATION {
+        let device = index.device.as_deref();
+        let (of, place) = (&accepted.patient, "Observation.device");
+        let bound = assignment::bind(state, device, index.when, of, place).await?;
+        address::agree(owner, bound).map_err(contradicts)?;
+    }
+    Ok(accepted)
 }
 
 /// Refuses whoever may be alive where everybody is synthetic: nothing of them is kept, not even aside. `place` is where the number stands.

@@ -7,7 +7,7 @@
 
 use crate::kit::apart::{Apart, Client, FJELLVIK, More};
 use crate::kit::process::{Serving, delt};
-use crate::kit::wait::{PATIENCE, until};
+use crate::kit::wait::{PATIENCE, until, until_within};
 use bytes::Bytes;
 use futures::FutureExt;
 use serde_json::Value;
@@ -35,6 +35,8 @@ const HOMES: usize = 8;
 const BUNDLE: u64 = 5;
 /// One sending in so many is given up when it is not answered: it may have been taken in or not.
 const GIVEN_UP: i64 = 20;
+/// What a killed receiver did not take is tried again after a pause that doubles each time, to 15 minutes at most (section 9).
+const DRAIN: Duration = Duration::from_secs(16 * 60);
 /// A start may take no longer (threats-and-faults.md section 12).
 const START: Duration = Duration::from_secs(10);
 
@@ -411,7 +413,7 @@ fn once(there: &mut BTreeMap<String, Value>, resource: Value) {
 /// Nothing waits at the hub and nothing was refused.
 async fn everything_is_delivered(region: &Apart, home: &Party) {
     let audience = region.audience("hub");
-    until("the hub has delivered everything", async || {
+    until_within(DRAIN, "the hub has delivered everything", async || {
         let request = Request::get(format!("{}{DELIVERIES}", region.base("hub")));
         let answer = home.send(&audience, WRITE_SCOPE, request).await.ok()?;
         let told: Deliveries = answer.json().ok()?;

@@ -62,6 +62,11 @@ async fn what_a_device_measures_of_somebody_else_is_kept_aside_and_replayed_when
         201,
         "no device at all"
     );
+    assert_eq!(
+        send(&hub, &home, &early).await,
+        200,
+        "what is known gets its first answer again"
+    );
     let reply = hub.get(&home, "/quarantine").await;
     let entry = &reply.json["entries"][0];
     assert_eq!(entry["reason"], "assigned-otherwise");
@@ -151,6 +156,32 @@ async fn where_it_is_required_a_device_that_nobody_assigned_then_brings_nothing_
         .post(&home, "/fhir/QuestionnaireResponse", &answers(her, "q-1"))
         .await;
     assert_eq!(reply.status, StatusCode::CREATED, "answers are no device's");
+}
+
+#[tokio::test]
+async fn a_document_with_a_reading_of_somebody_elses_device_is_kept_aside_whole() {
+    let hub = Hub::new().await;
+    let home = hub.home(FJELLVIK);
+    let sent = |key: &str| {
+        let mut document = crate::document::alert(ragnhild(), key);
+        document["entry"][2]["resource"]["device"] = json!({"identifier": device("X")});
+        document
+    };
+    assert_eq!(
+        hub.post(&home, "/fhir", &sent("d-1")).await.status,
+        StatusCode::CREATED
+    );
+    assigned(&hub, FJELLVIK, &assignment("X", patient("arne"), T[0])).await;
+    assert_eq!(
+        hub.post(&home, "/fhir", &sent("d-1")).await.status,
+        StatusCode::OK,
+        "known"
+    );
+    let reply = hub.post(&home, "/fhir", &sent("d-2")).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let place = &reply.json["issue"][0]["expression"][0];
+    assert_eq!(place, "Bundle.entry[2].resource.device");
+    assert_eq!(reasons(hub.aside(&home).await), ["assigned-otherwise"]);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ const SHARING: &str = "310001007/sharing";
 const RECORD_SYSTEM: &str = "310001007/record-system";
 
 /// An alert: what happened, the reading, and the colour that the home system gave it.
-fn alert(of: &Patient, key: &str) -> Value {
+pub fn alert(of: &Patient, key: &str) -> Value {
     let subject = json!({"identifier": {"system": systems::FNR, "value": of.number}});
     let mut measured = reading(of, &format!("{key}-reading"), 84);
     measured["note"] = json!([{"text": "syntetisk"}]);
