@@ -104,6 +104,7 @@ pub async fn take(state: &State, caller: &Caller, json: &Json) -> Result<Accepte
         correction: false,
         remarks,
         kind: InformationService::DOCUMENTS,
+        measured: None,
         topic: TOPIC,
         body: json.slice(root),
         known_otherwise: Issue::error(

@@ -1,7 +1,7 @@
 //! What the hub no longer needs is forgotten, once an hour by the clock itself: known readings some days after their
 //! clinical body is gone (CONTRACT section 5), answers under an `Idempotency-Key`, and what nobody replayed from quarantine.
 
-use crate::{State, idempotency, intake, quarantine};
+use crate::{State, amount, idempotency, intake, quarantine};
 use fhir::time::Instant;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,5 +38,6 @@ pub async fn round(state: &State) -> Result<(), StoreError> {
     let before = |days: u32| Instant(now.0.saturating_sub(i64::from(days).saturating_mul(DAY)));
     idempotency::forget(state, now).await?;
     quarantine::forget(state, before(state.config.bounds.quarantine_days)).await?;
+    amount::forget(state).await?;
     intake::forget(state, before(state.config.replay_days)).await
 }

@@ -3,7 +3,8 @@
 //! What makes a resend harmless is the ledger `reading`: under a keyed hash of owner and identity it keeps the content's
 //! digest and the first answer, also after the clinical body is delivered and gone.
 
-use crate::State;
+use crate::amount::{self, Measured};
+use crate::{Destination, State};
 use crate::{address, assignment};
 use bytes::Bytes;
 use fhir::check::{Fate, Rules, UnknownCodes, fate};
@@ -59,6 +60,8 @@ pub struct Accepted {
     pub change: Change,
     /// What was remarked of it; it is taken all the same.
     pub remarks: Vec<Issue>,
+    /// Receivers that are not to get it, to be counted once it is durable.
+    pub left_out: Vec<String>,
 }
 
 /// Whether an entry is new.
@@ -157,6 +160,8 @@ pub async fn take(
         correction: identity.correction,
         remarks: checked.remarks().to_vec(),
         kind,
+        measured: (what == ResourceType::OBSERVATION)
+            .then(|| Measured::of(node, fhir::measurement::of(&index.codings))),
         topic,
         body: body(&checked),
         known_otherwise: Issue::error(
@@ -255,6 +260,8 @@ pub struct Unit<'a> {
     pub remarks: Vec<Issue>,
     /// Whoever takes this kind gets it.
     pub kind: InformationService,
+    /// What a record system's rules ask of a reading; the rest goes to everybody.
+    pub measured: Option<Measured>,
     /// Topic in the outbox.
     pub topic: &'static str,
     /// What is delivered.
@@ -291,6 +298,7 @@ pub async fn remember(
                 patient,
                 change: Change::default(),
                 remarks: unit.remarks,
+                left_out: Vec::new(),
             });
         }
         Some((_, version)) if unit.correction => Expect::Version(version),
@@ -306,17 +314,24 @@ pub async fn remember(
         problem: Problem::bug("a ledger entry cannot be written"),
         quarantine: None,
     })?;
-    let receivers = state
-        .destinations_of(owner, unit.kind)
-        .map(|d| d.name.clone())
-        .collect();
+    let measured = unit.measured.as_ref().filter(|_| !unit.correction);
+    let all = state.destinations_of(owner, unit.kind);
+    let (to, not_to): (Vec<_>, Vec<_>) =
+        all.partition(|d| measured.is_none_or(|one| amount::wants(&d.rules, one)));
+    let names = |of: Vec<&Destination>| of.into_iter().map(|d| d.name.clone()).collect::<Vec<_>>();
+    let (receivers, not_to) = (names(to), names(not_to));
+    let left_out = amount::left_out(&key, &not_to).map_err(|_| Refused {
+        problem: Problem::bug("a ledger entry cannot be written"),
+        quarantine: None,
+    })?;
+    let known = LedgerWrite {
+        ledger: READINGS,
+        key: ledger_key,
+        value: Some(value),
+        expect,
+    };
     let change = Change {
-        ledger: vec![LedgerWrite {
-            ledger: READINGS,
-            key: ledger_key,
-            value: Some(value),
-            expect,
-        }],
+        ledger: std::iter::once(known).chain(left_out).collect(),
         outbox: vec![OutboxEntry {
             topic: unit.topic,
             receivers,
@@ -332,6 +347,7 @@ pub async fn remember(
         patient,
         change,
         remarks: unit.remarks,
+        left_out: not_to,
     })
 }
 

@@ -6,6 +6,7 @@
 //! A reading's way: `api/receive.rs` → `intake` (checked, addressed, known or new) → the hub's outbox → `deliver`.
 
 mod address;
+mod amount;
 mod api;
 mod assignment;
 mod bounds;
@@ -20,6 +21,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use amount::{Amount, Rule};
 pub use bounds::{Bounds, Rate};
 
 use axum::Router;
@@ -76,6 +78,8 @@ pub struct Receiver {
     pub record_system: Option<Url>,
     /// What its record system takes.
     pub record_system_kinds: Vec<InformationService>,
+    /// How much of the readings its record system gets; where it has a sharing service, which gets everything.
+    pub record_system_rules: Vec<Rule>,
     /// Its sharing service's whole FHIR base; for a member of a shared register, the register's.
     pub sharing: Option<Url>,
 }
@@ -100,6 +104,7 @@ struct Destination {
     /// Whole FHIR base, also the audience.
     fhir: String,
     kinds: Vec<InformationService>,
+    rules: Vec<Rule>,
 }
 
 /// The opened hub.
@@ -114,6 +119,8 @@ pub struct State {
     aside: tally::Tally,
     /// How many devices are assigned.
     assigned: assignment::Known,
+    /// How many readings each receiver was not to get.
+    left_out: tally::Tally,
     /// What each sender sends.
     senders: pace::Pace,
     /// What each patient's each device sends.
@@ -258,6 +265,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     )?;
     let answers = idempotency::Answers::counted(&store).await?;
     let aside = quarantine::counted(&store).await?;
+    let left_out = amount::counted(&store).await?;
     let assigned = assignment::Known::counted(&store).await?;
     let senders = pace::Pace::new(config.bounds.sender);
     let devices = pace::Pace::new(config.bounds.device);
@@ -277,6 +285,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         answers,
         aside,
         assigned,
+        left_out,
         senders,
         devices,
     }))
@@ -290,6 +299,11 @@ fn destinations(receiver: &Receiver) -> Vec<Destination> {
         orgnr: receiver.orgnr,
         fhir: format!("{}{}", trimmed(base), wire::contract::record_system::FHIR),
         kinds: receiver.record_system_kinds.clone(),
+        // What nobody else has is not left out.
+        rules: match receiver.sharing {
+            Some(_) => receiver.record_system_rules.clone(),
+            None => Vec::new(),
+        },
     });
     let sharing = receiver.sharing.as_ref().map(|fhir| Destination {
         name: format!("{}/sharing", receiver.orgnr.as_str()),
@@ -297,6 +311,7 @@ fn destinations(receiver: &Receiver) -> Vec<Destination> {
         orgnr: receiver.orgnr,
         fhir: trimmed(fhir),
         kinds: InformationService::ALL.to_vec(),
+        rules: Vec::new(),
     });
     record_system.into_iter().chain(sharing).collect()
 }

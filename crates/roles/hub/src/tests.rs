@@ -62,6 +62,7 @@ impl Hub {
             orgnr: org(orgnr),
             record_system: None,
             record_system_kinds: Vec::new(),
+            record_system_rules: Vec::new(),
             sharing: Some(receiver.parse().unwrap()),
         });
         let config = Config {

@@ -4,6 +4,7 @@
 //! rule says so, and what would have to change for it to be allowed. The rules stand in one table, one function each.
 
 mod advice;
+mod amount;
 mod audit;
 mod concept;
 mod copy;
@@ -89,6 +90,7 @@ const RULES: &[Rule] = &[
     identity::authorisations_are_asked_about,
     publish::policy_can_be_met,
     copy::age_can_be_kept,
+    amount::rules_can_be_met,
     audit::heads_are_signed_at_intervals,
     outside::hpr_can_be_asked,
     outside::pvk_can_be_replicated,

@@ -76,6 +76,32 @@ pub struct RecordSystem {
     /// Information services it receives (`IT17` …).
     #[serde(default = "measurements")]
     pub kinds: Vec<String>,
+    /// How much of the readings it gets; the first rule that speaks of a kind of measurement decides, and without one each goes.
+    #[serde(default)]
+    pub rule: Vec<DeliveryRule>,
+}
+
+/// How much of some kinds of measurement a record system gets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeliveryRule {
+    /// Ids of `spec/measurements`; none means all.
+    #[serde(default)]
+    pub of: Vec<String>,
+    /// How much.
+    pub send: Amount,
+}
+
+/// How much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Amount {
+    /// Each.
+    All,
+    /// Those that the home system marked as other than normal.
+    Marked,
+    /// None.
+    None,
 }
 
 /// How an organisation realises its sharing service (DESIGN section 2). The last two are known so that they can be refused.

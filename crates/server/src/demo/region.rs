@@ -519,6 +519,7 @@ fn organisation(
         record_system: record_system.map(|base| RecordSystem {
             base,
             kinds: RECEIVED.map(String::from).to_vec(),
+            rule: Vec::new(),
         }),
     })
 }

@@ -256,6 +256,19 @@ fn publishing(shares: &[config::Publish]) -> anyhow::Result<store::Publishing> {
     })
 }
 
+/// How much a record system gets.
+fn rules(to: &config::RecordSystem) -> Vec<::hub::Rule> {
+    let rule = |rule: &config::DeliveryRule| ::hub::Rule {
+        of: rule.of.clone(),
+        send: match rule.send {
+            config::Amount::All => ::hub::Amount::All,
+            config::Amount::Marked => ::hub::Amount::Marked,
+            config::Amount::None => ::hub::Amount::Nothing,
+        },
+    };
+    to.rule.iter().map(rule).collect()
+}
+
 /// Opens the hub.
 pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     let part = needed(&setting.config.hub, "hub")?;
@@ -274,6 +287,7 @@ pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
                 .map(|r| services(&r.kinds))
                 .transpose()?
                 .unwrap_or_default(),
+            record_system_rules: o.record_system.as_ref().map(rules).unwrap_or_default(),
             sharing: service.map(|s| s.fhir.clone()),
         })
     });

@@ -56,6 +56,9 @@ pub struct ReceiverState {
     pub oldest: Option<Instant>,
     /// Entries that the receiver refused for good.
     pub dead: u64,
+    /// Readings that are known here and that its organisation's rules did not want it to get.
+    #[serde(default)]
+    pub left_out: u64,
 }
 
 /// `GET {hub}/deliveries/{key}`.
@@ -94,6 +97,8 @@ pub enum Progress {
     Delivered,
     /// The receiver refused it for good.
     Dead,
+    /// The receiver is not to get it, by its organisation's rules.
+    LeftOut,
 }
 
 /// `GET {hub}/dead-letters`.

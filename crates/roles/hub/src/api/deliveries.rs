@@ -1,7 +1,7 @@
 //! What became of what was sent: delivery state per receiver, per entry, and what was kept aside. A sender sees the
 //! organisation it is registered to send for, and its own quarantine.
 
-use crate::{Destination, State, quarantine};
+use crate::{Destination, State, amount, quarantine};
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use fhir::ids::OrganisationNumber;
@@ -70,6 +70,7 @@ async fn receivers(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
             pending: stands.pending,
             oldest: stands.oldest,
             dead: stands.dead,
+            left_out: state.left_out.held(destination.name.as_bytes()).entries as u64,
         });
     }
     visit.write(visit.record().permitted(&permit)).await?;
@@ -104,6 +105,18 @@ pub(super) async fn stands_of(
             },
             attempts: delivery.attempts,
             reason: delivery.reason,
+        });
+    }
+    for name in amount::of(&state.desk.store, &key).await? {
+        let Some(destination) = theirs(state, visit).find(|d| d.name == name) else {
+            continue;
+        };
+        receivers.push(DeliveryState {
+            receiver: name,
+            kind: destination.kind,
+            state: Progress::LeftOut,
+            attempts: 0,
+            reason: Some("the organisation's rules leave it out for this receiver".into()),
         });
     }
     if receivers.is_empty() {

@@ -5,11 +5,11 @@
 //! proof become durable in one commit a patient. If somebody sent the same reading in the meantime, it is looked at again.
 
 use crate::State;
-use crate::address;
 use crate::document;
 use crate::idempotency::{self, Answer as First, Begun, Running};
 use crate::intake::{self, Accepted, Refused, Taken};
 use crate::quarantine;
+use crate::{address, amount};
 use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
@@ -349,6 +349,8 @@ struct Acknowledged {
     status: StatusCode,
     /// What was remarked of it.
     remarks: Vec<Issue>,
+    /// Receivers that are not to get it.
+    left_out: Vec<String>,
 }
 
 impl Acknowledged {
@@ -357,6 +359,7 @@ impl Acknowledged {
             key: one.key,
             status: status(one.fate),
             remarks: one.remarks,
+            left_out: one.left_out,
         }
     }
 }
@@ -401,6 +404,9 @@ async fn take_all(
             Some(answer) => answer,
             None => alone(state, visit, permit, json, one).await?,
         });
+    }
+    for taken in done.iter().flatten() {
+        amount::count(state, &taken.left_out);
     }
     Ok(done)
 }

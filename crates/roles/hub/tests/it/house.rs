@@ -71,6 +71,7 @@ pub fn receiver(orgnr: &str, record_system: Option<&str>, sharing: Option<&str>)
         orgnr: org(orgnr),
         record_system: record_system.map(|url| url.parse().unwrap()),
         record_system_kinds: vec![InformationService::MEASUREMENTS],
+        record_system_rules: Vec::new(),
         sharing: sharing.map(|url| url.parse().unwrap()),
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
 
 mod access;
+mod amount;
 mod answers;
 mod assignment;
 mod bad_input;

@@ -170,6 +170,7 @@ async fn who_sends_for_nobody_here_is_told_so_and_loses_nothing_in_silence() {
         receiver(FJELLVIK, Some("http://127.0.0.1:9/epj"), None),
         hub::Receiver {
             record_system_kinds: Vec::new(),
+            record_system_rules: Vec::new(),
             ..receiver(PROVEHEIM, Some("http://127.0.0.1:9/epj2"), None)
         },
     ])
