@@ -295,8 +295,8 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
                             .filter(|one| **one != at.service(&s.id))
                             .cloned(),
                     )
+                    .chain(at_the_hub)
                     .collect(),
-                audiences: [at.service(&s.id)].into_iter().chain(at_the_hub).collect(),
             });
         }
     }
