@@ -9,8 +9,9 @@ mod identity;
 mod outside;
 
 pub use facts::{
-    Agreement, Client, Concept, Delegation, Expect, Organisation, OrganisationKind, Paper, Profile,
-    Publish, RecordSystem, Service, SubUnit, Subscriber, UnknownPatients,
+    Agreement, Amount, Client, Concept, Delegation, DeliveryRule, Expect, Organisation,
+    OrganisationKind, Paper, Profile, Publish, RecordSystem, Service, SubUnit, Subscriber,
+    UnknownPatients,
 };
 pub use identity::{IdentityProvider, LoginProfile, People};
 pub use outside::{Definition, DefinitionKind, Hpr, Pvk, WhenOlder};
