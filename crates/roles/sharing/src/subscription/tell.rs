@@ -208,10 +208,14 @@ impl State {
                     .await?;
                 self.subscriptions.fewer(id, numbered.gone);
             }
-            return match right {
-                Right::Closed => self.silence(held, now).await,
-                _ => Ok(Some(held.kept.standing.until.0)),
+            // What was tried before it was closed is tried again when it is open, though nothing else happens then.
+            let (until, untaken) = (held.kept.standing.until, held.kept.told > held.kept.taken);
+            let later = now.plus_seconds(LATER).min(until);
+            let due = match right {
+                Right::Closed => self.silence(held, now).await?,
+                _ => Some(until.0),
             };
+            return Ok(due.map(|due| if untaken { due.min(later.0) } else { due }));
         };
         let mut list = self.numbered(&held, right, held.kept.taken, most).await?;
         let numbered = self

@@ -228,3 +228,73 @@ async fn of_a_patient_who_is_erased_nothing_more_is_told() {
     let events = region.missed(&path, "").await;
     assert_eq!(events, [(1, String::new())]);
 }
+
+/// What may happen, one after the other.
+#[derive(Debug, Clone, Copy)]
+enum Turn {
+    Reading,
+    Closes,
+    Opens,
+    Tells,
+    Away,
+    Back,
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(10))]
+
+    /// In whatever turns readings come, she closes and opens, and the subscriber is away and back: numbers have no gap, nothing is
+    /// told while it is closed, and nothing twice under two numbers.
+    #[test]
+    fn in_whatever_turns_numbers_have_no_gap_and_tell_of_nothing_closed(
+        turns in proptest::collection::vec(
+            proptest::sample::select(vec![Turn::Reading, Turn::Closes, Turn::Opens, Turn::Tells, Turn::Away, Turn::Back]),
+            1..16,
+        )
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let region = Region::new().await;
+            let path = region.follows("new-reading").await;
+            region.hook.heard();
+            let (mut wish, mut count, mut told) = (None, 0, Vec::<(u64, String)>::new());
+            for turn in turns.into_iter().chain([Turn::Opens, Turn::Back].into_iter().chain([Turn::Tells; 5])) {
+                match turn {
+                    Turn::Reading => {
+                        count += 1;
+                        region.reads(&format!("p-{count}"), "90").await;
+                    }
+                    Turn::Closes if wish.is_none() => {
+                        wish = Some(region.closes(organisation_closed(PROVEBAKKEN)).await);
+                    }
+                    Turn::Opens => {
+                        if let Some(wish) = wish.take() {
+                            region.opens(&wish).await;
+                        }
+                    }
+                    Turn::Closes => {}
+                    Turn::Tells => {
+                        // Long enough for who failed to be tried again, and too short for seven failures to come of it.
+                        region.passes(20).await;
+                        let heard: Vec<_> = region.hook.heard().into_iter().flat_map(|(_, events)| events).collect();
+                        assert!(wish.is_none() || heard.is_empty(), "{heard:?}");
+                        told.extend(heard);
+                    }
+                    Turn::Away => region.hook.answers(StatusCode::BAD_GATEWAY),
+                    Turn::Back => region.hook.answers(StatusCode::OK),
+                }
+            }
+            let (status, counted) = region.stands(&path).await;
+            let numbers: Vec<u64> = told.iter().map(|(number, _)| *number).collect();
+            let mut named: Vec<_> = told.iter().map(|(_, focus)| focus).collect();
+            named.sort();
+            named.dedup();
+            assert_eq!(named.len(), told.len(), "{told:?}");
+            assert!(named.len() <= count && named.iter().all(|focus| !focus.is_empty()));
+            assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+            if status == "active" {
+                assert_eq!(counted, numbers.len().to_string());
+            }
+        });
+    }
+}
