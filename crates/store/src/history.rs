@@ -132,6 +132,7 @@ impl Sight {
                 Some(number) => Some(number),
                 None => return Ok(None),
             },
+            PermitScope::Nobody => return Ok(None),
         };
         let own = patient.is_none() || permit.interaction() == Interaction::Assess;
         Ok(Some(Sight {

@@ -155,6 +155,7 @@ fn scope(
     let permitted = match permit.patient() {
         PermitScope::OwnStore => None,
         PermitScope::Patient(person) => Some(find("mac", &mac(person))?),
+        PermitScope::Nobody => Some(None),
     };
     let number = |found: Option<(i64, LogicalId)>| found.map(|(number, _)| number);
     let whose = match (permitted.map(number), asked.map(number)) {

@@ -21,6 +21,7 @@ pub(crate) fn codings(
     let opened = match permit.patient() {
         PermitScope::OwnStore => true,
         PermitScope::Patient(permitted) => permitted == person,
+        PermitScope::Nobody => false,
     };
     if !opened || !permit.opens(resource_type.information_service()) {
         return Ok(Vec::new());

@@ -150,6 +150,8 @@ pub enum PermitScope {
     Patient(PersonIdentifier),
     /// The whole of this one store: a system of the organisation itself, or one that writes for it.
     OwnStore,
+    /// Nobody's: the caller tells something, and reads nothing.
+    Nobody,
 }
 
 impl fmt::Debug for PermitScope {
@@ -157,6 +159,7 @@ impl fmt::Debug for PermitScope {
         f.write_str(match self {
             PermitScope::Patient(_) => "Patient",
             PermitScope::OwnStore => "OwnStore",
+            PermitScope::Nobody => "Nobody",
         })
     }
 }
@@ -317,9 +320,12 @@ pub fn decide(ask: &Ask, caller: &Caller, facts: &Facts) -> Decision {
         narrowed,
         withheld: elements(&reduced),
         reduced,
-        scope,
         interaction: ask.interaction,
-        services: parts.services.unwrap_or_default(),
+        services: match scope {
+            PermitScope::Nobody => Vec::new(),
+            _ => parts.services.unwrap_or_default(),
+        },
+        scope,
         period: parts.period,
         rules: rules::LIST
             .iter()

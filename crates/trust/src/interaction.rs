@@ -48,6 +48,8 @@ pub enum Interaction {
     WishesRead,
     /// A block or reservation taken back by the patient.
     WishEnded,
+    /// Who may look at the patient's data as the rules stand, asked by the patient.
+    MayLook,
     /// Why an earlier request was refused or narrowed.
     Explain,
     /// Broken glass that waits for the controller's look, listed.
@@ -129,6 +131,13 @@ const TABLE: &[Row] = &[
         Some(Access::Search),
     ),
     Row(Interaction::WishEnded, "delete", "D", Some(Access::Delete)),
+    // It stands beside the trail, and takes the same right.
+    Row(
+        Interaction::MayLook,
+        "operation",
+        "R",
+        Some(Access::Search),
+    ),
     Row(Interaction::Explain, "operation", "R", None),
     Row(
         Interaction::ReviewsRead,
@@ -242,6 +251,7 @@ mod tests {
             WishMade,
             WishesRead,
             WishEnded,
+            MayLook,
             Explain,
             ReviewsRead,
             ReviewClosed,

@@ -22,6 +22,7 @@ pub mod interaction;
 pub mod json;
 pub mod jws;
 pub mod keys;
+pub mod may_look;
 pub mod organisation;
 pub mod replay;
 pub mod rules;

@@ -139,6 +139,7 @@ pub(super) fn completed(
         let open = match permit.patient() {
             PermitScope::OwnStore => true,
             PermitScope::Patient(own) => *own == person,
+            PermitScope::Nobody => false,
         };
         Ok::<_, StoreError>(open.then(|| (LogicalId(Uuid::from_bytes(id)), person)))
     })?;

@@ -24,11 +24,11 @@ pub(super) const RULE: Rule = Rule {
 };
 
 /// Code system 9060, authorisation of health personnel.
-const SYSTEM: &str = "urn:oid:2.16.578.1.12.4.1.1.9060";
+pub(crate) const SYSTEM: &str = "urn:oid:2.16.578.1.12.4.1.1.9060";
 
 /// What kind of work an authorisation is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Work {
+pub(crate) enum Work {
     /// Treats patients and decides on treatment.
     Treats,
     /// Helps to treat: carries out, measures, hands out, keeps appointments.
@@ -38,7 +38,7 @@ enum Work {
 }
 
 /// Codes of 9060 and the work they are for.
-const TABLE: &[(&str, Work)] = &[
+pub(crate) const TABLE: &[(&str, Work)] = &[
     ("LE", Work::Treats),
     ("TL", Work::Treats),
     ("PS", Work::Treats),

@@ -6,7 +6,7 @@
 mod agreement;
 mod attestation;
 mod audience;
-mod authorisation;
+pub(crate) mod authorisation;
 mod block;
 mod care_relationship;
 mod decision_ref;

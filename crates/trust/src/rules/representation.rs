@@ -10,11 +10,11 @@
 use super::{Answer, Parts, Question, Rule, deny};
 use crate::caller::Person;
 use crate::detail::Detail;
-use crate::interaction::Interaction::{AuditSearch, WishEnded, WishMade, WishesRead};
+use crate::interaction::Interaction::{AuditSearch, MayLook, WishEnded, WishMade, WishesRead};
 
 pub(super) const RULE: Rule = Rule {
     name: "representation",
-    version: 2,
+    version: 3,
     source: "pasient- og brukerrettighetsloven §§ 3-3, 3-4, 5-1",
     check,
 };
@@ -31,7 +31,7 @@ fn check(question: &Question<'_>) -> Answer {
         return Answer::NotMine;
     };
     let outside = match question.ask.interaction {
-        AuditSearch => !representation.log,
+        AuditSearch | MayLook => !representation.log,
         // Whom to shut out, the patient alone decides.
         WishMade | WishesRead | WishEnded => true,
         _ => false,
@@ -107,9 +107,11 @@ mod tests {
             (true, None),
             (false, Some(("representation", "outside_representation"))),
         ] {
-            let mut case = husband(log);
-            case.ask.interaction = Interaction::AuditSearch;
-            assert_eq!(refused_by(&case), expected);
+            for interaction in [Interaction::AuditSearch, Interaction::MayLook] {
+                let mut case = husband(log);
+                case.ask.interaction = interaction;
+                assert_eq!(refused_by(&case), expected, "{interaction:?}");
+            }
         }
     }
 

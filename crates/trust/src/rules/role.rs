@@ -67,6 +67,7 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
             WishMade,
             WishesRead,
             WishEnded,
+            MayLook,
             Explain,
         ],
     ),
@@ -107,6 +108,7 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
             WishMade,
             WishesRead,
             WishEnded,
+            MayLook,
         ],
     ),
     (Party::Locator, Who::Practitioner, &[Locate]),
@@ -177,6 +179,8 @@ fn check(question: &Question<'_>) -> Answer {
             "access_denied",
             "this kind of caller may not do this here",
         ),
+        // What it is told stands in the message; nothing of the store is its to read.
+        (true, Person::System, _) if ask.interaction == AlertTold => grant(PermitScope::Nobody),
         (true, Person::System, _) => grant(PermitScope::OwnStore),
         // Each patient of a list is asked about by herself; without a name nobody's data is opened.
         (true, ..) if ask.interaction == WorkList => match &ask.patient {
@@ -254,6 +258,17 @@ mod tests {
         case.ask.interaction = Create;
         case.caller.use_ = ClientUse::HomeSystem;
         assert_eq!(refused_by(&case), Some(("role", "access_denied")));
+    }
+
+    #[test]
+    fn a_service_that_tells_of_an_alert_is_given_nothing_to_read() {
+        let mut case = Case::system(ClientUse::Service, PROVEHEIM);
+        case.ask = crate::Ask::of(AlertTold, fhir::resource::ResourceType::TASK);
+        let permit = permit(&case);
+        assert_eq!(permit.patient(), &PermitScope::Nobody);
+        assert_eq!(permit.services(), []);
+        assert!(!permit.is_own());
+        assert_eq!(permit.narrowed(), [], "nothing was asked for that is left out");
     }
 
     #[test]

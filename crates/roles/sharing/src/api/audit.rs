@@ -92,7 +92,7 @@ pub(super) async fn answer(
         (PermitScope::Patient(patient), _) | (PermitScope::OwnStore, Named::Person(patient)) => {
             Some(patient.clone())
         }
-        (PermitScope::OwnStore, Named::Nobody) => None,
+        (PermitScope::OwnStore, Named::Nobody) | (PermitScope::Nobody, _) => None,
         (PermitScope::OwnStore, Named::Anyone) => {
             return Err(Problem::not_supported(
                 "patient",

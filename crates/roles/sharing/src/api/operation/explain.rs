@@ -62,6 +62,7 @@ async fn told(
             PermitScope::Patient(patient) => {
                 record.patient.as_ref() == Some(patient) && theirs(state, visit, record)
             }
+            PermitScope::Nobody => false,
         }
     };
     let mut records: Vec<&AuditEntry> = entries.iter().filter(open).collect();

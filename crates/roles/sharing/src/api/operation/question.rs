@@ -53,7 +53,7 @@ impl Question {
         let person = match (named, permit.patient()) {
             (_, PermitScope::Patient(person)) => Some(person.clone()),
             (Named::Person(person), PermitScope::OwnStore) => Some(person),
-            (Named::Nobody, PermitScope::OwnStore) => None,
+            (Named::Nobody, PermitScope::OwnStore) | (_, PermitScope::Nobody) => None,
             (Named::Anyone, PermitScope::OwnStore) => {
                 let words = "one patient must be named";
                 return Err(Problem::invalid(IssueCode::Required, "subject", words).into());
