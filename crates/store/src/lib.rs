@@ -57,6 +57,7 @@ pub use include::{Excess, Gathered};
 pub use ledger::{LedgerEntry, LedgerPages};
 pub use options::Options;
 pub use outbox::{Delivery, DeliveryId, DeliveryState, Due, ReceiverState};
+pub use presence::Kinds;
 pub use publish::{Published, Publishing, Share};
 pub use query::{Cursor, Met, Moment, Page, Start, Walker};
 pub use reconcile::{ContentDigest, Holding, Named, Patients, Tally};

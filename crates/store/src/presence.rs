@@ -2,9 +2,11 @@
 //!
 //! Source: CONTRACT section 8 (what an organisation announces is state, not readings).
 
+use fhir::ids::PersonIdentifier;
 use fhir::resource::{InformationService, ResourceType};
 use rusqlite::{OptionalExtension, params};
 
+use crate::backend::sqlite::reader::Reader;
 use crate::backend::sqlite::writer::Writer;
 use crate::commit::{Committed, Presence};
 use crate::errors::StoreError;
@@ -147,6 +149,47 @@ pub(crate) fn announced(resource_type: ResourceType) -> Option<InformationServic
     } else {
         resource_type.information_service()
     }
+}
+
+/// Which kinds of information are held about a person, and which of them somebody else than the organisation itself may find.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kinds {
+    /// Held.
+    pub held: Vec<InformationService>,
+    /// Published now.
+    pub published: Vec<InformationService>,
+}
+
+/// The kinds of a person's data, in order.
+pub(crate) fn kinds(reader: &Reader, person: &PersonIdentifier) -> Result<Kinds, StoreError> {
+    let Some(patient) = reader.number_of(person)? else {
+        return Ok(Kinds::default());
+    };
+    let connection = &reader.connection;
+    let types: Vec<String> = connection
+        .prepare_cached("SELECT DISTINCT k.type FROM series s JOIN kind k ON k.n = s.kind WHERE s.patient = ?")?
+        .query_map([patient], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let view = View::at(&reader.publishing, (reader.clock)().0);
+    let mut kinds = Kinds::default();
+    for resource in types.iter().filter_map(|name| ResourceType::parse(name)) {
+        let Some(service) = resource.information_service() else {
+            continue;
+        };
+        let published = reader.publishing.is_everything()
+            || match announced(resource) {
+                Some(service) => view.any_of(connection, patient, service)?,
+                // A Patient is published while anything about that patient is.
+                None => view.anything(connection, patient)?,
+            };
+        kinds.held.push(service);
+        kinds.published.extend(published.then_some(service));
+    }
+    for list in [&mut kinds.held, &mut kinds.published] {
+        list.sort_unstable();
+        list.dedup();
+    }
+    Ok(kinds)
 }
 
 /// An information service from its number.

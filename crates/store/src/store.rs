@@ -27,6 +27,7 @@ use crate::keys::Keys;
 use crate::ledger::{self, LedgerEntry, LedgerPages};
 use crate::options::Options;
 use crate::outbox::{self, Delivery, DeliveryId, Due, ReceiverState, Report};
+use crate::presence::Kinds;
 use crate::{Surroundings, handle, patient, prepare, presence, query, seal, series};
 
 /// Changes that may wait for the writer; beyond that, [`StoreError::Busy`].
@@ -554,6 +555,19 @@ impl Store {
         self.0
             .readers
             .ask(move |reader| presence::presence_since(&reader.connection, sequence, limit))
+            .await
+    }
+
+    /// Which kinds of information are held about a person, and which of them are published now: for the person's own eyes, and
+    /// no answer in itself.
+    ///
+    /// # Errors
+    /// Input/output and damage.
+    pub async fn kinds(&self, person: &PersonIdentifier) -> Result<Kinds, StoreError> {
+        let person = person.clone();
+        self.0
+            .readers
+            .ask(move |reader| presence::kinds(reader, &person))
             .await
     }
 

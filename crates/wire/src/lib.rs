@@ -10,6 +10,7 @@ pub mod drift;
 pub mod entries;
 pub mod form;
 pub mod last_copy;
+pub mod may_look;
 pub mod members;
 pub mod oauth_error;
 pub mod openapi;

@@ -20,7 +20,7 @@ use trust::keys::{KeySet, PublicKey};
 use crate::client::{Http, PeerError, Request};
 use crate::contract::alert::{LONGEST_AGE, MESSAGE_TYP, Message};
 use crate::contract::anchor::{
-    AGREEMENT_TYP, AGREEMENTS, AgreementDocument, AgreementKind, JWKS, PARTICIPANT_TYP,
+    AGREEMENT_TYP, AGREEMENTS, AgreementDocument, AgreementKind, EVERY_MEMBER, JWKS, PARTICIPANT_TYP,
     PARTICIPANTS, Participant, SignedDocuments,
 };
 use crate::contract::operate::Standing;
@@ -112,13 +112,59 @@ impl Members {
 
     /// Does `supplier` process for `owner` by an agreement (databehandleravtale) that is in force at `now`?
     pub fn processes_for(&self, supplier: &str, owner: &str, now: Instant) -> bool {
+        let mut all = self.processing_for(owner, now).into_iter();
+        all.any(|one| one.processor.as_deref() == Some(supplier))
+    }
+
+    /// Everybody whose access stands, in the order of their numbers, each with the agreement by which their people read what
+    /// `provider` is responsible for at `now`, if there is one: the one that the anchor puts into their tokens. One that names the
+    /// reader comes before one for all members, the newest version before older ones, the last by id of those alike.
+    pub fn readers(
+        &self,
+        provider: &str,
+        now: Instant,
+    ) -> Vec<(&Participant, Option<&AgreementDocument>)> {
         let today = today(now);
-        self.agreements.values().any(|one| {
-            one.kind == AgreementKind::DataProcessing
-                && one.processor.as_deref() == Some(supplier)
-                && one.parties.iter().any(|party| party == owner)
+        let stands = self.participant(provider).is_some();
+        let all = self.agreements.values().filter(|one| {
+            stands
+                && one.kind == AgreementKind::DataSharing
+                && one.provider.as_deref() == Some(provider)
                 && in_force(one, &today)
-        })
+        });
+        let every = |one: &AgreementDocument| one.consumer.as_deref() == Some(EVERY_MEMBER);
+        // Whose each is: a unit's is its controller's.
+        let given: Vec<(Option<&str>, &AgreementDocument)> = all
+            .map(|one| {
+                let reader = one.consumer.as_deref().and_then(|who| self.participant(who));
+                (reader.map(|who| who.sub.as_str()), one)
+            })
+            .collect();
+        let by = |reader: &Participant| {
+            let fitting = given
+                .iter()
+                .filter(|(whose, one)| every(one) || *whose == Some(reader.sub.as_str()));
+            let best = fitting.max_by_key(|(_, one)| (!every(one), one.version, &one.sub));
+            best.map(|(_, one)| *one)
+        };
+        let all = self.participants.values().map(|(one, _)| one);
+        let mut readers: Vec<_> = all
+            .filter(|one| one.state == Standing::Active)
+            .map(|one| (one, by(one)))
+            .collect();
+        readers.sort_by(|one, other| one.0.sub.cmp(&other.0.sub));
+        readers
+    }
+
+    /// The agreements (databehandleravtaler) in force at `now` by which others process for `owner`, in the order of their ids.
+    pub fn processing_for(&self, owner: &str, now: Instant) -> Vec<&AgreementDocument> {
+        let today = today(now);
+        let all = self.agreements.values();
+        let mut found: Vec<_> = all
+            .filter(|one| one.processes_for(owner) && in_force(one, &today))
+            .collect();
+        found.sort_by(|one, other| one.sub.cmp(&other.sub));
+        found
     }
 
     /// The kinds of information that an agreement on access to each other's data (pasientjournalloven § 19) opens at `now`; `None`
@@ -292,6 +338,12 @@ impl Members {
             }
         }
         (newer, held_back)
+    }
+}
+
+impl AgreementDocument {
+    fn processes_for(&self, owner: &str) -> bool {
+        self.kind == AgreementKind::DataProcessing && self.parties.iter().any(|party| party == owner)
     }
 }
 

@@ -11,21 +11,10 @@ use trust::ClientUse;
 use trust::jws;
 use trust::keys::{KeyError, SigningKey};
 use wire::contract::anchor::{
-    AGREEMENT_TYP, AgreementDocument, AgreementKind, PARTICIPANT_TYP,
+    AGREEMENT_TYP, AgreementDocument, AgreementKind, EVERY_MEMBER, PARTICIPANT_TYP,
     Participant as ParticipantDocument, SignedDocuments,
 };
 use wire::contract::operate::{Kind, Standing};
-
-/// An agreement's claims with its direction, which `parties` alone does not tell.
-#[derive(Serialize)]
-struct Directed {
-    #[serde(flatten)]
-    document: AgreementDocument,
-    /// Organisation number, or `*members`.
-    consumer: String,
-    /// Organisation number.
-    provider: String,
-}
 
 fn sign<T: Serialize>(typ: &str, claims: &T, key: &SigningKey) -> Result<String, KeyError> {
     // The documents are plain text and numbers; they always have a JSON form.
@@ -122,11 +111,16 @@ fn agreements(
     Ok(SignedDocuments(signed))
 }
 
-fn sharing(one: &Agreement, config: &Config, standings: &Standings, iat: i64) -> Directed {
+fn sharing(
+    one: &Agreement,
+    config: &Config,
+    standings: &Standings,
+    iat: i64,
+) -> AgreementDocument {
     let (consumer, mut parties) = match one.consumer {
         Consumer::Organisation(consumer) => (consumer.to_string(), vec![consumer]),
         Consumer::Members => (
-            "*members".to_owned(),
+            EVERY_MEMBER.to_owned(),
             config
                 .participants
                 .iter()
@@ -138,7 +132,7 @@ fn sharing(one: &Agreement, config: &Config, standings: &Standings, iat: i64) ->
         parties.push(one.provider);
     }
     let entry = standings.of(Kind::Agreement, &one.id, None);
-    let document = AgreementDocument {
+    AgreementDocument {
         iss: config.issuer.clone(),
         sub: one.id.clone(),
         iat,
@@ -147,15 +141,12 @@ fn sharing(one: &Agreement, config: &Config, standings: &Standings, iat: i64) ->
         signed: one.signed,
         kind: AgreementKind::DataSharing,
         parties: text::<OrganisationNumber>(&parties),
+        consumer: Some(consumer),
+        provider: Some(one.provider.to_string()),
         processor: None,
         services: text::<InformationService>(&one.services),
         from: one.from.clone(),
         until: one.to.clone(),
-    };
-    Directed {
-        document,
-        consumer,
-        provider: one.provider.to_string(),
     }
 }
 
@@ -174,6 +165,8 @@ fn paper(one: &Paper, config: &Config, standings: &Standings, iat: i64) -> Agree
         signed: one.signed,
         kind: one.kind,
         parties: text(&one.parties),
+        consumer: None,
+        provider: None,
         processor: one.processor.map(|orgnr| orgnr.to_string()),
         services: text(&one.services),
         from: one.from.clone(),

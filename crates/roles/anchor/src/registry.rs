@@ -301,7 +301,8 @@ impl Registry {
     }
 
     /// The agreement by which `consumer` reads at `audience` now. One that names the consumer comes before one for all
-    /// members; the newest version before older ones.
+    /// members; the newest version before older ones, the last by id of those alike: as [`wire::members::Members::readers`]
+    /// reads it from what is published.
     pub(crate) fn agreement(
         &self,
         consumer: &OrganisationNumber,
@@ -323,14 +324,12 @@ impl Registry {
                 && !self.is_suspended(&consumer)
                 && !self.is_suspended(&one.provider)
         };
-        let best = self
-            .agreements
-            .iter()
-            .filter(fits)
-            .max_by_key(|(one, _)| (one.consumer != Consumer::Members, one.version));
-        best.map(|(one, _)| trust::Agreement {
+        let version = |one: &Agreement| one.version + standings.of(Kind::Agreement, &one.id, None).changes;
+        let fitting = self.agreements.iter().filter(fits).map(|(one, _)| one);
+        let best = fitting.max_by_key(|one| (one.consumer != Consumer::Members, version(one), &one.id));
+        best.map(|one| trust::Agreement {
             id: one.id.clone(),
-            version: one.version + standings.of(Kind::Agreement, &one.id, None).changes,
+            version: version(one),
             services: one.services.clone(),
         })
     }

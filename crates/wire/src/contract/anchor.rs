@@ -306,6 +306,9 @@ pub enum AgreementKind {
     DataSharing,
 }
 
+/// The consumer of an agreement that every participant may read by.
+pub const EVERY_MEMBER: &str = "*members";
+
 /// Documents of before the word was there stood by the operator's.
 fn signed() -> bool {
     true
@@ -332,6 +335,12 @@ pub struct AgreementDocument {
     pub kind: AgreementKind,
     /// Organisation numbers of those bound.
     pub parties: Vec<String>,
+    /// Who reads, for an agreement on sharing: an organisation number, or [`EVERY_MEMBER`]; `parties` alone do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<String>,
+    /// Whose data, for an agreement on sharing: an organisation number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
     /// The supplier, for a data processing agreement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processor: Option<String>,

@@ -60,6 +60,8 @@ async fn anchor() -> (String, SigningKey, SigningKey) {
         signed: true,
         kind: AgreementKind::SharedRegister,
         parties: vec![OWNER.into(), MEMBER.into()],
+        consumer: None,
+        provider: None,
         processor: None,
         services: Vec::new(),
         from: "2026-01-01".into(),

@@ -63,6 +63,8 @@ fn agreement(world: &World, id: &str, kind: AgreementKind, parties: &[&str]) -> 
         signed: true,
         kind,
         parties: parties.iter().map(|one| (*one).to_owned()).collect(),
+        consumer: None,
+        provider: None,
         processor: (kind == AgreementKind::DataProcessing).then(|| NORDDRIFT.to_owned()),
         services: Vec::new(),
         from: "2026-01-01".into(),

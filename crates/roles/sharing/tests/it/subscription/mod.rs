@@ -246,6 +246,8 @@ impl Region {
             signed: true,
             kind: AgreementKind::DataSharing,
             parties: vec![PROVEBAKKEN.to_owned(), FJELLVIK.to_owned()],
+            consumer: None,
+            provider: None,
             processor: None,
             services: vec!["IT08".to_owned(), "IT17".to_owned()],
             from: "2026-01-01".to_owned(),
