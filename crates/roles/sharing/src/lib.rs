@@ -38,7 +38,7 @@ use std::sync::Arc;
 use store::Store;
 use trust::{Facts, Party};
 use wire::contract::alert::TELL;
-use wire::contract::sharing::{COPY_STATE, RECONCILE};
+use wire::contract::sharing::{COPY_STATE, MAY_LOOK, RECONCILE};
 use wire::contract::work_list::WORK_LIST;
 use wire::members::MemberBook;
 use wire::protect::{Guard, GuardConfig};
@@ -181,6 +181,13 @@ pub const ROUTES: &[RouteRow] = &[
         path: "/$explain-access",
         access: Access::Token {
             scope: "any; nothing of the patient's is read",
+        },
+    },
+    RouteRow {
+        method: "POST",
+        path: MAY_LOOK,
+        access: Access::Token {
+            scope: "patient/AuditEvent.s",
         },
     },
     RouteRow {
@@ -623,6 +630,11 @@ pub fn routes(state: Arc<State>) -> Router {
             "POST",
             "/$explain-access",
             api::operation::explain::explain_access,
+        )
+        .on(
+            "POST",
+            MAY_LOOK,
+            api::operation::may_look::of_the_patient,
         )
         .on("GET", "/$reviews", api::review::list)
         .on("POST", "/$reviews", api::review::close)

@@ -12,7 +12,7 @@ use crate::interaction::Interaction::{self, *};
 
 pub(super) const RULE: Rule = Rule {
     name: "role",
-    version: 4,
+    version: 5,
     source: "pasientjournalloven § 19; pasient- og brukerrettighetsloven § 5-1",
     check,
 };

@@ -75,6 +75,7 @@ fn ask<'a>(
             "/$explain-access",
             &[("request", "00000000-0000-4000-8000-000000000000")],
         ),
+        ("POST", "/$may-look") => call(door, "/$may-look", &[]),
         ("GET", "/$reviews") => door.get("/$reviews"),
         ("POST", "/$reviews") => call(
             door,
@@ -355,6 +356,7 @@ async fn every_route_every_kind_of_caller_and_every_purpose() {
             (_, true) => Service::subscribed(crate::subscription::subscribers(), |_| {}).await,
             _ => Service::fjellvik().await,
         };
+        crate::may_look::vouch(&service, &[]);
         let mut id = service
             .created(&reading(ragnhild(), "r-1", WHEN, "91"))
             .await;

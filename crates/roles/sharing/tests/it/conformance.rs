@@ -208,6 +208,13 @@ const SHOWN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "$may-look",
+        &[
+            "may_look.rs::whoever_is_on_the_list_is_let_in_and_nobody_else_is",
+            "may_look.rs::whoever_represents_her_hears_what_is_open_and_nothing_of_what_she_closed",
+        ],
+    ),
+    (
         "$reviews",
         &["review.rs::broken_glass_waits_for_the_controllers_look_across_a_restart"],
     ),

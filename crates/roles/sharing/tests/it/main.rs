@@ -20,6 +20,7 @@ mod house;
 mod include;
 mod join;
 mod links;
+mod may_look;
 mod members;
 mod metadata;
 mod operation;

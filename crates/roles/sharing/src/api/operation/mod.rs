@@ -4,6 +4,7 @@ pub mod alert;
 pub mod everything;
 pub mod explain;
 pub mod lastn;
+pub mod may_look;
 pub mod purge;
 mod question;
 pub mod replace;
@@ -48,6 +49,12 @@ const OFFERED: &[Offered] = &[
         name: "explain-access",
         definition: "https://delt.example/fhir/OperationDefinition/explain-access",
         documentation: "POST a form or Parameters with request: the X-Request-Id of an earlier answer. Why it was refused or narrowed, by which rules, in Norwegian and English. Told to the patient, to personnel of the organisation that asked, and to the organisation's own record system.",
+    },
+    Offered {
+        resource: "",
+        name: "may-look",
+        definition: "https://delt.example/fhir/OperationDefinition/may-look",
+        documentation: "POST without parameters, by the patient or by whoever represents her where that covers the log: whose people may look at what is held here about her now (reader: the organisation's own, members of a shared register, others by agreement), which kinds by which work and purpose, from when and until when by which agreement, what is refused and why, and who keeps the data on behalf of the holder (processor).",
     },
     Offered {
         resource: "",
