@@ -167,7 +167,9 @@ pub(crate) fn kinds(reader: &Reader, person: &PersonIdentifier) -> Result<Kinds,
     };
     let connection = &reader.connection;
     let types: Vec<String> = connection
-        .prepare_cached("SELECT DISTINCT k.type FROM series s JOIN kind k ON k.n = s.kind WHERE s.patient = ?")?
+        .prepare_cached(
+            "SELECT DISTINCT k.type FROM series s JOIN kind k ON k.n = s.kind WHERE s.patient = ?",
+        )?
         .query_map([patient], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     let view = View::at(&reader.publishing, (reader.clock)().0);

@@ -132,12 +132,7 @@ const TABLE: &[Row] = &[
     ),
     Row(Interaction::WishEnded, "delete", "D", Some(Access::Delete)),
     // It stands beside the trail, and takes the same right.
-    Row(
-        Interaction::MayLook,
-        "operation",
-        "R",
-        Some(Access::Search),
-    ),
+    Row(Interaction::MayLook, "operation", "R", Some(Access::Search)),
     Row(Interaction::Explain, "operation", "R", None),
     Row(
         Interaction::ReviewsRead,

@@ -117,7 +117,9 @@ pub fn may_look(
     // Who is named in a wish is somebody; the practitioner who is asked for here is not.
     let wishes = facts.wishes.iter();
     let about_all = wishes.filter(|one| !matches!(one.closed, Closed::Practitioner { .. }));
-    let facts = facts.clone().with(about_all.cloned().collect::<Vec<Wish>>().into());
+    let facts = facts
+        .clone()
+        .with(about_all.cloned().collect::<Vec<Wish>>().into());
     let mut found = MayLook {
         own: facts.is_own(&organisation),
         openings: Vec::new(),
@@ -149,7 +151,12 @@ impl MayLook {
                 };
                 let same = |one: &&mut Opening| {
                     (&one.services, one.since, &one.without, one.broken)
-                        == (&opening.services, opening.since, &opening.without, opening.broken)
+                        == (
+                            &opening.services,
+                            opening.since,
+                            &opening.without,
+                            opening.broken,
+                        )
                 };
                 match self.openings.iter_mut().find(same) {
                     Some(one) => one.ways.push(way),

@@ -85,11 +85,17 @@ fn nobody_without_an_agreement_is_listed_as_let_in() {
         assert_eq!(said(&found, BTG), Err("agreement_missing"));
     }
     case.caller.agreement = None;
-    assert_eq!(said(&ask(&case, PROVEHEIM), TREAT), Err("agreement_missing"));
+    assert_eq!(
+        said(&ask(&case, PROVEHEIM), TREAT),
+        Err("agreement_missing")
+    );
     case.facts.members = [org(PROVEHEIM)].into();
     let found = ask(&case, PROVEHEIM);
     assert!(found.own, "a member of the shared register needs none");
-    assert_eq!(said(&found, TREAT).unwrap().len(), InformationService::ALL.len());
+    assert_eq!(
+        said(&found, TREAT).unwrap().len(),
+        InformationService::ALL.len()
+    );
 }
 
 #[test]
@@ -98,7 +104,9 @@ fn somebody_named_shuts_out_that_one_alone() {
     let open = ask(&case, PROVEHEIM);
     for who in [
         Named {
-            number: Some(PersonIdentifier::parse(systems::FNR, NOBODY, PersonNumbers::Lenient).unwrap()),
+            number: Some(
+                PersonIdentifier::parse(systems::FNR, NOBODY, PersonNumbers::Lenient).unwrap(),
+            ),
             ..Named::default()
         },
         Named {
@@ -174,11 +182,19 @@ fn every_authorisation_sees_what_its_kind_of_work_is_listed_with() {
             authorised(&mut case, Some(code));
             case.purpose(purpose.code(), Some("unconscious"));
             let Some(work) = work else {
-                assert!(decide(&case.ask, &case.caller, &case.facts).permit().is_err());
+                assert!(
+                    decide(&case.ask, &case.caller, &case.facts)
+                        .permit()
+                        .is_err()
+                );
                 continue;
             };
             let way = (work, purpose);
-            assert_eq!(listed(&ask(&case, PROVEHEIM), way), decided(&case, way), "{code}");
+            assert_eq!(
+                listed(&ask(&case, PROVEHEIM), way),
+                decided(&case, way),
+                "{code}"
+            );
         }
     }
 }

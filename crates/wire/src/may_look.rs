@@ -335,7 +335,10 @@ fn way_part((work, purpose): &Way) -> Value {
 fn way(part: &Value) -> Option<Way> {
     let parts = part["part"].as_array()?;
     let code = |name| named(parts, name).next()?["valueCode"].as_str();
-    Some((Work::parse(code("work")?)?, Purpose::parse(code("purpose")?)?))
+    Some((
+        Work::parse(code("work")?)?,
+        Purpose::parse(code("purpose")?)?,
+    ))
 }
 
 #[cfg(test)]
@@ -389,7 +392,10 @@ mod tests {
             readers: vec![
                 reader(who("310001007", None), Ground::Own),
                 reader(who("310001422", None), Ground::Register),
-                reader(who("310001074", Some("Prøveheim")), Ground::Agreement(paper(None))),
+                reader(
+                    who("310001074", Some("Prøveheim")),
+                    Ground::Agreement(paper(None)),
+                ),
             ],
             processors: vec![Processor {
                 who: who("310001287", Some("NordDrift")),
@@ -439,7 +445,10 @@ mod tests {
             ("as-of", json!({"valueInstant": 1})),
             ("held", json!({"valueCode": "IT99"})),
             ("shut-out", json!({"valueInteger": -1})),
-            ("reader", json!({"part": [{"name": "ground", "valueCode": "own"}]})),
+            (
+                "reader",
+                json!({"part": [{"name": "ground", "valueCode": "own"}]}),
+            ),
             ("processor", json!({"part": []})),
         ] {
             let place = at(name);
@@ -456,9 +465,18 @@ mod tests {
         assert_eq!(sound["parameter"][reader]["part"][2]["name"], "ground");
         assert!(of(&|one| ground(one, "kinship")).is_none());
         assert!(of(&|one| one["parameter"][reader]["part"][3]["part"] = json!([])).is_none());
-        let text = sound.to_string().replace("\"COC\"", "\"X\"").replace("\"ETREAT\"", "\"X\"");
+        let text = sound
+            .to_string()
+            .replace("\"COC\"", "\"X\"")
+            .replace("\"ETREAT\"", "\"X\"");
         assert!(Told::read(&serde_json::from_str(&text).unwrap()).is_none());
         let many = vec![json!({"name": "held", "valueCode": "IT17"}); MOST + 1];
-        assert!(of(&|one| one["parameter"].as_array_mut().unwrap().extend(many.clone())).is_none());
+        assert!(
+            of(&|one| one["parameter"]
+                .as_array_mut()
+                .unwrap()
+                .extend(many.clone()))
+            .is_none()
+        );
     }
 }

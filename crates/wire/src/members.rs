@@ -20,8 +20,8 @@ use trust::keys::{KeySet, PublicKey};
 use crate::client::{Http, PeerError, Request};
 use crate::contract::alert::{LONGEST_AGE, MESSAGE_TYP, Message};
 use crate::contract::anchor::{
-    AGREEMENT_TYP, AGREEMENTS, AgreementDocument, AgreementKind, EVERY_MEMBER, JWKS, PARTICIPANT_TYP,
-    PARTICIPANTS, Participant, SignedDocuments,
+    AGREEMENT_TYP, AGREEMENTS, AgreementDocument, AgreementKind, EVERY_MEMBER, JWKS,
+    PARTICIPANT_TYP, PARTICIPANTS, Participant, SignedDocuments,
 };
 use crate::contract::operate::Standing;
 use crate::contract::statement::{LONGEST_LIFE, STATEMENT_TYP, Said, Statement};
@@ -136,7 +136,10 @@ impl Members {
         // Whose each is: a unit's is its controller's.
         let given: Vec<(Option<&str>, &AgreementDocument)> = all
             .map(|one| {
-                let reader = one.consumer.as_deref().and_then(|who| self.participant(who));
+                let reader = one
+                    .consumer
+                    .as_deref()
+                    .and_then(|who| self.participant(who));
                 (reader.map(|who| who.sub.as_str()), one)
             })
             .collect();
@@ -343,7 +346,8 @@ impl Members {
 
 impl AgreementDocument {
     fn processes_for(&self, owner: &str) -> bool {
-        self.kind == AgreementKind::DataProcessing && self.parties.iter().any(|party| party == owner)
+        self.kind == AgreementKind::DataProcessing
+            && self.parties.iter().any(|party| party == owner)
     }
 }
 

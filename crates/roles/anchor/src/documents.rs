@@ -111,12 +111,7 @@ fn agreements(
     Ok(SignedDocuments(signed))
 }
 
-fn sharing(
-    one: &Agreement,
-    config: &Config,
-    standings: &Standings,
-    iat: i64,
-) -> AgreementDocument {
+fn sharing(one: &Agreement, config: &Config, standings: &Standings, iat: i64) -> AgreementDocument {
     let (consumer, mut parties) = match one.consumer {
         Consumer::Organisation(consumer) => (consumer.to_string(), vec![consumer]),
         Consumer::Members => (

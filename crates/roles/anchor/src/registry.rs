@@ -324,9 +324,11 @@ impl Registry {
                 && !self.is_suspended(&consumer)
                 && !self.is_suspended(&one.provider)
         };
-        let version = |one: &Agreement| one.version + standings.of(Kind::Agreement, &one.id, None).changes;
+        let version =
+            |one: &Agreement| one.version + standings.of(Kind::Agreement, &one.id, None).changes;
         let fitting = self.agreements.iter().filter(fits).map(|(one, _)| one);
-        let best = fitting.max_by_key(|one| (one.consumer != Consumer::Members, version(one), &one.id));
+        let best =
+            fitting.max_by_key(|one| (one.consumer != Consumer::Members, version(one), &one.id));
         best.map(|one| trust::Agreement {
             id: one.id.clone(),
             version: version(one),

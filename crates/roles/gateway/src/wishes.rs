@@ -1,6 +1,7 @@
 //! A citizen's wishes (Consent) at every holder at once: made, listed or taken back, each holder with a token of its own and
 //! a deadline, and what became of each of them. The gateway keeps none of it: a wish is known by what it means, so that the
-//! same wish at several holders is one, and doing it again repairs what did not reach everybody.
+//! same wish at several holders is one, and doing it again repairs what did not reach everybody. Who may look is asked of every
+//! holder in the same way ([`Round::may_look`]).
 
 use crate::State;
 use crate::deadline::Deadline;
@@ -12,6 +13,8 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use uuid::Uuid;
 use wire::client::{Answer, Request};
+use wire::contract::sharing::MAY_LOOK;
+use wire::may_look::Told;
 use wire::receipt::{Receipt, SourceReport, SourceState, canonical};
 use wire::visit::Visit;
 
@@ -42,18 +45,20 @@ pub struct Held {
 }
 
 /// What one holder did, or why it did not.
-pub struct Heard {
-    told: Result<Vec<Held>, Fault>,
+pub struct Heard<T = Vec<Held>> {
+    told: Result<T, Fault>,
     milliseconds: Option<u64>,
+}
+
+impl<T> Heard<T> {
+    /// What it told, if it did.
+    pub fn told(&self) -> Option<&T> {
+        self.told.as_ref().ok()
+    }
 }
 
 impl Heard {
     /// The wishes that it told, made or took back.
-    pub fn held(&self) -> &[Held] {
-        self.told.as_deref().unwrap_or_default()
-    }
-
-    /// The same, taken out.
     pub fn into_held(self) -> Vec<Held> {
         self.told.unwrap_or_default()
     }
@@ -61,7 +66,7 @@ impl Heard {
 
 type Fault = (SourceState, String);
 
-/// An errand under way.
+/// One citizen's round of the holders.
 pub struct Round<'a> {
     /// The gateway.
     pub state: &'a State,
@@ -69,19 +74,28 @@ pub struct Round<'a> {
     pub visit: &'a Visit<'a>,
     /// Whose wishes.
     pub patient: &'a PersonIdentifier,
-    /// What to do.
-    pub errand: Errand<'a>,
     /// By when all must have answered.
     pub deadline: &'a Deadline,
 }
 
 impl Round<'_> {
-    /// Runs it at every source that may be asked; in the order of `sources`.
-    pub async fn all(&self, sources: &[Source]) -> Vec<Heard> {
-        join_all(sources.iter().map(|source| self.one(source))).await
+    /// Runs the errand at every source that may be asked; in the order of `sources`.
+    pub async fn all(&self, sources: &[Source], errand: Errand<'_>) -> Vec<Heard> {
+        let one = |source| self.one(source, move |base| self.run(errand, source, base));
+        join_all(sources.iter().map(one)).await
     }
 
-    async fn one(&self, source: &Source) -> Heard {
+    /// Asks every source that may be asked who may look at what it holds about the patient; in the order of `sources`.
+    pub async fn may_look(&self, sources: &[Source]) -> Vec<Heard<Told>> {
+        let one = |source| self.one(source, move |base| self.who_may_look(source, base));
+        join_all(sources.iter().map(one)).await
+    }
+
+    async fn one<'s, T, F: Future<Output = Result<T, Fault>>>(
+        &self,
+        source: &'s Source,
+        run: impl FnOnce(&'s str) -> F,
+    ) -> Heard<T> {
         let base = match (&source.unasked, &source.base) {
             (None, Some(base)) => base,
             (unasked, _) => {
@@ -96,7 +110,7 @@ impl Round<'_> {
         let began = clock();
         let deadline = self.deadline.or_after(self.state.config.source_deadline);
         let late = || (SourceState::Late, "no answer in time".to_owned());
-        let told = deadline.within(self.run(source, base)).await;
+        let told = deadline.within(run(base)).await;
         let micros = clock().0.saturating_sub(began.0).max(0);
         Heard {
             told: told.unwrap_or_else(|| Err(late())),
@@ -104,8 +118,22 @@ impl Round<'_> {
         }
     }
 
-    async fn run(&self, source: &Source, base: &str) -> Result<Vec<Held>, Fault> {
-        match self.errand {
+    async fn who_may_look(&self, source: &Source, base: &str) -> Result<Told, Fault> {
+        let request = Request::post_form(format!("{base}{MAY_LOOK}"), []);
+        let answer = self.send(base, "user/AuditEvent.s", request).await?;
+        let told = Told::read(&json(answer, &[StatusCode::OK])?);
+        // A holder speaks of what it is itself responsible for.
+        let own = |told: &Told| told.holder.organisation.as_str() == source.organisation;
+        told.filter(own).ok_or_else(unusable)
+    }
+
+    async fn run(
+        &self,
+        errand: Errand<'_>,
+        source: &Source,
+        base: &str,
+    ) -> Result<Vec<Held>, Fault> {
+        match errand {
             Errand::Make(body) => {
                 let request = Request::post_fhir(format!("{base}/Consent"), body.clone());
                 let answer = self.send(base, "user/Consent.c", request).await?;
@@ -223,11 +251,12 @@ fn json(answer: Answer, good: &[StatusCode]) -> Result<Value, Fault> {
     answer.json().map_err(|_| unusable())
 }
 
-/// The receipt: `complete` did it, `empty` had nothing to do, the others did not.
-pub fn receipt(sources: &[Source], heard: &[Heard]) -> Receipt {
-    let report = |(source, heard): (&Source, &Heard)| {
+/// The receipt: `complete` did it, `empty` had nothing to do, the others did not. `count` says how much one told.
+pub fn receipt<T>(sources: &[Source], heard: &[Heard<T>], count: impl Fn(&T) -> usize) -> Receipt {
+    let report = |(source, heard): (&Source, &Heard<T>)| {
+        let count = heard.told().map_or(0, &count);
         let (state, reason) = match &heard.told {
-            Ok(held) if held.is_empty() => (SourceState::Empty, None),
+            Ok(_) if count == 0 => (SourceState::Empty, None),
             Ok(_) => (SourceState::Complete, None),
             Err((state, reason)) => (*state, Some(reason.clone())),
         };
@@ -236,7 +265,7 @@ pub fn receipt(sources: &[Source], heard: &[Heard]) -> Receipt {
             name: source.name.clone(),
             endpoint: source.base.clone(),
             state,
-            count: heard.held().len() as u64,
+            count: count as u64,
             milliseconds: heard.milliseconds,
             as_of: None,
             reason,

@@ -631,11 +631,7 @@ pub fn routes(state: Arc<State>) -> Router {
             "/$explain-access",
             api::operation::explain::explain_access,
         )
-        .on(
-            "POST",
-            MAY_LOOK,
-            api::operation::may_look::of_the_patient,
-        )
+        .on("POST", MAY_LOOK, api::operation::may_look::of_the_patient)
         .on("GET", "/$reviews", api::review::list)
         .on("POST", "/$reviews", api::review::close)
         .on("POST", "/Consent", api::wishes::make)

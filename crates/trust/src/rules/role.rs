@@ -268,7 +268,11 @@ mod tests {
         assert_eq!(permit.patient(), &PermitScope::Nobody);
         assert_eq!(permit.services(), []);
         assert!(!permit.is_own());
-        assert_eq!(permit.narrowed(), [], "nothing was asked for that is left out");
+        assert_eq!(
+            permit.narrowed(),
+            [],
+            "nothing was asked for that is left out"
+        );
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub const PAGE: &str = "/fhir/_page/{sealed}";
 pub const CHANGES: &str = "/fhir/_changes/{sealed}";
 /// One resource by its full address, from the holder that is named with it.
 pub const READ: &str = "/fhir/$read";
+/// Who may look at what is held about the patient, at every holder (`wire::may_look`).
+pub const MAY_LOOK: &str = "/fhir/$may-look";
 /// The key that signs receipts, as a key set; public.
 pub const KEYS: &str = "/jwks";
 /// A receipt again, by its id.

@@ -28,7 +28,7 @@ use wire::contract::ORGANISATION_NUMBER_SYSTEM;
 use wire::contract::gateway::{ORGANIZATION, ROUTE_EXTENSION};
 use wire::form::Form;
 use wire::outcome::{Problem, fhir_response};
-use wire::receipt::SourceState;
+use wire::receipt::{Receipt, SourceState};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
 
@@ -144,7 +144,7 @@ fn query(parts: &Parts) -> Result<Form, Problem> {
 }
 
 /// The organisations chosen besides; no other parameter is known.
-fn chosen_by(
+pub(super) fn chosen_by(
     state: &State,
     visit: &mut Visit<'_>,
     mut form: Form,
@@ -184,9 +184,9 @@ fn about(state: &State, bytes: &[u8], own: &PersonIdentifier) -> Result<(), Prob
 }
 
 /// The signed receipt as it leaves, and the status that fits it.
-struct Account {
-    body: String,
-    status: StatusCode,
+pub(super) struct Account {
+    pub(super) body: String,
+    pub(super) status: StatusCode,
 }
 
 /// Finds the holders, runs the errand at each, and puts on record what became of it.
@@ -199,23 +199,15 @@ async fn run(
     errand: Errand<'_>,
 ) -> Result<(Vec<Held>, Account), End> {
     let deadline = Deadline::after(state.config.total_deadline);
-    let whom = Whom {
-        resource: None,
-        chosen,
-    };
-    let sources: Vec<Source> = locate(state, visit, whom, &deadline).await;
+    let sources = holders(state, visit, chosen, &deadline).await;
     let round = Round {
         state,
         visit,
         patient,
-        errand,
         deadline: &deadline,
     };
-    let heard = round.all(&sources).await;
-    let receipt = state
-        .party
-        .sign_receipt(receipt(&sources, &heard))
-        .map_err(|_| Problem::bug("a receipt cannot be signed"))?;
+    let heard = round.all(&sources, errand).await;
+    let receipt = receipt(&sources, &heard, Vec::len);
     let did = receipt.sources.iter().any(|one| one.state.is_whole());
     let refused = receipt
         .sources
@@ -230,6 +222,37 @@ async fn run(
         None if making => StatusCode::NOT_FOUND,
         None => StatusCode::OK,
     };
+    let account = accounted(state, visit, permit, &sources, (receipt, status)).await?;
+    let held = heard.into_iter().flat_map(Heard::into_held).collect();
+    Ok((held, account))
+}
+
+/// Whoever holds anything about the patient, by the locator, and those chosen besides.
+pub(super) async fn holders(
+    state: &State,
+    visit: &Visit<'_>,
+    chosen: &[OrganisationNumber],
+    deadline: &Deadline,
+) -> Vec<Source> {
+    let whom = Whom {
+        resource: None,
+        chosen,
+    };
+    locate(state, visit, whom, deadline).await
+}
+
+/// Signs the receipt, and puts on record what became of each holder, and the receipt itself.
+pub(super) async fn accounted(
+    state: &State,
+    visit: &Visit<'_>,
+    permit: &Permit,
+    sources: &[Source],
+    (receipt, status): (Receipt, StatusCode),
+) -> Result<Account, End> {
+    let receipt = state
+        .party
+        .sign_receipt(receipt)
+        .map_err(|_| Problem::bug("a receipt cannot be signed"))?;
     let body = receipt.to_json().to_string();
     let mut record = visit.record().permitted(permit);
     record = match status {
@@ -238,7 +261,7 @@ async fn run(
         StatusCode::NOT_FOUND => record.failed(Category::NotFound),
         _ => record.failed(Category::Unavailable),
     };
-    let mut change = visit.change(record.with_peers(account::peers(&sources, &receipt)));
+    let mut change = visit.change(record.with_peers(account::peers(sources, &receipt)));
     change.ledger.push(LedgerWrite {
         ledger: RECEIPTS,
         key: visit.ids().ours.as_bytes().to_vec(),
@@ -246,8 +269,7 @@ async fn run(
         expect: Expect::Any,
     });
     visit.commit(change).await?;
-    let held = heard.into_iter().flat_map(Heard::into_held).collect();
-    Ok((held, Account { body, status }))
+    Ok(Account { body, status })
 }
 
 /// Every wish once, the holders that keep it as routes.

@@ -63,6 +63,10 @@ fn statement(state: &State) -> Value {
                 "definition": "https://delt.example/fhir/OperationDefinition/file",
                 "documentation": "POST Parameters: receipt (the id of a look-up's receipt), reading (full addresses at sources of that receipt, at most 30) and assessment (text). 202: a document Bundle (Composition first, the readings as their holders have them, the receipt last) is on its way to the record system of the caller's organisation; 502 with a receipt: something could not be read, and nothing was filed.",
             }, {
+                "name": "may-look",
+                "definition": "https://delt.example/fhir/OperationDefinition/may-look",
+                "documentation": "POST, by the patient or by whoever represents her where that covers the log; organization may name holders besides those that the locator names. Parameters: a holder for each that told (as its own may-look operation tells), and the receipt, which says who did not.",
+            }, {
                 "name": "read",
                 "definition": "https://delt.example/fhir/OperationDefinition/read",
                 "documentation": "POST a form or Parameters: url (the full address of a resource, or of a version, as an answer gave it) and organization (whose it is). A searchset of at most one, with the receipt.",

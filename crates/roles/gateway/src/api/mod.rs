@@ -7,6 +7,7 @@ pub mod everything;
 pub mod file;
 pub mod lastn;
 pub mod lookup;
+pub mod may_look;
 pub mod metadata;
 mod opened;
 pub mod page;

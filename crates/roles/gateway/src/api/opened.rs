@@ -115,7 +115,9 @@ pub(super) fn needed(
 pub(super) fn patient_of(permit: &Permit) -> Result<&PersonIdentifier, Problem> {
     match permit.patient() {
         PermitScope::Patient(patient) => Ok(patient),
-        PermitScope::OwnStore | PermitScope::Nobody => Err(Problem::bug("a look-up was permitted without a patient")),
+        PermitScope::OwnStore | PermitScope::Nobody => {
+            Err(Problem::bug("a look-up was permitted without a patient"))
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod file;
 mod filed;
 mod lookup;
 mod many;
+mod may_look;
 mod operations;
 mod paging;
 mod person;

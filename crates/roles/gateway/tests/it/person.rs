@@ -53,6 +53,11 @@ impl Reply {
     pub fn receipt(&self) -> &Value {
         match self.json["resourceType"].as_str().unwrap() {
             "OperationOutcome" => &self.json,
+            "Parameters" => {
+                let last = self.json["parameter"].as_array().unwrap().last().unwrap();
+                assert_eq!(last["name"], "receipt");
+                &last["resource"]
+            }
             _ => {
                 // What was withdrawn has an address; the receipt is about the answer.
                 let mut outcomes = self.entries("outcome");

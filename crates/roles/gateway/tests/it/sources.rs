@@ -10,13 +10,14 @@ use axum::routing::{delete, get, post};
 use fhir::bundle::{SearchMode, SearchsetWriter};
 use fhir::ids::PersonNumbers;
 use fhir::json::{Json, Limits};
-use fhir::resource::ResourceType;
+use fhir::resource::{InformationService, ResourceType};
 use fhir::search::{PatientParam, Query, Sort, Via};
 use fhir::time::Zone;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
 use trust::token::Claims;
+use wire::may_look::{Ground, Reader, Told, Who};
 use wire::outcome::fhir_response;
 
 /// What a source does when it is asked.
@@ -87,6 +88,7 @@ impl Source {
             .route("/fhir/{type}/_history", get(history))
             .route("/fhir/{type}/{id}", get(read))
             .route("/fhir/_page/{sealed}", get(page))
+            .route("/fhir/$may-look", post(may_look))
             .route("/fhir/Consent", post(wish))
             .route("/fhir/Consent/_search", post(wishes))
             .route("/fhir/Consent/{id}", delete(wish_ended))
@@ -427,4 +429,37 @@ async fn wish_ended(
         .unwrap()
         .retain(|one| one["id"] != id.as_str());
     fhir_response(StatusCode::NO_CONTENT, "")
+}
+
+/// Its own people may look at her measurements; it holds them where it holds anything.
+async fn may_look(State(source): State<Arc<Source>>, headers: HeaderMap, body: Body) -> Response {
+    let form = wire::form::read(&headers, body).await.unwrap().0;
+    source.admit(&headers, form);
+    if let Some(trouble) = trouble(&source).await {
+        return trouble;
+    }
+    let holds = !source.holds.lock().unwrap().is_empty();
+    let told = may_look_at(&source.orgnr, holds).to_json();
+    fhir_response(StatusCode::OK, told.to_string())
+}
+
+/// What a holder tells.
+pub fn may_look_at(orgnr: &str, holds: bool) -> Told {
+    let who = Who {
+        organisation: orgnr.parse().unwrap(),
+        name: None,
+    };
+    Told {
+        holder: who.clone(),
+        as_of: "2027-01-15T08:00:00Z".to_owned(),
+        held: Vec::from_iter(holds.then_some(InformationService::MEASUREMENTS)),
+        shut_out: Some(0),
+        readers: vec![Reader {
+            who,
+            ground: Ground::Own,
+            opens: Vec::new(),
+            shut: Vec::new(),
+        }],
+        processors: Vec::new(),
+    }
 }

@@ -71,13 +71,23 @@ fn processing(service: &Service, owner: &str) -> AgreementDocument {
 
 /// The anchor vouches for the story's organisations and for these agreements.
 pub fn vouch(service: &Service, agreements: &[AgreementDocument]) {
-    let all = [FJELLVIK, PROVEHEIM, PROVEBAKKEN, NORDDRIFT, KYSTREGIONEN, SORLIA, ASDAL];
+    let all = [
+        FJELLVIK,
+        PROVEHEIM,
+        PROVEBAKKEN,
+        NORDDRIFT,
+        KYSTREGIONEN,
+        SORLIA,
+        ASDAL,
+    ];
     let all = all.map(|number| participant(service, number, Standing::Active));
     service.issuer.vouch(&all, agreements).unwrap();
 }
 
 async fn asks(service: &Service, who: &Held) -> Reply {
-    service.post(who, "/$may-look", &json!({"resourceType": "Parameters"})).await
+    service
+        .post(who, "/$may-look", &json!({"resourceType": "Parameters"}))
+        .await
 }
 
 async fn told(service: &Service, who: &Held) -> Told {
@@ -106,18 +116,31 @@ fn said(reader: &Reader, way: Way) -> Result<Vec<String>, String> {
 
 /// Her saturation and her plan at Fjellvik.
 async fn with_data(service: &Service) {
-    service.created(&reading(ragnhild(), "r-1", WHEN, "91")).await;
-    service.created(&plan(ragnhild(), "1", ("2026-11-01", None), "84")).await;
+    service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    service
+        .created(&plan(ragnhild(), "1", ("2026-11-01", None), "84"))
+        .await;
 }
 
 /// What a physician of an organisation gets of each type, with a token as the anchor issues it by this agreement.
-async fn gets(service: &Service, number: &str, purpose: &str, paper: Option<&AgreementDocument>) -> Vec<usize> {
+async fn gets(
+    service: &Service,
+    number: &str,
+    purpose: &str,
+    paper: Option<&AgreementDocument>,
+) -> Vec<usize> {
     let who = service.physician_but(ragnhild(), |claims| {
         claims.orgnr_parent = Some(org(number));
         claims.agreement = paper.map(|paper| Agreement {
             id: paper.sub.clone(),
             version: 1,
-            services: paper.services.iter().map(|one| one.parse().unwrap()).collect(),
+            services: paper
+                .services
+                .iter()
+                .map(|one| one.parse().unwrap())
+                .collect(),
         });
         let attest = claims.attest.as_mut().unwrap();
         attest.practitioner.legal_entity.as_mut().unwrap().id = number.to_owned();
@@ -127,7 +150,9 @@ async fn gets(service: &Service, number: &str, purpose: &str, paper: Option<&Agr
     });
     let mut counts = Vec::new();
     for kind in ["Observation", "CarePlan"] {
-        let reply = service.search(&who, kind, &[("patient.identifier", &number_of())]).await;
+        let reply = service
+            .search(&who, kind, &[("patient.identifier", &number_of())])
+            .await;
         counts.push(reply.matches().len());
     }
     counts
@@ -151,19 +176,38 @@ async fn whoever_is_on_the_list_is_let_in_and_nobody_else_is() {
     let held: Vec<String> = list.held.iter().map(ToString::to_string).collect();
     // Who she is is held too; a document is not, though the agreement covers some.
     assert_eq!(held, ["IT08", "IT12", "IT17"]);
-    let names: Vec<&str> = list.readers.iter().map(|one| one.who.name.as_deref().unwrap()).collect();
+    let names: Vec<&str> = list
+        .readers
+        .iter()
+        .map(|one| one.who.name.as_deref().unwrap())
+        .collect();
     assert_eq!(names, ["Fjellvik kommune", "Prøveheim Diakonale Sykehus"]);
-    let [own, hospital] = &list.readers[..] else { panic!() };
+    let [own, hospital] = &list.readers[..] else {
+        panic!()
+    };
     assert_eq!(own.ground, Ground::Own);
     assert_eq!(said(own, TREAT).unwrap(), held);
-    let Ground::Agreement(ground) = &hospital.ground else { panic!() };
-    assert_eq!((ground.id.as_str(), ground.from.as_str()), (paper.sub.as_str(), "2026-01-01"));
+    let Ground::Agreement(ground) = &hospital.ground else {
+        panic!()
+    };
+    assert_eq!(
+        (ground.id.as_str(), ground.from.as_str()),
+        (paper.sub.as_str(), "2026-01-01")
+    );
     assert_eq!(ground.until.as_deref(), Some("2026-12-31"));
     assert_eq!(said(hospital, TREAT).unwrap(), ["IT08", "IT17"]);
-    let [processor] = &list.processors[..] else { panic!() };
-    assert_eq!((processor.who.organisation, processor.paper.id.as_str()), (org(NORDDRIFT), "DBA-1"));
+    let [processor] = &list.processors[..] else {
+        panic!()
+    };
+    assert_eq!(
+        (processor.who.organisation, processor.paper.id.as_str()),
+        (org(NORDDRIFT), "DBA-1")
+    );
     assert_eq!(list.shut_out, Some(0));
-    assert_eq!(gets(&service, PROVEHEIM, "TREAT", Some(&paper)).await, [1, 1]);
+    assert_eq!(
+        gets(&service, PROVEHEIM, "TREAT", Some(&paper)).await,
+        [1, 1]
+    );
     assert_eq!(gets(&service, PROVEBAKKEN, "TREAT", None).await, [0, 0]);
     assert!(reader(&list, PROVEBAKKEN).is_none());
 
@@ -175,15 +219,25 @@ async fn whoever_is_on_the_list_is_let_in_and_nobody_else_is() {
     assert_eq!(said(hospital, TREAT).unwrap(), ["IT17"]);
     assert_eq!(said(hospital, BTG).unwrap(), ["IT08", "IT17"]);
     assert!(opens(hospital, BTG).unwrap().broken);
-    assert_eq!(said(reader(&list, FJELLVIK).unwrap(), TREAT).unwrap(), ["IT12", "IT17"]);
-    assert_eq!(gets(&service, PROVEHEIM, "TREAT", Some(&paper)).await, [1, 0]);
+    assert_eq!(
+        said(reader(&list, FJELLVIK).unwrap(), TREAT).unwrap(),
+        ["IT12", "IT17"]
+    );
+    assert_eq!(
+        gets(&service, PROVEHEIM, "TREAT", Some(&paper)).await,
+        [1, 0]
+    );
     assert_eq!(gets(&service, PROVEHEIM, "BTG", Some(&paper)).await, [1, 1]);
 
     // A neighbour by name, then the whole hospital.
     closed(&service, actor(PSEUDONYM, "the-neighbour")).await;
     assert_eq!(told(&service, &her).await.shut_out, Some(1));
     let neighbour = service
-        .search(&looks(&service, "TREAT", None), "Observation", &[("patient.identifier", &number_of())])
+        .search(
+            &looks(&service, "TREAT", None),
+            "Observation",
+            &[("patient.identifier", &number_of())],
+        )
         .await;
     assert_eq!(neighbour.status, StatusCode::FORBIDDEN);
     closed(&service, actor(fhir::systems::ORGNR, PROVEHEIM)).await;
@@ -191,7 +245,10 @@ async fn whoever_is_on_the_list_is_let_in_and_nobody_else_is() {
     let hospital = reader(&list, PROVEHEIM).unwrap();
     assert_eq!(said(hospital, TREAT).unwrap_err(), "blocked");
     assert!(opens(hospital, BTG).is_some());
-    assert_eq!(gets(&service, PROVEHEIM, "TREAT", Some(&paper)).await, [0, 0]);
+    assert_eq!(
+        gets(&service, PROVEHEIM, "TREAT", Some(&paper)).await,
+        [0, 0]
+    );
     assert_eq!(gets(&service, PROVEHEIM, "BTG", Some(&paper)).await, [1, 1]);
 
     // Reserved against sharing: to others it is as if nothing were shared, whatever the purpose.
@@ -225,23 +282,40 @@ async fn an_agreement_counts_while_it_is_in_force_and_both_take_part() {
         // Beyond the age at which the documents are renewed.
         service.clock.advance(60_000_000);
         let list = told(&service, &patient(&service)).await;
-        list.readers.iter().map(|one| one.who.organisation.to_string()).collect()
+        list.readers
+            .iter()
+            .map(|one| one.who.organisation.to_string())
+            .collect()
     };
-    assert_eq!(readers(std::slice::from_ref(&sound)).await, [FJELLVIK, PROVEHEIM]);
+    assert_eq!(
+        readers(std::slice::from_ref(&sound)).await,
+        [FJELLVIK, PROVEHEIM]
+    );
     for (one, what) in [
         (but(&|one| one.until = Some("2026-11-20".into())), "ended"),
         (but(&|one| one.from = "2026-11-22".into()), "not begun"),
         (but(&|one| one.signed = false), "unsigned"),
         (but(&|one| one.state = Standing::Suspended), "suspended"),
-        (but(&|one| one.kind = AgreementKind::Locator), "about something else"),
-        (but(&|one| one.provider = Some(PROVEBAKKEN.into())), "another's data"),
+        (
+            but(&|one| one.kind = AgreementKind::Locator),
+            "about something else",
+        ),
+        (
+            but(&|one| one.provider = Some(PROVEBAKKEN.into())),
+            "another's data",
+        ),
         (agreement(&service, FJELLVIK, PROVEHEIM), "the other way"),
     ] {
         // A version that is newer than what is known; the older is not taken back.
-        let one = AgreementDocument { version: 2, sub: what.into(), ..one };
+        let one = AgreementDocument {
+            version: 2,
+            sub: what.into(),
+            ..one
+        };
         assert_eq!(readers(&[one]).await, [FJELLVIK], "{what}");
     }
-    let everybody = but(&|one| (one.consumer, one.sub) = (Some(EVERY_MEMBER.into()), "every".into()));
+    let everybody =
+        but(&|one| (one.consumer, one.sub) = (Some(EVERY_MEMBER.into()), "every".into()));
     let all = readers(std::slice::from_ref(&everybody)).await;
     assert_eq!(all.len(), 7);
     // The one that names the reader comes before the one for all.
@@ -251,8 +325,14 @@ async fn an_agreement_counts_while_it_is_in_force_and_both_take_part() {
     });
     readers(&[everybody, narrow]).await;
     let list = told(&service, &patient(&service)).await;
-    assert_eq!(said(reader(&list, PROVEHEIM).unwrap(), TREAT).unwrap(), ["IT17"]);
-    assert_eq!(said(reader(&list, PROVEBAKKEN).unwrap(), TREAT).unwrap(), ["IT08", "IT17"]);
+    assert_eq!(
+        said(reader(&list, PROVEHEIM).unwrap(), TREAT).unwrap(),
+        ["IT17"]
+    );
+    assert_eq!(
+        said(reader(&list, PROVEBAKKEN).unwrap(), TREAT).unwrap(),
+        ["IT08", "IT17"]
+    );
     // Whoever is suspended at the anchor gets no token.
     let gone = participant(&service, PROVEHEIM, Standing::Suspended);
     let here = participant(&service, FJELLVIK, Standing::Active);
@@ -267,19 +347,36 @@ async fn an_agreement_counts_while_it_is_in_force_and_both_take_part() {
 async fn members_of_a_shared_register_stand_by_their_own_ground() {
     let service = Service::kystregionen().await;
     let written = reading(ragnhild(), "r-1", WHEN, "91");
-    service.post(&service.record_system(SORLIA), "/Observation", &written).await;
+    service
+        .post(&service.record_system(SORLIA), "/Observation", &written)
+        .await;
     vouch(&service, &[agreement(&service, PROVEHEIM, KYSTREGIONEN)]);
     let list = told(&service, &patient(&service)).await;
     let grounds: Vec<_> = list
         .readers
         .iter()
-        .map(|one| (one.who.organisation.to_string(), matches!(one.ground, Ground::Register)))
+        .map(|one| {
+            (
+                one.who.organisation.to_string(),
+                matches!(one.ground, Ground::Register),
+            )
+        })
         .collect();
-    let expected = [(KYSTREGIONEN, false), (SORLIA, true), (ASDAL, true), (PROVEHEIM, false)];
-    let mut expected = expected.map(|(one, shares)| (one.to_owned(), shares)).to_vec();
+    let expected = [
+        (KYSTREGIONEN, false),
+        (SORLIA, true),
+        (ASDAL, true),
+        (PROVEHEIM, false),
+    ];
+    let mut expected = expected
+        .map(|(one, shares)| (one.to_owned(), shares))
+        .to_vec();
     expected[1..3].sort();
     assert_eq!(grounds, expected);
-    assert_eq!(said(reader(&list, ASDAL).unwrap(), TREAT).unwrap(), ["IT12", "IT17"]);
+    assert_eq!(
+        said(reader(&list, ASDAL).unwrap(), TREAT).unwrap(),
+        ["IT12", "IT17"]
+    );
 }
 
 #[tokio::test]
@@ -297,24 +394,36 @@ async fn what_is_not_published_is_open_to_the_organisations_own_alone() {
     let paper = agreement(&service, PROVEHEIM, FJELLVIK);
     vouch(&service, std::slice::from_ref(&paper));
     let list = told(&service, &patient(&service)).await;
-    assert_eq!(said(reader(&list, PROVEHEIM).unwrap(), TREAT).unwrap(), ["IT17"]);
+    assert_eq!(
+        said(reader(&list, PROVEHEIM).unwrap(), TREAT).unwrap(),
+        ["IT17"]
+    );
     let own = reader(&list, FJELLVIK).unwrap();
     assert_eq!(said(own, TREAT).unwrap(), ["IT08", "IT12", "IT17"]);
-    assert_eq!(gets(&service, PROVEHEIM, "TREAT", Some(&paper)).await, [1, 0]);
+    assert_eq!(
+        gets(&service, PROVEHEIM, "TREAT", Some(&paper)).await,
+        [1, 0]
+    );
 }
 
 #[tokio::test]
 async fn whoever_represents_her_hears_what_is_open_and_nothing_of_what_she_closed() {
     let service = Service::fjellvik().await;
     with_data(&service).await;
-    let papers = [agreement(&service, PROVEHEIM, FJELLVIK), agreement(&service, PROVEBAKKEN, FJELLVIK)];
+    let papers = [
+        agreement(&service, PROVEHEIM, FJELLVIK),
+        agreement(&service, PROVEBAKKEN, FJELLVIK),
+    ];
     vouch(&service, &papers);
     closed(&service, actor(fhir::systems::ORGNR, PROVEHEIM)).await;
     closed(&service, actor(fhir::systems::ORGNR, PROVEBAKKEN)).await;
     closed(&service, actor(PSEUDONYM, "the-neighbour")).await;
     let husband = |log: bool| {
         service.held(|jkt| {
-            let mut claims = service.issuer.citizen_claims(arne(), &service.base, jkt, service.clock.now());
+            let mut claims =
+                service
+                    .issuer
+                    .citizen_claims(arne(), &service.base, jkt, service.clock.now());
             claims.patient = Some(identifier(ragnhild()));
             claims.represents = Some(trust::Representation {
                 id: "r-1".into(),
@@ -343,10 +452,18 @@ async fn it_is_hers_to_ask_without_parameters_and_nothing_is_said_that_is_not_kn
     let service = Service::fjellvik().await;
     with_data(&service).await;
     let silent = asks(&service, &patient(&service)).await;
-    assert_eq!(silent.status, StatusCode::SERVICE_UNAVAILABLE, "the anchor published nothing");
+    assert_eq!(
+        silent.status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the anchor published nothing"
+    );
     vouch(&service, &[]);
     service.clock.advance(60_000_000);
-    for who in [service.physician(ragnhild()), service.record_system(FJELLVIK), service.hub(FJELLVIK)] {
+    for who in [
+        service.physician(ragnhild()),
+        service.record_system(FJELLVIK),
+        service.hub(FJELLVIK),
+    ] {
         assert_eq!(asks(&service, &who).await.status, StatusCode::FORBIDDEN);
     }
     let her = patient(&service);

@@ -65,10 +65,15 @@ async fn told(
     for list in [&mut kinds.held, &mut kinds.published] {
         list.retain(|kind| permit.opens(Some(*kind)));
     }
-    let herself = matches!(&visit.caller().person, Person::Citizen { represents: None, .. });
-    let named = |one: &&Wish| {
-        one.holds(visit.now) && matches!(one.closed, Closed::Practitioner { .. })
-    };
+    let herself = matches!(
+        &visit.caller().person,
+        Person::Citizen {
+            represents: None,
+            ..
+        }
+    );
+    let named =
+        |one: &&Wish| one.holds(visit.now) && matches!(one.closed, Closed::Practitioner { .. });
     let shut_out = wishes.iter().filter(named).count() as u64;
     let facts = state.desk.facts.at(visit.now).with(wishes.clone());
     let asked = |organisation, agreement: Option<&Agreement>| {
