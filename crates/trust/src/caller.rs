@@ -70,6 +70,23 @@ pub struct Representation {
     pub notes: bool,
 }
 
+/// Somebody who acts for the citizen who asks, as the anchor knows it: told to that citizen's own gateway, and to no holder.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepresentedBy {
+    /// Name, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// By what, and what it covers.
+    pub by: Representation,
+}
+
+impl fmt::Debug for RepresentedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RepresentedBy({})", self.by.id)
+    }
+}
+
 /// Whose need it is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Person {
@@ -150,6 +167,8 @@ pub struct Caller {
     pub patient: Option<PersonIdentifier>,
     /// The id by which an app that was launched knows that patient; nobody's number.
     pub patient_id: Option<String>,
+    /// Who acts for the citizen.
+    pub represented_by: Vec<RepresentedBy>,
     /// The gateway that asks for the user (`act`).
     pub gateway: Option<String>,
     /// The agreement that opens another organisation's data.

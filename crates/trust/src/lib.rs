@@ -30,7 +30,7 @@ pub mod scope;
 pub mod token;
 pub mod wish;
 
-pub use caller::{Agreement, Caller, ClientUse, Delegation, Person, Representation};
+pub use caller::{Agreement, Caller, ClientUse, Delegation, Person, Representation, RepresentedBy};
 pub use category::Category;
 pub use decide::{
     Ask, Decision, Facts, Follower, Party, Permit, PermitScope, Refusal, Standing, assess, decide,

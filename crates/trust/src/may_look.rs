@@ -239,6 +239,7 @@ fn somebody(
         },
         patient: Some(patient.clone()),
         patient_id: None,
+        represented_by: Vec::new(),
         gateway: None,
         agreement: agreement.cloned(),
         delegation: None,

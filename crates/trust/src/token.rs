@@ -6,7 +6,9 @@ pub mod memory;
 
 use crate::LEEWAY_SECONDS;
 use crate::attest::{self, Attestation};
-use crate::caller::{Agreement, Caller, ClientUse, Delegation, Person, Representation};
+use crate::caller::{
+    Agreement, Caller, ClientUse, Delegation, Person, Representation, RepresentedBy,
+};
 use crate::category::Category;
 use crate::encoding::{is_sha256_base64url, sha256};
 use crate::jws::{self, Embedded, JwsError};
@@ -175,6 +177,13 @@ pub struct Claims {
         skip_serializing_if = "Option::is_none"
     )]
     pub represents: Option<Representation>,
+    /// Who acts for the citizen who signed in.
+    #[serde(
+        rename = "https://delt.example/claims/represented_by",
+        default,
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub represented_by: Vec<RepresentedBy>,
 }
 
 impl fmt::Debug for Claims {
@@ -362,6 +371,7 @@ impl Claims {
             person,
             patient,
             patient_id: self.patient_id.clone(),
+            represented_by: self.represented_by.clone(),
             gateway: self.act.as_ref().map(|act| act.client_id.clone()),
             agreement: self.agreement.clone(),
             delegation: self.delegation.clone(),

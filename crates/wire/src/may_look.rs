@@ -107,6 +107,85 @@ pub struct Processor {
     pub paper: Paper,
 }
 
+/// Somebody who acts for the patient, as the anchor knows it; the gateway tells it, and no holder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Representative {
+    /// Name, where it is known.
+    pub name: Option<String>,
+    /// Kinds that she chose.
+    pub services: Vec<InformationService>,
+    /// Whether the log of who looked is among it, and with it who may look.
+    pub log: bool,
+    /// Whether notes are.
+    pub notes: bool,
+}
+
+impl Representative {
+    fn part(&self) -> Value {
+        let name = self.name.iter();
+        let mut parts: Vec<Value> = name
+            .map(|name| json!({"name": "name", "valueString": name}))
+            .collect();
+        parts.extend(codes("service", &self.services));
+        for (name, covered) in [("log", self.log), ("notes", self.notes)] {
+            parts.push(json!({"name": name, "valueBoolean": covered}));
+        }
+        json!({"name": REPRESENTATIVE, "part": parts})
+    }
+
+    fn read(part: &Value) -> Option<Representative> {
+        let parts = part["part"].as_array()?;
+        let one = |name| named(parts, name).next();
+        Some(Representative {
+            name: match one("name") {
+                Some(name) => Some(text(name, "valueString")?),
+                None => None,
+            },
+            services: read_all(parts, "service", service)?,
+            log: one("log")?["valueBoolean"].as_bool()?,
+            notes: one("notes")?["valueBoolean"].as_bool()?,
+        })
+    }
+}
+
+const REPRESENTATIVE: &str = "representative";
+
+/// What the gateway makes of what the holders told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Everywhere {
+    /// Each holder that told.
+    pub holders: Vec<Told>,
+    /// Who acts for her; told to herself alone.
+    pub representatives: Vec<Representative>,
+    /// The signed receipt ([`crate::receipt::Receipt`]): who told and who did not.
+    pub receipt: Value,
+}
+
+impl Everywhere {
+    /// As Parameters.
+    pub fn to_json(&self) -> Value {
+        let holders = self.holders.iter();
+        let holders = holders.map(|one| json!({"name": "holder", "resource": one.to_json()}));
+        let acting = self.representatives.iter().map(Representative::part);
+        let last = json!({"name": "receipt", "resource": self.receipt});
+        let parameters: Vec<Value> = holders.chain(acting).chain([last]).collect();
+        json!({"resourceType": "Parameters", "parameter": parameters})
+    }
+
+    /// Reads Parameters; `None` for what is not of this shape.
+    pub fn read(parameters: &Value) -> Option<Everywhere> {
+        if parameters["resourceType"] != "Parameters" {
+            return None;
+        }
+        let all = parameters["parameter"].as_array()?;
+        Some(Everywhere {
+            holders: read_all(all, "holder", |one| Told::read(&one["resource"]))?,
+            representatives: read_all(all, REPRESENTATIVE, Representative::read)?,
+            receipt: named(all, "receipt").next()?["resource"].clone(),
+        })
+    }
+}
+
 impl Told {
     /// As Parameters.
     pub fn to_json(&self) -> Value {
@@ -416,6 +495,32 @@ mod tests {
             ..one
         };
         assert_eq!(Told::read(&less.to_json()), Some(less));
+    }
+
+    #[test]
+    fn what_the_gateway_tells_reads_back() {
+        let husband = |name: Option<&str>| Representative {
+            name: name.map(str::to_owned),
+            services: vec![InformationService::PLANS],
+            log: false,
+            notes: true,
+        };
+        let all = Everywhere {
+            holders: vec![told()],
+            representatives: vec![husband(Some("Odd")), husband(None)],
+            receipt: json!({"resourceType": "OperationOutcome"}),
+        };
+        assert_eq!(Everywhere::read(&all.to_json()), Some(all.clone()));
+        for (at, wrong) in [
+            (0, json!({"name": "holder", "resource": {}})),
+            (1, json!({"name": "representative", "part": []})),
+            (3, json!({"name": "no receipt"})),
+        ] {
+            let mut broken = all.to_json();
+            broken["parameter"][at] = wrong;
+            assert_eq!(Everywhere::read(&broken), None, "{at}");
+        }
+        assert_eq!(Everywhere::read(&json!({"parameter": []})), None);
     }
 
     #[test]

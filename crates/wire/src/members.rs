@@ -409,7 +409,11 @@ pub struct Documents {
 }
 
 impl Documents {
-    fn read(&self, issuer: &str) -> Result<Members, PeerError> {
+    /// The members that `issuer` vouches for in them, as far as they verify.
+    ///
+    /// # Errors
+    /// [`PeerError::Unusable`] when no key, or no participant, can be read.
+    pub fn read(&self, issuer: &str) -> Result<Members, PeerError> {
         let keys = KeySet::parse(self.keys.as_bytes())
             .ok()
             .filter(|keys| !keys.keys().is_empty())

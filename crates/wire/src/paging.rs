@@ -127,6 +127,7 @@ mod tests {
             },
             patient: Some(person("14835210260")),
             patient_id: None,
+            represented_by: Vec::new(),
             gateway: None,
             agreement: None,
             delegation: None,

@@ -393,6 +393,24 @@ impl Demo {
             .find(|one| one.citizen == *citizen && one.patient == *patient)
             .map(|one| &one.representation)
     }
+
+    /// Who may act for a patient, and for what.
+    pub(crate) fn represented_by(&self, patient: &PersonIdentifier) -> Vec<trust::RepresentedBy> {
+        let known = self.represents.iter();
+        let acting = known.filter(|one| one.patient == *patient);
+        let name = |citizen: &PersonIdentifier| {
+            let mut people = self.people.iter();
+            people
+                .find(|one| one.number == *citizen)
+                .map(|one| one.name.clone())
+        };
+        acting
+            .map(|one| trust::RepresentedBy {
+                name: name(&one.citizen),
+                by: one.representation.clone(),
+            })
+            .collect()
+    }
 }
 
 /// A citizen who acts for a patient.

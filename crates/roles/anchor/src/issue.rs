@@ -53,6 +53,7 @@ pub(crate) fn claims(
         use_: client.use_,
         kind: Kind::System,
         represents: None,
+        represented_by: Vec::new(),
         pseudonym: None,
     }
 }

@@ -82,6 +82,13 @@ impl Login {
         demo.representation(&self.number, patient).cloned()
     }
 
+    /// Who acts for a citizen who signed in for herself.
+    pub(crate) fn represented_by(&self, state: &State) -> Vec<trust::RepresentedBy> {
+        let demo = state.config.demo.as_ref().filter(|_| !self.represents());
+        demo.map(|demo| demo.represented_by(&self.number))
+            .unwrap_or_default()
+    }
+
     /// For the audit trail.
     pub(crate) fn asker(&self) -> Asker {
         Asker {

@@ -97,6 +97,63 @@ fn at(text: &str) -> Instant {
 }
 
 #[test]
+fn what_is_published_says_by_which_agreement_tokens_are_issued() {
+    let mut config = config();
+    let twin = |id: &str, consumer, version| Agreement {
+        id: id.into(),
+        consumer: Consumer::Organisation(org(consumer)),
+        version,
+        services: vec![InformationService::PLANS],
+        ..config.agreements[0].clone()
+    };
+    let more = [
+        twin("a-twin", A, 1),
+        twin("of-a-unit", UNIT, 1),
+        twin("unsigned", C, 99),
+    ];
+    config.agreements.extend(more);
+    if let Some(last) = config.agreements.last_mut() {
+        last.signed = false;
+    }
+    let key = trust::keys::SigningKey::generate().unwrap();
+    let book = Arc::<Book>::default();
+    let standings = book.standings();
+    let documents = crate::documents::Documents::default();
+    let published = documents.current(&config, 0, &standings, 1, &key).unwrap();
+    let keys = KeySet::of(vec![key.public().clone()]).unwrap();
+    let members = wire::members::Documents {
+        keys: keys.to_jwks().to_string(),
+        participants: published.participants.clone(),
+        agreements: published.agreements.clone(),
+        at: Instant::from_seconds(0),
+    };
+    let members = members.read(&config.issuer).unwrap();
+    let registry = Registry::new(&config, book.clone()).unwrap();
+    let mut by = HashSet::new();
+    for time in [
+        "2025-12-31T22:59:59Z",
+        "2025-12-31T23:00:00Z",
+        "2026-02-28T22:59:59Z",
+        "2026-02-28T23:00:00Z",
+        "2026-03-31T21:59:59Z",
+        "2026-03-31T22:00:00Z",
+    ] {
+        let readers = members.readers(B, at(time));
+        assert_eq!(readers.len(), 3);
+        for (reader, paper) in readers {
+            let issued = registry.agreement(&org(&reader.sub), &audience(B, &[]), at(time));
+            let issued = issued.map(|one| (one.id, u64::from(one.version)));
+            let told = paper.map(|one| (one.sub.clone(), one.version));
+            assert_eq!(told, issued, "{} at {time}", reader.sub);
+            by.extend(issued.map(|(id, _)| id));
+        }
+    }
+    let mut by: Vec<_> = by.into_iter().collect();
+    by.sort();
+    assert_eq!(by, ["all", "new", "old"]);
+}
+
+#[test]
 fn the_agreement_in_force_and_its_borders() {
     let registry = Registry::new(&config(), Arc::default()).unwrap();
     let id = |consumer: &str, time: &str| {

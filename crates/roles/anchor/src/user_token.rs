@@ -99,6 +99,9 @@ pub(crate) fn claims(
     let Some(audience) = audience else {
         return Ok(claims);
     };
+    if login.kind == Kind::Citizen && audience.kind == AudienceKind::Gateway {
+        claims.represented_by = login.represented_by(state);
+    }
     let launched = wanted.has(IN_CONTEXT) || wanted.has(CHOOSE_PATIENT);
     claims.scope = scopes.to_string();
     if let Some(statement) = statement {

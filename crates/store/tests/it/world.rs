@@ -220,6 +220,7 @@ pub fn caller(person: Person, use_: ClientUse, scopes: &str) -> Caller {
         person,
         patient,
         patient_id: None,
+        represented_by: Vec::new(),
         gateway: None,
         agreement: None,
         delegation: None,

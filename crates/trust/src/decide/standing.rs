@@ -120,6 +120,7 @@ impl Standing {
             person,
             patient: patient.cloned(),
             patient_id: None,
+            represented_by: Vec::new(),
             gateway: None,
             agreement: self.agreement.clone(),
             delegation: None,

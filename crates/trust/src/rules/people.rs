@@ -84,6 +84,7 @@ impl Case {
                 person: person_,
                 patient,
                 patient_id: None,
+                represented_by: Vec::new(),
                 gateway: None,
                 agreement: None,
                 delegation: None,

@@ -97,6 +97,7 @@ impl Anchor {
             use_: ClientUse::HomeSystem,
             kind: Kind::System,
             represents: None,
+            represented_by: Vec::new(),
             pseudonym: None,
         }
     }

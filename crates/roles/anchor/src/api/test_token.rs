@@ -2,7 +2,7 @@
 //! service gives them. Unknown fields and values are refused; `defect` makes the token wrong in exactly one way.
 
 use super::token::invalid;
-use crate::config::{Audience, Demo, DemoPerson};
+use crate::config::{Audience, AudienceKind, Demo, DemoPerson};
 use crate::login::AUTHORISATION;
 use crate::{State, issue};
 use axum::body::Body;
@@ -316,9 +316,19 @@ impl<'a> Order<'a> {
                 Kind::Citizen
             },
             represents: self.represents.cloned(),
+            represented_by: self.represented_by(),
             // Under the issuer's own key: the same at every party, and nobody's number.
             pseudonym: practitioner.then(|| issue::pseudonym(state, &self.person)),
         }
+    }
+
+    /// Who acts for a citizen who asks about herself, at the gateway.
+    fn represented_by(&self) -> Vec<trust::RepresentedBy> {
+        let herself = self.request.as_ == As::Citizen && self.represents.is_none();
+        let demo = self.state.config.demo.as_ref();
+        let demo = demo.filter(|_| herself && self.audience.kind == AudienceKind::Gateway);
+        demo.map(|demo| demo.represented_by(&self.person))
+            .unwrap_or_default()
     }
 
     fn or_wrong(&self, defect: Defect, right: &str) -> String {

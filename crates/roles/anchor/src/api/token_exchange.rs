@@ -119,6 +119,8 @@ fn exchange(
         delegation: None,
         // The app's word for the patient is the gateway's to understand.
         patient_id: None,
+        // Who acts for her is no holder's to know.
+        represented_by: Vec::new(),
         // Person, organisation, attest and patient stay what they were; the time of attestation is never renewed.
         ..subject
     })

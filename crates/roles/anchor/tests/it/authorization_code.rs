@@ -137,6 +137,14 @@ async fn citizens_sign_in_for_themselves_or_for_whom_they_represent() {
         assert_eq!(claims.pid, Some(number));
         assert_eq!(claims.patient.unwrap().value().expose(), PATIENT);
         assert_eq!(claims.represents.is_some(), represents);
+        // Who acts for her she is told herself.
+        let acting: Vec<_> = claims
+            .represented_by
+            .iter()
+            .map(|one| one.by.id.as_str())
+            .collect();
+        let expected: &[&str] = if represents { &[] } else { &["fullmakt-1"] };
+        assert_eq!(acting, expected);
         assert_eq!(claims.orgnr_parent, None);
         assert!(claims.attest.is_none());
     }

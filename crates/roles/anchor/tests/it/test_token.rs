@@ -148,6 +148,8 @@ async fn citizens_read_their_own_or_a_represented_persons() {
         let answer = region.test_token(&order(&fnr, PATIENT)).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         let jwt = answer.body["access_token"].as_str().unwrap();
+        let told = region.claims(jwt, FJELLVIK).await.represented_by;
+        assert!(told.is_empty(), "a holder is not told who acts for her");
         assert!(
             at_service(&region, jwt, FJELLVIK, "310001007")
                 .await

@@ -251,10 +251,19 @@ async fn a_citizens_scopes_go_on_in_either_context() {
         "scope": "patient/Observation.rs", "jkt": region.user.thumbprint()});
     let answer = region.test_token(&order).await;
     let subject = answer.body["access_token"].as_str().unwrap().to_owned();
+    // Who acts for her she is told at the gateway, and no holder is.
+    let told = region.claims(&subject, GATEWAY).await.represented_by;
+    let [acting] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!(acting.by.id, "fullmakt-1");
     // No agreement is needed between a citizen and whoever holds her data.
     let answer = region
         .token(region.exchange(&subject, PROVEBAKKEN, "user/*.rs"))
         .await;
+    let after = answer.body["access_token"].as_str().unwrap();
+    let after = region.claims(after, PROVEBAKKEN).await;
+    assert!(after.represented_by.is_empty());
     assert_eq!(
         answer.body["scope"], "user/Observation.rs",
         "{}",

@@ -1,6 +1,7 @@
 //! A citizen's one place for who may look at what is held about her: asked of every sharing service that the locator names or she
 //! chose (`organization`), each with a token of its own. The answer is Parameters (FHIR R4 parameters.html): a `holder` for each
-//! that told, and the signed `receipt`, which says who did not.
+//! that told, a `representative` for each who acts for her (the anchor knows, and says so in her token for the gateway), and the
+//! signed `receipt`, which says who did not tell.
 
 use super::consent::{accounted, chosen_by, holders};
 use super::{opened, received};
@@ -14,11 +15,10 @@ use axum::response::Response;
 use fhir::resource::ResourceType;
 use http::StatusCode;
 use http::request::Parts;
-use serde_json::{Value, json};
 use std::sync::Arc;
-use trust::{Ask, Interaction};
+use trust::{Ask, Interaction, RepresentedBy};
 use wire::form::Form;
-use wire::may_look::Told;
+use wire::may_look::{Everywhere, Representative, Told};
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
@@ -68,11 +68,23 @@ async fn answer(
         return Ok(fhir_response(account.status, account.body));
     }
     let told = heard.iter().filter_map(|one| one.told());
-    let holders = told.map(|told| json!({"name": "holder", "resource": told.to_json()}));
-    let receipt: Value =
-        serde_json::from_str(&account.body).map_err(|_| Problem::bug("a receipt is not JSON"))?;
-    let last = json!({"name": "receipt", "resource": receipt});
-    let parameters: Vec<Value> = holders.chain([last]).collect();
-    let answer = json!({"resourceType": "Parameters", "parameter": parameters});
+    // The token that she asks with says who acts for her; who acts for her hears of no others.
+    let acting = visit.caller().represented_by.iter();
+    let answer = Everywhere {
+        holders: told.cloned().collect(),
+        representatives: acting.map(representative).collect(),
+        receipt: serde_json::from_str(&account.body)
+            .map_err(|_| Problem::bug("a receipt is not JSON"))?,
+    };
+    let answer = answer.to_json();
     Ok(fhir_response(StatusCode::OK, answer.to_string()))
+}
+
+fn representative(acting: &RepresentedBy) -> Representative {
+    Representative {
+        name: acting.name.clone(),
+        services: acting.by.services.clone(),
+        log: acting.by.log,
+        notes: acting.by.notes,
+    }
 }

@@ -5,12 +5,13 @@ use crate::account::{account, line};
 use crate::person::{Person, Reply};
 use crate::sources::{Behaviour, may_look_at};
 use crate::world::{FJELLVIK, KYSTREGIONEN, PROVEBAKKEN, PROVEHEIM, World};
+use fhir::resource::InformationService;
 use http::StatusCode;
 use serde_json::json;
 use trust::audit::Outcome;
-use trust::{Interaction, Representation};
+use trust::{Interaction, Representation, RepresentedBy};
 use wire::client::Request;
-use wire::may_look::Told;
+use wire::may_look::{Everywhere, Representative, Told};
 
 async fn ask(person: &Person<'_>, world: &World, form: &[(&str, &str)]) -> Reply {
     let url = format!("{}/$may-look", world.fhir());
@@ -21,10 +22,7 @@ async fn ask(person: &Person<'_>, world: &World, form: &[(&str, &str)]) -> Reply
 
 /// What each holder told.
 fn told(reply: &Reply) -> Vec<Told> {
-    let all = reply.json["parameter"].as_array().unwrap().iter();
-    all.filter(|one| one["name"] == "holder")
-        .map(|one| Told::read(&one["resource"]).unwrap())
-        .collect()
+    Everywhere::read(&reply.json).unwrap().holders
 }
 
 /// Something is held there.
@@ -40,7 +38,16 @@ async fn every_holder_tells_for_itself_and_who_does_not_is_said() {
     fill(&world, "proveheim");
     fill(&world, "kystregionen");
     world.set("fjellvik", Behaviour::Status(503));
-    let her = Person::citizen(&world);
+    let mut her = Person::citizen(&world);
+    her.claims.represented_by = vec![RepresentedBy {
+        name: Some("Odd Testmo".into()),
+        by: Representation {
+            id: "r-1".into(),
+            services: vec![InformationService::PLANS],
+            log: false,
+            notes: true,
+        },
+    }];
     let reply = ask(&her, &world, &[("organization", KYSTREGIONEN)]).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
     assert_eq!(
@@ -62,6 +69,14 @@ async fn every_holder_tells_for_itself_and_who_does_not_is_said() {
         told(&reply),
         expected.map(|(orgnr, holds)| may_look_at(orgnr, holds))
     );
+    let husband = Representative {
+        name: Some("Odd Testmo".into()),
+        services: vec![InformationService::PLANS],
+        log: false,
+        notes: true,
+    };
+    let all = Everywhere::read(&reply.json).unwrap();
+    assert_eq!(all.representatives, [husband]);
     for source in ["proveheim", "fjellvik", "provebakken", "kystregionen"] {
         let asked = world.source(source).asked();
         let [one] = &asked[..] else {
