@@ -241,6 +241,18 @@ try {
   check(await shut.isVisible(), "the patient sees who looked, with a button beside the name");
   await accessible(own, "patient's log");
   await picture(own, "8-log");
+  await own.getByRole("link", { name: "Hvem kan se" }).click();
+  await own.waitForURL("**/may-look");
+  check((await own.getByRole("row", { name: "Prøvebakken legesenter" }).count()) > 0, "the patient sees who may look, by agreement");
+  check(await own.getByText("har fullmakt til å se").isVisible(), "and who acts for her");
+  await accessible(own, "patient's page of who may look");
+  await picture(own, "8-may-look");
+  await own.setViewportSize({ width: 390, height: 844 });
+  const wider = await own.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  check(wider <= 0, "a phone needs no sideways scrolling for who may look");
+  await own.setViewportSize({ width: 1440, height: 1000 });
+  await own.goBack();
+  await own.waitForURL("**/log");
   await shut.focus();
   await own.keyboard.press("Enter");
   await own.waitForURL("**/blocks");

@@ -170,7 +170,8 @@ pub fn known_kinds(t: &Text) -> Vec<(String, &'static str)> {
         .collect()
 }
 
-fn kinds(codes: &[String], t: &Text) -> String {
+/// Kinds of information by name.
+pub fn kinds(codes: &[String], t: &Text) -> String {
     let name = |code: &String| {
         let key = format!("kind.{code}");
         t.find(&key).map_or_else(|| code.clone(), str::to_owned)

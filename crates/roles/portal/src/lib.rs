@@ -1,7 +1,7 @@
 //! The portal: pages for clinicians and citizens (first form). A person is chosen. A clinician opens a patient for a purpose,
 //! and one page shows what every organisation that answered has: curves with the tables beside them, the plan, the
 //! medication lists side by side, and who did not answer. A record system opens that page in context (SMART launch). A citizen
-//! signs in about herself, reads who looked, and closes her record to them. Who works at an organisation sees the list of
+//! signs in about herself, reads who looked and who may look, and closes her record to them. Who works at an organisation sees the list of
 //! its patients under follow-up, and takes steps of their alerts, at the organisation's own service. For those who build and operate, one page shows what
 //! the catalogue lists.
 //!
@@ -18,6 +18,7 @@ mod cross_site;
 mod launch;
 mod list;
 mod look_up;
+mod may_look;
 mod offers;
 mod page;
 mod session;

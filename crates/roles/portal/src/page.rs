@@ -10,6 +10,7 @@ use crate::api::Fault;
 use crate::citizen::{Done, LogLine, WishLine};
 use crate::clinician::PatientPage;
 use crate::list::Shown;
+use crate::may_look::Holder;
 use crate::offers::Offer;
 use crate::text::{Language, Text};
 
@@ -233,6 +234,22 @@ pub struct Log {
     /// Newest first.
     pub lines: Vec<LogLine>,
     /// Who did not tell theirs.
+    pub missing: Vec<Done>,
+}
+
+/// Who may look.
+#[derive(Template)]
+#[template(path = "may_look.html")]
+pub struct MayLook {
+    /// Around it.
+    pub shell: Shell,
+    /// Words.
+    pub t: Text,
+    /// Each holder that told.
+    pub holders: Vec<Holder>,
+    /// Who acts for her.
+    pub acting: Vec<String>,
+    /// Who did not tell.
     pub missing: Vec<Done>,
 }
 

@@ -38,6 +38,12 @@ async fn a_citizen_signs_in_to_her_own_pages_and_out_of_both() {
     assert_eq!(log.status, 200, "{}", log.html);
     assert!(log.url.ends_with("/log"), "{}", log.url);
     assert!(log.html.contains("<h1>Hvem har sett</h1>") && log.html.contains(SHE));
+    let may = browser.go(&format!("{portal}/may-look")).await.unwrap();
+    assert_eq!(may.status, 200, "{}", may.html);
+    assert!(
+        may.html.contains("<h1>Hvem kan se</h1>") && may.html.contains("har fullmakt til å se")
+    );
+    assert!(may.html.contains("Prøvebakken legesenter") && may.html.contains("avtale AVT-"));
     let blocks = browser.go(&format!("{portal}/blocks")).await.unwrap();
     assert_eq!(blocks.status, 200, "{}", blocks.html);
 

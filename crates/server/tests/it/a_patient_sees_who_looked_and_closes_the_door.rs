@@ -1,4 +1,4 @@
-//! Days 7, 8 and 9 of the story: she reads who looked, closes her record to one of them, and it stays closed, with break the
+//! Days 7, 8 and 9 of the story: she reads who looked and who may look, closes her record to one of them, and it stays closed, with break the
 //! glass too; who has no part in her care is refused; her husband sees what she gave him power of attorney for.
 
 use crate::kit::lookup::{FNR, Screen, person, receipt, request_id, states};
@@ -7,10 +7,13 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::clients::Reply;
 use testkit::region::Region;
+use trust::attest;
 use trust::audit::{Outcome, Record};
+use trust::may_look::Work;
 use trust::wish::PSEUDONYM;
 use wire::client::Request;
 use wire::contract::demo::{DemoPatient, DemoPractitioner, DemoService, Fault, Purpose};
+use wire::may_look::{Everywhere, Ground, Told};
 use wire::receipt::{Receipt, SourceState};
 
 const HUSBAND: &str = "27905110115";
@@ -88,6 +91,34 @@ pub async fn looks(
         .await
 }
 
+/// Who may look at what is held about her, as every holder tells it to whoever asks at the gateway.
+async fn may_look(asker: &Screen, gateway: &str) -> Everywhere {
+    let url = format!("{gateway}/$may-look");
+    let reply = asker.send(Request::post_form(url, [])).await;
+    assert_eq!(reply.status, 200, "{}", reply.json);
+    let told = Everywhere::read(&reply.json).unwrap();
+    assert!(Receipt::read(&told.receipt).unwrap().is_whole());
+    told
+}
+
+/// What an organisation's physicians may see at a holder: the kinds, or the code of the refusal, and whether a block is broken for it.
+fn may_see(
+    told: &Told,
+    orgnr: &str,
+    purpose: attest::Purpose,
+) -> Result<(Vec<String>, bool), String> {
+    let mut readers = told.readers.iter();
+    let reader = readers.find(|one| one.who.organisation.as_str() == orgnr);
+    let reader = reader.unwrap_or_else(|| panic!("{orgnr} is not among {:?}", told.readers));
+    let way = (Work::Treats, purpose);
+    if let Some(one) = reader.opens.iter().find(|one| one.ways.contains(&way)) {
+        let kinds = one.services.iter().map(ToString::to_string);
+        return Ok((kinds.collect(), one.broken));
+    }
+    let shut = reader.shut.iter().find(|one| one.ways.contains(&way));
+    Err(shut.unwrap().code.clone())
+}
+
 /// Which rule refused, and with which code.
 fn refused(record: &Record) -> Option<(&str, &str)> {
     match &record.outcome {
@@ -149,6 +180,44 @@ async fn she_closes_her_record_to_a_neighbour_and_it_stays_closed() {
     assert_eq!(identifiers[0]["system"], PSEUDONYM);
     let pseudonym = identifiers[0]["value"].as_str().unwrap();
 
+    // Beside who looked she reads who may: at each holder, by which agreement, and who acts for her.
+    let before = may_look(&her, &gateway).await;
+    assert_eq!(before.holders.len(), services.len());
+    for told in &before.holders {
+        let (kinds, broken) = may_see(told, &neighbour.orgnr, attest::Purpose::Treat).unwrap();
+        assert!(kinds.contains(&"IT17".to_owned()) && !broken, "{kinds:?}");
+        assert_eq!(told.shut_out, Some(0));
+        let number = told.holder.organisation.to_string();
+        let own = number == neighbour.orgnr;
+        let reader = told
+            .readers
+            .iter()
+            .find(|one| one.who.organisation.as_str() == neighbour.orgnr);
+        let agreed = matches!(&reader.unwrap().ground, Ground::Agreement(paper) if paper.id == format!("AVT-{}-{number}", neighbour.orgnr));
+        assert!(own != agreed, "{number}: {reader:?}");
+        // A supplier keeps it for two of them, and is no reader.
+        let service = services.iter().find(|one| one.orgnr == number).unwrap();
+        let keepers: Vec<_> = told
+            .processors
+            .iter()
+            .map(|one| one.who.organisation.to_string())
+            .collect();
+        assert_eq!(keepers, Vec::from_iter(service.supplier.clone()));
+        assert!(
+            told.readers
+                .iter()
+                .all(|one| !keepers.contains(&one.who.organisation.to_string()))
+        );
+    }
+    let [husband] = &before.representatives[..] else {
+        panic!("{:?}", before.representatives)
+    };
+    let chosen: Vec<_> = husband.services.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        (chosen.as_slice(), husband.log),
+        (&["IT08".to_owned(), "IT17".to_owned()][..], false)
+    );
+
     // She closes it at everyone who holds something of hers.
     for service in &services {
         let her = citizen(region, patient.fnr.expose(), &patient, &service.fhir).await;
@@ -157,6 +226,16 @@ async fn she_closes_her_record_to_a_neighbour_and_it_stays_closed() {
             .send(Request::post_fhir(url, block_of(&patient, pseudonym)))
             .await;
         assert_eq!(made.status, 201, "{}: {}", service.id, made.json);
+    }
+
+    // Everybody else at the hospital may look as before; one person is shut out, and her page counts her.
+    let after = may_look(&her, &gateway).await;
+    for (told, earlier) in after.holders.iter().zip(&before.holders) {
+        assert_eq!(told.shut_out, Some(1));
+        for purpose in [attest::Purpose::Treat, attest::Purpose::BreakTheGlass] {
+            let now = may_see(told, &neighbour.orgnr, purpose);
+            assert_eq!(now, may_see(earlier, &neighbour.orgnr, purpose));
+        }
     }
 
     // Day 8. Nothing for her any more: neither by the gateway nor at any holder's door, nor by break the glass.
@@ -288,9 +367,13 @@ async fn who_has_no_part_in_her_care_is_refused_and_her_husband_sees_what_she_ga
         assert_eq!(all_refused, !open, "{kind}: {:?}", account.sources);
     }
     let at_home = citizen(region, HUSBAND, &patient, &fjellvik).await;
-    for (screen, status) in [(&husband, 403), (&at_home, 403)] {
+    for (screen, base) in [(&husband, &gateway), (&at_home, &fjellvik)] {
         let reply = screen.search("AuditEvent", &[]).await;
-        assert_eq!(reply.status, status, "{}", reply.json);
+        assert_eq!(reply.status, 403, "{}", reply.json);
+        let who = screen
+            .send(Request::post_form(format!("{base}/$may-look"), []))
+            .await;
+        assert_eq!(who.status, 403, "{}", who.json);
     }
     let wish = block_of(&patient, "anybody");
     let url = format!("{fjellvik}/Consent");
@@ -365,6 +448,14 @@ async fn by_the_gateway_one_wish_reaches_everybody_and_whom_it_missed_is_said() 
         sees(Purpose::Btg).await,
         "a reasoned break of the glass opens"
     );
+    // Who may look says the same as the doors do.
+    let hospital = &region.physician().unwrap().orgnr;
+    for told in may_look(&her, &gateway).await.holders {
+        let blocked = may_see(&told, hospital, attest::Purpose::Treat);
+        assert_eq!(blocked.unwrap_err(), "blocked");
+        let (kinds, broken) = may_see(&told, hospital, attest::Purpose::BreakTheGlass).unwrap();
+        assert!(broken && kinds.contains(&"IT17".to_owned()));
+    }
 
     // Taken back everywhere by its one id.
     let place = made.headers["location"].to_str().unwrap();

@@ -142,6 +142,7 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("sharing", "POST", "/$copy-state", Form("")),
     ("sharing", "POST", "/$purge", Fhir("{}")),
     ("sharing", "POST", "/$explain-access", Fhir("{}")),
+    ("sharing", "POST", "/$may-look", Form("")),
     ("sharing", "GET", "/$reviews", Nothing),
     ("sharing", "POST", "/$reviews", Fhir("{}")),
     ("sharing", "POST", "/Consent", Fhir("{}")),
@@ -200,6 +201,7 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("gateway", "POST", "/fhir/Consent", Fhir("{}")),
     ("gateway", "POST", "/fhir/Consent/_search", Form("")),
     ("gateway", "DELETE", "/fhir/Consent/{id}", Nothing),
+    ("gateway", "POST", "/fhir/$may-look", Form("")),
     ("gateway", "GET", "/fhir/_page/{sealed}", Nothing),
     ("gateway", "POST", "/fhir/Observation/$lastn", Form("max=1")),
     (
@@ -237,6 +239,7 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("portal", "GET", "/views/{id}/alerts", Nothing),
     ("portal", "POST", "/views/{id}/alerts", Form("")),
     ("portal", "GET", "/log", Nothing),
+    ("portal", "GET", "/may-look", Nothing),
     ("portal", "GET", "/blocks", Nothing),
     ("portal", "POST", "/blocks", Form("")),
     ("portal", "POST", "/blocks/end", Form("")),

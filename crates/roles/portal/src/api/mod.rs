@@ -8,6 +8,7 @@ mod language;
 mod launch;
 mod list;
 mod log;
+mod may_look;
 mod offers;
 mod patients;
 mod people;
@@ -55,6 +56,7 @@ pub const ROUTES: &[RouteRow] = &[
     row("GET", "/views/{id}/alerts", Access::Session),
     row("POST", "/views/{id}/alerts", Access::Session),
     row("GET", "/log", Access::Session),
+    row("GET", "/may-look", Access::Session),
     row("GET", "/blocks", Access::Session),
     row("POST", "/blocks", Access::Session),
     row("POST", "/blocks/end", Access::Session),
@@ -87,6 +89,7 @@ pub fn routes(state: Arc<State>, assets: Assets) -> Router {
         .on("GET", "/views/{id}/alerts", alert::show)
         .on("POST", "/views/{id}/alerts", alert::step)
         .on("GET", "/log", log::show)
+        .on("GET", "/may-look", may_look::show)
         .on("GET", "/blocks", blocks::show)
         .on("POST", "/blocks", blocks::make)
         .on("POST", "/blocks/end", blocks::end)

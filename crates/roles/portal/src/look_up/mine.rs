@@ -1,4 +1,4 @@
-//! A citizen's own questions at the gateway: who looked, which wishes hold, and making and ending one. What each holder did
+//! A citizen's own questions at the gateway: who looked, who may look, which wishes hold, and making and ending one. What each holder did
 //! comes with every answer (the receipt).
 
 use std::sync::Arc;
@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use trust::keys::SigningKey;
 use trust::wish::PSEUDONYM;
 use wire::client::{Answer, Request};
-use wire::contract::gateway::FHIR;
+use wire::contract::gateway::{FHIR, MAY_LOOK};
 use wire::contract::{CANONICAL, Hidden};
+use wire::may_look::Everywhere;
 use wire::receipt::{Receipt, SourceReport};
 
 use super::answer::Page;
@@ -129,6 +130,20 @@ impl Mine<'_> {
         let found = page.matches("AuditEvent");
         let events = found.iter().map(|found| event(found.resource)).collect();
         Ok((events, receipt(&page)?))
+    }
+
+    /// Who may look, at every holder that told.
+    ///
+    /// # Errors
+    /// As [`Mine::log`].
+    pub async fn may_look(&self) -> Result<(Everywhere, Vec<SourceReport>), LookUpError> {
+        let url = format!("{}{MAY_LOOK}", self.asker.state.config.gateway);
+        let answer = self.asker.answer(Request::post_form(url, [])).await?;
+        let unusable = LookUpError::Unusable("not who may look");
+        let told = answer.json().map_err(|_| unusable.clone())?;
+        let told = Everywhere::read(&told).ok_or(unusable)?;
+        let receipt = Receipt::read(&told.receipt).map_err(LookUpError::receipt)?;
+        Ok((told, receipt.sources))
     }
 
     /// The wishes that hold.

@@ -277,14 +277,19 @@ impl Asker<'_> {
         })
     }
 
-    async fn page(&self, request: Request) -> Result<Page, LookUpError> {
+    /// One answer that is 200.
+    async fn answer(&self, request: Request) -> Result<Answer, LookUpError> {
         let answer = self.send(request).await?;
         match answer.status.as_u16() {
-            200 => {}
-            401 | 403 => return Err(LookUpError::NotAllowed),
-            502 | 504 => return Err(LookUpError::NoSource),
-            _ => return Err(LookUpError::Unusable("unexpected status")),
+            200 => Ok(answer),
+            401 | 403 => Err(LookUpError::NotAllowed),
+            502 | 504 => Err(LookUpError::NoSource),
+            _ => Err(LookUpError::Unusable("unexpected status")),
         }
+    }
+
+    async fn page(&self, request: Request) -> Result<Page, LookUpError> {
+        let answer = self.answer(request).await?;
         let page = Page::read(answer.body).map_err(|_| LookUpError::Unusable("not strict JSON"))?;
         if !page.is_searchset() {
             return Err(LookUpError::Unusable("not a searchset"));

@@ -188,7 +188,7 @@ async fn nobody_else_has_her_pages_and_she_has_nobody_elses() {
     assert_eq!(forged.status, StatusCode::FORBIDDEN);
     portal.cookies.clear();
     portal.sign_in("0").await;
-    for path in ["/log", "/blocks"] {
+    for path in ["/log", "/may-look", "/blocks"] {
         assert_eq!(portal.get(path).await.status, StatusCode::NOT_FOUND);
     }
     let form = portal.get("/patients").await.form();

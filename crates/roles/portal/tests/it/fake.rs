@@ -12,6 +12,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
+use fhir::resource::InformationService;
 use fhir::time::Instant;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
@@ -54,6 +55,8 @@ pub struct Fake {
     pub events: Mutex<Vec<Value>>,
     /// Consents that are kept.
     pub wishes: Mutex<Vec<Value>>,
+    /// What the holders tell of who may look.
+    pub may_look: Mutex<Vec<wire::may_look::Told>>,
     /// Who does not answer when a wish is made or ended.
     pub away: Mutex<Option<&'static str>>,
     /// What its catalogue lists besides the demo's endpoints; `None`: it gives no answer.
@@ -118,6 +121,7 @@ pub async fn start(clock: Clock) -> Arc<Fake> {
         used_proofs: Mutex::default(),
         events: Mutex::default(),
         wishes: Mutex::default(),
+        may_look: Mutex::default(),
         away: Mutex::default(),
         listed: Mutex::new(Some(Vec::new())),
         own: own::Service::default(),
@@ -128,6 +132,7 @@ pub async fn start(clock: Clock) -> Arc<Fake> {
         .route("/anchor/token", post(token))
         .route("/catalogue/fhir/{type}", get(listed))
         .route("/gateway/fhir/{type}/_search", post(search))
+        .route("/gateway/fhir/$may-look", post(may_look))
         .route("/gateway/fhir/Consent", post(wish))
         .route("/gateway/fhir/Consent/_search", post(wishes))
         .route("/gateway/fhir/Consent/{id}", delete(wish_ended))
@@ -466,6 +471,29 @@ async fn wish(State(fake): State<Arc<Fake>>, request: Request) -> Response {
         wishes.push(wish);
     }
     (StatusCode::CREATED, Json(account(&fake))).into_response()
+}
+
+async fn may_look(State(fake): State<Arc<Fake>>, request: Request) -> Response {
+    if let Err(status) = fake.admit("POST", request.uri().path(), request.headers()) {
+        return status.into_response();
+    }
+    match *fake.mood.lock().unwrap() {
+        Mood::Babbling => return "<p>".into_response(),
+        Mood::Refusing => return StatusCode::FORBIDDEN.into_response(),
+        Mood::NoSource => return StatusCode::GATEWAY_TIMEOUT.into_response(),
+        _ => {}
+    }
+    let all = wire::may_look::Everywhere {
+        holders: fake.may_look.lock().unwrap().clone(),
+        representatives: vec![wire::may_look::Representative {
+            name: Some("Odd Testmo".to_owned()),
+            services: vec![InformationService::PLANS],
+            log: false,
+            notes: false,
+        }],
+        receipt: account(&fake),
+    };
+    Json(all.to_json()).into_response()
 }
 
 async fn wishes(state: State<Arc<Fake>>, request: Request) -> Response {

@@ -9,6 +9,7 @@ mod citizen;
 mod fake;
 mod launch;
 mod list;
+mod may_look;
 mod offers;
 mod own;
 mod patient_page;
