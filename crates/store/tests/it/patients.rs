@@ -2,6 +2,7 @@
 
 use fhir::resource::{InformationService, ResourceType};
 use store::{Change, Fate, Put, StoreError};
+use trust::{Ask, ClientUse, Interaction, PermitScope, Person, decide};
 
 use crate::world::*;
 
@@ -294,4 +295,26 @@ async fn turns_of_presence_are_told_in_order_so_that_the_highest_leaves_no_gap()
         .unwrap();
     let keys: Vec<_> = again.iter().map(|one| one.key.as_str()).collect();
     assert_eq!(keys, ["presence/1", "presence/2"]);
+}
+
+#[tokio::test]
+async fn a_permit_that_is_about_nobody_opens_nothing() {
+    let world = World::new();
+    let store = world.store();
+    let pulse = Pulse::default();
+    let id = store.commit(pulse.create()).await.unwrap().puts[0].id;
+    let service = caller(Person::System, ClientUse::Service, "system/*.cruds");
+    let ask = Ask::of(Interaction::AlertTold, ResourceType::TASK);
+    let told = decide(&ask, &service, &facts()).permit().unwrap();
+    assert_eq!(told.patient(), &PermitScope::Nobody);
+    let observation = ResourceType::OBSERVATION;
+    assert!(store.read(&told, observation, id).await.unwrap().is_none());
+    let version = store.read_version(&told, observation, id, 1).await.unwrap();
+    assert!(version.is_none());
+    let query = observations(&[]);
+    let found = store.search(&told, &query, None).await.unwrap();
+    assert!(found.matches.is_empty() && found.total == Some(0));
+    let of = person(pulse.of);
+    let codings = store.codings(&told, observation, &of).await.unwrap();
+    assert!(codings.is_empty());
 }

@@ -296,3 +296,39 @@ async fn presence_follows_the_policy_and_the_time() {
     assert_eq!(store.settle_presence(0, 10).await.unwrap(), 0);
     assert_eq!(told(&store).await, [(it17, true)]);
 }
+
+#[tokio::test]
+async fn the_kinds_about_a_person_are_told_as_held_and_as_published_now() {
+    let world = World::new();
+    let plans = Share {
+        kinds: vec![Published::parse("IT08").unwrap()],
+        ..Share::default()
+    };
+    let recent = Share {
+        kinds: vec![Published::parse("IT17").unwrap()],
+        back: Some(DAY),
+        ..Share::default()
+    };
+    let pulse = Pulse {
+        at: "2026-03-01T08:00:00Z",
+        ..Pulse::default()
+    };
+    let all = world.store();
+    let person = person(pulse.of);
+    assert_eq!(all.kinds(&person).await.unwrap(), store::Kinds::default());
+    take(&all, pulse).await;
+    let both: Vec<InformationService> = ["IT12", "IT17"].map(|one| one.parse().unwrap()).into();
+    let told = all.kinds(&person).await.unwrap();
+    assert_eq!((&told.held, &told.published), (&both, &both));
+    drop(all);
+    // Under a policy: while the time lasts, and who the patient is as long as anything about her is.
+    let store = under(&world, vec![recent]);
+    assert_eq!(store.kinds(&person).await.unwrap().published, both);
+    world.pass(24 * 3600);
+    let told = store.kinds(&person).await.unwrap();
+    assert_eq!((&told.held, told.published.len()), (&both, 0));
+    drop(store);
+    let store = under(&world, vec![plans]);
+    let told = store.kinds(&person).await.unwrap();
+    assert_eq!((told.held, told.published), (both, Vec::new()));
+}
