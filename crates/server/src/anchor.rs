@@ -26,7 +26,7 @@ pub enum Command {
     Suspend(Ordered),
     /// Let what is suspended have tokens again.
     Resume(Ordered),
-    /// End an agreement or a delegation for good, before its last day.
+    /// End an agreement of any kind, or a delegation, for good, before its last day.
     End(Ordered),
     /// Make a new signing key: published now, used when every service has it. Nothing fails meanwhile.
     RotateKey {
@@ -157,6 +157,16 @@ pub enum Subject {
         /// Its id.
         id: String,
     },
+    /// A data processing agreement between an organisation and its supplier; it can be ended alone.
+    ProcessingAgreement {
+        /// Its id.
+        id: String,
+    },
+    /// A collaboration under § 9; it can be ended alone.
+    Collaboration {
+        /// Its id.
+        id: String,
+    },
 }
 
 impl Subject {
@@ -167,6 +177,8 @@ impl Subject {
             Subject::ClientKey { id, kid } => (Kind::ClientKey, id, Some(kid)),
             Subject::Agreement { id } => (Kind::Agreement, id, None),
             Subject::Delegation { id } => (Kind::Delegation, id, None),
+            Subject::ProcessingAgreement { id } => (Kind::ProcessingAgreement, id, None),
+            Subject::Collaboration { id } => (Kind::Collaboration, id, None),
         };
         Order {
             kind,

@@ -359,6 +359,17 @@ pub enum AudienceKind {
     Operation,
 }
 
+impl Paper {
+    /// As what an operator names it.
+    pub(crate) fn operated_as(&self) -> wire::contract::operate::Kind {
+        use wire::contract::operate::Kind;
+        match self.kind {
+            AgreementKind::DataProcessing => Kind::ProcessingAgreement,
+            _ => Kind::Collaboration,
+        }
+    }
+}
+
 /// Something a token can be for.
 #[derive(Clone, Debug)]
 pub struct Audience {

@@ -146,11 +146,7 @@ fn sharing(one: &Agreement, config: &Config, standings: &Standings, iat: i64) ->
 }
 
 fn paper(one: &Paper, config: &Config, standings: &Standings, iat: i64) -> AgreementDocument {
-    let kind = match one.kind {
-        AgreementKind::DataProcessing => Kind::ProcessingAgreement,
-        _ => Kind::Collaboration,
-    };
-    let entry = standings.of(kind, &one.id, None);
+    let entry = standings.of(one.operated_as(), &one.id, None);
     AgreementDocument {
         iss: config.issuer.clone(),
         sub: one.id.clone(),

@@ -63,6 +63,8 @@ pub(crate) struct Registry {
     audiences: HashMap<String, Audience>,
     agreements: Vec<(Agreement, Range)>,
     delegations: Vec<(Delegation, Range)>,
+    /// Ids of the other papers that are published.
+    papers: HashSet<(Kind, String)>,
     /// Participants and their sub-units.
     pub(crate) organisations: Arc<Register>,
     /// What is suspended or ended.
@@ -261,6 +263,11 @@ impl Registry {
             audiences,
             agreements,
             delegations,
+            papers: config
+                .papers
+                .iter()
+                .map(|paper| (paper.operated_as(), paper.id.clone()))
+                .collect(),
             organisations: Arc::new(organisations),
             book,
         })
@@ -276,6 +283,11 @@ impl Registry {
 
     pub(crate) fn has_delegation(&self, id: &str) -> bool {
         self.delegations.iter().any(|(one, _)| one.id == id)
+    }
+
+    /// Is there such a data processing agreement, or such a collaboration?
+    pub(crate) fn has_paper(&self, kind: Kind, id: &str) -> bool {
+        self.papers.contains(&(kind, id.to_owned()))
     }
 
     /// Is the organisation, or the one it is a unit of, suspended?

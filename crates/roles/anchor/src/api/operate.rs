@@ -201,10 +201,18 @@ fn known(
             "kid names the key of a client-key, and nothing else",
         ));
     }
-    if action == Action::End && !matches!(order.kind, Kind::Agreement | Kind::Delegation) {
+    let paper = matches!(order.kind, Kind::ProcessingAgreement | Kind::Collaboration);
+    if action == Action::End && !paper && !matches!(order.kind, Kind::Agreement | Kind::Delegation)
+    {
         return Err(invalid(
             "kind",
-            "agreements and delegations end; others are suspended, and leave the register by its configuration",
+            "agreements of every kind and delegations end; others are suspended, and leave the register by its configuration",
+        ));
+    }
+    if action != Action::End && paper {
+        return Err(invalid(
+            "kind",
+            "no token depends on it, so it is ended and not suspended; what stops tokens meanwhile is the delegation or the agreement on sharing",
         ));
     }
     let own = || {
@@ -246,10 +254,9 @@ fn known(
         Kind::Agreement => here(registry.has_agreement(&order.id)),
         Kind::Delegation => here(registry.has_delegation(&order.id)),
         Kind::SigningKey => Err(invalid("kind", "signing keys have addresses of their own")),
-        Kind::ProcessingAgreement | Kind::Collaboration => Err(invalid(
-            "kind",
-            "no token depends on it: register it anew with its last day, and end the delegation or agreement",
-        )),
+        Kind::ProcessingAgreement | Kind::Collaboration => {
+            here(registry.has_paper(order.kind, &order.id))
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::journey::PHYSICIAN;
 use crate::region::*;
-use anchor::config::{Client, Config, Grant};
+use anchor::config::{AgreementKind, Client, Config, Grant, Paper};
 use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
@@ -360,6 +360,65 @@ async fn one_key_of_a_client_agreements_and_delegations() {
     assert_eq!(state, (3, "ended".into()));
     let again = operate(&region, key, "/operate/resume", order("agreement", "AVT-1")).await;
     assert_eq!(again.status, 409);
+}
+
+#[tokio::test]
+async fn papers_that_no_token_depends_on_end_and_are_not_suspended() {
+    let folder = tempfile::tempdir().unwrap();
+    let operated = Operated::new();
+    let key = &operated.operator;
+    let operator = key.clone();
+    let paper = |id: &str, kind, processor: Option<&str>| Paper {
+        id: id.into(),
+        version: 1,
+        kind,
+        parties: vec![org("310001007")],
+        processor: processor.map(org),
+        services: vec![],
+        from: "2026-01-01".into(),
+        until: None,
+        signed: true,
+    };
+    let papers = vec![
+        paper("DBA-1", AgreementKind::DataProcessing, Some("310001074")),
+        paper("LOK-1", AgreementKind::Locator, None),
+    ];
+    let region = Region::open_as(folder.path(), operated.keys.clone(), move |config| {
+        with(config, &operator);
+        config.papers = papers;
+    })
+    .await;
+    let kinds = [
+        ("processing-agreement", "DBA-1"),
+        ("collaboration", "LOK-1"),
+    ];
+    for (kind, id) in kinds {
+        for action in ["suspend", "resume"] {
+            let path = format!("/operate/{action}");
+            let answer = operate(&region, key, &path, order(kind, id)).await;
+            assert_eq!(answer.status, 400, "{action} {kind}");
+        }
+        let typ = "delt-agreement+jwt";
+        assert_eq!(
+            document(&region, "/agreements", typ, id).await,
+            (1, "active".into())
+        );
+        done(&region, key, "/operate/end", order(kind, id)).await;
+        assert_eq!(
+            document(&region, "/agreements", typ, id).await,
+            (2, "ended".into())
+        );
+        let again = operate(&region, key, "/operate/end", order(kind, id)).await;
+        assert_eq!(again.status, 409);
+    }
+    // Each by its own kind, and nothing that is not there.
+    for (kind, id) in [
+        ("processing-agreement", "LOK-1"),
+        ("collaboration", "LOK-2"),
+    ] {
+        let answer = operate(&region, key, "/operate/end", order(kind, id)).await;
+        assert_eq!(answer.status, 404, "{kind} {id}");
+    }
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ use futures::stream::{self, StreamExt};
 use http::StatusCode;
 use serde_json::json;
 use std::sync::Arc;
-use store::{DeliveryState, Expect, LedgerWrite, OutboxEntry, StoreError};
+use store::{DeliveryState, Expect, LedgerWrite, OutboxEntry, Store, StoreError};
 use trust::{Ask, Interaction, Permit, Person};
 use uuid::Uuid;
 use wire::client::PeerError;
@@ -181,13 +181,19 @@ async fn again(
     asked: &Asked,
 ) -> Result<Response, End> {
     visit.write(visit.record().permitted(permit)).await?;
-    let store = visit.store();
+    // The record is written: what goes wrong from here on gets no second one.
+    let revived = revive(visit.store(), id).await;
+    revived.map_err(|error| End::Audited(error.into()))?;
+    Ok(promised(id, asked))
+}
+
+async fn revive(store: &Store, id: Uuid) -> Result<(), StoreError> {
     for one in store.outbox_by_key(&id.to_string()).await? {
         if one.state == DeliveryState::Dead {
             store.outbox_revive(one.id).await?;
         }
     }
-    Ok(promised(id, asked))
+    Ok(())
 }
 
 /// Nothing is promised that the trust anchor does not let this gateway keep: without a delegation it files for nobody else. An
