@@ -28,6 +28,8 @@ pub struct Shell {
     pub citizen: bool,
     /// Whether that is somebody who chooses among patients.
     pub clinician: bool,
+    /// Whether she has the list of her organisation's own patients.
+    pub list: bool,
 }
 
 /// The signed-in person as the page's head shows them.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use wire::contract::Hidden;
 use wire::contract::demo::Purpose;
 
-use crate::launch::{Opened, SignedIn, Tokens};
+use crate::launch::{Opened, SignedIn, Tokens, Working};
 use crate::text::Language;
 
 /// A session ends after this long without a request, in seconds.
@@ -36,6 +36,8 @@ pub enum Seat {
     SignedIn(Arc<SignedIn>),
     /// Health personnel with the one patient that a launch opened.
     Launched(Arc<Opened>),
+    /// Health personnel with the list of the organisation's own patients.
+    Working(Arc<Working>),
 }
 
 impl Seat {
@@ -44,15 +46,17 @@ impl Seat {
         match self {
             Seat::Launched(opened) => Some(&opened.tokens),
             Seat::SignedIn(citizen) => Some(&citizen.tokens),
+            Seat::Working(working) => Some(&working.tokens),
             Seat::Practitioner(_) | Seat::Citizen(_) => None,
         }
     }
 
     /// The sign-in at the anchor that ends with the session.
-    pub fn sid(&self) -> Option<&str> {
+    pub fn sid(&self) -> Option<String> {
         match self {
-            Seat::Launched(opened) => opened.sid.as_deref(),
-            Seat::SignedIn(citizen) => citizen.sid.as_deref(),
+            Seat::Launched(opened) => opened.sid.clone(),
+            Seat::SignedIn(citizen) => citizen.sid.clone(),
+            Seat::Working(working) => working.sid(),
             Seat::Practitioner(_) | Seat::Citizen(_) => None,
         }
     }
@@ -116,6 +120,17 @@ pub struct Visitor {
     pub csrf: String,
     /// Session-local names of the patients.
     pub patients: Vec<String>,
+}
+
+/// A session as others may remember it: opens nothing to whoever holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// Of the session with this secret.
+    pub fn of(secret: &str) -> Key {
+        Key(hash(secret))
+    }
 }
 
 /// All sessions of this process, and the key of the sign-in form.
@@ -241,7 +256,7 @@ impl Sessions {
         self.lock().retain(|_, session| {
             let same = session.browser == browser;
             if same {
-                ended.extend(session.seat.tokens().cloned());
+                ended.extend(session.tokens());
             }
             !same
         });
@@ -312,9 +327,10 @@ impl Sessions {
         })
     }
 
-    /// Ends a session on the server.
-    pub fn end(&self, secret: &str) {
-        self.lock().remove(&hash(secret));
+    /// Ends a session on the server; gives the tokens that end with it.
+    pub fn end(&self, secret: &str) -> Vec<Arc<Tokens>> {
+        let ended = self.lock().remove(&hash(secret));
+        ended.map(|session| session.tokens()).unwrap_or_default()
     }
 
     /// Remembers a patient page and gives its session-local id.
@@ -363,6 +379,36 @@ impl Sessions {
         Some(addresses)
     }
 
+    /// The patient of a list with this address, in this session alone.
+    pub fn row(&self, secret: &str, id: &str) -> Option<Chosen> {
+        let all = self.lock();
+        let session = all.get(&hash(secret))?;
+        let row = session.rows.iter().find(|(own, _)| own == id);
+        row.map(|(_, row)| row.clone())
+    }
+
+    /// A patient of a list was opened at the anchor: her address stands for that from now on. Gives the tokens that end for it; `None`:
+    /// the session has ended, or has no such row.
+    pub fn open_row(&self, key: &Key, opened: Arc<Opened>, now: i64) -> Option<Vec<Arc<Tokens>>> {
+        let mut all = self.lock();
+        let session = all.get_mut(&key.0).filter(|one| one.alive(now))?;
+        if !session.rows.iter().any(|(id, _)| *id == opened.view) {
+            return None;
+        }
+        session.seen = session.seen.max(now);
+        let (mut over, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut session.views)
+            .into_iter()
+            .partition(|(id, _)| *id == opened.view);
+        session.views = kept;
+        if session.views.len() >= MOST_VIEWS {
+            over.push(session.views.remove(0));
+        }
+        session
+            .views
+            .push((opened.view.clone(), View::Launched(opened)));
+        Some(over.iter().filter_map(|(_, view)| view.tokens()).collect())
+    }
+
     /// The patient page with this id, in this session alone.
     pub fn view(&self, secret: &str, id: &str) -> Option<View> {
         let all = self.lock();
@@ -384,7 +430,44 @@ impl Sessions {
     }
 }
 
+impl View {
+    /// The patient's number.
+    pub fn number(&self) -> &Hidden {
+        match self {
+            View::Chosen(chosen) => &chosen.number,
+            View::Launched(opened) => &opened.number,
+        }
+    }
+
+    /// The patient's name, where it is known here.
+    pub fn name(&self) -> Option<&String> {
+        match self {
+            View::Chosen(chosen) => chosen.name.as_ref(),
+            View::Launched(opened) => opened.patient.as_ref(),
+        }
+    }
+
+    /// The tokens that a launch gave for it.
+    fn tokens(&self) -> Option<Arc<Tokens>> {
+        match self {
+            View::Launched(opened) => Some(opened.tokens.clone()),
+            View::Chosen(_) => None,
+        }
+    }
+}
+
 impl Session {
+    /// Every token that was given for it, to be ended with it.
+    fn tokens(&self) -> Vec<Arc<Tokens>> {
+        let views = self.views.iter().filter_map(|(_, view)| view.tokens());
+        self.seat
+            .tokens()
+            .cloned()
+            .into_iter()
+            .chain(views)
+            .collect()
+    }
+
     fn alive(&self, now: i64) -> bool {
         now - self.seen <= IDLE_SECONDS && now - self.began <= LIFE_SECONDS
     }

@@ -218,6 +218,7 @@ fn sign_in(plan: &Plan, at: &Addresses, directory: &Directory) -> SignIn {
             "patient/*.rs",
             "patient/Consent.cds",
             "user/*.rs",
+            "user/Task.u",
             "openid",
             "profile",
             "offline_access",

@@ -228,6 +228,7 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("portal", "GET", "/callback", Nothing),
     ("portal", "GET", "/sign-in", Nothing),
     ("portal", "POST", "/sign-in", Form("")),
+    ("portal", "POST", "/sign-in/list", Form("")),
     ("portal", "POST", "/sign-in/citizen", Form("")),
     ("portal", "POST", "/session", Form("")),
     ("portal", "POST", "/session/end", Form("")),

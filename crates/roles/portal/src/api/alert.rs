@@ -9,36 +9,47 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
 use serde_json::Value;
 
-use super::visit::{Stop, Visit};
+use super::row;
+use super::visit::{Stop, Visit, at_own_service};
 use crate::State;
 use crate::alert;
 use crate::calendar::person_number;
 use crate::look_up::own::{OfPatient, Own, Step, Taken, Wanted};
 use crate::page::{self, Alerts, Choice};
-use crate::session::{Chosen, View};
+use crate::session::View;
 
 /// Longest note, in characters, as the service takes it.
 const NOTE: usize = 4_000;
 
 /// The patient of an address, where she was chosen by somebody who works here.
-fn chosen(visit: &Visit, id: &str) -> Result<Chosen, Stop> {
-    let (secret, ..) = visit.clinician()?;
-    match visit.state.sessions.view(secret, id) {
-        Some(View::Chosen(view)) => Ok(view),
-        _ => Err(Stop::NotFound),
-    }
+fn chosen(visit: &Visit, id: &str) -> Result<View, Stop> {
+    let (secret, _) = visit.personnel()?;
+    let view = visit.state.sessions.view(secret, id);
+    view.ok_or(Stop::NotFound)
+}
+
+/// Her alerts by the tokens of whoever works here.
+async fn alerts(visit: &Visit, view: &View) -> Result<Vec<Value>, Stop> {
+    let (_, by) = visit.personnel()?;
+    let own = Own::of(&visit.state, by).await.map_err(at_own_service)?;
+    let patient = own.patient(view).await.map_err(at_own_service)?;
+    tasks(&patient).await
 }
 
 /// `GET /views/{id}/alerts`.
 pub async fn show(visit: Visit, Path(id): Path<String>) -> Response {
     let result = async {
         let view = chosen(&visit, &id)?;
-        let state = visit.state.clone();
-        let (_, visitor, person) = visit.clinician()?;
-        let own = Own::of(&state, person, &visitor.key);
-        let own = own.await.map_err(Stop::LookUp)?;
-        let patient = own.patient(&view).await.map_err(Stop::LookUp)?;
-        let page = page(&visit, &id, &view, &tasks(&patient).await?, None);
+        if row::is_to_be_opened(&visit, &view) {
+            return row::open(&visit, &id, format!("/views/{id}/alerts")).await;
+        }
+        let tasks = match alerts(&visit, &view).await {
+            Err(Stop::Over) if row::is_to_be_opened_anew(&visit, &view) => {
+                return row::open(&visit, &id, format!("/views/{id}/alerts")).await;
+            }
+            tasks => tasks?,
+        };
+        let page = page(&visit, &id, &view, &tasks, None);
         Ok(page::answer(StatusCode::OK, &page))
     };
     let result = result.await;
@@ -46,7 +57,7 @@ pub async fn show(visit: Visit, Path(id): Path<String>) -> Response {
 }
 
 async fn tasks(patient: &OfPatient<'_>) -> Result<Vec<Value>, Stop> {
-    patient.alerts().await.map_err(Stop::LookUp)
+    patient.alerts().await.map_err(at_own_service)
 }
 
 /// `POST /views/{id}/alerts`: takes a step.
@@ -75,11 +86,10 @@ pub async fn step(visit: Visit, Path(id): Path<String>, body: Body) -> Response 
             to,
         };
         let state: Arc<State> = visit.state.clone();
-        let (_, visitor, person) = visit.clinician()?;
-        let own = Own::of(&state, person, &visitor.key);
-        let own = own.await.map_err(Stop::LookUp)?;
-        let patient = own.patient(&view).await.map_err(Stop::LookUp)?;
-        let taken = patient.step(&wanted).await.map_err(Stop::LookUp)?;
+        let (_, by) = visit.personnel()?;
+        let own = Own::of(&state, by).await.map_err(at_own_service)?;
+        let patient = own.patient(&view).await.map_err(at_own_service)?;
+        let taken = patient.step(&wanted).await.map_err(at_own_service)?;
         let t = &visit.t;
         let tasks = match taken {
             Taken::Done => return Ok(Redirect::to(&format!("/views/{id}/alerts")).into_response()),
@@ -125,19 +135,21 @@ pub struct Fault {
     pub note: String,
 }
 
-fn page(visit: &Visit, id: &str, view: &Chosen, tasks: &[Value], fault: Option<Fault>) -> Alerts {
+fn page(visit: &Visit, id: &str, view: &View, tasks: &[Value], fault: Option<Fault>) -> Alerts {
     let (state, t) = (&visit.state, visit.t);
-    let own = visit.clinician().map(|(.., person)| person.orgnr.as_str());
+    let own = visit
+        .personnel()
+        .map(|(_, by)| by.organisation().to_owned());
     let own = own.unwrap_or_default();
     let organisations = state.config.organisations.iter();
     let organisations = organisations.filter(|one| one.part_of.is_none() && one.orgnr != own);
-    let name = view.name.clone();
+    let name = view.name().cloned();
     Alerts {
         shell: visit.shell(),
         t,
         id: id.to_owned(),
         name: name.unwrap_or_else(|| t.of("launch.no_name").to_owned()),
-        number: person_number(view.number.expose()),
+        number: person_number(view.number().expose()),
         alerts: tasks
             .iter()
             .filter_map(|task| alert::page(task, state, &t))

@@ -1,5 +1,6 @@
 //! Opening a patient without a record system (SMART App Launch 2.2, "standalone launch"): the user says why here, signs in and names the
-//! patient at the anchor; for those alone whom the portal's organisation registered. And a citizen's sign-in, about herself.
+//! patient at the anchor, or asks for the list of the organisation's own; for those alone whom the portal's organisation registered. And a
+//! citizen's sign-in, about herself.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -8,7 +9,8 @@ use http::StatusCode;
 use super::launch::to_the_anchor;
 use super::patients::{organisations, stated};
 use super::visit::{Stop, Visit};
-use crate::launch::Launch;
+use crate::launch::{Fault, Launch};
+use crate::look_up::own;
 use crate::page::{self, Alone};
 
 /// `GET /sign-in`: why.
@@ -51,6 +53,23 @@ pub async fn begin(visit: Visit, body: Body) -> Response {
             reason: stated.reason.as_deref(),
             organisations: stated.organisations,
         };
+        to_the_anchor(&visit, launch, |on| visit.leads_on(on)).await
+    };
+    let result = begun.await;
+    visit.ends(result)
+}
+
+/// `POST /sign-in/list`: away to the anchor, for the list of the organisation's own patients.
+pub async fn list(visit: Visit, body: Body) -> Response {
+    let begun = async {
+        visit.start_form(body).await?;
+        let state = &visit.state;
+        if state.config.staff.is_empty() {
+            return Err(Stop::NotFound);
+        }
+        let party = state.party.as_ref().ok_or(Stop::Launch(Fault::Anchor))?;
+        let service = own::service(state, party.organisation()).await;
+        let launch = Launch::List(service.map_err(Stop::LookUp)?);
         to_the_anchor(&visit, launch, |on| visit.leads_on(on)).await
     };
     let result = begun.await;

@@ -10,7 +10,7 @@ use wire::form::Form;
 
 use super::people::{first_page, with_cookie};
 use super::visit::{Stop, Visit};
-use crate::launch::{self, Back, Begun, Fault, Launch};
+use crate::launch::{self, Back, Begun, Fault, Launch, Opened, Row};
 use crate::session::{self, Seat};
 
 /// The parameters of an address, each once.
@@ -60,6 +60,18 @@ pub async fn to_the_anchor(
     })
 }
 
+/// A patient of a list, in the session whose list it is: that goes on, unless it ended meanwhile.
+fn row_opened(visit: &Visit, row: &Row, opened: Arc<Opened>) -> Result<Response, Stop> {
+    let state = &visit.state;
+    let tokens = opened.tokens.clone();
+    let Some(over) = state.sessions.open_row(&row.session, opened, state.now()) else {
+        launch::end(state, &tokens);
+        return Err(Stop::Launch(Fault::Lost));
+    };
+    over.iter().for_each(|old| launch::end(state, old));
+    Ok(visit.leads_on(row.on.clone()))
+}
+
 /// `GET /callback?code=…&state=…&iss=…`. The answer is a page that leads on by itself: only a step from our own page brings the
 /// session's cookie along, which no other site's link may.
 pub async fn back(visit: Visit, RawQuery(query): RawQuery) -> Response {
@@ -79,6 +91,8 @@ pub async fn back(visit: Visit, RawQuery(query): RawQuery) -> Response {
         let seat = match begun {
             Begun::Patient(opened) => Seat::Launched(Arc::new(opened)),
             Begun::Citizen(citizen) => Seat::SignedIn(Arc::new(citizen)),
+            Begun::List(working) => Seat::Working(Arc::new(working)),
+            Begun::Row(row, opened) => return row_opened(&visit, &row, Arc::new(opened)),
         };
         let on = first_page(&seat);
         visit.end_session();

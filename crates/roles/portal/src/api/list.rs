@@ -8,7 +8,7 @@ use wire::contract::Hidden;
 use wire::contract::work_list::{Row, WorkList};
 use wire::form::Form;
 
-use super::visit::{Stop, Visit};
+use super::visit::{Stop, Visit, at_own_service};
 use crate::State;
 use crate::list::{self, Shown};
 use crate::look_up::own::Own;
@@ -45,13 +45,10 @@ fn name(state: &State, row: &Row) -> Option<String> {
 }
 
 async fn list(visit: &Visit, asked: &Asked) -> Result<WorkList, Stop> {
-    let (_, visitor, person) = visit.clinician()?;
-    let own = Own::of(&visit.state, person, &visitor.key).await;
-    let found = match own {
-        Ok(own) => own.list(asked.from, asked.known.as_deref()).await,
-        Err(error) => Err(error),
-    };
-    let mut found = found.map_err(Stop::LookUp)?;
+    let (_, by) = visit.personnel()?;
+    let own = Own::of(&visit.state, by).await.map_err(at_own_service)?;
+    let found = own.list(asked.from, asked.known.as_deref()).await;
+    let mut found = found.map_err(at_own_service)?;
     for row in &mut found.rows {
         row.name = name(&visit.state, row);
     }
@@ -59,7 +56,7 @@ async fn list(visit: &Visit, asked: &Asked) -> Result<WorkList, Stop> {
 }
 
 fn shown(visit: &Visit, found: &WorkList) -> Result<Shown, Stop> {
-    let (secret, ..) = visit.clinician()?;
+    let (secret, _) = visit.personnel()?;
     let state = &visit.state;
     let rows = found.rows.iter();
     let patients = rows.map(|row| (Hidden::from(row.patient.value().expose()), row.name.clone()));

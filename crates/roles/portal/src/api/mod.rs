@@ -12,6 +12,7 @@ mod may_look;
 mod offers;
 mod patients;
 mod people;
+mod row;
 mod view;
 mod visit;
 
@@ -45,6 +46,7 @@ pub const ROUTES: &[RouteRow] = &[
     row("GET", CALLBACK, Access::Public),
     row("GET", "/sign-in", Access::Public),
     row("POST", "/sign-in", Access::Public),
+    row("POST", "/sign-in/list", Access::Public),
     row("POST", "/sign-in/citizen", Access::Public),
     row("POST", "/session", Access::Demo),
     row("POST", "/session/end", Access::Session),
@@ -78,6 +80,7 @@ pub fn routes(state: Arc<State>, assets: Assets) -> Router {
         .on("GET", CALLBACK, launch::back)
         .on("GET", "/sign-in", alone::show)
         .on("POST", "/sign-in", alone::begin)
+        .on("POST", "/sign-in/list", alone::list)
         .on("POST", "/sign-in/citizen", alone::citizen)
         .on("POST", "/session", people::choose)
         .on("POST", "/session/end", people::leave)

@@ -55,6 +55,7 @@ const CITIZEN: &str = "c";
 pub fn first_page(seat: &Seat) -> String {
     match seat {
         Seat::Practitioner(_) => "/patients".to_owned(),
+        Seat::Working(_) => "/list".to_owned(),
         Seat::Citizen(_) | Seat::SignedIn(_) => "/log".to_owned(),
         Seat::Launched(opened) => format!("/views/{}", opened.view),
     }
@@ -111,7 +112,7 @@ pub async fn leave(visit: Visit, body: Body) -> Response {
         visit.end_session();
         let sid = visitor.seat.sid();
         // A page that leads on, for a form of ours leads to our own pages only.
-        let response = match sid.and_then(|sid| launch::sign_out(&visit.state, sid)) {
+        let response = match sid.and_then(|sid| launch::sign_out(&visit.state, &sid)) {
             Some(on) => visit.leads_on(on),
             None => Redirect::to("/").into_response(),
         };

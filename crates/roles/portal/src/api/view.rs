@@ -8,11 +8,12 @@ use axum::response::Response;
 use http::StatusCode;
 use wire::contract::Hidden;
 
+use super::row;
 use super::visit::{Stop, Visit};
 use crate::calendar::{bare_date, person_number};
 use crate::clinician;
 use crate::launch::Opened;
-use crate::look_up::{self, Asked, LookUp, token};
+use crate::look_up::{self, Asked, LookUp, LookUpError, token};
 use crate::page::{self, Need, Patient};
 use crate::session::{Chosen, View};
 
@@ -21,9 +22,21 @@ pub async fn show(visit: Visit, Path(id): Path<String>) -> Response {
     let shown = async {
         let (secret, _) = visit.signed_in()?;
         let view = visit.state.sessions.view(secret, &id);
-        let page = match view.ok_or(Stop::NotFound)? {
-            View::Chosen(view) => chosen(&visit, &view).await?,
-            View::Launched(opened) => launched(&visit, &opened).await?,
+        let view = view.ok_or(Stop::NotFound)?;
+        if row::is_to_be_opened(&visit, &view) {
+            return row::open(&visit, &id, format!("/views/{id}")).await;
+        }
+        let page = match view {
+            View::Chosen(ref view) => chosen(&visit, view).await?,
+            View::Launched(ref opened) => match launched(&visit, opened).await {
+                // What a record system opened, it opens again.
+                Err(Stop::LookUp(LookUpError::Ended))
+                    if row::is_to_be_opened_anew(&visit, &view) =>
+                {
+                    return row::open(&visit, &id, format!("/views/{id}")).await;
+                }
+                page => page?,
+            },
         };
         Ok(page::answer(StatusCode::OK, &page))
     };

@@ -12,9 +12,10 @@ use wire::contract::demo::DemoPractitioner;
 use wire::form::Form;
 
 use crate::State;
-use crate::launch::{self, Fault, Opened};
+use crate::launch::{self, Fault, Opened, Working};
 use crate::look_up::LookUpError;
 use crate::look_up::mine::Citizen;
+use crate::look_up::own::Personnel;
 use crate::page::{self, Message, Opening, Shell, Who};
 use crate::session::{self, Seat, Visitor};
 use crate::text::{Language, Text};
@@ -49,6 +50,16 @@ pub enum Stop {
     LookUp(LookUpError),
     /// A launch came to nothing.
     Launch(Fault),
+    /// The sign-in for the list has ended at the anchor: the need is stated anew.
+    Over,
+}
+
+/// Why the own service gave nothing to somebody who works there.
+pub fn at_own_service(error: LookUpError) -> Stop {
+    match error {
+        LookUpError::Ended => Stop::Over,
+        error => Stop::LookUp(error),
+    }
 }
 
 impl FromRequestParts<Arc<State>> for Visit {
@@ -97,14 +108,33 @@ impl Visit {
         Ok((secret, visitor, person.ok_or(Stop::SignedOut)?))
     }
 
-    /// Ends the session on the server, and at the anchor what a launch opened in it.
+    /// Who works at the organisation and has its list: the session's secret, and by which tokens she asks. Nobody else has such pages.
+    pub fn personnel(&self) -> Result<(&str, Personnel<'_>), Stop> {
+        let (secret, visitor) = self.signed_in()?;
+        match &visitor.seat {
+            Seat::Working(working) => Ok((secret, Personnel::SignedIn(working))),
+            _ => {
+                let (secret, visitor, person) = self.clinician()?;
+                Ok((secret, Personnel::Chosen(person, &visitor.key)))
+            }
+        }
+    }
+
+    /// Who signed in for the list.
+    pub fn working(&self) -> Option<&Arc<Working>> {
+        match &self.session.as_ref()?.1.seat {
+            Seat::Working(working) => Some(working),
+            _ => None,
+        }
+    }
+
+    /// Ends the session on the server, and at the anchor what was given for it.
     pub fn end_session(&self) {
-        let Some((secret, visitor)) = &self.session else {
+        let Some((secret, _)) = &self.session else {
             return;
         };
-        self.state.sessions.end(secret);
-        if let Some(tokens) = visitor.seat.tokens() {
-            launch::end(&self.state, tokens);
+        for tokens in self.state.sessions.end(secret) {
+            launch::end(&self.state, &tokens);
         }
     }
 
@@ -123,7 +153,9 @@ impl Visit {
                 (Some(person.name.expose()), &person.fnr, None)
             }
             Seat::SignedIn(one) => (one.name.as_deref(), &one.number, Some(&one.tokens)),
-            Seat::Practitioner(_) | Seat::Launched(_) => return Err(Stop::NotFound),
+            Seat::Practitioner(_) | Seat::Launched(_) | Seat::Working(_) => {
+                return Err(Stop::NotFound);
+            }
         };
         Ok(Citizen {
             name,
@@ -193,6 +225,10 @@ impl Visit {
             name: opened.name.clone(),
             role: self.state.name_of(&opened.organisation).to_owned(),
         });
+        let working = self.working().map(|working| Who {
+            name: working.name.clone(),
+            role: self.state.name_of(&working.organisation).to_owned(),
+        });
         let citizen = self.citizen().ok().map(|person| Who {
             name: person.name.unwrap_or_default().to_owned(),
             role: self.t.of("shell.citizen").to_owned(),
@@ -202,8 +238,9 @@ impl Visit {
             form,
             demo: self.state.config.demo.is_some(),
             citizen: citizen.is_some(),
+            list: clinician.is_some() || working.is_some(),
             clinician: clinician.is_some(),
-            who: clinician.or(launched).or(citizen),
+            who: clinician.or(launched).or(working).or(citizen),
         }
     }
 
@@ -214,6 +251,7 @@ impl Visit {
             form: self.state.sessions.form_value(self.state.now()),
             demo: self.state.config.demo.is_some(),
             citizen: false,
+            list: false,
             clinician: false,
             who: None,
         }
@@ -252,6 +290,11 @@ impl Visit {
                 t.of("stop.full"),
                 t.of("stop.full_said"),
             ),
+            Stop::Over => (
+                StatusCode::FORBIDDEN,
+                t.of("list.over"),
+                t.of("list.over_said"),
+            ),
             Stop::Launch(fault) => {
                 let (status, said) = match fault {
                     Fault::Stranger => (StatusCode::BAD_REQUEST, t.of("launch.stranger")),
@@ -278,7 +321,11 @@ impl Visit {
                 )
             }
         };
-        let on = if self.citizen().is_ok() {
+        let on = if matches!(stop, Stop::Over) {
+            ("/sign-in", t.of("alone.go"))
+        } else if self.working().is_some() {
+            ("/list", t.of("list.title"))
+        } else if self.citizen().is_ok() {
             ("/log", t.of("stop.to_log"))
         } else if self.launched().is_some() {
             ("/", t.of("stop.to_patient"))

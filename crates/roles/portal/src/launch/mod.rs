@@ -1,6 +1,6 @@
-//! Launch: a record system opens the portal with a patient in context (SMART App Launch 2.2, "EHR launch"), somebody signs in here and
-//! names the patient at the anchor ("standalone launch"), or a citizen signs in about herself. What the portal remembers between sending a browser to the anchor and
-//! its coming back, and what it has then.
+//! Launch: a record system opens the portal with a patient in context (SMART App Launch 2.2, "EHR launch"); somebody signs in here and
+//! names the patient at the anchor ("standalone launch"), or gets the list of the organisation's own (decision 0053); or a citizen signs
+//! in about herself. What the portal remembers between sending a browser to the anchor and its coming back, and what it has then.
 //!
 //! The browser carries a handle, a state and a code, each good once; who, whom and why come from the anchor by the portal's own
 //! authenticated call, together with the tokens, and stay here.
@@ -9,6 +9,7 @@ mod citizen;
 mod opened;
 mod tokens;
 mod way;
+mod working;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,8 +18,9 @@ use trust::keys::SigningKey;
 
 pub use citizen::SignedIn;
 pub use opened::Opened;
-pub use tokens::Tokens;
+pub use tokens::{Aim, Tokens};
 pub use way::{Back, Begun, Launch, begin, complete, end, sign_out};
+pub use working::{Row, Working};
 
 /// How long somebody may be away at the anchor, in seconds: its page stands for ten minutes.
 const AWAY_SECONDS: i64 = 15 * 60;
@@ -71,6 +73,10 @@ enum Errand {
     Alone(Vec<String>),
     /// Her own pages.
     Citizen,
+    /// The list of the organisation's own patients, at this service.
+    List(String),
+    /// A patient of such a list.
+    Row(Box<Row>),
 }
 
 /// All who are on their way, by the hash of their state.

@@ -32,6 +32,8 @@ pub struct Opened {
     pub by_record_system: bool,
     /// Organisation numbers chosen besides.
     pub organisations: Vec<String>,
+    /// The organisation's own sharing service, where steps of her alerts may be taken: for a patient of the list.
+    pub service: Option<String>,
     /// Its tokens.
     pub tokens: Arc<Tokens>,
     /// Id of the sign-in at the anchor, to be ended with the session; none where a record system's own sign-in was used.
@@ -68,6 +70,7 @@ impl Opened {
             reason: care.reason.clone(),
             by_record_system,
             organisations,
+            service: None,
             tokens,
             sid,
         })

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use fhir::ids::{PersonIdentifier, PersonNumbers};
 use fhir::systems;
 use serde::Deserialize;
 use serde_json::json;
@@ -11,13 +12,14 @@ use trust::attest::{Attestation, CLAIM};
 use trust::encoding::sha256_base64url;
 use trust::keys::SigningKey;
 use wire::client::{Party, PeerError, Request};
+use wire::contract::Hidden;
 use wire::contract::anchor::{AUTHORIZATION_CODE, END_SESSION, PushedAnswer, TokenAnswer};
 use wire::contract::demo::Purpose;
 use wire::contract::gateway::FHIR;
 use wire::contract::launch::{AFTER_SIGN_OUT, CALLBACK, IN_CONTEXT, SMART_CONFIGURATION};
 
 use super::citizen::{self, SignedIn};
-use super::{Away, Errand, Fault, Opened, Tokens, hash, tokens};
+use super::{Aim, Away, Errand, Fault, Opened, Row, Tokens, Working, hash, tokens};
 use crate::State;
 use crate::session::random;
 
@@ -25,6 +27,12 @@ use crate::session::random;
 const IN_CONTEXT_SCOPE: &str = "launch offline_access user/*.rs";
 /// The same for a patient who is named at the anchor; and which sign-in it was, to end it with the session.
 const ALONE_SCOPE: &str = "launch/patient openid offline_access user/*.rs";
+/// The list of the organisation's own patients, which names none of them.
+const LIST_SCOPE: &str = "openid offline_access user/Task.s";
+/// A patient of that list: to look up, and at the own service to take steps of her alerts.
+const ROW_SCOPE: &str = "openid offline_access user/*.rs user/Task.u";
+/// Of it, what the gateway is asked with.
+const LOOK_UP: &str = "user/*.rs";
 /// A citizen's own: who she is, her log and her wishes.
 const CITIZEN_SCOPE: &str =
     "openid profile helseid://scopes/identity/pid offline_access patient/*.rs patient/Consent.cds";
@@ -102,38 +110,106 @@ pub enum Launch<'a> {
     },
     /// By a citizen, about herself.
     Citizen,
+    /// For the list of the organisation's own patients, at this service.
+    List(String),
+    /// For a patient of such a list.
+    Row(Box<Row>),
+}
+
+/// What a pushed request says of a launch.
+struct Asks {
+    scope: &'static str,
+    /// Audiences: `aud` (SMART) or `resource` (RFC 8707), and which.
+    audiences: Vec<(&'static str, String)>,
+    /// One parameter more, and its value.
+    more: Option<(&'static str, String)>,
+}
+
+/// Why somebody is to be asked about, as it is stated to the anchor.
+struct Need<'a> {
+    purpose: Purpose,
+    reason: Option<&'a str>,
+    decision: String,
+    patient: Option<&'a Hidden>,
+}
+
+impl Need<'_> {
+    /// As `authorization_details` (RFC 9396; flow 1 of the trust framework).
+    fn details(&self, party: &Party) -> Result<String, Fault> {
+        let place = json!({"id": party.organisation(), "system": systems::ORGNR});
+        let mut care = json!({
+            "purpose_of_use": {"code": self.purpose.as_str(), "system": systems::PURPOSE_OF_USE},
+            "purpose_of_use_details": {"code": GROUNDS, "system": DECISION_TEMPLATE},
+            "decision_ref": {"id": self.decision, "user_selected": true},
+        });
+        if let Some(reason) = self.reason {
+            care["reason"] = json!(reason);
+        }
+        let patient = |number: &Hidden| {
+            let person = PersonIdentifier::guess(number.expose(), PersonNumbers::Lenient);
+            let person = person.map_err(|_| Fault::Lost)?;
+            Ok(json!({"identifier": {"id": number.expose(), "system": person.system()}}))
+        };
+        let patients = self.patient.map(patient).transpose()?;
+        let attest = json!({
+            "type": CLAIM,
+            "practitioner": {"legal_entity": place, "point_of_care": place},
+            "care_relationship": care,
+            "patients": Vec::from_iter(patients),
+        });
+        Ok(json!([attest]).to_string())
+    }
 }
 
 impl Launch<'_> {
-    /// The scope, and what else the pushed request says of it: name and value of one parameter.
-    fn asks(&self, state: &State, party: &Party) -> (&'static str, Option<(&'static str, String)>) {
-        match self {
-            Launch::Citizen => (CITIZEN_SCOPE, None),
+    /// What it asks for.
+    fn asks(&self, state: &State, party: &Party) -> Result<Asks, Fault> {
+        let (server, decision) = (server(state), || (state.house.ids)().to_string());
+        let at_our_server = |scope, more| Asks {
+            scope,
+            audiences: vec![("aud", server.clone())],
+            more,
+        };
+        let need = |need: Need<'_>| Ok(Some(("authorization_details", need.details(party)?)));
+        Ok(match self {
+            Launch::Citizen => at_our_server(CITIZEN_SCOPE, None),
             Launch::ByRecordSystem { handle, .. } => {
-                (IN_CONTEXT_SCOPE, Some((IN_CONTEXT, (*handle).to_owned())))
+                at_our_server(IN_CONTEXT_SCOPE, Some((IN_CONTEXT, (*handle).to_owned())))
             }
             Launch::Alone {
                 purpose, reason, ..
             } => {
-                let place = json!({"id": party.organisation(), "system": systems::ORGNR});
-                let mut care = json!({
-                    "purpose_of_use": {"code": purpose.as_str(), "system": systems::PURPOSE_OF_USE},
-                    "purpose_of_use_details": {"code": GROUNDS, "system": DECISION_TEMPLATE},
-                    "decision_ref": {"id": (state.house.ids)().to_string(), "user_selected": true},
-                });
-                if let Some(reason) = reason {
-                    care["reason"] = json!(reason);
-                }
-                let attest = json!({
-                    "type": CLAIM,
-                    "practitioner": {"legal_entity": place, "point_of_care": place},
-                    "care_relationship": care,
-                    "patients": [],
-                });
-                let details = json!([attest]).to_string();
-                (ALONE_SCOPE, Some(("authorization_details", details)))
+                let stated = need(Need {
+                    purpose: *purpose,
+                    reason: *reason,
+                    decision: decision(),
+                    patient: None,
+                })?;
+                at_our_server(ALONE_SCOPE, stated)
             }
-        }
+            Launch::List(service) => Asks {
+                scope: LIST_SCOPE,
+                audiences: vec![("resource", service.clone())],
+                more: need(Need {
+                    purpose: Purpose::Treat,
+                    reason: None,
+                    decision: decision(),
+                    patient: None,
+                })?,
+            },
+            Launch::Row(row) => Asks {
+                scope: ROW_SCOPE,
+                audiences: [server, row.working.service.clone()]
+                    .map(|one| ("resource", one))
+                    .to_vec(),
+                more: need(Need {
+                    purpose: row.patient.purpose,
+                    reason: None,
+                    decision: row.patient.decision.clone(),
+                    patient: Some(&row.patient.number),
+                })?,
+            },
+        })
     }
 }
 
@@ -148,24 +224,24 @@ pub async fn begin(state: &State, launch: Launch<'_>, browser: &str) -> Result<S
         return Err(Fault::Stranger);
     }
     let party = party(state)?;
-    let (scope, more) = launch.asks(state, party);
+    let asks = launch.asks(state, party)?;
     let smart = discover(state, party).await?;
     let fresh = || random(&*state.house.ids);
     let (verifier, word, nonce) = (fresh(), fresh(), fresh());
     let key = SigningKey::generate().map_err(|_| Fault::Anchor)?;
-    let (callback, server) = (callback(state), server(state));
+    let callback = callback(state);
     let challenge = sha256_base64url(verifier.as_bytes());
     let mut form = vec![
         ("response_type", "code"),
         ("redirect_uri", callback.as_str()),
-        ("scope", scope),
-        ("aud", server.as_str()),
+        ("scope", asks.scope),
         ("state", word.as_str()),
         ("nonce", nonce.as_str()),
         ("code_challenge", challenge.as_str()),
         ("code_challenge_method", "S256"),
     ];
-    form.extend(more.as_ref().map(|(name, value)| (*name, value.as_str())));
+    let more = asks.audiences.iter().chain(&asks.more);
+    form.extend(more.map(|(name, value)| (*name, value.as_str())));
     let endpoint = &smart.pushed_authorization_request_endpoint;
     let pushed: PushedAnswer = party
         .post_as_client(endpoint, &form, &key)
@@ -175,6 +251,8 @@ pub async fn begin(state: &State, launch: Launch<'_>, browser: &str) -> Result<S
         Launch::ByRecordSystem { .. } => Errand::ByRecordSystem,
         Launch::Alone { organisations, .. } => Errand::Alone(organisations),
         Launch::Citizen => Errand::Citizen,
+        Launch::List(service) => Errand::List(service),
+        Launch::Row(row) => Errand::Row(row),
     };
     let away = Away {
         browser: hash(browser),
@@ -219,6 +297,10 @@ pub enum Begun {
     Patient(Opened),
     /// A citizen's own pages.
     Citizen(SignedIn),
+    /// The list of the organisation's own patients.
+    List(Working),
+    /// A patient of a list, in the session whose list it is.
+    Row(Box<Row>, Opened),
 }
 
 /// The browser came back: what it opened.
@@ -234,12 +316,22 @@ pub async fn complete(state: &State, back: &Back<'_>, browser: &str) -> Result<B
         return Err(Fault::Lost);
     }
     let code = back.code.ok_or(Fault::Refused)?;
-    let form = [
+    let aim = match &away.errand {
+        // Of two audiences, the one that is asked first.
+        Errand::Row(_) => Aim {
+            resource: Some(server(state)),
+            scope: Some(LOOK_UP),
+        },
+        _ => Aim::default(),
+    };
+    let callback = callback(state);
+    let mut form = vec![
         ("grant_type", AUTHORIZATION_CODE),
         ("code", code),
-        ("redirect_uri", &callback(state)),
+        ("redirect_uri", &callback),
         ("code_verifier", &away.verifier),
     ];
+    form.extend(aim.form());
     let answer: TokenAnswer = party
         .post_as_client(party.token_endpoint(), &form, &away.key)
         .await
@@ -247,7 +339,7 @@ pub async fn complete(state: &State, back: &Back<'_>, browser: &str) -> Result<B
     if !answer.token_type.eq_ignore_ascii_case("DPoP") {
         return Err(Fault::Anchor);
     }
-    let tokens = Tokens::of(&answer, away.key.clone(), now);
+    let tokens = Tokens::of(&answer, away.key.clone(), aim.clone(), now);
     let begun = begun(state, party, &answer, &tokens, away).await;
     if begun.is_err() {
         end(state, &tokens);
@@ -271,27 +363,43 @@ async fn begun(
             Some(citizen::verify(state, party, jwt.expose(), &away.nonce, away.since).await?)
         }
     };
-    let organisations = match away.errand {
-        Errand::Citizen => {
-            let token = signed_in.ok_or(Fault::Anchor)?;
-            return SignedIn::of(&token, tokens.clone()).map(Begun::Citizen);
-        }
-        Errand::ByRecordSystem => None,
-        Errand::Alone(organisations) => Some(organisations),
-    };
-    let attest = attest(answer).ok_or(Fault::Anchor)?;
-    if organisations.is_some() && !is_staff(state, &attest) {
-        return Err(Fault::NotStaff);
+    if matches!(away.errand, Errand::Citizen) {
+        let token = signed_in.ok_or(Fault::Anchor)?;
+        return SignedIn::of(&token, tokens.clone()).map(Begun::Citizen);
     }
-    let opened = Opened::of(
-        (state.house.ids)().simple().to_string(),
-        &attest,
-        tokens.clone(),
-        signed_in.as_ref().and_then(citizen::sid),
-        organisations.is_none(),
-        organisations.unwrap_or_default(),
-    );
-    opened.map(Begun::Patient).ok_or(Fault::Anchor)
+    let attest = attest(answer).ok_or(Fault::Anchor)?;
+    // Whom no record system vouches for.
+    let token = match (&away.errand, &signed_in) {
+        (Errand::ByRecordSystem, _) => None,
+        _ if !is_staff(state, &attest) => return Err(Fault::NotStaff),
+        (_, token) => token.as_ref(),
+    };
+    let open = |view, organisations| {
+        let sid = token.and_then(citizen::sid);
+        let tokens = tokens.clone();
+        let by_record_system = token.is_none();
+        let opened = Opened::of(view, &attest, tokens, sid, by_record_system, organisations);
+        opened.ok_or(Fault::Anchor)
+    };
+    let fresh = || (state.house.ids)().simple().to_string();
+    match (away.errand, token) {
+        (Errand::ByRecordSystem, None) => open(fresh(), Vec::new()).map(Begun::Patient),
+        (Errand::Alone(chosen), Some(_)) => open(fresh(), chosen).map(Begun::Patient),
+        (Errand::List(service), Some(token)) => {
+            let working = Working::of(&attest, token, service, tokens.clone());
+            working.map(Begun::List).ok_or(Fault::Anchor)
+        }
+        (Errand::Row(row), Some(token)) => {
+            let opened = open(row.id.clone(), Vec::new())?;
+            // Somebody else may have signed in at the anchor meanwhile.
+            if !row.is(&opened, token) {
+                return Err(Fault::Refused);
+            }
+            let opened = row.opened(opened);
+            Ok(Begun::Row(row, opened))
+        }
+        _ => Err(Fault::Anchor),
+    }
 }
 
 /// A record system vouches for its own people. Where nobody does, only those whom the portal's organisation registered may sign in: the

@@ -1,32 +1,69 @@
 //! Questions to the organisation's own sharing service, where its patients are followed up: the list of them, one patient's alerts, and
 //! steps of an alert. The service is found in the catalogue; a token is for that service alone.
 
+use std::sync::Arc;
+
 use fhir::ids::{PersonIdentifier, PersonNumbers};
 use fhir::systems;
 use http::StatusCode;
 use http::header::{HeaderValue, IF_MATCH};
 use serde_json::Value;
 use trust::keys::SigningKey;
-use wire::client::Request;
+use wire::client::{Party, Request};
 use wire::contract::Hidden;
 use wire::contract::demo::DemoPractitioner;
 use wire::contract::work_list::{COUNT, KNOWN, OFFSET, WORK_LIST, WorkList};
 
 use super::{Asker, LookUpError, catalogue, token};
 use crate::State;
-use crate::session::Chosen;
+use crate::launch::{Aim, Working};
+use crate::session::View;
 
 /// Rows of a page of the list.
 pub const ROWS: usize = 50;
 /// Alerts of a patient that a page shows, the newest.
 const ALERTS: &str = "10";
 
+/// Somebody who works at the organisation, and whose tokens she asks by.
+pub enum Personnel<'a> {
+    /// Chosen in the demo, with the session's key: test tokens.
+    Chosen(&'a DemoPractitioner, &'a SigningKey),
+    /// Signed in at the anchor: her own.
+    SignedIn(&'a Arc<Working>),
+}
+
+impl Personnel<'_> {
+    /// Number of the organisation.
+    pub fn organisation(&self) -> &str {
+        match self {
+            Personnel::Chosen(person, _) => &person.orgnr,
+            Personnel::SignedIn(working) => &working.organisation,
+        }
+    }
+}
+
 /// The way to one organisation's own service, as somebody who works there.
 pub struct Own<'a> {
     state: &'a State,
-    person: &'a DemoPractitioner,
-    key: &'a SigningKey,
+    by: Personnel<'a>,
     base: String,
+}
+
+/// Where an organisation's own service is.
+///
+/// # Errors
+/// [`LookUpError::NoService`] where the catalogue lists none, [`LookUpError::Silent`] when it does not answer.
+pub async fn service(state: &State, organisation: &str) -> Result<String, LookUpError> {
+    let found = catalogue::service_of(state, organisation).await;
+    let found = found.map_err(|error| {
+        tracing::warn!(%error, "no address from the catalogue");
+        LookUpError::Silent
+    })?;
+    found.ok_or(LookUpError::NoService)
+}
+
+fn party(state: &State) -> Result<&Party, LookUpError> {
+    state.party.as_ref().ok_or(LookUpError::NoSignIn)
 }
 
 /// A step of an alert, as the form says it.
@@ -100,34 +137,16 @@ pub enum Taken {
 }
 
 impl<'a> Own<'a> {
-    /// Finds the service of the organisation that somebody works for.
+    /// The service of the organisation that somebody works for: found in the catalogue, or the one that she signed in for.
     ///
     /// # Errors
-    /// [`LookUpError::NoService`] where the catalogue lists none.
-    pub async fn of(
-        state: &'a State,
-        person: &'a DemoPractitioner,
-        key: &'a SigningKey,
-    ) -> Result<Own<'a>, LookUpError> {
-        let found = catalogue::service_of(state, &person.orgnr).await;
-        let found = found.map_err(|error| {
-            tracing::warn!(%error, "no address from the catalogue");
-            LookUpError::Silent
-        })?;
-        Ok(Own {
-            state,
-            person,
-            key,
-            base: found.ok_or(LookUpError::NoService)?,
-        })
-    }
-
-    fn asker(&self, token: Hidden) -> Asker<'a> {
-        Asker {
-            state: self.state,
-            key: self.key,
-            token,
-        }
+    /// As [`service`].
+    pub async fn of(state: &'a State, by: Personnel<'a>) -> Result<Own<'a>, LookUpError> {
+        let base = match &by {
+            Personnel::Chosen(person, _) => service(state, &person.orgnr).await?,
+            Personnel::SignedIn(working) => working.service.clone(),
+        };
+        Ok(Own { state, by, base })
     }
 
     /// The list from a row on; the same list as `known` comes without rows.
@@ -135,12 +154,24 @@ impl<'a> Own<'a> {
     /// # Errors
     /// [`LookUpError`].
     pub async fn list(&self, offset: usize, known: Option<&str>) -> Result<WorkList, LookUpError> {
-        let token = token::for_list(self.state, self.person, self.key, &self.base).await?;
+        let state = self.state;
+        let (key, token) = match &self.by {
+            Personnel::Chosen(person, key) => {
+                let answer = token::for_list(state, person, key, &self.base).await?;
+                (*key, answer.access_token)
+            }
+            Personnel::SignedIn(working) => {
+                let tokens = &working.tokens;
+                let token = tokens.token(party(state)?, state.now()).await?;
+                (&tokens.key, token)
+            }
+        };
+        let asker = Asker { state, key, token };
         let (count, offset) = (ROWS.to_string(), offset.to_string());
         let mut form = vec![(COUNT, count.as_str()), (OFFSET, offset.as_str())];
         form.extend(known.map(|tag| (KNOWN, tag)));
         let request = Request::post_form(format!("{}{WORK_LIST}", self.base), form);
-        let answer = self.asker(token.access_token).send(request).await?;
+        let answer = asker.send(request).await?;
         match answer.status {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Err(LookUpError::NoService),
@@ -162,12 +193,28 @@ impl<'a> Own<'a> {
     ///
     /// # Errors
     /// [`LookUpError`] when there is no token.
-    pub async fn patient(&self, view: &'a Chosen) -> Result<OfPatient<'a>, LookUpError> {
-        let token = token::for_steps(self.state, self.person, self.key, view, &self.base).await?;
+    pub async fn patient(&self, view: &'a View) -> Result<OfPatient<'a>, LookUpError> {
+        let state = self.state;
+        let (key, token) = match (&self.by, view) {
+            (Personnel::Chosen(person, key), View::Chosen(view)) => {
+                let answer = token::for_steps(state, person, key, view, &self.base).await?;
+                (*key, answer.access_token)
+            }
+            (Personnel::SignedIn(_), View::Launched(opened)) => {
+                let aim = Aim {
+                    resource: Some(self.base.clone()),
+                    scope: Some(token::STEPS),
+                };
+                let tokens = &opened.tokens;
+                let token = tokens.token_for(party(state)?, &aim, state.now()).await?;
+                (&tokens.key, token)
+            }
+            _ => return Err(LookUpError::NoSignIn),
+        };
         Ok(OfPatient {
-            asker: self.asker(token.access_token),
+            asker: Asker { state, key, token },
             base: self.base.clone(),
-            view,
+            number: view.number(),
         })
     }
 }
@@ -176,7 +223,7 @@ impl<'a> Own<'a> {
 pub struct OfPatient<'a> {
     asker: Asker<'a>,
     base: String,
-    view: &'a Chosen,
+    number: &'a Hidden,
 }
 
 impl OfPatient<'_> {
@@ -185,7 +232,7 @@ impl OfPatient<'_> {
     /// # Errors
     /// [`LookUpError`].
     pub async fn alerts(&self) -> Result<Vec<Value>, LookUpError> {
-        let number = self.view.number.expose();
+        let number = self.number.expose();
         let person = PersonIdentifier::guess(number, PersonNumbers::Lenient)
             .map_err(|_| LookUpError::Unusable("the patient's number"))?;
         let named = format!("{}|{number}", person.system());

@@ -14,6 +14,9 @@ use super::LookUpError;
 use crate::State;
 use crate::session::Chosen;
 
+/// With what steps of alerts are taken at the organisation's own service.
+pub const STEPS: &str = "user/*.rs user/Task.u";
+
 /// Asks for a token bound to this session's key. It lives five minutes at most, which is longer than a look-up takes.
 ///
 /// # Errors
@@ -42,7 +45,7 @@ pub async fn for_steps(
     let demo = state.config.demo.as_ref().ok_or(LookUpError::NoSignIn)?;
     let body = TestTokenRequest {
         audience: service.to_owned(),
-        scope: "user/*.rs user/Task.u".to_owned(),
+        scope: STEPS.to_owned(),
         ..of_view(state, person, key, view)
     };
     ask(state, &demo.issuer, &body).await

@@ -37,6 +37,10 @@ pub struct Launches {
     pub claims: Mutex<Vec<(&'static str, Value)>>,
     /// What a renewal waits for, and that one is waiting.
     pub gate: Mutex<Option<Arc<Gate>>>,
+    /// Number of the patient whom it attests, if another than was asked for.
+    pub about: Mutex<Option<String>>,
+    /// Audience and scope of each token, where the request named an audience by `resource`.
+    pub given: Mutex<Vec<(String, String)>>,
     /// Another issuer that the SMART configuration names.
     pub other_issuer: Mutex<Option<&'static str>>,
 }
@@ -143,6 +147,23 @@ async fn revoke(State(fake): State<Arc<Fake>>, request: Request) -> StatusCode {
     StatusCode::OK
 }
 
+/// The first part of the path of the audience that a token is for, which must be one of those pushed; `token` where none was named.
+fn place(fake: &Fake, asked: &Form, form: &Form) -> String {
+    let pushed = asked.0.iter().filter(|(name, _)| name == "resource");
+    let pushed: Vec<&str> = pushed.map(|(_, url)| url.as_str()).collect();
+    let url = match (form.get("resource"), pushed.as_slice()) {
+        (None, []) => return "token".to_owned(),
+        (None, [only]) => *only,
+        (Some(url), all) if all.contains(&url) => url,
+        _ => panic!("the audience is not one that was granted"),
+    };
+    let scope = form.get("scope").or(asked.get("scope")).unwrap();
+    let given = (url.to_owned(), scope.to_owned());
+    fake.launches.given.lock().unwrap().push(given);
+    let path = url.strip_prefix(&format!("{}/", fake.base)).unwrap();
+    path.split('/').next().unwrap().to_owned()
+}
+
 /// Tokens for the code `code-N` of the Nth pushed request, and renewals of `refresh-N-M`.
 pub fn give(fake: &Fake, headers: &HeaderMap, form: &Form) -> Response {
     let jkt = proved(fake, headers, "token");
@@ -181,11 +202,24 @@ pub fn give(fake: &Fake, headers: &HeaderMap, form: &Form) -> Response {
     let who = fake.launches.person.lock().unwrap().0;
     let gp = directory.practitioner(who).unwrap();
     let hpr = json!({"id": gp.hpr, "system": "urn:oid:2.16.578.1.12.4.1.4.4"});
-    // The handle says whom it is about: `about-N`, the Nth patient.
+    // The handle says whom it is about: `about-N`, the Nth patient; else the attest, and for a list nobody.
     let about = asked.get("launch").unwrap_or("about-0");
     let patient = &directory.patients[about[6..].parse::<usize>().unwrap()];
+    let stated: Value = match asked.get("authorization_details") {
+        Some(details) => serde_json::from_str(details).unwrap(),
+        None => Value::Null,
+    };
+    let scope = asked.get("scope").unwrap();
+    let named = stated[0]["patients"][0]["identifier"]["id"].as_str();
+    let named = match scope.ends_with(" user/Task.s") {
+        true => named,
+        false => Some(named.unwrap_or(&patient.number)),
+    };
+    let other = fake.launches.about.lock().unwrap().clone();
+    let named = other.as_deref().or(named);
+    let place = place(fake, asked, form);
     let mut answer = json!({
-        "access_token": format!("token.{jkt}.{}", patient.number),
+        "access_token": format!("{place}.{jkt}.{}", named.unwrap_or_default()),
         "token_type": "DPoP", "expires_in": 300,
         "refresh_token": format!("refresh-{number}-{round}"),
         "scope": asked.get("scope"),
@@ -202,7 +236,9 @@ pub fn give(fake: &Fake, headers: &HeaderMap, form: &Form) -> Response {
                 "purpose_of_use_details": {"code": "BEHANDLER", "text": "<b>Behandler</b>", "system": "x"},
                 "decision_ref": {"id": format!("d-{number}"), "user_selected": true},
             },
-            "patients": [{"identifier": {"id": patient.number, "system": "urn:oid:2.16.578.1.12.4.1.4.1"}}],
+            "patients": Vec::from_iter(named.map(
+                |number| json!({"identifier": {"id": number, "system": "urn:oid:2.16.578.1.12.4.1.4.1"}}),
+            )),
         }],
     });
     if let Some(jwt) = id_token(fake, asked, &number, patient) {

@@ -229,9 +229,13 @@ impl Fake {
             .map(str::to_owned)
             .ok_or(StatusCode::UNAUTHORIZED)?;
         let parts: Vec<&str> = token.split('.').collect();
-        let [_, jkt, patient] = parts.as_slice() else {
+        let [place, jkt, patient] = parts.as_slice() else {
             return Err(StatusCode::UNAUTHORIZED);
         };
+        // Where a token was asked for one audience of several, it opens that one.
+        if *place != "token" && !path.starts_with(&format!("/{place}/")) {
+            return Err(StatusCode::UNAUTHORIZED);
+        }
         let url = format!("{}{path}", self.base);
         let ath = trust::dpop::ath(&token);
         let now = (self.clock)();

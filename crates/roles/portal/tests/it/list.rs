@@ -34,7 +34,7 @@ fn at(minutes_ago: i64) -> Instant {
 }
 
 /// Ragnhild red, and somebody of whom little is known.
-fn list() -> WorkList {
+pub fn list() -> WorkList {
     let patients = &Directory::demo().patients;
     let red = Row {
         name: Some("Ragnhild <Testmo>".into()),
@@ -85,7 +85,7 @@ async fn ward() -> Portal {
 }
 
 /// The session's address of the first row.
-fn first(page: &Page) -> String {
+pub fn first(page: &Page) -> String {
     let rest = page.body.split_once("href=\"/views/").unwrap().1;
     format!("/views/{}", rest.split('"').next().unwrap())
 }

@@ -15,6 +15,7 @@ mod own;
 mod patient_page;
 mod session;
 mod sign_in;
+mod working;
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The municipality's own service, from memory: a list of patients, one alert of the story's patient and its steps. It checks, as the
+//! An organisation's own service (the municipality's; the hospital's is the same), from memory: a list of patients, one alert of the story's patient and its steps. It checks, as the
 //! real one does, that the list is asked for by a token of nobody and a step by a token of that patient.
 
 use std::sync::{Arc, Mutex};
@@ -49,10 +49,15 @@ pub fn task(version: u64, state: &str, owner: Option<&str>) -> Value {
 
 /// Its routes.
 pub fn routes() -> Router<Arc<Fake>> {
-    Router::new()
-        .route("/fjellvik/fhir/Task/$work-list", post(list))
-        .route("/fjellvik/fhir/Task/_search", post(search))
-        .route("/fjellvik/fhir/Task/{id}/{step}", post(step))
+    ["fjellvik", "proveheim"]
+        .into_iter()
+        .fold(Router::new(), |router, place| {
+            let at = |path: &str| format!("/{place}/fhir/Task/{path}");
+            router
+                .route(&at("$work-list"), post(list))
+                .route(&at("_search"), post(search))
+                .route(&at("{id}/{step}"), post(step))
+        })
 }
 
 async fn opened(
