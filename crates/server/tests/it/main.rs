@@ -48,3 +48,4 @@ mod the_gp_looks_up_files_and_later_reads_what_changed;
 mod the_portal_shows_what_the_catalogue_lists;
 mod the_ready_line_is_the_contracts;
 mod the_whole_story;
+mod who_signs_in_has_the_list;
