@@ -2,7 +2,7 @@
 //!
 //! The sender's registration names one organisation. What the reading itself says, the first of `performer[organization]`,
 //! a Bundle tag with an organisation number, must agree with it; otherwise the entry is quarantined with the reason.
-//! So must what a device's assignment binds it to (`assignment`), which comes first of all.
+//! So must whoever lends the device out (`assignment`).
 
 use crate::State;
 use fhir::ids::OrganisationNumber;
@@ -24,11 +24,6 @@ pub enum Unaddressed {
     /// The reading names an organisation outside the sender's registration.
     #[error("the organisation named is not one that the sender is registered to send for")]
     Foreign,
-    /// Another organisation has assigned the device to this patient.
-    #[error(
-        "the device is assigned by an organisation that the sender is not registered to send for"
-    )]
-    AssignedElsewhere,
 }
 
 /// The organisation responsible for what was sent, and that it has somewhere to go. `named` is what it says itself: system and value
@@ -57,17 +52,6 @@ pub fn owner(
         Ok(registered)
     } else {
         Err(Unaddressed::NoRegistration)
-    }
-}
-
-/// An assignment, where there is one, and the sender's registration must name the same organisation.
-pub fn agree(
-    registered: OrganisationNumber,
-    assigned: Option<OrganisationNumber>,
-) -> Result<(), Unaddressed> {
-    match assigned {
-        Some(assigned) if assigned != registered => Err(Unaddressed::AssignedElsewhere),
-        _ => Ok(()),
     }
 }
 

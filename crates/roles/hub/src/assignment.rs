@@ -80,18 +80,20 @@ impl Known {
     }
 }
 
-/// The organisation to which an assignment binds what this device measured at `when`; `None` where none does and none is needed.
-/// `place` is where the device stands.
+/// Holds what this device measured at `when` against its assignment, for `owner`. `place` is where the device stands.
 ///
 /// # Errors
-/// Kept aside: the device measures somebody else then, or nobody although the deployment requires an assignment.
+/// Kept aside: the device is assigned otherwise then, or not at all although the deployment requires it. A device that another
+/// organisation lends is told by the same words as one that `owner` lends to somebody else, whoever the patient is: nobody
+/// finds out by a serial number who is followed up where.
 pub async fn bind(
     state: &State,
+    owner: OrganisationNumber,
     device: Option<&str>,
     when: Option<Range>,
     patient: &PersonIdentifier,
     place: &str,
-) -> Result<Option<OrganisationNumber>, Refused> {
+) -> Result<(), Refused> {
     let aside = |reason, words: &str| {
         let issue = Issue::error(IssueCode::BusinessRule, place, words);
         Err(Refused::quarantined(reason, issue))
@@ -104,16 +106,16 @@ pub async fn bind(
     let at = when.map_or((state.house.clock)(), |when| Instant(when.lo));
     let running = kept.and_then(|(kept, _)| kept.spans.into_iter().find(|span| span.covers(at)));
     match running {
-        Some(span) if span.patient == whose(state, patient) => Ok(Some(span.orgnr)),
+        Some(span) if span.orgnr == owner && span.patient == whose(state, patient) => Ok(()),
         Some(_) => aside(
             "assigned-otherwise",
-            "the device is assigned to somebody else at the time of the measurement",
+            "the device is not assigned to this patient by this organisation at the time of the measurement",
         ),
         None if state.config.require_assignment => aside(
             "unassigned",
             "no assignment binds the device at the time of the measurement, and this deployment requires one",
         ),
-        None => Ok(None),
+        None => Ok(()),
     }
 }
 
@@ -186,8 +188,7 @@ pub async fn assign(
     };
     let over = |other: &Span| other.from < span.ends() && span.from < other.ends();
     if kept.spans.iter().any(over) {
-        let words = "the device is assigned at some of that time already; end that first";
-        return Err(Problem::conflict(words));
+        return Err(Problem::conflict("the device is lent out in that time"));
     }
     if kept.spans.len() >= SPANS {
         let words = format!("a device has at most {SPANS} assignments");

@@ -120,11 +120,7 @@ pub async fn take(state: &State, caller: &Caller, json: &Json) -> Result<Accepte
     }
     for (device, when, place) in measured {
         let (device, of) = (device.as_deref(), &accepted.patient);
-        let bound = assignment::bind(state, device, when, of, &place).await?;
-        address::agree(owner, bound).map_err(|why| {
-            let issue = Issue::error(IssueCode::BusinessRule, place, why.to_string());
-            Refused::quarantined("organisation", issue)
-        })?;
+        assignment::bind(state, owner, device, when, of, &place).await?;
     }
     Ok(accepted)
 }

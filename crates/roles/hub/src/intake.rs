@@ -67,8 +67,10 @@ pub struct Accepted {
 /// Whether an entry is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// New, or a correction.
+    /// New.
     New,
+    /// A correction of one that is known.
+    Corrected,
     /// Known with the same content.
     Before,
 }
@@ -171,12 +173,12 @@ pub async fn take(
         ),
     };
     let accepted = remember(state, unit, patient, owner).await?;
-    // What is known was judged when it came, and answers are nobody's device's.
+    // What is known was judged when it came: its correction goes where it went, also after the assignment was mended, for
+    // else a wrong reading could not be taken back. Answers are nobody's device's.
     if accepted.fate == Taken::New && what == ResourceType::OBSERVATION {
         let device = index.device.as_deref();
         let (of, place) = (&accepted.patient, "Observation.device");
-        let bound = assignment::bind(state, device, index.when, of, place).await?;
-        address::agree(owner, bound).map_err(contradicts)?;
+        assignment::bind(state, owner, device, index.when, of, place).await?;
     }
     Ok(accepted)
 }
@@ -290,7 +292,7 @@ pub async fn remember(
         .map_err(unavailable)?;
     let known: Option<(Known, u64)> =
         entry.and_then(|e| Some((serde_json::from_slice(&e.value).ok()?, e.version)));
-    let expect = match known {
+    let (expect, fate) = match known {
         Some((known, _)) if known.digest == unit.digest => {
             return Ok(Accepted {
                 key: known.key,
@@ -301,9 +303,9 @@ pub async fn remember(
                 left_out: Vec::new(),
             });
         }
-        Some((_, version)) if unit.correction => Expect::Version(version),
+        Some((_, version)) if unit.correction => (Expect::Version(version), Taken::Corrected),
         Some(_) => return Err(Refused::quarantined("conflict", unit.known_otherwise)),
-        None => Expect::Absent,
+        None => (Expect::Absent, Taken::New),
     };
     let key = (state.house.ids)().to_string();
     let known = Known {
@@ -343,7 +345,7 @@ pub async fn remember(
     };
     Ok(Accepted {
         key,
-        fate: Taken::New,
+        fate,
         patient,
         change,
         remarks: unit.remarks,

@@ -494,7 +494,7 @@ fn acknowledge(entries: Vec<(usize, Accepted)>, answers: &mut [Option<Answer>]) 
 
 pub(super) fn status(fate: Taken) -> StatusCode {
     match fate {
-        Taken::New => StatusCode::CREATED,
+        Taken::New | Taken::Corrected => StatusCode::CREATED,
         Taken::Before => StatusCode::OK,
     }
 }

@@ -185,24 +185,70 @@ async fn a_document_with_a_reading_of_somebody_elses_device_is_kept_aside_whole(
 }
 
 #[tokio::test]
-async fn another_organisations_device_brings_nothing_in_by_a_sender_of_ours() {
-    let hub = Hub::new().await;
+async fn a_wrong_reading_can_be_corrected_and_taken_back_after_its_assignment_is_mended() {
+    let hub = Hub::requiring().await;
     let home = hub.home(FJELLVIK);
-    assigned(&hub, PROVEHEIM, &assignment("X", ragnhild(), T[0])).await;
-    assert_eq!(
-        send(&hub, &home, &measured(ragnhild(), "r-1", "X", T[3])).await,
-        422
-    );
-    assert_eq!(reasons(hub.aside(&home).await), ["organisation"]);
-    assert_eq!(
-        send(
-            &hub,
-            &hub.home(PROVEHEIM),
-            &measured(ragnhild(), "r-1", "X", T[3])
-        )
-        .await,
-        201
-    );
+    let (her, him) = (ragnhild(), patient("arne"));
+    assigned(&hub, FJELLVIK, &assignment("X", her, T[0])).await;
+    let mut first = measured(her, "r-1", "X", T[3]);
+    assert_eq!(send(&hub, &home, &first).await, 201);
+    // She had given it back before: it was not she who was measured.
+    let end = json!({"device": device("X"), "until": T[1]});
+    let record_system = hub.record_system(FJELLVIK);
+    let reply = hub.state(&record_system, "/assignments/end", &end).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    first["status"] = json!("corrected");
+    assert_eq!(send(&hub, &home, &first).await, 201, "nobody's then");
+    assigned(&hub, FJELLVIK, &assignment("X", him, T[1])).await;
+    first["status"] = json!("entered-in-error");
+    assert_eq!(send(&hub, &home, &first).await, 201, "somebody else's then");
+    assert_eq!(send(&hub, &home, &first).await, 200, "once");
+    for receiver in ["310001007/record-system", "310001007/sharing"] {
+        let waiting = hub.waiting(receiver).await;
+        assert_eq!(waiting.len(), 3, "{receiver}");
+        assert!(waiting[2].1.contains("entered-in-error"), "{receiver}");
+    }
+    // What corrects nothing that is known here is judged as new.
+    let mut unknown = measured(her, "r-2", "X", T[3]);
+    unknown["status"] = json!("corrected");
+    assert_eq!(send(&hub, &home, &unknown).await, 422);
+    assert_eq!(reasons(hub.aside(&home).await), ["assigned-otherwise"]);
+}
+
+#[tokio::test]
+async fn a_sender_learns_nothing_of_whom_another_organisation_lent_a_device() {
+    let hub = Hub::new().await;
+    let (ours, home) = (hub.record_system(FJELLVIK), hub.home(FJELLVIK));
+    let (her, him) = (ragnhild(), patient("arne"));
+    assigned(&hub, PROVEHEIM, &assignment("X", her, T[0])).await;
+    assigned(&hub, FJELLVIK, &assignment("Y", her, T[0])).await;
+    // Lent by the other to her, lent by the other to somebody else, lent by ourselves to somebody else.
+    let mut told = Vec::new();
+    for (of, key, serial) in [(her, "r-1", "X"), (him, "r-2", "X"), (him, "r-3", "Y")] {
+        let body = measured(of, key, serial, T[3]);
+        let reply = hub.post(&home, "/fhir/Observation", &body).await;
+        assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+        let mut document = crate::document::alert(of, &format!("d-{key}"));
+        document["entry"][2]["resource"]["device"] = json!({"identifier": device(serial)});
+        let whole = hub.post(&home, "/fhir", &document).await;
+        assert_eq!(whole.status, StatusCode::UNPROCESSABLE_ENTITY);
+        told.push((reply.json["issue"].clone(), whole.json["issue"].clone()));
+    }
+    assert_eq!(told[0], told[1]);
+    assert_eq!(told[0], told[2]);
+    assert_eq!(reasons(hub.aside(&home).await), ["assigned-otherwise"; 6]);
+    // Nor does our record system learn who lends it.
+    let mut taken = Vec::new();
+    for serial in ["X", "Y"] {
+        let reply = hub.state(&ours, PATH, &assignment(serial, him, T[1])).await;
+        assert_eq!(reply.status, StatusCode::CONFLICT);
+        let words = reply.json["issue"][0]["diagnostics"].as_str().unwrap();
+        assert_eq!(words, "the device is lent out in that time");
+        taken.push(reply.json["issue"].clone());
+    }
+    assert_eq!(taken[0], taken[1]);
+    let theirs = measured(her, "r-1", "X", T[3]);
+    assert_eq!(send(&hub, &hub.home(PROVEHEIM), &theirs).await, 201);
 }
 
 #[tokio::test]
