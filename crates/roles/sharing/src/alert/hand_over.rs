@@ -327,7 +327,8 @@ impl State {
         if wishes.iter().any(|wish| wish.holds(now) && closes(wish)) {
             return Ok(Some(false));
         }
-        Ok(self.desk.facts.known.blocks(now).then_some(true))
+        let known = &self.desk.facts.known;
+        Ok((known.blocks(now) && known.reservations(now)).then_some(true))
     }
 
     /// The other side of an offer has said what becomes of it.

@@ -6,7 +6,7 @@ use super::machine::{Owner, State as Standing, Step};
 use crate::{Partner, State};
 use serde_json::Value;
 use std::sync::Arc;
-use store::{Due, OutboxEntry, StoreError};
+use store::{DeliveryState, Due, OutboxEntry, StoreError};
 use trust::Interaction;
 use trust::audit::Record;
 use uuid::Uuid;
@@ -58,7 +58,7 @@ pub fn outgoing(
         topic: TOPIC,
         receivers: vec![receiver(partner)],
         partition: offer.to_string(),
-        key: format!("{}-{offer}", said.code()),
+        key: key(said, offer),
         body: serde_json::to_vec(&message)
             .map_err(|_| StoreError::Bug)?
             .into(),
@@ -80,6 +80,11 @@ pub fn couriers(state: &Arc<State>) -> Vec<Worker> {
         })
     };
     partners.map(courier).collect()
+}
+
+/// An entry's key.
+fn key(said: Word, offer: Uuid) -> String {
+    format!("{}-{offer}", said.code())
 }
 
 /// The word and the offer of an entry's key.
@@ -158,8 +163,8 @@ impl Telling {
             Stands::Closed => ("not open to the receiver any more".to_owned(), CLOSED),
             Stands::Unknown => return Fate::Retry("it is not known whether it is closed".into()),
         };
-        let heard = note == CLOSED && due.attempts > 0;
-        match self.state.came_back(offer, note, heard).await {
+        // A try before this one may have been heard, though nobody lived to count it.
+        match self.state.came_back(offer, note, note == CLOSED).await {
             Ok(()) => Fate::Dead(why),
             // Else it would stand as on its way to who never gets it.
             Err(error) => Fate::Retry(format!("{why}, and the Task could not be written: {error}")),
@@ -223,6 +228,16 @@ impl State {
         let count = done.len();
         store.outbox_done(done).await?;
         Ok(count)
+    }
+
+    /// Whether a word about an offer is still on its way.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub(crate) async fn unheard(&self, word: Word, offer: Uuid) -> Result<bool, StoreError> {
+        let sent = self.desk.store.outbox_by_key(&key(word, offer)).await?;
+        let mut sent = sent.iter();
+        Ok(sent.any(|one| one.state == DeliveryState::Pending))
     }
 
     /// How an offer that was made here stands.

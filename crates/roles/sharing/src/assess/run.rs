@@ -101,7 +101,8 @@ impl Assessing {
         let Err(error) = done else {
             return Fate::Done;
         };
-        let for_good = matches!(error, StoreError::TooCostly | StoreError::Bug);
+        // What was too costly may have met a clock that leapt while it read.
+        let for_good = matches!(error, StoreError::Bug);
         if passes(&error) || (!for_good && tries < TRIES) {
             return Fate::Retry(error.to_string());
         }

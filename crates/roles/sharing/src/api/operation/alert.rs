@@ -244,6 +244,13 @@ async fn told_to(
     };
     if let (Word::Offer, Some(to)) = (word, to) {
         open_to(state, permit, to).await?;
+        if let Some(came_by) = task.came_by
+            && state.unheard(Word::Accept, came_by).await?
+        {
+            // Else a third might take what its sender has given to another meanwhile.
+            let words = "who offered it has not heard yet that it was accepted: hand it over when they have";
+            return Err(Problem::conflict(words).into());
+        }
         let offer = (state.house.ids)();
         task.offer(offer, to);
         let bundle = state.offer(permit, task).await?;

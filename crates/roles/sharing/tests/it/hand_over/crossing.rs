@@ -112,3 +112,22 @@ async fn what_was_closed_meanwhile_is_not_taken_and_who_accepted_is_told() {
     assert_eq!(author, proveheim.partner().name);
     assert!(text.contains("en annen tok det før"), "{text}");
 }
+
+#[tokio::test]
+async fn what_was_accepted_is_handed_on_when_its_sender_has_heard_so() {
+    let (fjellvik, proveheim) = offered().await;
+    fjellvik.tells(&proveheim).await;
+    let accepted = proveheim.step(&ola(), "accept", &[]).await;
+    assert_eq!(accepted.status, StatusCode::OK, "{}", accepted.json);
+    let form = [("to", FJELLVIK), ("note", "Hjem igjen")];
+    let early = proveheim.step(&ola(), "hand-over", &form).await;
+    assert_eq!(early.status, StatusCode::CONFLICT, "{}", early.json);
+    assert_eq!(proveheim.state().await, "owned");
+    assert_eq!(proveheim.tells(&fjellvik).await, 1);
+    // Ids run alike at both services here, so that the first of an offer may be taken.
+    let mut handed = proveheim.step(&ola(), "hand-over", &form).await;
+    if handed.status == StatusCode::CONFLICT {
+        handed = proveheim.step(&ola(), "hand-over", &form).await;
+    }
+    assert_eq!(handed.status, StatusCode::OK, "{}", handed.json);
+}
