@@ -2,7 +2,7 @@
 //! relations are shown only to those entitled (threats-and-faults.md section 5). To everybody else the answer is that about somebody unknown.
 //!
 //! Entitled are the patient herself, the holder's own people, those of the organisations that the holder names, and who
-//! breaks the glass, which the trail marks and the patient sees. One who represents her is not: the answer is about her illness, not
+//! breaks the glass with a written reason: purpose and reason stand in the gateway's record, which the patient sees. One who represents her is not: the answer is about her illness, not
 //! about her plan and curves.
 
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
@@ -22,10 +22,13 @@ pub fn told(
         Person::System => false,
         Person::Citizen { identifier, .. } => identifier == patient,
         Person::Practitioner { attestation, .. } => {
-            let purpose = attestation.as_ref().and_then(|attest| attest.purpose());
+            let breaks = attestation.as_ref().is_some_and(|attest| {
+                attest.purpose() == Some(Purpose::BreakTheGlass)
+                    && attest.care_relationship.written_reason().is_some()
+            });
             let own = caller.organisation;
             let of = |named: &OrganisationNumber| own.is_some_and(|own| same(own, *named));
-            purpose == Some(Purpose::BreakTheGlass) || of(&holder) || known_to.iter().any(of)
+            breaks || of(&holder) || known_to.iter().any(of)
         }
     }
 }

@@ -114,6 +114,13 @@ async fn a_holder_whose_name_tells_the_illness_is_told_of_to_those_entitled_alon
     let mut breaking = outsider;
     let relation = &mut breaking.attest.as_mut().unwrap().care_relationship;
     relation.purpose_of_use.as_mut().unwrap().code = "BTG".into();
+    assert_eq!(
+        asked(&breaking).await.json["holders"],
+        json!([]),
+        "no reason"
+    );
+    let relation = &mut breaking.attest.as_mut().unwrap().care_relationship;
+    relation.reason = Some("bevisstløs ved ankomst".into());
     for (who, entitled) in [
         ("named", world.physician_claims(FJELLVIK, patient())),
         (
