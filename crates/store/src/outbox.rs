@@ -287,6 +287,10 @@ fn short(reason: &str) -> &str {
     &reason[..end]
 }
 
+/// Longest wait that anybody asks for, and some more, in microseconds. A try that is put off further was put off by a clock that was
+/// ahead and has been set back.
+const LONGEST_WAIT: i64 = 20 * 60 * 1_000_000;
+
 /// Due deliveries of a receiver, oldest first, as many as fit `limit` and [`DUE_BYTES`]. Entries of one partition stand in order; if one of them fails, the
 /// courier leaves the later ones of that partition alone.
 pub(crate) fn due(
@@ -302,12 +306,14 @@ pub(crate) fn due(
     let mut statement = connection.prepare_cached(
         "SELECT d.parcel, d.part, d.attempts, p.topic, p.key, p.made, p.body
          FROM delivery d JOIN parcel p ON p.n = d.parcel
-         WHERE d.receiver = ?1 AND d.state = 0 AND d.next <= ?2 AND NOT EXISTS (
+         WHERE d.receiver = ?1 AND d.state = 0 AND (d.next <= ?2 OR d.next > ?4) AND NOT EXISTS (
            SELECT 1 FROM delivery e INDEXED BY delivery_wait
-           WHERE e.receiver = ?1 AND e.part = d.part AND e.parcel < d.parcel AND e.state = 0 AND e.next > 0 AND e.next > ?2)
+           WHERE e.receiver = ?1 AND e.part = d.part AND e.parcel < d.parcel AND e.state = 0 AND e.next > 0
+             AND e.next > ?2 AND e.next <= ?4)
          ORDER BY d.parcel LIMIT ?3",
     )?;
-    let mut rows = statement.query(params![receiver, now, limit as i64])?;
+    let beyond = now.saturating_add(LONGEST_WAIT);
+    let mut rows = statement.query(params![receiver, now, limit as i64, beyond])?;
     let mut due: Vec<Due> = Vec::new();
     let mut size = 0;
     while let Some(row) = rows.next()? {

@@ -73,6 +73,16 @@ async fn order_holds_within_a_partition_and_nobody_else_waits() {
         (keys(&back), back[0].attempts),
         (vec!["a1", "b1", "a2", "b2"], 1)
     );
+    // Put off by a clock that was a day ahead and is right again: now, and it holds nobody back.
+    let ahead = later(now, 24 * 3600);
+    store
+        .outbox_retry(all[0].id, ahead, "no answer")
+        .await
+        .unwrap();
+    assert_eq!(
+        keys(&due(&store, "epj", now).await),
+        ["a1", "b1", "a2", "b2"]
+    );
     // A dead letter blocks nobody.
     store
         .outbox_retry(all[0].id, later(now, 300), "no answer")
