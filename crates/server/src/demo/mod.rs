@@ -14,7 +14,6 @@ use crate::faults::Faults;
 use crate::time::Time;
 use crate::{listen, roles, surroundings};
 use anyhow::Context;
-use fhir::time::Instant;
 use state::DemoState;
 pub(crate) use state::Folder;
 use std::path::PathBuf;
@@ -66,9 +65,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     kept.write(folder.path())?;
     let directory = directory(&kept);
-    let time = kept
-        .told_until
-        .map_or_else(Time::default, |at| Time::from(Instant(at)));
+    let time = kept.time();
     let (wishes, clock) = play::control(time.clone(), kept.calendar()?);
     let started = start(&folder, listener, &directory, (time, clock)).await?;
     let stop = started.region.stop();
@@ -95,6 +92,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     stop.stop();
     signal.abort();
     eprintln!("delt demo: stopping");
+    if kept.told_until.is_some() {
+        kept.stood = Some(started.time.now().0);
+        kept.write(folder.path())?;
+    }
     for listening in started.listening {
         let _ = listening.await;
     }
@@ -112,6 +113,7 @@ fn first_start(port: u16, arguments: &Arguments) -> anyhow::Result<DemoState> {
         // By the wall clock the story ends in the afternoon of day 3.
         first_start: from.unwrap_or(now.min(calendar.hour(3, 16))).0,
         told_until: from.map(|at| at.0),
+        stood: None,
         people: arguments.people.unwrap_or(0),
         history_delivered: false,
     })

@@ -123,12 +123,18 @@ impl Player<'_> {
             history::send(&sent, self.started).await?;
             told += together.len();
             history::tried(&self.started.region, time).await?;
-            kept.told_until = Some(at.0);
+            self.keeps(at, kept)?;
         }
         time.put(until)?;
-        kept.told_until = Some(until.0);
-        kept.write(self.folder.path())?;
+        self.keeps(until, kept)?;
         Ok(told)
+    }
+
+    /// Notes how far it is told, so that a demo that falls goes on from there.
+    fn keeps(&self, at: Instant, kept: &mut DemoState) -> anyhow::Result<()> {
+        kept.told_until = Some(at.0);
+        kept.stood = Some(self.started.time.now().0);
+        kept.write(self.folder.path())
     }
 }
 

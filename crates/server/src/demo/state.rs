@@ -1,6 +1,8 @@
 //! `DIR/demo.json`: what must be the same at the next start: the port, the day shift and how far the history came.
 
+use crate::time::Time;
 use anyhow::{Context, anyhow};
+use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use testkit::calendar::Calendar;
@@ -22,6 +24,9 @@ pub struct DemoState {
     /// Where a clock stands that is put (`--from-day`), microseconds since 1970 UTC: up to then the story is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_until: Option<i64>,
+    /// Where it stood when the demo was last stopped, or put.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stood: Option<i64>,
 }
 
 /// The folder of one demo: a given one that is kept, or a temporary one that goes.
@@ -80,6 +85,13 @@ impl DemoState {
         Ok(Calendar::from_day0(day_zero))
     }
 
+    /// The region's clock: where it stood, where it is one that is put.
+    pub fn time(&self) -> Time {
+        let at = self.told_until.max(self.stood);
+        let put = self.told_until.and(at);
+        put.map_or_else(Time::default, |at| Time::from(Instant(at)))
+    }
+
     /// Writes it whole or not at all: a new file beside the old, flushed, then renamed.
     pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
         let beside = folder.join("demo.json.new");
@@ -110,6 +122,7 @@ mod tests {
             people: 10,
             history_delivered: false,
             told_until: None,
+            stood: None,
         };
         state.write(folder.path()).expect("writable");
         assert_eq!(
