@@ -3,28 +3,31 @@
 //! backlog across a change comes out right whenever it arrives.
 //!
 //! Ledger `assignment`: under a keyed hash of the device its spans, which never overlap. The patient is a keyed hash: the hub
-//! compares, and knows nobody again.
+//! compares, and knows nobody again. A span is forgotten when no reading can come that was made in it (`bounds`).
 
 use crate::State;
 use crate::intake::{Refused, partition};
+use crate::tally::locked;
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::time::{Instant, Range};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use store::{Expect, LedgerWrite, Store, StoreError};
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use store::{Change, Expect, LedgerEntry, LedgerWrite, Store, StoreError};
 use wire::contract::hub::{Assigned, Named};
 use wire::outcome::Problem;
 
 const LEDGER: &str = "assignment";
-/// Spans of one device at most.
+/// Spans of one device at most, of each organisation.
 const SPANS: usize = 500;
-/// Devices known at most.
-const DEVICES: usize = 1_000_000;
-/// Devices looked at in one step of a list.
+/// Devices looked at in one step of counting or forgetting.
 const PAGE: usize = 1_000;
-/// Assignments shown in one answer.
-const SHOWN: usize = 10_000;
+
+/// Keyed hash of a device, or of a patient.
+pub type Mac = [u8; 16];
 
 /// What the ledger holds of one device.
 #[derive(Serialize, Deserialize)]
@@ -36,7 +39,7 @@ struct Kept {
 #[derive(Clone, Serialize, Deserialize)]
 struct Span {
     orgnr: OrganisationNumber,
-    patient: [u8; 16],
+    patient: Mac,
     from: Instant,
     until: Option<Instant>,
 }
@@ -51,32 +54,102 @@ impl Span {
     }
 }
 
-/// How many devices are known here: where there is none, no reading costs a look.
+impl Kept {
+    fn of(entry: &LedgerEntry) -> Result<Kept, StoreError> {
+        let kept = serde_json::from_slice(&entry.value);
+        kept.map_err(|_| StoreError::Damaged("the assignments of a device"))
+    }
+
+    fn organisations(&self) -> BTreeSet<OrganisationNumber> {
+        self.spans.iter().map(|span| span.orgnr).collect()
+    }
+
+    fn is_of(&self, orgnr: OrganisationNumber) -> bool {
+        self.spans.iter().any(|span| span.orgnr == orgnr)
+    }
+}
+
+/// Which devices are known here and whose: for each organisation's share, and its list. Where there is none, no reading costs a look.
 #[derive(Default)]
-pub struct Known(AtomicUsize);
+pub struct Known {
+    /// Whether there is any; from then on until the hub is opened anew.
+    any: AtomicBool,
+    of: Mutex<HashMap<OrganisationNumber, BTreeSet<Mac>>>,
+}
 
 impl Known {
     /// Counts in a store that is being opened.
     pub async fn counted(store: &Store) -> Result<Known, StoreError> {
-        let mut devices = 0;
+        let known = Known::default();
         let mut pages = store.ledger_pages(LEDGER, b"", PAGE);
         while let Some(page) = pages.next().await? {
-            devices += page.len();
+            for entry in &page {
+                for orgnr in Kept::of(entry)?.organisations() {
+                    known.add(orgnr, device_of(entry)?);
+                }
+            }
         }
-        Ok(Known(AtomicUsize::new(devices)))
+        Ok(known)
     }
 
     fn any(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        self.any.load(Ordering::Acquire)
     }
 
-    /// One more is, or will be at once.
-    fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    fn add(&self, orgnr: OrganisationNumber, device: Mac) -> bool {
+        self.any.store(true, Ordering::Release);
+        locked(&self.of).entry(orgnr).or_default().insert(device)
     }
 
-    fn is_full(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= DEVICES
+    /// One more of an organisation's, unless it has so many; whether it is its first assignment of this device.
+    fn take(&self, orgnr: OrganisationNumber, device: Mac, most: usize) -> Option<bool> {
+        let mut of = locked(&self.of);
+        let devices = of.entry(orgnr).or_default();
+        if devices.len() >= most && !devices.contains(&device) {
+            return None;
+        }
+        // Before it is durable, so that no reading is judged without it afterwards.
+        self.any.store(true, Ordering::Release);
+        Some(devices.insert(device))
+    }
+
+    fn remove(&self, orgnr: OrganisationNumber, device: &Mac) {
+        if let Some(devices) = locked(&self.of).get_mut(&orgnr) {
+            devices.remove(device);
+        }
+    }
+
+    /// An organisation's devices after this one, in their order, so many at most.
+    pub fn after(&self, orgnr: OrganisationNumber, after: Option<Mac>, most: usize) -> Vec<Mac> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let of = locked(&self.of);
+        let devices = of.get(&orgnr).into_iter();
+        let devices = devices.flat_map(|all| all.range((from, Bound::Unbounded)));
+        devices.take(most).copied().collect()
+    }
+}
+
+/// A device counted for an organisation while its assignment is being written.
+pub struct Counted {
+    orgnr: OrganisationNumber,
+    device: Mac,
+    first: bool,
+}
+
+impl Counted {
+    /// The assignment is durable.
+    pub fn durable(&self, state: &State) {
+        // Once more: another's failure may have taken it back.
+        state.assigned.add(self.orgnr, self.device);
+    }
+
+    /// The assignment was not written: the count is taken back, unless another of the organisation's is there.
+    pub async fn undone(&self, state: &State) {
+        let there = read(state, &self.device).await;
+        let there = there.map(|kept| kept.is_some_and(|(kept, _)| kept.is_of(self.orgnr)));
+        if self.first && there.is_ok_and(|there| !there) {
+            state.assigned.remove(self.orgnr, &self.device);
+        }
     }
 }
 
@@ -99,7 +172,7 @@ pub async fn bind(
         Err(Refused::quarantined(reason, issue))
     };
     let kept = match device {
-        Some(device) if state.assigned.any() => read(state, device).await,
+        Some(device) if state.assigned.any() => read(state, &keyed(state, device)).await,
         _ => Ok(None),
     };
     let kept = kept.map_err(|error| Refused::plain(error.into()))?;
@@ -119,62 +192,61 @@ pub async fn bind(
     }
 }
 
-fn name(device: &Named) -> String {
-    format!("{}|{}", device.system, device.value)
+/// The ledger's key of a device.
+pub fn key(state: &State, device: &Named) -> Mac {
+    keyed(state, &format!("{}|{}", device.system, device.value))
 }
 
-fn key(state: &State, device: &str) -> [u8; 16] {
+fn keyed(state: &State, device: &str) -> Mac {
     state.desk.store.keyed("assigned device", device.as_bytes())
 }
 
-fn whose(state: &State, patient: &PersonIdentifier) -> [u8; 16] {
+fn device_of(entry: &LedgerEntry) -> Result<Mac, StoreError> {
+    let key = entry.key.as_slice().try_into();
+    key.map_err(|_| StoreError::Damaged("the key of a device's assignments"))
+}
+
+/// As whom a patient is kept.
+pub fn whose(state: &State, patient: &PersonIdentifier) -> Mac {
     let text = partition(patient);
     state.desk.store.keyed("assigned patient", text.as_bytes())
 }
 
-async fn read(state: &State, device: &str) -> Result<Option<(Kept, u64)>, StoreError> {
-    let entry = state
-        .desk
-        .store
-        .ledger_get(LEDGER, &key(state, device))
-        .await?;
-    let read = |entry: store::LedgerEntry| {
-        let kept = serde_json::from_slice(&entry.value);
-        let kept = kept.map_err(|_| StoreError::Damaged("the assignments of a device"))?;
-        Ok((kept, entry.version))
-    };
+async fn read(state: &State, device: &Mac) -> Result<Option<(Kept, u64)>, StoreError> {
+    let entry = state.desk.store.ledger_get(LEDGER, device).await?;
+    let read = |entry: LedgerEntry| Ok((Kept::of(&entry)?, entry.version));
     entry.map(read).transpose()
 }
 
-fn write(state: &State, kept: &Kept, version: Option<u64>) -> Result<LedgerWrite, Problem> {
+fn write(device: Mac, kept: &Kept, version: Option<u64>) -> Result<LedgerWrite, Problem> {
     let value = serde_json::to_vec(kept);
     Ok(LedgerWrite {
         ledger: LEDGER,
-        key: key(state, &name(&kept.device)).to_vec(),
+        key: device.to_vec(),
         value: Some(value.map_err(|_| Problem::bug("an assignment cannot be written"))?),
         expect: version.map_or(Expect::Absent, Expect::Version),
     })
 }
 
-/// What makes a new assignment of `orgnr`'s durable.
+/// What makes a new assignment of `orgnr`'s durable, and its count, to be told how that went.
 ///
 /// # Errors
-/// 409 where the device is assigned at any of that time; 422 where the device has had its number of them.
+/// 409 where the device is assigned at any of that time, by whomever; 422 where the organisation has its number of devices, or of
+/// assignments of this one.
 pub async fn assign(
     state: &State,
     orgnr: OrganisationNumber,
     device: Named,
     patient: &PersonIdentifier,
     (from, until): (Instant, Option<Instant>),
-) -> Result<LedgerWrite, Problem> {
-    let known = read(state, &name(&device)).await?;
-    let (mut kept, version) = match known {
+) -> Result<(LedgerWrite, Counted), Problem> {
+    let too_many = |code, words| {
+        let issue = Issue::error(code, "device", words);
+        Err(Problem::unprocessable(vec![issue]))
+    };
+    let key = key(state, &device);
+    let (mut kept, version) = match read(state, &key).await? {
         Some((kept, version)) => (kept, Some(version)),
-        None if state.assigned.is_full() => {
-            let words = format!("this hub knows {DEVICES} devices, and no more");
-            let issue = Issue::error(IssueCode::Throttled, "device", words);
-            return Err(Problem::unprocessable(vec![issue]));
-        }
         None => {
             let spans = Vec::new();
             (Kept { device, spans }, None)
@@ -190,21 +262,36 @@ pub async fn assign(
     if kept.spans.iter().any(over) {
         return Err(Problem::conflict("the device is lent out in that time"));
     }
-    if kept.spans.len() >= SPANS {
+    let own = kept.spans.iter().filter(|other| other.orgnr == orgnr);
+    if own.count() >= SPANS {
         let words = format!("a device has at most {SPANS} assignments");
-        return Err(Problem::unprocessable(vec![Issue::error(
-            IssueCode::TooLong,
-            "device",
-            words,
-        )]));
-    }
-    // Before it is durable, so that no reading is judged without it afterwards.
-    if version.is_none() {
-        state.assigned.add();
+        return too_many(IssueCode::TooLong, words);
     }
     kept.spans.push(span);
     kept.spans.sort_by_key(|span| span.from);
-    write(state, &kept, version)
+    let write = write(key, &kept, version)?;
+    let most = state.config.bounds.assigned_devices;
+    let Some(first) = state.assigned.take(orgnr, key, most) else {
+        let words = format!("this hub keeps {most} devices of an organisation, and no more");
+        return too_many(IssueCode::Throttled, words);
+    };
+    let device = key;
+    let counted = Counted {
+        orgnr,
+        device,
+        first,
+    };
+    Ok((write, counted))
+}
+
+/// An assignment that is ended.
+pub struct Ended {
+    /// What makes it durable.
+    pub write: LedgerWrite,
+    /// Whose it was.
+    pub patient: Mac,
+    /// Until when it ran before.
+    pub former: Option<Instant>,
 }
 
 /// What ends the assignment of `orgnr`'s that runs at `until` or has no end.
@@ -216,34 +303,91 @@ pub async fn end(
     orgnr: OrganisationNumber,
     device: &Named,
     until: Instant,
-) -> Result<LedgerWrite, Problem> {
-    let known = read(state, &name(device)).await?;
+) -> Result<Ended, Problem> {
+    let key = key(state, device);
+    let known = read(state, &key).await?;
     let (mut kept, version) = known.ok_or_else(Problem::not_found)?;
     let own = |span: &&mut Span| span.orgnr == orgnr && span.from < until && until <= span.ends();
     let running = kept.spans.iter_mut().find(own);
-    running.ok_or_else(Problem::not_found)?.until = Some(until);
-    write(state, &kept, Some(version))
+    let running = running.ok_or_else(Problem::not_found)?;
+    let former = running.until.replace(until);
+    let patient = running.patient;
+    Ok(Ended {
+        write: write(key, &kept, Some(version))?,
+        patient,
+        former,
+    })
 }
 
-/// The assignments of an organisation.
-pub async fn of(state: &State, orgnr: OrganisationNumber) -> Result<Vec<Assigned>, StoreError> {
-    let mut all = Vec::new();
-    let mut pages = state.desk.store.ledger_pages(LEDGER, b"", PAGE);
+/// The assignments of an organisation, device by device after this one, about `most` of them (never half a device's), and the
+/// device after which there are more.
+pub async fn of(
+    state: &State,
+    orgnr: OrganisationNumber,
+    after: Option<Mac>,
+    most: usize,
+) -> Result<(Vec<Assigned>, Option<Mac>), StoreError> {
+    let devices = state.assigned.after(orgnr, after, most.saturating_add(1));
+    let (mut all, mut last) = (Vec::new(), None);
+    for device in devices {
+        if all.len() >= most {
+            return Ok((all, last));
+        }
+        last = Some(device);
+        let Some((kept, _)) = read(state, &device).await? else {
+            continue;
+        };
+        let own = kept.spans.iter().filter(|span| span.orgnr == orgnr);
+        all.extend(own.map(|span| Assigned {
+            device: kept.device.clone(),
+            from: span.from,
+            until: span.until,
+        }));
+    }
+    // Where some were forgotten meanwhile, the page is short but not the last.
+    let more = last.filter(|last| !state.assigned.after(orgnr, Some(*last), 1).is_empty());
+    Ok((all, more))
+}
+
+/// Forgets the assignments that ended before `oldest`, and the devices that have no other; looks at everything once.
+pub async fn forget(state: &State, oldest: Instant) -> Result<(), StoreError> {
+    let store = &state.desk.store;
+    let mut pages = store.ledger_pages(LEDGER, b"", PAGE);
     while let Some(page) = pages.next().await? {
         for entry in page {
-            let kept: Kept = serde_json::from_slice(&entry.value)
-                .map_err(|_| StoreError::Damaged("the assignments of a device"))?;
-            let own = kept.spans.iter().filter(|span| span.orgnr == orgnr);
-            all.extend(own.map(|span| Assigned {
-                device: kept.device.clone(),
-                from: span.from,
-                until: span.until,
-            }));
-            if all.len() >= SHOWN {
-                all.truncate(SHOWN);
-                return Ok(all);
+            let (device, mut kept) = (device_of(&entry)?, Kept::of(&entry)?);
+            let (had, before) = (kept.spans.len(), kept.organisations());
+            kept.spans.retain(|span| span.ends() >= oldest);
+            if kept.spans.len() == had {
+                continue;
+            }
+            let value = (!kept.spans.is_empty()).then(|| serde_json::to_vec(&kept));
+            let write = LedgerWrite {
+                ledger: LEDGER,
+                key: entry.key,
+                value: value.transpose().map_err(|_| StoreError::Bug)?,
+                expect: Expect::Version(entry.version),
+            };
+            // Before it is durable, so that whoever assigns it anew afterwards counts it last.
+            let gone = before.into_iter().filter(|orgnr| !kept.is_of(*orgnr));
+            let gone: Vec<_> = gone.collect();
+            for orgnr in &gone {
+                state.assigned.remove(*orgnr, &device);
+            }
+            let change = Change {
+                ledger: vec![write],
+                ..Change::default()
+            };
+            if let Err(error) = store.commit(change).await {
+                for orgnr in gone {
+                    state.assigned.add(orgnr, device);
+                }
+                // Assigned or ended meanwhile: looked at again in the next round.
+                if !matches!(error, StoreError::LedgerMismatch { .. }) {
+                    return Err(error);
+                }
             }
         }
     }
-    Ok(all)
+    Ok(())
 }

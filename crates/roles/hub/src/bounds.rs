@@ -13,6 +13,10 @@ pub struct Bounds {
     pub quarantine_bytes: usize,
     /// Days that an entry is kept aside.
     pub quarantine_days: u32,
+    /// Devices that one organisation may have assigned; beyond it a new one is refused.
+    pub assigned_devices: usize,
+    /// Days that a home system may hold a reading back. An assignment is kept so long after its end, and `quarantine_days` more.
+    pub backlog_days: u32,
     /// Readings of one patient's one device, and what may come at once: a backlog of weeks.
     pub device: Rate,
     /// Readings of one sender, and what may come at once.
@@ -29,7 +33,7 @@ pub struct Rate {
 }
 
 impl Default for Bounds {
-    /// A day and 64 MiB; 10,000 entries, 64 MiB, 90 days; ten readings a second of a device and 10,000 of a sender, and an
+    /// A day and 64 MiB; 10,000 entries, 64 MiB, 90 days; 50,000 devices, 90 days; ten readings a second of a device and 10,000 of a sender, and an
     /// hour's or a minute's at once.
     fn default() -> Self {
         Bounds {
@@ -38,6 +42,8 @@ impl Default for Bounds {
             quarantine_entries: 10_000,
             quarantine_bytes: 64 << 20,
             quarantine_days: 90,
+            assigned_devices: 50_000,
+            backlog_days: 90,
             device: Rate {
                 per_minute: 600,
                 at_once: 36_000,

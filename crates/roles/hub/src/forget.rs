@@ -1,7 +1,8 @@
 //! What the hub no longer needs is forgotten, once an hour by the clock itself: known readings some days after their
-//! clinical body is gone (CONTRACT section 5), answers under an `Idempotency-Key`, and what nobody replayed from quarantine.
+//! clinical body is gone (CONTRACT section 5), answers under an `Idempotency-Key`, what nobody replayed from quarantine, and
+//! assignments that no reading can be held against any more.
 
-use crate::{State, amount, idempotency, intake, quarantine};
+use crate::{State, amount, assignment, idempotency, intake, quarantine};
 use fhir::time::Instant;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,5 +40,9 @@ pub async fn round(state: &State) -> Result<(), StoreError> {
     idempotency::forget(state, now).await?;
     quarantine::forget(state, before(state.config.bounds.quarantine_days)).await?;
     amount::forget(state).await?;
+    // A reading may come that late, and lie aside that long.
+    let bounds = &state.config.bounds;
+    let late = bounds.backlog_days.saturating_add(bounds.quarantine_days);
+    assignment::forget(state, before(late)).await?;
     intake::forget(state, before(state.config.replay_days)).await
 }

@@ -117,7 +117,7 @@ pub struct State {
     answers: idempotency::Answers,
     /// What is kept aside for each sender.
     aside: tally::Tally,
-    /// How many devices are assigned.
+    /// Which devices are assigned.
     assigned: assignment::Known,
     /// How many readings each receiver was not to get.
     left_out: tally::Tally,

@@ -124,7 +124,7 @@ pub async fn keep(
     });
     let kept = Kept {
         entry: QuarantineEntry {
-            id: hash.iter().map(|b| format!("{b:02x}")).collect(),
+            id: hex(hash),
             received: visit.now,
             reason: reason.to_owned(),
             identifier,
@@ -185,7 +185,13 @@ pub async fn one(state: &State, client: &str, id: &str) -> Result<Option<Aside>,
     }))
 }
 
-fn hash_of(id: &str) -> Option<[u8; HASH]> {
+/// A hash as people and addresses have it.
+pub fn hex(hash: [u8; HASH]) -> String {
+    hash.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The hash that is written so.
+pub fn hash_of(id: &str) -> Option<[u8; HASH]> {
     if id.len() != 2 * HASH || !id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return None;
     }

@@ -354,3 +354,75 @@ async fn what_is_kept_aside_and_what_was_answered_have_their_days() {
     let sender = [FJELLVIK.as_bytes(), b"\0"].concat();
     assert_eq!(hub.state.aside.held(&sender).entries, 0, "the room is free");
 }
+
+/// One of a device's assignments, to be committed; from so many days before now, until so many.
+async fn lent(
+    hub: &Hub,
+    orgnr: &str,
+    serial: &str,
+    from: i64,
+    until: Option<i64>,
+) -> (store::Change, crate::assignment::Counted) {
+    let number = &Directory::demo().patient("ragnhild").unwrap().number;
+    let patient =
+        fhir::ids::PersonIdentifier::parse(fhir::systems::FNR, number, PersonNumbers::Strict);
+    let device = wire::contract::hub::Named {
+        system: "urn:example:devices".to_owned(),
+        value: serial.to_owned(),
+    };
+    let ago = |days: i64| Instant(NOW.0 - days * DAY);
+    let span = (ago(from), until.map(ago));
+    let patient = patient.unwrap();
+    let made = crate::assignment::assign(&hub.state, org(orgnr), device, &patient, span);
+    let Ok((write, counted)) = made.await else {
+        panic!("{serial} is not assigned");
+    };
+    let change = store::Change {
+        ledger: vec![write],
+        ..store::Change::default()
+    };
+    (change, counted)
+}
+
+#[tokio::test]
+async fn an_assignment_is_forgotten_when_no_late_reading_can_be_held_against_it() {
+    let hub = Hub::new().await;
+    for (orgnr, serial, from, until) in [
+        (FJELLVIK, "X", 300, Some(179)),
+        (FJELLVIK, "Y", 300, Some(179)),
+        (PROVEBAKKEN, "Y", 179, None),
+        (FJELLVIK, "Z", 300, Some(170)),
+    ] {
+        let (change, counted) = lent(&hub, orgnr, serial, from, until).await;
+        hub.state.store().commit(change).await.unwrap();
+        counted.durable(&hub.state);
+    }
+    let left = async || {
+        crate::forget::round(&hub.state).await.unwrap();
+        let kept = hub.state.store().ledger_scan("assignment", b"", None, 10);
+        let of = |orgnr| hub.state.assigned.after(org(orgnr), None, 10).len();
+        (kept.await.unwrap().len(), of(FJELLVIK), of(PROVEBAKKEN))
+    };
+    assert_eq!(left().await, (3, 3, 1), "90 days late and 90 aside");
+    hub.clock.advance(2 * DAY);
+    assert_eq!(left().await, (2, 1, 1), "the other's assignment stays");
+    hub.clock.advance(300 * DAY);
+    assert_eq!(left().await, (1, 0, 1), "what has no end is never over");
+}
+
+#[tokio::test]
+async fn an_assignment_that_was_not_written_is_not_counted_but_another_of_the_same_device_is() {
+    let hub = Hub::new().await;
+    let count = || hub.state.assigned.after(org(FJELLVIK), None, 10).len();
+    let (_, counted) = lent(&hub, FJELLVIK, "X", 9, None).await;
+    assert_eq!(count(), 1, "before it is durable");
+    counted.undone(&hub.state).await;
+    assert_eq!(count(), 0);
+    // Two at once: the first to be counted fails.
+    let (_, failed) = lent(&hub, FJELLVIK, "X", 9, None).await;
+    let (change, written) = lent(&hub, FJELLVIK, "X", 9, None).await;
+    hub.state.store().commit(change).await.unwrap();
+    written.durable(&hub.state);
+    failed.undone(&hub.state).await;
+    assert_eq!(count(), 1);
+}

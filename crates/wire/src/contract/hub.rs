@@ -199,6 +199,9 @@ pub struct AssignmentEnd {
 pub struct Assignments {
     /// The caller's organisation's own, device by device.
     pub assignments: Vec<Assigned>,
+    /// Where the next page is, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// One assignment. The hub does not know the patient's number again: who asks knows to whom it lent the device.

@@ -1,6 +1,8 @@
 //! An organisation's record system says which of its devices measures whom, and until when; and reads back what it said
 //! (`assignment`). Always for its own organisation, which must have a receiver here.
 
+use super::receive::pace;
+use crate::quarantine::{hash_of, hex};
 use crate::{State, assignment};
 use axum::body::Body;
 use axum::extract::{self, Request};
@@ -8,11 +10,15 @@ use axum::response::Response;
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::{InformationService, ResourceType};
+use fhir::time::Instant;
 use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
 use trust::{Ask, Interaction, Permit};
-use wire::contract::hub::{Assigned, AssignmentEnd, Assignments, Named, NewAssignment};
+use wire::contract::hub::{
+    ASSIGNMENTS, Assigned, AssignmentEnd, Assignments, Named, NewAssignment,
+};
+use wire::form::Form;
 use wire::outcome::{Problem, json_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
@@ -21,6 +27,8 @@ use wire::visit::{End, Visit};
 const BODY: usize = 16 * 1024;
 /// Longest system or value of a device, in bytes.
 const LONGEST: usize = 255;
+/// Assignments shown in one answer.
+const SHOWN: usize = 1_000;
 
 /// `POST {hub}/assignments`: 201, and 409 where the device measures somebody at some of that time already.
 pub async fn assign(
@@ -50,21 +58,21 @@ pub async fn end(
         .await
 }
 
-/// `GET {hub}/assignments`.
+/// `GET {hub}/assignments?count=N&after=…`: a page of the organisation's own, and where the next is.
 pub async fn list(
     extract::State(state): extract::State<Arc<State>>,
     ids: RequestIds,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let work = async |visit: &mut Visit<'_>| listed(&state, visit).await;
+    let work = async |visit: &mut Visit<'_>| listed(&state, visit, &parts).await;
     state
         .desk
         .serve(&parts, ids, Interaction::Assign, work)
         .await
 }
 
-/// Who asks for which organisation.
+/// Who asks for which organisation, at the pace of all who send.
 fn asker(state: &State, visit: &Visit<'_>) -> Result<(Permit, OrganisationNumber), End> {
     let permit = visit.permit(&Ask::of(
         Interaction::Assign,
@@ -75,7 +83,9 @@ fn asker(state: &State, visit: &Visit<'_>) -> Result<(Permit, OrganisationNumber
     let measured = InformationService::MEASUREMENTS;
     let served = own.filter(|orgnr| state.destinations_of(*orgnr, measured).next().is_some());
     let words = "this hub delivers nothing to the caller's organisation";
-    Ok((permit, served.ok_or_else(|| Problem::forbidden(words))?))
+    let served = served.ok_or_else(|| Problem::forbidden(words))?;
+    pace(state, visit, 1)?;
+    Ok((permit, served))
 }
 
 fn device(device: &Named) -> Result<(), Problem> {
@@ -93,6 +103,11 @@ fn device(device: &Named) -> Result<(), Problem> {
     )]))
 }
 
+/// A time as the audit trail has it.
+fn time(at: Option<Instant>) -> String {
+    at.map_or("open".to_owned(), |at| at.to_string())
+}
+
 async fn assigned(
     state: &State,
     visit: &mut Visit<'_>,
@@ -101,8 +116,13 @@ async fn assigned(
 ) -> Result<Response, End> {
     let (permit, orgnr) = asker(state, visit)?;
     let new: NewAssignment = wire::body::json(&parts.headers, body, BODY).await?;
-    visit.asked("assignment of a device");
     device(&new.device)?;
+    let name = hex(assignment::key(state, &new.device));
+    visit.asked(&format!(
+        "device {name} from {} until {}",
+        new.from,
+        time(new.until)
+    ));
     let fault =
         |code, place, words: &str| Problem::unprocessable(vec![Issue::error(code, place, words)]);
     let numbers = state.config.person_numbers;
@@ -126,11 +146,20 @@ async fn assigned(
         )
         .into());
     }
+    visit.asked(&format!(
+        "patient {}",
+        hex(assignment::whose(state, &patient))
+    ));
     let span = (new.from, new.until);
-    let write = assignment::assign(state, orgnr, new.device.clone(), &patient, span).await?;
+    let (write, counted) =
+        assignment::assign(state, orgnr, new.device.clone(), &patient, span).await?;
     let mut change = visit.change(visit.record().permitted(&permit).about(Some(patient)));
     change.ledger.push(write);
-    visit.commit(change).await?;
+    if let Err(end) = visit.commit(change).await {
+        counted.undone(state).await;
+        return Err(end);
+    }
+    counted.durable(state);
     let told = Assigned {
         device: new.device,
         from: new.from,
@@ -147,18 +176,49 @@ async fn ended(
 ) -> Result<Response, End> {
     let (permit, orgnr) = asker(state, visit)?;
     let asked: AssignmentEnd = wire::body::json(&parts.headers, body, BODY).await?;
-    visit.asked("end of a device's assignment");
     device(&asked.device)?;
-    let write = assignment::end(state, orgnr, &asked.device, asked.until).await?;
+    let name = hex(assignment::key(state, &asked.device));
+    visit.asked(&format!("device {name} until {}", asked.until));
+    let ended = assignment::end(state, orgnr, &asked.device, asked.until).await?;
+    visit.asked(&format!(
+        "formerly until {} patient {}",
+        time(ended.former),
+        hex(ended.patient)
+    ));
     let mut change = visit.change(visit.record().permitted(&permit));
-    change.ledger.push(write);
+    change.ledger.push(ended.write);
     visit.commit(change).await?;
     Ok(json_response(StatusCode::OK, &asked))
 }
 
-async fn listed(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
+/// Which page is asked for: how many, and after which device.
+fn page(parts: &Parts) -> Result<(usize, Option<assignment::Mac>), Problem> {
+    let form = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
+    let asked = form.and_then(Form::once).ok().and_then(|mut form| {
+        let mut one = |name| form.take(name).pop();
+        let (count, after) = (one("count"), one("after"));
+        let count = count.map(|text| text.parse().ok().filter(|count| *count > 0));
+        let after = after.map(|text| hash_of(&text));
+        // What was given must be sound.
+        let sound = count != Some(None) && after != Some(None) && form.0.is_empty();
+        sound.then(|| (count.flatten().unwrap_or(SHOWN).min(SHOWN), after.flatten()))
+    });
+    let words = "a page has `count` from 1 and `after` as the page before named it, each once, and nothing else";
+    asked.ok_or_else(|| Problem::invalid(IssueCode::Value, "after", words))
+}
+
+async fn listed(state: &State, visit: &mut Visit<'_>, parts: &Parts) -> Result<Response, End> {
     let (permit, orgnr) = asker(state, visit)?;
-    let assignments = assignment::of(state, orgnr).await?;
+    let (count, after) = page(parts)?;
+    if let Some(after) = after {
+        visit.asked(&format!("after device {}", hex(after)));
+    }
+    let (assignments, more) = assignment::of(state, orgnr, after, count).await?;
     visit.write(visit.record().permitted(&permit)).await?;
-    Ok(json_response(StatusCode::OK, &Assignments { assignments }))
+    let base = state.config.base.as_str().trim_end_matches('/');
+    let next = more.map(|last| format!("{base}{ASSIGNMENTS}?count={count}&after={}", hex(last)));
+    Ok(json_response(
+        StatusCode::OK,
+        &Assignments { assignments, next },
+    ))
 }

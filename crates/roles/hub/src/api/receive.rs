@@ -104,8 +104,8 @@ pub(super) fn acknowledged(kind: &str, key: &str, status: StatusCode) -> First {
     }
 }
 
-/// Counts what a sender sends.
-fn pace(state: &State, visit: &Visit<'_>, readings: usize) -> Result<(), Problem> {
+/// Counts what a sender sends, or a record system asks.
+pub(super) fn pace(state: &State, visit: &Visit<'_>, readings: usize) -> Result<(), Problem> {
     let counted = state
         .senders
         .take(sender(state, visit), readings, visit.now);

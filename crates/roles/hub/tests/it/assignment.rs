@@ -371,3 +371,155 @@ async fn two_who_assign_one_device_at_once_are_one() {
     told.sort_unstable();
     assert_eq!(told, [201, 409]);
 }
+
+#[tokio::test]
+async fn the_audit_trail_tells_which_device_was_lent_to_whom_and_until_when_without_naming_either()
+{
+    let hub = Hub::new().await;
+    let ours = hub.record_system(FJELLVIK);
+    assigned(&hub, FJELLVIK, &assignment("SN-1", ragnhild(), T[0])).await;
+    let end = async |serial: &str, until: &str| {
+        let body = json!({"device": device(serial), "until": until});
+        let reply = hub.state(&ours, "/assignments/end", &body).await;
+        reply.status.as_u16()
+    };
+    assert_eq!(end("SN-1", T[3]).await, 200);
+    assert_eq!(end("SN-1", T[1]).await, 200);
+    assert_eq!(end("SN-2", T[1]).await, 404);
+    let mut asked: Vec<String> = Vec::new();
+    for one in hub.audit().await.into_iter().rev() {
+        assert_eq!(one.record.interaction, trust::Interaction::Assign);
+        assert!(!one.record.asked.contains("SN-1"), "{}", one.record.asked);
+        assert!(!one.record.asked.contains(&ragnhild().number));
+        asked.push(one.record.asked);
+    }
+    let word = |n: usize, after: &str| {
+        let mut words = asked[n].split(' ').skip_while(|word| *word != after);
+        words.nth(1).unwrap_or_default().to_owned()
+    };
+    let (name, patient) = (word(0, "device"), word(0, "patient"));
+    assert_eq!((name.len(), patient.len()), (32, 32), "{asked:?}");
+    assert_ne!(word(3, "device"), name, "another device");
+    let time = |text: &str| fhir::time::parse_instant(text).unwrap().to_string();
+    let [from, first, last] = [T[0], T[1], T[3]].map(time);
+    assert_eq!(
+        asked[..3],
+        [
+            format!("POST /assignments device {name} from {from} until open patient {patient}"),
+            format!(
+                "POST /assignments/end device {name} until {last} formerly until open patient {patient}"
+            ),
+            format!(
+                "POST /assignments/end device {name} until {first} formerly until {last} patient {patient}"
+            ),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_record_system_states_at_the_pace_of_a_sender() {
+    let bounds = hub::Bounds {
+        sender: hub::Rate {
+            per_minute: 60,
+            at_once: 2,
+        },
+        ..hub::Bounds::default()
+    };
+    let hub = Hub::bounded(bounds).await;
+    let ours = hub.record_system(FJELLVIK);
+    let end = json!({"device": device("X"), "until": T[1]});
+    for (path, body, status) in [
+        (PATH, assignment("X", ragnhild(), T[0]), 201),
+        ("/assignments/end", end, 200),
+        (PATH, assignment("Y", ragnhild(), T[0]), 429),
+    ] {
+        let reply = hub.state(&ours, path, &body).await;
+        assert_eq!(reply.status.as_u16(), status, "{path}: {}", reply.json);
+    }
+    assert_eq!(hub.get(&ours, PATH).await.status.as_u16(), 429);
+    // Others are not touched, nor is our home system.
+    assigned(&hub, PROVEHEIM, &assignment("Y", ragnhild(), T[0])).await;
+    let body = measured(ragnhild(), "r-1", "Z", T[3]);
+    assert_eq!(send(&hub, &hub.home(FJELLVIK), &body).await, 201);
+}
+
+#[tokio::test]
+async fn the_list_comes_in_pages_of_the_callers_own_alone() {
+    let hub = Hub::new().await;
+    for serial in ["A", "B", "C"] {
+        assigned(&hub, FJELLVIK, &assignment(serial, ragnhild(), T[1])).await;
+        let mut theirs = assignment(serial, patient("arne"), T[0]);
+        theirs["until"] = json!(T[1]);
+        assigned(&hub, PROVEHEIM, &theirs).await;
+    }
+    let hub = hub.restarted().await;
+    let ours = hub.record_system(FJELLVIK);
+    let mut path = format!("{PATH}?count=2");
+    let (mut sizes, mut shown) = (Vec::new(), Vec::new());
+    loop {
+        let reply = hub.get(&ours, &path).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+        let page = reply.json["assignments"].as_array().unwrap().clone();
+        sizes.push(page.len());
+        for one in page {
+            assert!(
+                one["from"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with("2026-11-10T12:00:00")
+            );
+            shown.push(one["device"]["value"].as_str().unwrap().to_owned());
+        }
+        let Some(next) = reply.json["next"].as_str() else {
+            break;
+        };
+        path = next.strip_prefix(BASE).unwrap().to_owned();
+    }
+    shown.sort_unstable();
+    assert_eq!(
+        (sizes, shown),
+        (vec![2, 1], ["A", "B", "C"].map(str::to_owned).to_vec())
+    );
+    for wrong in [
+        "count=0",
+        "count=x",
+        "after=1",
+        "count=1&count=2",
+        "of=310001074",
+    ] {
+        let reply = hub.get(&ours, &format!("{PATH}?{wrong}")).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn an_organisation_has_its_share_and_what_was_refused_takes_none_of_it() {
+    let bounds = hub::Bounds {
+        assigned_devices: 2,
+        ..hub::Bounds::default()
+    };
+    let hub = Hub::bounded(bounds).await;
+    let ours = hub.record_system(FJELLVIK);
+    let state = async |serial: &str, from: &str| {
+        let body = assignment(serial, ragnhild(), from);
+        hub.state(&ours, PATH, &body).await.status.as_u16()
+    };
+    assigned(&hub, PROVEHEIM, &assignment("X", ragnhild(), T[0])).await;
+    assert_eq!(state("X", T[1]).await, 409);
+    let body = assignment("A", ragnhild(), T[0]);
+    let (one, same) =
+        futures::future::join(hub.state(&ours, PATH, &body), hub.state(&ours, PATH, &body)).await;
+    let mut told = [one.status.as_u16(), same.status.as_u16()];
+    told.sort_unstable();
+    assert_eq!(told, [201, 409]);
+    assert_eq!(state("B", T[0]).await, 201, "two are its share");
+    assert_eq!(state("C", T[0]).await, 422);
+    let end = json!({"device": device("A"), "until": T[1]});
+    hub.state(&ours, "/assignments/end", &end).await;
+    assert_eq!(state("A", T[1]).await, 201, "no other device");
+    assigned(&hub, PROVEHEIM, &assignment("Y", ragnhild(), T[0])).await;
+    let hub = hub.restarted().await;
+    let full = assignment("C", ragnhild(), T[0]);
+    let reply = hub.state(&hub.record_system(FJELLVIK), PATH, &full).await;
+    assert_eq!(reply.status.as_u16(), 422, "counted anew");
+}
