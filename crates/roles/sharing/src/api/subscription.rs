@@ -5,7 +5,8 @@ use super::{id_of, if_match};
 use crate::State;
 use crate::disclose;
 use crate::subscription::{
-    self, Asked, Content, Held, KEPT_EVENTS, Kept, Kind, MOST, Numbered, Shown, Status, disclosed,
+    self, Asked, Content, Held, KEPT_EVENTS, Kept, Kind, MOST_WAITING, Numbered, Shown, Status,
+    disclosed,
 };
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
@@ -34,8 +35,6 @@ const LONGEST: i64 = 90 * 24 * 60 * 60;
 const OWN: i64 = 10 * 365 * 24 * 60 * 60;
 /// Most events in one answer to `$events`.
 const MOST_EVENTS: usize = 100;
-/// Most events that are numbered at once for an answer.
-const AT_ONCE: usize = 1_000;
 
 const NO_SUBSCRIBER: Refusal = Refusal {
     rule: "subscription",
@@ -112,10 +111,11 @@ pub async fn end(
         let (permit, held) = mine(&state, visit, &id, Interaction::Unsubscribe).await?;
         let mut change = visit.change(visit.record().permitted(&permit));
         let id = held.kept.id;
-        let gone = state.forgotten_subscription(id, held.version).await?;
-        change.ledger.extend(gone);
+        let ended = State::ended_subscription(id, held.version);
+        change.ledger.push(ended);
         visit.commit(change).await?;
         state.subscriptions.forget(id);
+        state.clear_subscription(id).await?;
         Ok(fhir_response(StatusCode::NO_CONTENT, ""))
     };
     let desk = &state.desk;
@@ -267,15 +267,15 @@ async fn made(
     body: Body,
 ) -> Result<Response, End> {
     let (asked, permit, standing) = wanted(state, visit, parts, body).await?;
-    let (all, own) = state.subscriptions.count(standing.organisation);
     let most = state
         .subscriber(standing.organisation)
         .map_or(0, |one| one.most);
-    if own >= most || all >= MOST {
-        let words =
-            format!("at most {most} subscriptions of one organisation; end what no longer matters");
+    let Some(_making) = state.subscriptions.make(standing.organisation, most) else {
+        let words = format!(
+            "at most {most} subscriptions of one organisation, those that are over among them; end what no longer matters"
+        );
         return Err(Problem::invalid(IssueCode::TooCostly, "", words).into());
-    }
+    };
     let kept = Kept {
         id: LogicalId::from((state.house.ids)()),
         sealed: sealed(state, &asked.headers)?,
@@ -480,7 +480,8 @@ async fn told(
         mut ledger,
         events: new,
         gone,
-    } = state.number(&held, &right, AT_ONCE).await?;
+        left,
+    } = state.number(&held, &right, MOST_WAITING).await?;
     let mut shown: Vec<Shown> = Vec::new();
     if kind == Kind::QueryEvent {
         let oldest = kept.told.saturating_sub(KEPT_EVENTS) + 1;
@@ -515,7 +516,7 @@ async fn told(
     }
     visit.commit(change).await?;
     if gone > 0 {
-        state.subscriptions.fewer(kept.id, gone);
+        state.subscriptions.fewer(kept.id, gone, left);
         let held = Held {
             kept: Arc::new(kept.clone()),
             version: held.version + 1,

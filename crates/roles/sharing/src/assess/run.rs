@@ -88,6 +88,17 @@ impl Deliver for Assessing {
 /// from being judged.
 const TRIES: u32 = 5;
 
+/// What becomes of an entry of the store's that could not be worked off after so many tries.
+pub(crate) fn fate_of(error: &StoreError, tries: u32) -> Fate {
+    // What was too costly may have met a clock that leapt while it read.
+    let for_good = matches!(error, StoreError::Bug);
+    if passes(error) || (!for_good && tries < TRIES) {
+        Fate::Retry(error.to_string())
+    } else {
+        Fate::Dead(error.to_string())
+    }
+}
+
 /// Whether the same may go well later though nothing about the patient has changed.
 fn passes(error: &StoreError) -> bool {
     matches!(
@@ -101,13 +112,11 @@ impl Assessing {
         let Err(error) = done else {
             return Fate::Done;
         };
-        // What was too costly may have met a clock that leapt while it read.
-        let for_good = matches!(error, StoreError::Bug);
-        if passes(&error) || (!for_good && tries < TRIES) {
-            return Fate::Retry(error.to_string());
+        let fate = fate_of(&error, tries);
+        if matches!(fate, Fate::Dead(_)) {
+            tracing::error!(service = self.0.config.id, %patient, %error, "an assessment was given up");
         }
-        tracing::error!(service = self.0.config.id, %patient, %error, "an assessment was given up");
-        Fate::Dead(error.to_string())
+        fate
     }
 }
 

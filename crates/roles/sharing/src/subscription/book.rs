@@ -1,7 +1,7 @@
 //! The subscriptions of a service in memory, as the ledger has them, and when each is to be looked at. Locks are held for a look-up
 //! alone.
 
-use super::kept::{Kept, LEDGER, Shelf, Status};
+use super::kept::{Kept, LEDGER, Status};
 use crate::State;
 use fhir::ids::{LogicalId, OrganisationNumber};
 use fhir::time::Instant;
@@ -14,8 +14,23 @@ use tokio::sync::Notify;
 const AT_ONCE: usize = 4;
 /// Events that may wait for a number while the status is `error`; then they get one though nobody is told.
 pub const MOST_WAITING: usize = 500;
+/// Events that may wait for a number in any other status; then the status is `error`.
+pub const FAR_BEHIND: usize = 10_000;
 /// Most subscriptions of a service.
 pub const MOST: usize = 5_000;
+/// Entries of the ledger that are read at once.
+const PAGE: usize = 1_000;
+
+impl Status {
+    /// How much may wait for a number.
+    fn most_waiting(self) -> usize {
+        match self {
+            Status::Error => MOST_WAITING,
+            Status::Requested | Status::Active => FAR_BEHIND,
+            Status::Off => 1,
+        }
+    }
+}
 
 /// A subscription as the ledger has it: with the entry's version.
 #[derive(Clone)]
@@ -48,28 +63,52 @@ struct Line {
 #[derive(Default)]
 pub struct Book {
     lines: Mutex<BTreeMap<LogicalId, Line>>,
+    /// Whose are being made at this moment: they count already.
+    making: Mutex<Vec<OrganisationNumber>>,
     changed: Notify,
 }
 
+/// One that is being made: it counts while this is held.
+pub struct Making<'a> {
+    book: &'a Book,
+    of: OrganisationNumber,
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        let mut making = self.book.making();
+        if let Some(at) = making.iter().position(|one| *one == self.of) {
+            making.swap_remove(at);
+        }
+    }
+}
+
 impl Book {
-    /// Reads the ledger.
+    /// Reads the ledger, the whole of it.
     ///
     /// # Errors
     /// The store's, and damage.
     pub async fn open(store: &Store) -> Result<Book, StoreError> {
         let book = Book::default();
-        for entry in store.ledger_scan(LEDGER, b"", None, MOST).await? {
-            let held = Held {
-                kept: Arc::new(Kept::read(&entry)?),
-                version: entry.version,
-            };
-            book.keep(held, Some(0));
+        let mut pages = store.ledger_pages(LEDGER, b"", PAGE);
+        while let Some(page) = pages.next().await? {
+            for entry in page {
+                let held = Held {
+                    kept: Arc::new(Kept::read(&entry)?),
+                    version: entry.version,
+                };
+                book.keep(held, Some(0));
+            }
         }
         Ok(book)
     }
 
     fn lines(&self) -> MutexGuard<'_, BTreeMap<LogicalId, Line>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn making(&self) -> MutexGuard<'_, Vec<OrganisationNumber>> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what the ledger has now, and when to look at it (none: as before).
@@ -116,12 +155,22 @@ impl Book {
         all.filter(|held| holds(&held.kept)).cloned().collect()
     }
 
-    /// How many there are that are not over, and how many of one organisation.
-    pub fn count(&self, of: OrganisationNumber) -> (usize, usize) {
-        let mut all = self.those(|kept| kept.status != Status::Off);
-        let count = all.len();
-        all.retain(|held| held.kept.standing.organisation == of);
-        (count, all.len())
+    /// A place for one more of an organisation that has fewer than `most`; those that are over have theirs until they are ended.
+    pub fn make(&self, of: OrganisationNumber, most: usize) -> Option<Making<'_>> {
+        let mut making = self.making();
+        let (all, own) = {
+            let lines = self.lines();
+            let whose = lines
+                .values()
+                .map(|line| line.held.kept.standing.organisation);
+            let own = whose.chain(making.iter().copied()).filter(|one| *one == of);
+            (lines.len() + making.len(), own.count())
+        };
+        if own >= most || all >= MOST {
+            return None;
+        }
+        making.push(of);
+        Some(Making { book: self, of })
     }
 
     /// Places for so many on the shelf of what waits. What is not written in the end leaves a hole there that nobody sees.
@@ -133,11 +182,11 @@ impl Book {
         Some(first)
     }
 
-    /// The last place that is taken on the shelf, as it was found at start.
-    fn found(&self, id: LogicalId, last: u64, waiting: usize) {
+    /// This place is taken on the shelf, as it was found at start.
+    pub fn found(&self, id: LogicalId, place: u64) {
         if let Some(line) = self.lines().get_mut(&id) {
-            line.place = line.place.max(last);
-            line.waiting = waiting;
+            line.place = line.place.max(place);
+            line.waiting += 1;
         }
     }
 
@@ -147,7 +196,7 @@ impl Book {
             line.waiting += count;
             line.again = true;
             // Who waits after a failure waits on, but for that what waits is not to grow.
-            let full = line.held.kept.status == Status::Error && line.waiting >= MOST_WAITING;
+            let full = line.waiting >= line.held.kept.status.most_waiting();
             if line.failures == 0 || full {
                 line.due = Some(now.0);
             }
@@ -160,10 +209,18 @@ impl Book {
         self.lines().get(&id).map_or(0, |line| line.waiting)
     }
 
-    /// So many wait no more.
-    pub fn fewer(&self, id: LogicalId, count: usize) {
+    /// Whether as much waits as may, or more.
+    pub fn is_full(&self, held: &Held) -> bool {
+        self.waiting(held.kept.id) >= held.kept.status.most_waiting()
+    }
+
+    /// So many wait no more, and whether others still may.
+    pub fn fewer(&self, id: LogicalId, count: usize, left: bool) {
         if let Some(line) = self.lines().get_mut(&id) {
-            line.waiting = line.waiting.saturating_sub(count);
+            line.waiting = match left {
+                true => line.waiting.saturating_sub(count),
+                false => 0,
+            };
         }
     }
 
@@ -260,16 +317,5 @@ impl State {
         let in_error = |kept: &Kept| kept.status == Status::Error;
         let offered = !self.config.subscribers.is_empty();
         offered.then(|| self.subscriptions.those(in_error).len())
-    }
-
-    /// Counts what waits since before the service stopped.
-    pub(crate) async fn subscriptions_found(&self) -> Result<(), StoreError> {
-        for held in self.subscriptions.those(|_| true) {
-            let id = held.kept.id;
-            let waiting = self.shelf(Shelf::Waiting, id, 0, 10_000).await?;
-            let last = waiting.last().map_or(0, |(place, _)| *place);
-            self.subscriptions.found(id, last, waiting.len());
-        }
-        Ok(())
     }
 }

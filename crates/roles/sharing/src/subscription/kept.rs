@@ -5,8 +5,10 @@ use crate::State;
 use fhir::ids::LogicalId;
 use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
-use store::{Expect, LedgerEntry, LedgerWrite, StoreError};
+use std::collections::BTreeSet;
+use store::{Change, Expect, LedgerEntry, LedgerWrite, StoreError};
 use trust::Standing;
+use uuid::Uuid;
 
 /// Ledger of subscriptions, by id.
 pub const LEDGER: &str = "subscription";
@@ -17,6 +19,9 @@ const WAITING: &str = "subscription-waiting";
 
 /// Numbered events that are kept of each subscription, the newest.
 pub const KEPT_EVENTS: u64 = 1_000;
+
+/// Entries that are read or taken away at once.
+const PAGE: usize = 1_000;
 
 /// How much is told of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +147,12 @@ impl Kept {
             .map_err(|_| StoreError::Damaged("a subscription does not read again"))
     }
 
+    /// How many more events may have a number before the oldest that the endpoint has not taken would be kept no more.
+    pub fn room(&self) -> usize {
+        let untaken = self.told.saturating_sub(self.taken);
+        usize::try_from(KEPT_EVENTS.saturating_sub(untaken)).unwrap_or(0)
+    }
+
     /// It stands otherwise from now on.
     pub fn turn(&mut self, status: Status, why: Option<String>, now: Instant) {
         if self.status != status || self.why != why {
@@ -213,6 +224,14 @@ fn key(of: LogicalId, number: u64) -> Vec<u8> {
     key
 }
 
+/// Of which subscription an entry of a shelf is, and its number there.
+fn place_of(entry: &LedgerEntry) -> Result<(LogicalId, u64), StoreError> {
+    let wrong = StoreError::Damaged("an event has no place");
+    let (id, number) = entry.key.split_first_chunk::<16>().ok_or(wrong.clone())?;
+    let number = number.try_into().map_err(|_| wrong)?;
+    Ok((LogicalId(Uuid::from_bytes(*id)), u64::from_be_bytes(number)))
+}
+
 impl State {
     /// At most `most` events of a subscription on a shelf after a number, with theirs, in order.
     pub(super) async fn shelf(
@@ -230,31 +249,78 @@ impl State {
         held.await?
             .iter()
             .map(|entry| {
-                let number = entry.key.get(16..).and_then(|key| key.try_into().ok());
                 let event = serde_json::from_slice(&entry.value).map_err(|_| wrong())?;
-                Ok((u64::from_be_bytes(number.ok_or_else(wrong)?), event))
+                Ok((place_of(entry)?.1, event))
             })
             .collect()
     }
 
-    /// The writes that take a subscription away with all that is kept of it.
-    pub(crate) async fn forgotten_subscription(
-        &self,
-        id: LogicalId,
-        version: u64,
-    ) -> Result<Vec<LedgerWrite>, StoreError> {
-        let mut writes = vec![LedgerWrite {
+    /// The write that ends a subscription. It is committed, the book forgets it, and then its shelves are cleared: what was put there
+    /// meanwhile too.
+    pub(crate) fn ended_subscription(id: LogicalId, version: u64) -> LedgerWrite {
+        LedgerWrite {
             ledger: LEDGER,
             key: id.uuid().as_bytes().to_vec(),
             value: None,
             expect: Expect::Version(version),
-        }];
+        }
+    }
+
+    /// Clears what is left of a subscription that has ended, as far as it is left.
+    ///
+    /// # Errors
+    /// Of the store: what is left then goes at the next start.
+    pub(crate) async fn clear_subscription(&self, id: LogicalId) -> Result<(), StoreError> {
         for shelf in [Shelf::Waiting, Shelf::Numbered] {
-            let held = self.shelf(shelf, id, 0, 10_000).await?;
-            for (number, _) in held {
-                writes.push(shelf.write(id, number, None)?);
+            while self.clear(shelf, id, PAGE).await? == PAGE {}
+        }
+        Ok(())
+    }
+
+    /// Takes away the first of a shelf, at most `most`; gives how many those were.
+    pub(super) async fn clear(
+        &self,
+        shelf: Shelf,
+        id: LogicalId,
+        most: usize,
+    ) -> Result<usize, StoreError> {
+        let held = self.shelf(shelf, id, 0, most).await?;
+        let ledger: Vec<LedgerWrite> = held
+            .iter()
+            .map(|(number, _)| shelf.write(id, *number, None))
+            .collect::<Result<_, _>>()?;
+        if !ledger.is_empty() {
+            let change = Change {
+                ledger,
+                ..Change::default()
+            };
+            self.desk.store.commit(change).await?;
+        }
+        Ok(held.len())
+    }
+
+    /// Counts what waits since before the service stopped, and takes away what is left of subscriptions that are not there any more.
+    pub(crate) async fn subscriptions_found(&self) -> Result<(), StoreError> {
+        let store = &self.desk.store;
+        let mut lost = BTreeSet::new();
+        for shelf in [Shelf::Waiting, Shelf::Numbered] {
+            let mut pages = store.ledger_pages(shelf.ledger(), b"", PAGE);
+            while let Some(page) = pages.next().await? {
+                for entry in page {
+                    let (of, place) = place_of(&entry)?;
+                    match shelf {
+                        _ if self.subscriptions.get(of).is_none() => {
+                            lost.insert(of);
+                        }
+                        Shelf::Waiting => self.subscriptions.found(of, place),
+                        Shelf::Numbered => {}
+                    }
+                }
             }
         }
-        Ok(writes)
+        for id in lost {
+            self.clear_subscription(id).await?;
+        }
+        Ok(())
     }
 }

@@ -16,7 +16,7 @@ mod tell;
 mod topic;
 
 pub use asked::{Asked, read};
-pub use book::{Book, Held, MOST};
+pub use book::{Book, Held, MOST_WAITING};
 pub use kept::{Content, KEPT_EVENTS, Kept, Status};
 pub use notice::RECEIVER;
 pub use notification::{Kind, Shown, bundle, canonical, parameters, subscription};

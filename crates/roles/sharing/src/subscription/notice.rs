@@ -2,9 +2,9 @@
 //! that here waits for each subscription in the change that ends the store's entry. So nothing is missed or noticed twice, whoever
 //! is killed when. Rights are asked when events are numbered (`number.rs`), not here.
 
-use super::kept::{Event, Kept, Shelf};
+use super::kept::{Event, Kept, Shelf, Status};
 use super::topic::Topic;
-use crate::assess::case;
+use crate::assess::{case, fate_of};
 use crate::{State, feed};
 use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::json::{Glance, Json};
@@ -42,8 +42,13 @@ impl Deliver for Noticing {
                     // Done in a change of its own, or nothing came of it.
                     Ok(()) | Err(StoreError::NotPending) => Fate::Done,
                     Err(error) => {
-                        held.insert(due.partition);
-                        Fate::Retry(error.to_string())
+                        let fate = fate_of(&error, due.attempts);
+                        if matches!(fate, Fate::Dead(_)) {
+                            tracing::error!(service = self.0.config.id, patient = %followed.patient, %error, "what was written is told to no subscriber");
+                        } else {
+                            held.insert(due.partition);
+                        }
+                        fate
                     }
                 },
             };
@@ -58,7 +63,8 @@ impl State {
         let patient = followed.patient;
         let concerned = self.subscriptions.those(|kept| {
             let whose = kept.wanted.patient;
-            whose.is_none_or(|one| one == patient) && kept.made <= due.made
+            let about = whose.is_none_or(|one| one == patient) && kept.made <= due.made;
+            about && kept.status != Status::Off
         });
         if concerned.is_empty() || followed.written.is_empty() {
             return Ok(());
@@ -104,6 +110,10 @@ impl State {
         self.desk.store.commit(change).await?;
         let now = (self.house.clock)();
         for (id, events) in found {
+            // Ended meanwhile: what came of it goes with the rest.
+            if self.subscriptions.get(id).is_none() {
+                self.clear_subscription(id).await?;
+            }
             self.subscriptions.more(id, events.len(), now);
         }
         Ok(())

@@ -83,10 +83,12 @@ pub fn parameters(
         json!({"name": "events-since-subscription-start", "valueString": kept.told.to_string()}),
     ];
     for event in events {
-        let mut part = vec![
-            json!({"name": "event-number", "valueString": event.number.to_string()}),
-            json!({"name": "timestamp", "valueInstant": event.at.to_string()}),
-        ];
+        let mut part =
+            vec![json!({"name": "event-number", "valueString": event.number.to_string()})];
+        // When something happened is told of nothing that is not open.
+        if event.focus.is_some() {
+            part.push(json!({"name": "timestamp", "valueInstant": event.at.to_string()}));
+        }
         if let Some(focus) = event.focus.as_ref().filter(|_| content == Content::IdOnly) {
             let reference = format!("{base}/{}/{}", focus.resource_type, focus.id);
             part.push(json!({"name": "focus", "valueReference": {"reference": reference}}));

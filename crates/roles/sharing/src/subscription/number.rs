@@ -4,7 +4,7 @@
 //! What had its number before keeps it, and is told without what it is about, as what was erased.
 
 use super::book::Held;
-use super::kept::{Event, KEPT_EVENTS, Kept, Shelf};
+use super::kept::{Event, KEPT_EVENTS, Kept, Shelf, Status};
 use super::notification::{Focus, Shown};
 use super::right::Right;
 use crate::State;
@@ -22,10 +22,13 @@ pub struct Numbered {
     pub events: Vec<(Event, Shown)>,
     /// How many wait no more.
     pub gone: usize,
+    /// Whether more may wait.
+    pub left: bool,
 }
 
 impl State {
-    /// Numbers at most `most` of what waits for a subscription; what it does not open is taken away.
+    /// Numbers at most `most` of what waits for a subscription; what it does not open is taken away. While its subscriber is told, no
+    /// more than is kept until the endpoint has taken it: what was never delivered gives no place to what came later.
     ///
     /// # Errors
     /// Of the store.
@@ -38,10 +41,15 @@ impl State {
         let mut kept = (*held.kept).clone();
         let id = kept.id;
         let (mut ledger, mut events, mut gone) = (Vec::new(), Vec::new(), 0);
+        let most = match (right, kept.status) {
+            (Right::Open { .. }, Status::Active | Status::Requested) => most.min(kept.room()),
+            _ => most,
+        };
         let waiting = match right {
             Right::Unknown | Right::Over(_) => Vec::new(),
             _ => self.shelf(Shelf::Waiting, id, 0, most).await?,
         };
+        let left = waiting.len() == most;
         for (place, event) in waiting {
             gone += 1;
             ledger.push(Shelf::Waiting.write(id, place, None)?);
@@ -69,6 +77,7 @@ impl State {
             ledger,
             events,
             gone,
+            left,
         })
     }
 

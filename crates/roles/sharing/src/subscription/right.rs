@@ -73,19 +73,24 @@ impl State {
             return Ok(Right::Silent);
         }
         let mut standing = kept.standing.clone();
-        if !self.desk.facts.is_own(&organisation) {
+        // The service's own organisation is asked nobody for; whoever shares a register with it takes part by itself.
+        if organisation != self.config.register.main_unit(self.config.owner) {
             let Some(members) = self.members.current().await else {
                 return Ok(Right::Unknown);
             };
-            let taking_part = members.participant(organisation.as_str()).is_some();
-            let agreement = standing.agreement.filter(|_| taking_part).and_then(|one| {
-                let services = members.opens(&one.id, now)?;
-                Some(Agreement { services, ..one })
-            });
-            if agreement.is_none() {
+            if members.participant(organisation.as_str()).is_none() {
                 return Ok(Right::Silent);
             }
-            standing.agreement = agreement;
+            if !self.desk.facts.is_own(&organisation) {
+                let agreement = standing.agreement.and_then(|one| {
+                    let services = members.opens(&one.id, now)?;
+                    Some(Agreement { services, ..one })
+                });
+                if agreement.is_none() {
+                    return Ok(Right::Silent);
+                }
+                standing.agreement = agreement;
+            }
         }
         let store = &self.desk.store;
         let facts = self.desk.facts.at(now);

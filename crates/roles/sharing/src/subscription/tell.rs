@@ -4,8 +4,8 @@
 //! The numbered events are the queue: what the endpoint has not taken is sent again, with the same numbers. A delivery writes no
 //! resource, so none leads to another.
 
-use super::book::{Held, MOST_WAITING};
-use super::kept::{Event, Kept, Status};
+use super::book::{FAR_BEHIND, Held, MOST_WAITING};
+use super::kept::{Content, Event, Kept, Shelf, Status};
 use super::notice::{Noticing, RECEIVER};
 use super::notification::{Focus, Kind, Shown, bundle};
 use super::right::Right;
@@ -37,6 +37,8 @@ const SHORTEST: Duration = Duration::from_millis(50);
 const LATER: i64 = 60;
 /// How long one that is over is still shown, in seconds.
 const SHOWN: i64 = 30 * 24 * 60 * 60;
+/// Why it is in error when more happened than could be told.
+const BEHIND: &str = "more happened than could be told: read anew what matters";
 /// Longest answer of an endpoint: nothing of it is read.
 const ANSWER_BYTES: usize = 64 * 1024;
 
@@ -141,41 +143,94 @@ impl State {
         let right = self.right(&held.kept).await?;
         match (&right, held.kept.status) {
             (Right::Over(why), _) => self.over(held, why, now).await,
+            (Right::Unknown, Status::Error) => {
+                self.drops(held, now).await?;
+                Ok(Some(now.plus_seconds(LATER).0))
+            }
+            (Right::Unknown | Right::Open { .. }, Status::Requested | Status::Active)
+                if self.subscriptions.is_full(&held) =>
+            {
+                let held = self.counted(held, &right).await?;
+                if self.subscriptions.is_full(&held) {
+                    self.in_error(held, BEHIND.to_owned(), now).await?;
+                }
+                Ok(Some(now.0))
+            }
             (Right::Unknown, _) => Ok(Some(now.plus_seconds(LATER).0)),
             (_, Status::Error | Status::Off) => {
-                if self.subscriptions.waiting(id) >= MOST_WAITING {
-                    let numbered = self.number(&held, &right, MOST_WAITING).await?;
-                    self.settled(numbered.kept, &held, numbered.ledger, None)
-                        .await?;
-                    self.subscriptions.fewer(id, numbered.gone);
-                }
+                let held = match self.subscriptions.is_full(&held) {
+                    true => self.counted(held, &right).await?,
+                    false => held,
+                };
                 Ok(Some(held.kept.standing.until.0))
             }
-            (Right::Silent, Status::Requested) => Ok(Some(now.plus_seconds(LATER).0)),
+            (Right::Silent, Status::Requested) => {
+                self.counted(held, &right).await?;
+                Ok(Some(now.plus_seconds(LATER).0))
+            }
             (_, Status::Requested) => self.shakes_hands(held, now).await,
             (_, Status::Active) => self.events(held, &right, now).await,
         }
     }
 
-    async fn over(&self, held: Held, why: &str, now: Instant) -> Result<Option<i64>, StoreError> {
+    /// Numbers all that waits, as far as it may be; the rest of it waits no more where nothing may be told.
+    async fn counted(&self, mut held: Held, right: &Right) -> Result<Held, StoreError> {
+        loop {
+            let numbered = self.number(&held, right, MOST_WAITING).await?;
+            let (gone, left) = (numbered.gone, numbered.left);
+            if gone > 0 {
+                held = self
+                    .settled(numbered.kept, &held, numbered.ledger, None)
+                    .await?;
+                self.subscriptions.fewer(held.kept.id, gone, left);
+            }
+            if gone < MOST_WAITING {
+                return Ok(held);
+            }
+        }
+    }
+
+    /// While it cannot be known what may be told, the oldest of too much waits no more; the status says so.
+    async fn drops(&self, held: Held, now: Instant) -> Result<(), StoreError> {
+        let id = held.kept.id;
+        if self.subscriptions.waiting(id) < FAR_BEHIND {
+            return Ok(());
+        }
+        self.in_error(held, BEHIND.to_owned(), now).await?;
+        while self.subscriptions.waiting(id) >= FAR_BEHIND {
+            let gone = self.clear(Shelf::Waiting, id, MOST_WAITING).await?;
+            self.subscriptions.fewer(id, gone, gone == MOST_WAITING);
+        }
+        Ok(())
+    }
+
+    async fn over(
+        &self,
+        mut held: Held,
+        why: &str,
+        now: Instant,
+    ) -> Result<Option<i64>, StoreError> {
         let id = held.kept.id;
         if held.kept.status != Status::Off {
             let mut kept = (*held.kept).clone();
             kept.turn(Status::Off, Some(why.to_owned()), now);
-            let end = now.plus_seconds(SHOWN).0;
-            self.settled(kept, &held, Vec::new(), None).await?;
-            return Ok(Some(end));
+            held = self.settled(kept, &held, Vec::new(), None).await?;
+        }
+        if self.subscriptions.is_full(&held) {
+            while self.clear(Shelf::Waiting, id, MOST_WAITING).await? == MOST_WAITING {}
+            self.subscriptions.fewer(id, 0, false);
         }
         let end = held.kept.updated.plus_seconds(SHOWN);
         if now < end {
             return Ok(Some(end.0));
         }
         let change = Change {
-            ledger: self.forgotten_subscription(id, held.version).await?,
+            ledger: vec![State::ended_subscription(id, held.version)],
             ..Change::default()
         };
         self.desk.store.commit(change).await?;
         self.subscriptions.forget(id);
+        self.clear_subscription(id).await?;
         Ok(None)
     }
 
@@ -202,12 +257,7 @@ impl State {
         let id = held.kept.id;
         let most = held.kept.wanted.most as usize;
         let Right::Open { permit, person } = right else {
-            let numbered = self.number(&held, right, MOST_WAITING).await?;
-            if numbered.gone > 0 {
-                self.settled(numbered.kept, &held, numbered.ledger, None)
-                    .await?;
-                self.subscriptions.fewer(id, numbered.gone);
-            }
+            let held = self.counted(held, right).await?;
             // What was tried before it was closed is tried again when it is open, though nothing else happens then.
             let (until, untaken) = (held.kept.standing.until, held.kept.told > held.kept.taken);
             let later = now.plus_seconds(LATER).min(until);
@@ -218,24 +268,30 @@ impl State {
             return Ok(due.map(|due| if untaken { due.min(later.0) } else { due }));
         };
         let mut list = self.numbered(&held, right, held.kept.taken, most).await?;
-        let numbered = self
+        let mut numbered = self
             .number(&held, right, most.saturating_sub(list.len()))
             .await?;
-        list.extend(numbered.events);
+        list.append(&mut numbered.events);
+        let (gone, left) = (numbered.gone, numbered.left);
+        // What has been closed, withdrawn or erased since it got its number is not told: `$events` gives the number alone.
+        let passed = list.last().map(|(_, shown)| shown.number);
+        list.retain(|(_, shown)| shown.focus.is_some());
         // A record is about one patient, so that she sees it in her trail.
         let patient = list.first().map(|(event, _)| event.patient);
         let others = |(event, _): &(Event, Shown)| Some(event.patient) != patient;
-        let end = list.iter().position(others).unwrap_or(list.len());
-        list.truncate(end);
+        let end = list.iter().position(others);
+        list.truncate(end.unwrap_or(list.len()));
         let (Some(first), Some(last)) = (list.first(), list.last()) else {
-            if numbered.gone > 0 {
-                self.settled(numbered.kept, &held, numbered.ledger, None)
-                    .await?;
-                self.subscriptions.fewer(id, numbered.gone);
+            if gone > 0 || passed.is_some() {
+                let mut kept = numbered.kept;
+                kept.taken = passed.unwrap_or(kept.taken);
+                self.settled(kept, &held, numbered.ledger, None).await?;
+                self.subscriptions.fewer(id, gone, left);
                 return Ok(Some(now.0));
             }
             return self.silence(held, now).await;
         };
+        let taken = passed.filter(|_| end.is_none()).unwrap_or(last.1.number);
         let (from, to) = (first.1.number, last.1.number);
         let about = match (person, patient) {
             (Some(person), _) => Some(person.clone()),
@@ -249,19 +305,20 @@ impl State {
         let record = record.disclosing(
             shown
                 .iter()
-                .filter_map(|one| one.focus.as_ref().map(disclosed))
+                .filter_map(|one| one.focus.as_ref())
+                .filter(|_| held.kept.wanted.content == Content::IdOnly)
+                .map(disclosed)
                 .collect(),
         );
-        let gone = numbered.gone;
         let held = self
             .settled(numbered.kept, &held, numbered.ledger, Some(record))
             .await?;
-        self.subscriptions.fewer(id, gone);
+        self.subscriptions.fewer(id, gone, left);
         if let Err(why) = self.send(&held.kept, Kind::Event, &shown, request).await {
             return self.failed(held, why, now).await;
         }
         let mut kept = (*held.kept).clone();
-        kept.taken = to;
+        kept.taken = taken;
         self.settled(kept, &held, Vec::new(), None).await?;
         self.subscriptions.spoke(id, now);
         // There may be more; if not, the next look says so.
@@ -304,12 +361,17 @@ impl State {
             let micros = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
             return Ok(Some(now.plus_micros(micros).0));
         }
-        tracing::error!(service = self.config.id, subscription = %id, "a subscription is in error: nothing is sent until its subscriber asks for it again");
         let until = held.kept.standing.until.0;
+        self.in_error(held, why, now).await?;
+        Ok(Some(until))
+    }
+
+    async fn in_error(&self, held: Held, why: String, now: Instant) -> Result<(), StoreError> {
+        tracing::error!(service = self.config.id, subscription = %held.kept.id, "a subscription is in error: nothing is sent until its subscriber asks for it again");
         let mut kept = (*held.kept).clone();
         kept.turn(Status::Error, Some(why), now);
         self.settled(kept, &held, Vec::new(), None).await?;
-        Ok(Some(until))
+        Ok(())
     }
 
     /// Commits what a subscription has become, and keeps it in the book.

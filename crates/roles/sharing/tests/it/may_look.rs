@@ -440,8 +440,11 @@ async fn whoever_represents_her_hears_what_is_open_and_nothing_of_what_she_close
     assert_eq!(list.shut_out, None);
     assert_eq!(list.held, [fhir::resource::InformationService::PLANS]);
     assert!(list.readers.iter().all(|one| one.shut.is_empty()));
-    // What break the glass opens is open; a reservation leaves nothing to tell of.
-    assert!(reader(&list, PROVEHEIM).is_some());
+    // Whom she shut out is not named for what breaking the glass would open: that would tell what she closed.
+    let opened = list.readers.iter().flat_map(|one| &one.opens);
+    assert!(opened.clone().count() > 0 && opened.clone().all(|one| !one.broken));
+    assert!(reader(&list, PROVEHEIM).is_none() && reader(&list, PROVEBAKKEN).is_none());
+    assert!(reader(&list, FJELLVIK).is_some());
     closed(&service, json!({"action": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentaction", "code": "disclose"}]}]})).await;
     let list = told(&service, &husband(true)).await;
     assert_eq!(list.readers.len(), 1);

@@ -4,7 +4,8 @@
 //! Told to the patient, and to whoever represents her where that covers the log (`representation`). The rules themselves are asked
 //! ([`trust::may_look`]), with the agreements that the anchor publishes signed, and with her wishes as they hold. Of what is
 //! opened the kinds that are held about her are told; to others than the organisation's own, those that it publishes. Whoever
-//! represents her is told what is open of the kinds that she chose, and nothing of what she closed.
+//! represents her is told what is open of the kinds that she chose, and nothing of what she closed: not what breaking the glass
+//! would open either.
 
 use crate::State;
 use axum::body::Body;
@@ -126,7 +127,11 @@ impl List<'_> {
                 Some(paper) => (2, Ground::Agreement(paper_of(paper)), Some(claim(paper))),
                 None => continue,
             };
-            let found_open = asked(organisation, claim.as_ref());
+            let mut found_open = asked(organisation, claim.as_ref());
+            if !self.herself {
+                // What a block must be broken for would tell that she closed it.
+                found_open.openings.retain(|one| !one.broken);
+            }
             if self.herself || found_open.is_open() {
                 found.push((place, self.reader(organisation, ground, found_open)));
             }

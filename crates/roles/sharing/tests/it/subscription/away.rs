@@ -120,30 +120,11 @@ async fn stopped_in_the_middle_nothing_is_lost_and_repeats_have_the_same_number(
         region.reads("r-2", "89").await,
     ];
     region.tells().await;
-    let Region {
-        service,
-        hook,
-        patient,
-    } = region;
-    let (folder, clock, issuer) = (
-        service.folder.clone(),
-        service.clock.clone(),
-        service.issuer.clone(),
-    );
-    let mut config = config(folder.path(), &issuer, "fjellvik", FJELLVIK, &[]);
-    config.client_file = Some(folder.path().join("client.json"));
-    config.subscribers = vec![hook.subscriber(PROVEBAKKEN)];
     // A reading that the store has told of and nobody has noticed.
     let body = reading(ragnhild(), "r-3", "2026-11-21T08:00:00+01:00", "88");
-    let third = service.created(&body).await;
-    drop(service);
-    hook.answers(StatusCode::OK);
-    let service = Service::open(folder, clock, issuer, config).await;
-    let region = Region {
-        service,
-        hook,
-        patient,
-    };
+    let third = region.service.created(&body).await;
+    region.hook.answers(StatusCode::OK);
+    let region = region.restarted().await;
     region.tells().await;
     let expected: Vec<_> = (1_u64..)
         .zip(

@@ -2,6 +2,7 @@
 //! its own right, and misses nothing while it is away (STORY.md, day 3; threats-and-faults.md section 8).
 
 mod away;
+mod bounds;
 mod right;
 mod secrecy;
 mod told;
@@ -353,6 +354,30 @@ impl Region {
     async fn passes(&self, seconds: i64) {
         self.service.clock.advance(seconds * SECOND);
         self.tells().await;
+    }
+
+    /// The service stops and starts again, with the GP office alone as subscriber.
+    async fn restarted(self) -> Region {
+        let Region {
+            service,
+            hook,
+            patient,
+        } = self;
+        let (folder, clock, issuer) = (
+            service.folder.clone(),
+            service.clock.clone(),
+            service.issuer.clone(),
+        );
+        let mut config = config(folder.path(), &issuer, "fjellvik", FJELLVIK, &[]);
+        config.client_file = Some(folder.path().join("client.json"));
+        config.subscribers = vec![hook.subscriber(PROVEBAKKEN)];
+        drop(service);
+        let service = Service::open(folder, clock, issuer, config).await;
+        Region {
+            service,
+            hook,
+            patient,
+        }
     }
 
     /// She closes something, and gives the wish's path.

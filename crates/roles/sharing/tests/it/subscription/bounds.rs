@@ -1,0 +1,195 @@
+//! What waits, what is kept and how many there are is bounded, and no bound loses what a subscriber may still fetch
+//! (threats-and-faults.md section 8).
+
+use http::StatusCode;
+use std::collections::BTreeSet;
+use store::{Change, Expect, LedgerWrite};
+
+use super::*;
+use crate::house::*;
+
+const DAY: i64 = 86_400 * SECOND;
+
+/// Many readings at once.
+async fn burst(region: &Region, round: usize, count: usize) {
+    let owner = region.service.record_system(FJELLVIK);
+    let one = |n: usize| {
+        let when = "2026-11-21T08:00:00+01:00";
+        reading(ragnhild(), &format!("burst-{round}-{n}"), when, "90")
+    };
+    let all: Vec<_> = (0..count).map(one).collect();
+    let taken = region
+        .service
+        .post(&owner, "/", &bundle("batch", &all))
+        .await;
+    assert_eq!(taken.status, StatusCode::OK, "{}", taken.json);
+}
+
+async fn rows(region: &Region, ledger: &'static str) -> usize {
+    let store = region.service.state.store();
+    let mut pages = store.ledger_pages(ledger, b"", 1_000);
+    let mut count = 0;
+    while let Some(page) = pages.next().await.unwrap() {
+        count += page.len();
+    }
+    count
+}
+
+/// Written beside the service, as an earlier run of it may have left it.
+async fn left(region: &Region, ledger: &'static str, rows: Vec<(Vec<u8>, Vec<u8>)>) {
+    let write = |(key, value)| LedgerWrite {
+        ledger,
+        key,
+        value: Some(value),
+        expect: Expect::Any,
+    };
+    let change = Change {
+        ledger: rows.into_iter().map(write).collect(),
+        ..Change::default()
+    };
+    region.service.state.store().commit(change).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_asks_how_it_stands_loses_nothing_that_was_not_taken() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    region.hook.answers(StatusCode::SERVICE_UNAVAILABLE);
+    region.reads("r-0", "90").await;
+    region.tells().await;
+    for round in 0..3 {
+        burst(&region, round, 400).await;
+        region.tells().await;
+        assert_eq!(region.stands(&path).await.0, "active");
+    }
+    for _ in 0..3 {
+        assert_eq!(region.stands(&path).await, ("active".into(), "1000".into()));
+        region.missed(&path, "?eventsSinceNumber=1").await;
+    }
+    region.hook.answers(StatusCode::OK);
+    region.hook.heard();
+    region.passes(60).await;
+    assert_eq!(region.hook.numbers(), (1..=1_201).collect::<Vec<u64>>());
+    assert_eq!(region.stands(&path).await, ("active".into(), "1201".into()));
+}
+
+#[tokio::test]
+async fn of_one_that_is_over_nothing_waits() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    region.hook.answers(StatusCode::SERVICE_UNAVAILABLE);
+    for n in 0..3 {
+        region.reads(&format!("r-{n}"), "90").await;
+        region.tells().await;
+    }
+    assert!(rows(&region, "subscription-waiting").await > 0);
+    region.service.clock.advance(91 * DAY);
+    region.vouched(Standing::Active, Standing::Active);
+    region.tells().await;
+    assert_eq!(region.stands(&path).await.0, "off");
+    assert_eq!(rows(&region, "subscription-waiting").await, 0);
+    region.reads("r-late", "90").await;
+    region.tells().await;
+    assert_eq!(rows(&region, "subscription-waiting").await, 0);
+}
+
+#[tokio::test]
+async fn what_waits_beyond_all_measure_is_an_error_that_says_so_and_the_rest_goes_on_after_a_restart()
+ {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    region.hook.answers(StatusCode::SERVICE_UNAVAILABLE);
+    for n in 0..2 {
+        region.reads(&format!("r-{n}"), "90").await;
+        region.tells().await;
+    }
+    let store = region.service.state.store();
+    let waiting = store.ledger_scan("subscription-waiting", b"", None, 10);
+    let one = waiting.await.unwrap().remove(0);
+    let key = |place: u64| {
+        let mut key = one.key.get(..16).unwrap().to_vec();
+        key.extend(place.to_be_bytes());
+        key
+    };
+    let many = (100..11_600).map(|place| (key(place), one.value.clone()));
+    left(&region, "subscription-waiting", many.collect()).await;
+    let region = region.restarted().await;
+    let last = region.reads("r-last", "90").await;
+    region.tells().await;
+    let (status, count) = region.stands(&path).await;
+    assert_eq!(status, "error");
+    let told = region.get(&region.system(), &path).await;
+    assert!(told["error"].as_str().unwrap().contains("read anew"));
+    assert!(rows(&region, "subscription-waiting").await < 500);
+    assert!(rows(&region, "subscription-event").await <= 1_000);
+    let newest = region
+        .missed(&path, &format!("?eventsSinceNumber={count}"))
+        .await;
+    let newest: Vec<_> = newest.into_iter().map(|(_, focus)| focus).collect();
+    assert_eq!(newest, [format!("Observation/{last}")]);
+    // It goes when its subscriber ends it, all of it.
+    let ended = region.service.delete(&region.system(), &path, None).await;
+    assert_eq!(ended.status, StatusCode::NO_CONTENT);
+    for ledger in ["subscription-event", "subscription-waiting"] {
+        assert_eq!(rows(&region, ledger).await, 0, "{ledger}");
+    }
+}
+
+#[tokio::test]
+async fn however_many_there_were_a_restart_forgets_none() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    let store = region.service.state.store();
+    let held = store.ledger_scan("subscription", b"", None, 10);
+    let one = held.await.unwrap().remove(0);
+    let other = |n: u32| {
+        let mut value: Value = serde_json::from_slice(&one.value).unwrap();
+        let id = format!("00000000-0000-0000-0000-{n:012x}");
+        value["id"] = id.as_str().into();
+        value["status"] = "off".into();
+        let key = id.parse::<uuid::Uuid>().unwrap().as_bytes().to_vec();
+        (key, serde_json::to_vec(&value).unwrap())
+    };
+    left(&region, "subscription", (1..=5_001).map(other).collect()).await;
+    let region = region.restarted().await;
+    region.hook.heard();
+    region.reads("r-1", "90").await;
+    region.tells().await;
+    assert_eq!(region.hook.numbers(), [1]);
+    assert_eq!(region.stands(&path).await.0, "active");
+}
+
+#[tokio::test]
+async fn what_is_over_counts_until_it_is_ended() {
+    let region = Region::new().await;
+    let mut paths = BTreeSet::new();
+    for _ in 0..5 {
+        paths.insert(region.follows("new-reading").await);
+    }
+    region.service.clock.advance(91 * DAY);
+    region.vouched(Standing::Active, Standing::Active);
+    region.tells().await;
+    let body = wanted(&region.endpoint(), "new-reading", Some(&region.patient));
+    let more = region.asks(&region.gp(), &body).await;
+    assert_eq!(issues(&more.json), ["too-costly @ -"]);
+    let path = paths.pop_first().unwrap();
+    assert_eq!(region.stands(&path).await.0, "off");
+    let ended = region.service.delete(&region.system(), &path, None).await;
+    assert_eq!(ended.status, StatusCode::NO_CONTENT);
+    region.followed(&region.gp(), &body).await;
+}
+
+#[tokio::test]
+async fn asked_for_at_once_they_are_counted_one_by_one() {
+    let region = Region::new().await;
+    let body = wanted(&region.endpoint(), "new-reading", Some(&region.patient));
+    let ask = || {
+        let (region, body, who) = (&region, &body, region.gp());
+        async move { region.asks(&who, body).await.status }
+    };
+    let (a, b, c, d) = tokio::join!(ask(), ask(), ask(), ask());
+    let (e, f, g, h) = tokio::join!(ask(), ask(), ask(), ask());
+    let made = [a, b, c, d, e, f, g, h];
+    let made = made.iter().filter(|one| **one == StatusCode::CREATED);
+    assert_eq!(made.count(), 5);
+}
