@@ -303,14 +303,18 @@ impl Visit<'_> {
     }
 
     /// As [`Visit::commit`] for a change of several puts: what is wrong with them ([`StoreError::Puts`],
-    /// [`StoreError::Versions`]) is for the caller to tell.
+    /// [`StoreError::Versions`]), or that a ledger has moved on meanwhile ([`StoreError::LedgerMismatch`]), is for the caller to tell.
     ///
     /// # Errors
     /// As [`Visit::commit`], all else.
     pub async fn attempt(&self, change: Change) -> Result<Result<Committed, StoreError>, End> {
         match self.desk.store.commit(change).await {
             Ok(committed) => Ok(Ok(committed)),
-            Err(error @ (StoreError::Puts(_) | StoreError::Versions(_))) => Ok(Err(error)),
+            Err(
+                error @ (StoreError::Puts(_)
+                | StoreError::Versions(_)
+                | StoreError::LedgerMismatch { .. }),
+            ) => Ok(Err(error)),
             Err(error) => Err(self.ended(error).await),
         }
     }

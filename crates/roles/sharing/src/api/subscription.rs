@@ -5,8 +5,8 @@ use super::{id_of, if_match};
 use crate::State;
 use crate::disclose;
 use crate::subscription::{
-    self, Asked, Content, Held, KEPT_EVENTS, Kept, Kind, MOST_WAITING, Numbered, Shown, Status,
-    disclosed,
+    self, Asked, Content, Event, Held, KEPT_EVENTS, Kept, Kind, MOST_WAITING, Numbered, Shown,
+    Status, disclosed,
 };
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
@@ -22,6 +22,7 @@ use fhir::time::Instant;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
+use store::{Change, StoreError};
 use trust::{Ask, Category, ClientUse, Interaction, Permit, Person, Refusal, Standing};
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
@@ -35,6 +36,9 @@ const LONGEST: i64 = 90 * 24 * 60 * 60;
 const OWN: i64 = 10 * 365 * 24 * 60 * 60;
 /// Most events in one answer to `$events`.
 const MOST_EVENTS: usize = 100;
+
+/// How often what is asked of a subscription is tried, where the service itself has moved it on meanwhile.
+const TURNS: usize = 3;
 
 const NO_SUBSCRIBER: Refusal = Refusal {
     rule: "subscription",
@@ -108,15 +112,23 @@ pub async fn end(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let work = async |visit: &mut Visit<'_>| {
-        let (permit, held) = mine(&state, visit, &id, Interaction::Unsubscribe).await?;
-        let mut change = visit.change(visit.record().permitted(&permit));
-        let id = held.kept.id;
-        let ended = State::ended_subscription(id, held.version);
-        change.ledger.push(ended);
-        visit.commit(change).await?;
-        state.subscriptions.forget(id);
-        state.clear_subscription(id).await?;
-        Ok(fhir_response(StatusCode::NO_CONTENT, ""))
+        for _ in 0..TURNS {
+            let (permit, held) = mine(&state, visit, &id, Interaction::Unsubscribe).await?;
+            let mut change = visit.change(visit.record().permitted(&permit));
+            let id = held.kept.id;
+            let ended = State::ended_subscription(id, held.version);
+            change.ledger.push(ended);
+            if !stands(visit, change).await? {
+                continue;
+            }
+            state.subscriptions.forget(id);
+            // It has ended; what could not be cleared now goes at the next start.
+            if let Err(error) = state.clear_subscription(id).await {
+                tracing::error!(service = state.config.id, subscription = %id, %error, "what is left of a subscription was not cleared");
+            }
+            return Ok(fhir_response(StatusCode::NO_CONTENT, ""));
+        }
+        Err(moving())
     };
     let desk = &state.desk;
     desk.serve(&parts, ids, Interaction::Unsubscribe, work)
@@ -153,6 +165,20 @@ pub async fn events(
     let desk = &state.desk;
     desk.serve(&parts, ids, Interaction::SubscriptionRead, work)
         .await
+}
+
+/// Commits a change of a subscription; not where the service has moved it on since it was read.
+async fn stands(visit: &Visit<'_>, change: Change) -> Result<bool, End> {
+    match visit.attempt(change).await? {
+        Ok(_) => Ok(true),
+        Err(StoreError::LedgerMismatch { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// After so many turns.
+fn moving() -> End {
+    Problem::unavailable(1, "events are being told at this moment: ask again").into()
 }
 
 /// The permit and the subscription, where it is the caller's to look after: of the same organisation, about the token's patient if a
@@ -289,7 +315,8 @@ async fn made(
         told: 0,
         taken: 0,
     };
-    keep(state, visit, &permit, kept, None, StatusCode::CREATED).await
+    let made = keep(state, visit, &permit, kept, None, StatusCode::CREATED).await?;
+    made.ok_or_else(moving)
 }
 
 async fn renewed(
@@ -299,8 +326,27 @@ async fn renewed(
     parts: &Parts,
     body: Body,
 ) -> Result<Response, End> {
-    let (_, held) = mine(state, visit, id, Interaction::Subscribe).await?;
+    mine(state, visit, id, Interaction::Subscribe).await?;
     let (asked, permit, standing) = wanted(state, visit, parts, body).await?;
+    for _ in 0..TURNS {
+        let wish = (asked.clone(), standing.clone());
+        if let Some(response) = renewed_now(state, visit, id, parts, &permit, wish).await? {
+            return Ok(response);
+        }
+    }
+    Err(moving())
+}
+
+/// From how it stands now; none where it has moved on meanwhile.
+async fn renewed_now(
+    state: &State,
+    visit: &Visit<'_>,
+    id: &str,
+    parts: &Parts,
+    permit: &Permit,
+    (asked, standing): (Asked, Standing),
+) -> Result<Option<Response>, End> {
+    let (_, held) = mine(state, visit, id, Interaction::Subscribe).await?;
     let before = &held.kept;
     match if_match(&parts.headers)? {
         None => return Err(Problem::precondition_required().into()),
@@ -328,18 +374,11 @@ async fn renewed(
         ..(**before).clone()
     };
     state.subscriptions.anew(kept.id);
-    keep(
-        state,
-        visit,
-        &permit,
-        kept,
-        Some(held.version),
-        StatusCode::OK,
-    )
-    .await
+    let version = Some(held.version);
+    keep(state, visit, permit, kept, version, StatusCode::OK).await
 }
 
-/// Makes it durable with the record of the request, and has it handshaken.
+/// Makes it durable with the record of the request, and has it handshaken; none where it has moved on since it was read.
 async fn keep(
     state: &State,
     visit: &Visit<'_>,
@@ -347,21 +386,23 @@ async fn keep(
     kept: Kept,
     version: Option<u64>,
     status: StatusCode,
-) -> Result<Response, End> {
+) -> Result<Option<Response>, End> {
     let about = match kept.wanted.patient {
         Some(patient) => visit.store().patient_of(patient).await?,
         None => None,
     };
     let mut change = visit.change(visit.record().permitted(permit).about(about));
     change.ledger.push(kept.write(version)?);
-    visit.commit(change).await?;
+    if !stands(visit, change).await? {
+        return Ok(None);
+    }
     let response = answer(state, status, &kept);
     let held = Held {
         kept: Arc::new(kept),
         version: version.map_or(1, |before| before + 1),
     };
     state.subscriptions.keep(held, Some(visit.now.0));
-    Ok(response)
+    Ok(Some(response))
 }
 
 /// A subscription as it stands, its version and its place.
@@ -472,8 +513,25 @@ async fn told(
     body: Body,
     kind: Kind,
 ) -> Result<Response, End> {
-    let (permit, held) = mine(state, visit, id, Interaction::SubscriptionRead).await?;
+    mine(state, visit, id, Interaction::SubscriptionRead).await?;
     let span = span(visit, parts, body, kind).await?;
+    for _ in 0..TURNS {
+        if let Some(response) = told_now(state, visit, id, &span, kind).await? {
+            return Ok(response);
+        }
+    }
+    Err(moving())
+}
+
+/// As it is now; none where it has moved on meanwhile.
+async fn told_now(
+    state: &State,
+    visit: &Visit<'_>,
+    id: &str,
+    span: &Span,
+    kind: Kind,
+) -> Result<Option<Response>, End> {
+    let (permit, held) = mine(state, visit, id, Interaction::SubscriptionRead).await?;
     let right = state.right(&held.kept).await?;
     let Numbered {
         kept,
@@ -482,7 +540,7 @@ async fn told(
         gone,
         left,
     } = state.number(&held, &right, MOST_WAITING).await?;
-    let mut shown: Vec<Shown> = Vec::new();
+    let mut shown: Vec<(Event, Shown)> = Vec::new();
     if kind == Kind::QueryEvent {
         let oldest = kept.told.saturating_sub(KEPT_EVENTS) + 1;
         if (1..oldest).contains(&span.since) {
@@ -495,14 +553,24 @@ async fn told(
         let within =
             |one: &Shown| one.number > after && span.until.is_none_or(|until| one.number <= until);
         let old = state.numbered(&held, &right, after, MOST_EVENTS).await?;
-        let all = old.into_iter().chain(new).map(|(_, shown)| shown);
-        shown = all.filter(within).take(MOST_EVENTS).collect();
+        let all = old.into_iter().chain(new);
+        shown = all
+            .filter(|(_, one)| within(one))
+            .take(MOST_EVENTS)
+            .collect();
+        // A record is about one patient, so that she sees it in her trail: the next one's are asked for next.
+        let patient = shown.first().map(|(event, _)| event.patient);
+        let others = |(event, _): &(Event, Shown)| Some(event.patient) != patient;
+        let end = shown.iter().position(others).unwrap_or(shown.len());
+        shown.truncate(end);
     }
     let content = span.content.unwrap_or(kept.wanted.content);
-    let about = match kept.wanted.patient {
+    let first = shown.first().map(|(event, _)| event.patient);
+    let about = match kept.wanted.patient.or(first) {
         Some(patient) => visit.store().patient_of(patient).await?,
         None => None,
     };
+    let shown: Vec<Shown> = shown.into_iter().map(|(_, shown)| shown).collect();
     let named = shown.iter().filter_map(|one| one.focus.as_ref());
     let given = named
         .filter(|_| content == Content::IdOnly)
@@ -514,7 +582,9 @@ async fn told(
         ledger.push(kept.write(Some(held.version))?);
         change.ledger.extend(ledger);
     }
-    visit.commit(change).await?;
+    if !stands(visit, change).await? {
+        return Ok(None);
+    }
     if gone > 0 {
         state.subscriptions.fewer(kept.id, gone, left);
         let held = Held {
@@ -526,7 +596,7 @@ async fn told(
     let made: (uuid::Uuid, Instant) = ((state.house.ids)(), visit.now);
     if kind == Kind::QueryEvent {
         let told = subscription::bundle(&state.base, &kept, kind, content, &shown, made);
-        return Ok(fhir_response(StatusCode::OK, told.to_string()));
+        return Ok(Some(fhir_response(StatusCode::OK, told.to_string())));
     }
     let status = subscription::parameters(&state.base, &kept, kind, content, &[]);
     let link = format!("{}/Subscription/{}/$status", state.base, kept.id);
@@ -537,5 +607,5 @@ async fn told(
         status.to_string().as_bytes(),
         SearchMode::Match,
     );
-    Ok(fhir_response(StatusCode::OK, answer.finish()))
+    Ok(Some(fhir_response(StatusCode::OK, answer.finish())))
 }

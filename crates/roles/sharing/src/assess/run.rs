@@ -508,6 +508,18 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_pass_by_itself_is_given_up_in_the_end() {
+        let dead = |error, tries| matches!(fate_of(&error, tries), Fate::Dead(_));
+        for passing in [StoreError::Busy, StoreError::Full, StoreError::Io] {
+            assert!(!dead(passing, 1_000));
+        }
+        assert!(dead(StoreError::Bug, 0) && !dead(StoreError::TooCostly, 0));
+        assert!(dead(StoreError::TooCostly, TRIES));
+        let damaged = StoreError::Damaged("a stored resource does not parse");
+        assert!(!dead(damaged.clone(), TRIES - 1) && dead(damaged, TRIES));
+    }
+
+    #[test]
     fn times_far_apart_are_judged_apart_and_a_long_one_in_pieces() {
         let year = 365 * PIECE;
         let near = vec![moment(year), moment(0), moment(HOUR / 2), moment(year)];

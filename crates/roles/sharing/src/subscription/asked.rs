@@ -51,7 +51,7 @@ const CLOSED_HEADERS: &[&str] = &[
 ];
 
 /// What was asked for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Asked {
     /// All that is kept in the clear.
     pub wanted: Wanted,

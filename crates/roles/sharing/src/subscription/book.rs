@@ -45,6 +45,8 @@ struct Line {
     held: Held,
     /// When to look at it, UTC microseconds; none: not by time.
     due: Option<i64>,
+    /// The time when that was set: a clock that shows less has been set back, and what is due by it is due now.
+    set: i64,
     /// Being looked at.
     busy: bool,
     /// Something came up meanwhile.
@@ -120,6 +122,7 @@ impl Book {
             let line = lines.entry(id).or_insert_with(|| Line {
                 held: held.clone(),
                 due: None,
+                set: 0,
                 busy: false,
                 again: false,
                 failures: 0,
@@ -130,8 +133,9 @@ impl Book {
             if held.version >= line.held.version {
                 line.held = held;
             }
-            if due.is_some() {
+            if let Some(at) = due {
                 line.due = due;
+                line.set = at;
                 line.again = true;
             }
         }
@@ -198,7 +202,7 @@ impl Book {
             // Who waits after a failure waits on, but for that what waits is not to grow.
             let full = line.waiting >= line.held.kept.status.most_waiting();
             if line.failures == 0 || full {
-                line.due = Some(now.0);
+                (line.due, line.set) = (Some(now.0), now.0);
             }
         }
         self.changed.notify_one();
@@ -261,7 +265,9 @@ impl Book {
                 .entry(line.held.kept.standing.organisation)
                 .or_default() += 1;
         }
-        let ready = |line: &Line| !line.busy && line.due.is_some_and(|due| due <= now.0);
+        let ready = |line: &Line| {
+            !line.busy && line.due.is_some_and(|due| due <= now.0 || now.0 < line.set)
+        };
         let mut due: Vec<_> = lines
             .iter()
             .filter(|(_, line)| ready(line))
@@ -280,6 +286,7 @@ impl Book {
                 *count += 1;
                 line.busy = true;
                 line.again = false;
+                line.spoke = line.spoke.min(now);
                 taken.push(id);
             }
         }
@@ -290,6 +297,7 @@ impl Book {
     pub fn looked_at(&self, id: LogicalId, due: Option<i64>, now: Instant) {
         if let Some(line) = self.lines().get_mut(&id) {
             line.busy = false;
+            line.set = now.0;
             line.due = match (line.again && line.failures == 0, due) {
                 (true, _) => Some(now.0),
                 (false, due) => due,

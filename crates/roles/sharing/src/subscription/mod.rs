@@ -17,7 +17,7 @@ mod topic;
 
 pub use asked::{Asked, read};
 pub use book::{Book, Held, MOST_WAITING};
-pub use kept::{Content, KEPT_EVENTS, Kept, Status};
+pub use kept::{Content, Event, KEPT_EVENTS, Kept, Status};
 pub use notice::RECEIVER;
 pub use notification::{Kind, Shown, bundle, canonical, parameters, subscription};
 pub use number::Numbered;

@@ -287,6 +287,10 @@ impl State {
                 kept.taken = passed.unwrap_or(kept.taken);
                 self.settled(kept, &held, numbered.ledger, None).await?;
                 self.subscriptions.fewer(id, gone, left);
+                if passed.is_some() {
+                    // What was not taken is not tried any more: what comes next need not wait for that.
+                    self.subscriptions.anew(id);
+                }
                 return Ok(Some(now.0));
             }
             return self.silence(held, now).await;

@@ -144,6 +144,44 @@ async fn stopped_in_the_middle_nothing_is_lost_and_repeats_have_the_same_number(
 }
 
 #[tokio::test]
+async fn asked_at_once_each_is_answered_and_nothing_is_counted_twice() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    region.hook.answers(StatusCode::BAD_GATEWAY);
+    for n in 0..4 {
+        region.reads(&format!("r-{n}"), "90").await;
+        region.tells().await;
+    }
+    let ask = || region.stands(&path);
+    let (a, b, c, d) = tokio::join!(ask(), ask(), ask(), ask());
+    for one in [a, b, c, d] {
+        assert_eq!(one, ("active".into(), "4".into()));
+    }
+    assert_eq!(region.missed(&path, "").await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_stalls_neither_tries_nor_heartbeats() {
+    let region = Region::new().await;
+    let mut body = wanted(&region.endpoint(), "new-reading", Some(&region.patient));
+    let heartbeat =
+        json!({"url": format!("{BACKPORT}/backport-heartbeat-period"), "valueUnsignedInt": 60});
+    body["channel"]["extension"] = json!([heartbeat]);
+    region.followed(&region.gp(), &body).await;
+    region.hook.heard();
+    region.hook.answers(StatusCode::BAD_GATEWAY);
+    region.reads("r-1", "90").await;
+    region.tells().await;
+    region.hook.answers(StatusCode::OK);
+    region.passes(-3_600).await;
+    assert_eq!(region.hook.numbers(), [1]);
+    region.passes(-3_600).await;
+    assert_eq!(region.hook.heard(), []);
+    region.passes(60).await;
+    assert_eq!(region.hook.heard(), [("heartbeat".to_owned(), vec![])]);
+}
+
+#[tokio::test]
 async fn while_it_is_in_error_what_waits_is_bounded_and_so_is_what_is_kept() {
     let region = Region::new().await;
     let path = region.follows("new-reading").await;

@@ -120,6 +120,20 @@ async fn without_agreement_or_membership_nothing_is_told_from_the_next_minute() 
 }
 
 #[tokio::test]
+async fn who_shares_the_register_and_is_suspended_is_told_nothing() {
+    let region = Region::with(|config| config.members = vec![org(PROVEBAKKEN)]).await;
+    region.follows("new-reading").await;
+    region.hook.heard();
+    for (member, count) in [(Standing::Suspended, 0), (Standing::Active, 1)] {
+        region.service.clock.advance(120 * SECOND);
+        region.vouched(member, Standing::Active);
+        region.reads(&format!("r-{member:?}"), "84").await;
+        region.tells().await;
+        assert_eq!(region.hook.numbers().len(), count, "{member:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_endpoint_is_the_subscribers_own_and_no_inner_address() {
     let region = Region::new().await;
     let own = region.endpoint();

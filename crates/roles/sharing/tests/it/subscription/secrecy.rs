@@ -229,11 +229,47 @@ async fn of_a_patient_who_is_erased_nothing_more_is_told() {
     assert_eq!(events, [(1, String::new())]);
 }
 
+/// Readings of every kind, whoever asks.
+fn readings_closed() -> Value {
+    let services = "https://delt.example/fhir/CodeSystem/information-service";
+    json!({"class": [{"system": services, "code": "IT17"}]})
+}
+
+#[tokio::test]
+async fn of_a_kind_that_she_closes_nothing_is_told_that_had_its_number_before() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    region.hook.heard();
+    region.hook.answers(StatusCode::BAD_GATEWAY);
+    region.reads("r-1", "90").await;
+    region.tells().await;
+    let wish = region.closes(readings_closed()).await;
+    region.hook.answers(StatusCode::OK);
+    region.passes(60).await;
+    assert_eq!(region.hook.heard(), []);
+    let told = region
+        .get(&region.system(), &format!("{path}/$events"))
+        .await;
+    assert_eq!(events(&told), [(1, String::new())]);
+    assert!(!told.to_string().contains("valueInstant"), "{told}");
+    // Open again, the next is told, and the one before can be asked for.
+    region.opens(&wish).await;
+    let next = region.reads("r-2", "88").await;
+    region.passes(60).await;
+    let expected = vec![(2, format!("Observation/{next}"))];
+    assert_eq!(
+        region.hook.heard(),
+        [("event-notification".to_owned(), expected)]
+    );
+    assert_ne!(region.missed(&path, "").await[0], (1, String::new()));
+}
+
 /// What may happen, one after the other.
 #[derive(Debug, Clone, Copy)]
 enum Turn {
     Reading,
     Closes,
+    ClosesTheKind,
     Opens,
     Tells,
     Away,
@@ -243,12 +279,13 @@ enum Turn {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(10))]
 
-    /// In whatever turns readings come, she closes and opens, and the subscriber is away and back: numbers have no gap, nothing is
-    /// told while it is closed, and nothing twice under two numbers.
+    /// In whatever turns readings come, she closes everything or the kind and opens, and the subscriber is away and back: numbers have
+    /// no gap but where something had its number when its kind was closed, nothing is told while it is closed, and nothing twice under
+    /// two numbers; `$events` has them all.
     #[test]
     fn in_whatever_turns_numbers_have_no_gap_and_tell_of_nothing_closed(
         turns in proptest::collection::vec(
-            proptest::sample::select(vec![Turn::Reading, Turn::Closes, Turn::Opens, Turn::Tells, Turn::Away, Turn::Back]),
+            proptest::sample::select(vec![Turn::Reading, Turn::Closes, Turn::ClosesTheKind, Turn::Opens, Turn::Tells, Turn::Away, Turn::Back]),
             1..16,
         )
     ) {
@@ -257,6 +294,7 @@ proptest::proptest! {
             let region = Region::new().await;
             let path = region.follows("new-reading").await;
             region.hook.heard();
+            let by_kind = turns.iter().any(|turn| matches!(turn, Turn::ClosesTheKind));
             let (mut wish, mut count, mut told) = (None, 0, Vec::<(u64, String)>::new());
             for turn in turns.into_iter().chain([Turn::Opens, Turn::Back].into_iter().chain([Turn::Tells; 5])) {
                 match turn {
@@ -272,7 +310,12 @@ proptest::proptest! {
                             region.opens(&wish).await;
                         }
                     }
-                    Turn::Closes => {}
+                    Turn::ClosesTheKind if wish.is_none() => {
+                        wish = Some(region.closes(readings_closed()).await);
+                        let shown = region.get(&region.system(), &format!("{path}/$events")).await;
+                        assert!(!shown.to_string().contains("valueInstant"), "{shown}");
+                    }
+                    Turn::Closes | Turn::ClosesTheKind => {}
                     Turn::Tells => {
                         // Long enough for who failed to be tried again, and too short for seven failures to come of it.
                         region.passes(20).await;
@@ -291,9 +334,12 @@ proptest::proptest! {
             named.dedup();
             assert_eq!(named.len(), told.len(), "{told:?}");
             assert!(named.len() <= count && named.iter().all(|focus| !focus.is_empty()));
-            assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
-            if status == "active" {
-                assert_eq!(counted, numbers.len().to_string());
+            assert!(numbers.is_sorted());
+            let all: Vec<u64> = region.missed(&path, "").await.iter().map(|(number, _)| *number).collect();
+            assert_eq!(all, (1..=counted.parse::<u64>().unwrap()).collect::<Vec<_>>());
+            if !by_kind {
+                assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+                assert!(status != "active" || counted == numbers.len().to_string());
             }
         });
     }

@@ -149,7 +149,7 @@ async fn plans_zones_and_alerts_are_topics_of_their_own() {
 async fn the_organisations_own_record_system_hears_of_everybody_each_on_her_own_record() {
     let region = Region::new().await;
     let owner = region.service.record_system(FJELLVIK);
-    region
+    let path = region
         .followed(&owner, &wanted(&region.endpoint(), "new-reading", None))
         .await;
     region.hook.heard();
@@ -172,7 +172,39 @@ async fn the_organisations_own_record_system_hears_of_everybody_each_on_her_own_
         .map(|record| (record.patient.clone().unwrap(), record.disclosed.len()))
         .collect();
     let (her, him) = (identifier(ragnhild()), identifier(arne()));
-    assert_eq!(told, [(her.clone(), 1), (him, 2), (her, 1)]);
+    assert_eq!(told, [(her.clone(), 1), (him.clone(), 2), (her.clone(), 1)]);
+    // Asked for, they are given of one patient at a time, each in that one's trail.
+    for (since, numbers, whose) in [
+        (1, vec![1], &her),
+        (2, vec![2, 3], &him),
+        (4, vec![4], &her),
+    ] {
+        let place = format!("{path}/$events?eventsSinceNumber={since}");
+        let given = events(&region.get(&owner, &place).await);
+        let given: Vec<u64> = given.into_iter().map(|(number, _)| number).collect();
+        assert_eq!(given, numbers);
+        let record = region
+            .service
+            .last_record_of(Interaction::SubscriptionRead)
+            .await;
+        assert_eq!(record.patient.as_ref(), Some(whose));
+        assert_eq!(record.disclosed.len(), numbers.len());
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_is_named_nothing_is_on_record_as_given() {
+    let region = Region::new().await;
+    let mut body = wanted(&region.endpoint(), "new-reading", Some(&region.patient));
+    body["channel"]["_payload"]["extension"][0]["valueCode"] = json!("empty");
+    region.followed(&region.gp(), &body).await;
+    region.hook.heard();
+    region.reads("r-1", "84").await;
+    region.tells().await;
+    assert_eq!(region.hook.heard()[0].1, [(1, String::new())]);
+    let record = region.service.last_record_of(Interaction::Notify).await;
+    assert_eq!(record.patient, Some(identifier(ragnhild())));
+    assert!(record.disclosed.is_empty());
 }
 
 #[tokio::test]
