@@ -19,7 +19,8 @@ use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::{Checked, InformationService, ResourceType};
 use fhir::systems;
 use std::collections::HashSet;
-use trust::Caller;
+use trust::{Caller, ClientUse};
+use wire::contract::hub::ReceiverKind;
 use wire::outcome::Problem;
 
 /// Outbox topic of documents.
@@ -96,6 +97,7 @@ pub async fn take(state: &State, caller: &Caller, json: &Json) -> Result<Accepte
         intake::pace(state, caller, &patient, device.as_deref())?;
     }
     let owner = owner(state, caller, root, sent[0].resource, performers)?;
+    let only = filed(state, caller, owner)?;
     let subject = Subject::Person(patient.clone());
     let key = identity::business_key(ResourceType::BUNDLE, Some(&subject), &system, &value);
     let unit = Unit {
@@ -105,6 +107,7 @@ pub async fn take(state: &State, caller: &Caller, json: &Json) -> Result<Accepte
         remarks,
         kind: InformationService::DOCUMENTS,
         measured: None,
+        only,
         topic: TOPIC,
         body: json.slice(root),
         known_otherwise: Issue::error(
@@ -123,6 +126,30 @@ pub async fn take(state: &State, caller: &Caller, json: &Json) -> Result<Accepte
         assignment::bind(state, owner, device, when, of, &place).await?;
     }
     Ok(accepted)
+}
+
+/// What a sharing service sends came from its own store: it is for its organisation's record system alone, and there must be one that
+/// takes documents.
+fn filed(
+    state: &State,
+    caller: &Caller,
+    owner: OrganisationNumber,
+) -> Result<Option<ReceiverKind>, Refused> {
+    if caller.use_ != ClientUse::Service {
+        return Ok(None);
+    }
+    let kind = ReceiverKind::RecordSystem;
+    let mut taking = state.destinations_of(owner, InformationService::DOCUMENTS);
+    if taking.any(|one| one.kind == kind) {
+        return Ok(Some(kind));
+    }
+    let why = address::Unaddressed::NoRegistration.to_string();
+    let issue = Issue::error(
+        IssueCode::BusinessRule,
+        "Bundle.entry[0].resource.custodian",
+        why,
+    );
+    Err(Refused::quarantined("organisation", issue))
 }
 
 /// The document's identifier, and what is wrong with what stands round its entries (FHIR R4 bdl-9, bdl-10, bdl-11).

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use store::{Change, Expect, LedgerWrite, OutboxEntry, StoreError};
 use trust::Caller;
 use trust::scope::{Access, Context};
+use wire::contract::hub::ReceiverKind;
 use wire::outcome::Problem;
 
 /// Ledger of readings that were taken in.
@@ -164,6 +165,7 @@ pub async fn take(
         kind,
         measured: (what == ResourceType::OBSERVATION)
             .then(|| Measured::of(node, fhir::measurement::of(&index.codings))),
+        only: None,
         topic,
         body: body(&checked),
         known_otherwise: Issue::error(
@@ -264,6 +266,8 @@ pub struct Unit<'a> {
     pub kind: InformationService,
     /// What a record system's rules ask of a reading; the rest goes to everybody.
     pub measured: Option<Measured>,
+    /// Receivers of this kind alone, where not all of them are meant.
+    pub only: Option<ReceiverKind>,
     /// Topic in the outbox.
     pub topic: &'static str,
     /// What is delivered.
@@ -317,7 +321,9 @@ pub async fn remember(
         quarantine: None,
     })?;
     let measured = unit.measured.as_ref().filter(|_| !unit.correction);
-    let all = state.destinations_of(owner, unit.kind);
+    let all = state
+        .destinations_of(owner, unit.kind)
+        .filter(|d| unit.only.is_none_or(|kind| d.kind == kind));
     let (to, not_to): (Vec<_>, Vec<_>) =
         all.partition(|d| measured.is_none_or(|one| amount::wants(&d.rules, one)));
     let names = |of: Vec<&Destination>| of.into_iter().map(|d| d.name.clone()).collect::<Vec<_>>();

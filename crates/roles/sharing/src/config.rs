@@ -58,6 +58,8 @@ pub struct Config {
     pub assessment: Option<Assessment>,
     /// Whom alerts are handed over to, and taken from.
     pub hand_over: Vec<Partner>,
+    /// The hub's base, through which what people say of alerts is filed in the organisation's record system; none: it is filed nowhere.
+    pub files_notes: Option<Url>,
     /// Who may subscribe, and where each may be told; none: subscriptions are not offered.
     pub subscribers: Vec<Subscriber>,
     /// Where citizens' settings for this organisation are replicated from; none: only those made here count.

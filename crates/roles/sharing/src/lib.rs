@@ -540,7 +540,8 @@ pub async fn open(mut config: Config, house: House) -> Result<Arc<State>, OpenEr
         store.clone(),
         &house,
     );
-    let hands_over = !config.hand_over.is_empty() && config.assessment.is_some();
+    let tells = !config.hand_over.is_empty() || config.files_notes.is_some();
+    let hands_over = tells && config.assessment.is_some();
     let is_subscribed = !config.subscribers.is_empty();
     let speaks =
         config.locator.is_some() || config.listing.is_some() || hands_over || is_subscribed;

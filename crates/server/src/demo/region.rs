@@ -373,8 +373,9 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
                 "system/Pointer.c",
                 wire::contract::statement::PUBLISH_SCOPE,
                 wire::contract::alert::TELL_SCOPE,
+                wire::contract::hub::NOTE_SCOPE,
             ],
-            [locator.clone(), catalogue.clone()]
+            [locator.clone(), catalogue.clone(), hub.clone()]
                 .into_iter()
                 .chain(others)
                 .collect(),

@@ -20,6 +20,7 @@ mod a_lost_delivery_is_found_and_repaired;
 mod a_member_is_suspended_in_the_middle_of_a_day;
 mod a_municipality_moves_to_another_supplier;
 mod a_new_consumer_makes_its_first_look_up;
+mod a_nurse_closes_an_alert_from_her_list;
 mod a_patient_sees_who_looked_and_closes_the_door;
 mod a_reading_arrives_at_another_organisations_screen;
 mod a_record_system_feeds_its_own_service;

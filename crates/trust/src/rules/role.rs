@@ -123,6 +123,8 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
     ),
     // For which organisation, the hub takes from who asks.
     (Party::Hub, Who::Any(ClientUse::RecordSystem), &[Assign]),
+    // Documents for its own organisation's record system, and nothing else: the hub asks that of what is sent.
+    (Party::Hub, Who::Any(ClientUse::Service), &[Batch]),
 ];
 
 fn is(question: &Question<'_>, who: Who) -> bool {

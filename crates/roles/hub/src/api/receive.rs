@@ -23,7 +23,7 @@ use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
 use store::{Change, LedgerWrite, StoreError};
-use trust::{Ask, Category, Interaction, Permit};
+use trust::{Ask, Category, ClientUse, Interaction, Permit};
 use wire::outcome::Problem;
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
@@ -175,6 +175,10 @@ async fn many(
     let json = Json::parse(bytes, Limits::BUNDLE)?;
     let root = json.root();
     match BundleType::of(root).map_err(|issue| Problem::invalid_all(vec![issue]))? {
+        BundleType::Collection | BundleType::Batch if visit.caller().use_ == ClientUse::Service => {
+            let words = "a sharing service files documents here, and sends no readings";
+            return Err(Problem::forbidden(words).into());
+        }
         BundleType::Collection | BundleType::Batch => {}
         BundleType::Document => return whole(state, visit, &permit, running, &json).await,
         other => {

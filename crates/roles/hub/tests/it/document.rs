@@ -280,3 +280,77 @@ async fn what_a_receiver_refuses_is_a_dead_letter_and_holds_nobody_up() {
     assert_eq!(letters.json["entries"][0]["key"], key.as_str());
     assert!(hub.waiting(SHARING).await.is_empty());
 }
+
+/// A note about an alert, as the organisation's sharing service files it.
+fn note(of: &Patient, key: &str) -> Value {
+    let mut note = alert(of, key);
+    note["entry"].as_array_mut().unwrap().truncate(2);
+    note["entry"][0]["resource"]["section"][0]["entry"] = json!([{"reference": full_url(1)}]);
+    note["entry"][0]["resource"]["custodian"] =
+        json!({"identifier": {"system": systems::ORGNR, "value": FJELLVIK}});
+    let issue = note["entry"][1]["resource"].as_object_mut().unwrap();
+    issue.remove("implicated");
+    note
+}
+
+#[tokio::test]
+async fn what_a_sharing_service_files_goes_to_its_own_record_system_alone() {
+    let (record_system, sharing) = (Receiver::listen(&[]).await, Receiver::listen(&[]).await);
+    let hub = hub_with(&record_system, &sharing).await;
+    let service = |orgnr: &str, scope: &str| {
+        hub.held(|jkt| {
+            let mut claims = hub.claims("deling", trust::ClientUse::Service, orgnr, jkt);
+            claims.scope = scope.into();
+            claims
+        })
+    };
+    let own = service(FJELLVIK, wire::contract::hub::NOTE_SCOPE);
+    let first = hub.post(&own, "/fhir", &note(ragnhild(), "n-1")).await;
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.json);
+    let again = hub.post(&own, "/fhir", &note(ragnhild(), "n-1")).await;
+    assert_eq!(
+        (again.status, taken(&again)),
+        (StatusCode::OK, taken(&first))
+    );
+    assert_eq!(hub.waiting(RECORD_SYSTEM).await.len(), 1);
+    assert!(hub.waiting(SHARING).await.is_empty());
+    // It sends no readings, neither by itself nor in a bundle, and asks for nothing.
+    let one = reading(ragnhild(), "r-1", 90);
+    for (path, body) in [
+        ("/fhir/Observation", one.clone()),
+        ("/fhir", bundle("collection", std::slice::from_ref(&one))),
+        ("/fhir", bundle("batch", &[one])),
+    ] {
+        let whole = service(FJELLVIK, "system/*.cruds");
+        let reply = hub.post(&whole, path, &body).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{path} {}", reply.json);
+    }
+    let asks = service(FJELLVIK, "system/*.cruds");
+    assert_eq!(
+        hub.get(&asks, "/deliveries").await.status,
+        StatusCode::FORBIDDEN
+    );
+    // Another's service files nothing in Fjellvik's record, and one without a record system here is told so.
+    let other = service("310001147", wire::contract::hub::NOTE_SCOPE);
+    let strange = hub.post(&other, "/fhir", &note(ragnhild(), "n-2")).await;
+    assert_eq!(
+        strange.status,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "{}",
+        strange.json
+    );
+    let lone = Hub::with(vec![receiver(FJELLVIK, None, Some(&sharing.url))]).await;
+    let held = lone.held(|jkt| {
+        let mut claims = lone.claims("deling", trust::ClientUse::Service, FJELLVIK, jkt);
+        claims.scope = wire::contract::hub::NOTE_SCOPE.into();
+        claims
+    });
+    let nowhere = lone.post(&held, "/fhir", &note(ragnhild(), "n-3")).await;
+    assert_eq!(
+        nowhere.status,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "{}",
+        nowhere.json
+    );
+    assert!(lone.waiting(SHARING).await.is_empty());
+}

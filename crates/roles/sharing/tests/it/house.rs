@@ -117,6 +117,7 @@ pub fn config(folder: &Path, issuer: &Issuer, id: &str, owner: &str, members: &[
         assessment: None,
         hand_over: Vec::new(),
         subscribers: Vec::new(),
+        files_notes: None,
         pvk: None,
         types: fhir::definitions::Types::default(),
         profiles: fhir::check::profile::Demands::default(),

@@ -15,6 +15,7 @@ mod copy;
 mod entries;
 mod error;
 mod explain;
+mod filing;
 mod hand_over;
 mod house;
 mod include;

@@ -2,7 +2,7 @@
 //! Task, with who took it, and needs `If-Match` (FHIR R4 http.html#concurrency): of two who take an alert at once one has it,
 //! and the other is told who. What may be done when is `alert/machine.rs`.
 
-use crate::alert::{By, Entry, Handed, Key, No, Owner, Standing, Step, Task, outgoing};
+use crate::alert::{self, By, Entry, Handed, Key, No, Owner, Standing, Step, Task, outgoing};
 use crate::api::{id_of, if_match, writable};
 use crate::disclose;
 use crate::{Partner, State};
@@ -11,10 +11,11 @@ use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use fhir::outcome::IssueCode;
 use fhir::resource::ResourceType;
+use fhir::time::Instant;
 use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
-use store::{Change, Expect, StoreError};
+use store::{Change, Expect, OutboxEntry, StoreError};
 use trust::{Ask, Category, Interaction, Permit, Person, Refusal};
 use wire::contract::alert::Word;
 use wire::outcome::{Problem, fhir_response};
@@ -161,7 +162,12 @@ async fn taken(
     let (due, open) = (alert.deadline.map(|end| end.0), alert.state.is_open());
     let (from, waited) = (task.alert.state, task.what());
     task.set(alert, visit.now);
+    let filed = match &note {
+        Some(text) => filed(state, &permit, &task, (&person, text), visit.now).await?,
+        None => None,
+    };
     let mut change = visit.change(visit.record().permitted(&permit));
+    change.outbox.extend(filed);
     let word = match (step, from) {
         (Step::HandOver, _) => Some(Word::Offer),
         (Step::Own, Standing::HandingOver) => Some(Word::Recall),
@@ -216,6 +222,35 @@ async fn taken(
     state.raised(queue);
     let stored = read().await?.ok_or_else(Problem::not_found)?;
     reduced(&permit, stored)
+}
+
+/// What of a note goes to the organisation's record system.
+async fn filed(
+    state: &State,
+    permit: &Permit,
+    task: &Task,
+    (by, text): (&Owner, &str),
+    at: Instant,
+) -> Result<Option<OutboxEntry>, End> {
+    let trust::PermitScope::Patient(person) = permit.patient() else {
+        return Ok(None);
+    };
+    let issue = match task.issue {
+        Some(id) => {
+            state
+                .there(permit, ResourceType::DETECTED_ISSUE, id)
+                .await?
+        }
+        None => None,
+    };
+    let said = alert::Said {
+        person,
+        by,
+        text,
+        at,
+        issue: issue.as_ref(),
+    };
+    Ok(alert::filed(state, task, &said)?)
 }
 
 /// What the patient has closed to another organisation is not handed over to it.

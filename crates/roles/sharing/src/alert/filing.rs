@@ -1,0 +1,253 @@
+//! Files what people say of an alert in the organisation's record system, through the hub: each note becomes a document in the commit of
+//! the step that it was said in, and the hub takes it as any document, once, and delivers it as to any receiver.
+//!
+//! A document has VKP's form of a followed-up alert (vkp-Composition-v090; category, event and section as words): a
+//! Composition with what was said, by whom and when, and the DetectedIssue that it is about. What the alert rests on is named by
+//! address, never carried: the record has the readings already, or never takes them. Decision 0048.
+
+use super::machine::Owner;
+use super::task::{self, Task};
+use crate::State;
+use fhir::ids::PersonIdentifier;
+use fhir::systems;
+use fhir::time::Instant;
+use http::HeaderName;
+use http::header::HeaderValue;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use store::{Due, OutboxEntry, StoreError, Stored};
+use wire::Worker;
+use wire::client::Request;
+use wire::contract::hub::{FHIR, NOTE_SCOPE};
+use wire::courier::{self, Deliver, Fate};
+
+/// The receiver in the outbox.
+pub const RECEIVER: &str = "hub";
+/// Topic in the outbox.
+const TOPIC: &str = "alert-note";
+/// Names of notes.
+const NOTES: &str = "https://delt.example/fhir/alert-note";
+/// An address as an identifier.
+const ADDRESS: &str = "urn:ietf:rfc:3986";
+/// Most references of a DetectedIssue that go along: the newest.
+const MOST: usize = 50;
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// What somebody said.
+pub struct Said<'a> {
+    /// About whom.
+    pub person: &'a PersonIdentifier,
+    /// Who.
+    pub by: &'a Owner,
+    /// The words.
+    pub text: &'a str,
+    /// When.
+    pub at: Instant,
+    /// What the alert is about, if it is there still.
+    pub issue: Option<&'a Stored>,
+}
+
+/// What goes to the hub of a note, in the commit of the Task's next version. `None`: notes are filed nowhere.
+///
+/// # Errors
+/// A bug, if it cannot be written.
+pub fn outgoing(
+    state: &State,
+    task: &Task,
+    said: &Said<'_>,
+) -> Result<Option<OutboxEntry>, StoreError> {
+    if state.config.files_notes.is_none() {
+        return Ok(None);
+    }
+    // A version is written once: its note has one name, at every try.
+    let name = format!("{}/{}", task.id, task.version.saturating_add(1));
+    let document = document(state, &name, task, said);
+    Ok(Some(OutboxEntry {
+        topic: TOPIC,
+        receivers: vec![RECEIVER.to_owned()],
+        partition: task.id.to_string(),
+        key: format!("note/{name}"),
+        body: serde_json::to_vec(&document)
+            .map_err(|_| StoreError::Bug)?
+            .into(),
+    }))
+}
+
+fn document(state: &State, name: &str, task: &Task, said: &Said<'_>) -> Value {
+    let (system, value) = (said.person.system(), said.person.value().expose());
+    let subject = json!({"identifier": {"system": system, "value": value}});
+    let at = said.at.to_string();
+    let event = if task.alert.state.is_open() {
+        "Bekreftet"
+    } else {
+        "Håndtert"
+    };
+    let of = |kind: &str, id: &str| format!("{}/{kind}/{id}", state.base);
+    let mut issue = said.issue.and_then(|held| Some((held, task::plain(held)?)));
+    let code = issue.as_ref().map(|(_, issue)| issue["code"].clone());
+    let mut section = json!({
+        "title": "Notat",
+        "code": {"text": "Notat"},
+        "text": {"status": "generated", "div": narrative(said.text)},
+        "author": [{"type": "Practitioner", "display": said.by.name}],
+    });
+    if let Some((held, _)) = &issue {
+        let about = of("DetectedIssue", &held.id.to_string());
+        section["entry"] = json!([{"reference": about}]);
+    }
+    let composition = json!({
+        "resourceType": "Composition",
+        "identifier": {"system": NOTES, "value": name},
+        "status": "final",
+        "type": code.unwrap_or_else(|| json!({"text": "Varsel"})),
+        "category": [{"text": "Digital hjemmeoppfølging"}],
+        "subject": subject,
+        "date": at,
+        "author": [{"type": "Practitioner", "display": said.by.name}],
+        "attester": [{"mode": "professional", "time": at, "party": {"type": "Practitioner", "display": said.by.name}}],
+        "custodian": {
+            "identifier": {"system": systems::ORGNR, "value": state.config.owner.to_string()},
+            "display": state.config.name,
+        },
+        "event": [{"code": [{"text": event}]}],
+        "title": format!("Notat om varsel, {}", task.alert.state.name().to_lowercase()),
+        "section": [section],
+    });
+    let mut entries = vec![
+        json!({"fullUrl": of("Composition", &name.replace('/', "-")), "resource": composition}),
+    ];
+    if let Some((held, issue)) = &mut issue {
+        named(issue, &state.base);
+        let url = of("DetectedIssue", &held.id.to_string());
+        entries.push(json!({"fullUrl": url, "resource": issue}));
+    }
+    json!({
+        "resourceType": "Bundle",
+        "type": "document",
+        "identifier": {"system": NOTES, "value": name},
+        "timestamp": at,
+        "entry": entries,
+    })
+}
+
+/// What a DetectedIssue refers to, by whole addresses as identifiers: a document holds what it refers to, and this one does not.
+fn named(issue: &mut Value, base: &str) {
+    let address = |one: &mut Value| {
+        let members = one.as_object_mut()?;
+        let reference = members.remove("reference")?;
+        let url = format!("{base}/{}", reference.as_str()?);
+        members.insert(
+            "identifier".into(),
+            json!({"system": ADDRESS, "value": url}),
+        );
+        Some(())
+    };
+    if let Some(all) = issue.get_mut("implicated").and_then(Value::as_array_mut) {
+        let old = all.len().saturating_sub(MOST);
+        all.drain(..old);
+        for one in all {
+            address(one);
+        }
+    }
+    let came = issue.get_mut("evidence").and_then(Value::as_array_mut);
+    for one in came.into_iter().flatten() {
+        let details = one.get_mut("detail").and_then(Value::as_array_mut);
+        for detail in details.into_iter().flatten() {
+            address(detail);
+        }
+    }
+}
+
+/// Words as XHTML: a paragraph a line, nothing in them a tag.
+fn narrative(text: &str) -> String {
+    let mut div = String::from("<div xmlns=\"http://www.w3.org/1999/xhtml\">");
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        div.push_str("<p>");
+        for one in line.chars() {
+            match one {
+                '&' => div.push_str("&amp;"),
+                '<' => div.push_str("&lt;"),
+                '>' => div.push_str("&gt;"),
+                '"' => div.push_str("&quot;"),
+                one => div.push(one),
+            }
+        }
+        div.push_str("</p>");
+    }
+    div.push_str("</div>");
+    div
+}
+
+/// The courier to the hub; none where notes are filed nowhere.
+pub fn courier(state: &Arc<State>) -> Option<Worker> {
+    state.config.files_notes.as_ref()?;
+    let state = state.clone();
+    Some(Worker::new("note-courier", async move {
+        let (house, store) = (state.house.clone(), state.desk.store.clone());
+        courier::run(store, RECEIVER.to_owned(), Filing(state), &house).await;
+    }))
+}
+
+impl State {
+    /// Brings what waits for the hub now, and says how many notes were taken. The worker does the same by itself.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn file_waiting(self: &Arc<Self>) -> Result<usize, StoreError> {
+        let (store, now) = (&self.desk.store, (self.house.clock)());
+        let due = store.outbox_due(RECEIVER, now, 100).await?;
+        let fates = Filing(self.clone()).deliver(&due).await;
+        let done = due.iter().zip(fates);
+        let done = done.filter(|(_, fate)| *fate == Fate::Done);
+        let done: Vec<_> = done.map(|(due, _)| due.id).collect();
+        let count = done.len();
+        store.outbox_done(done).await?;
+        Ok(count)
+    }
+}
+
+struct Filing(Arc<State>);
+
+impl Deliver for Filing {
+    async fn deliver(&self, batch: &[Due]) -> Vec<Fate> {
+        let waits = "an earlier note about the same alert waits";
+        courier::in_turn(batch, waits, |due| self.bring(due)).await
+    }
+}
+
+impl Filing {
+    async fn bring(&self, due: &Due) -> Fate {
+        let (Some(party), Some(hub)) = (&self.0.party, &self.0.config.files_notes) else {
+            return Fate::Retry("no hub to file notes at, or no client to speak with".into());
+        };
+        let base = format!("{}{FHIR}", hub.as_str().trim_end_matches('/'));
+        let Ok(key) = HeaderValue::try_from(&due.key) else {
+            return Fate::Dead("the note has no key".into());
+        };
+        let request = Request::post_fhir(base.clone(), due.body.clone())
+            .header(IDEMPOTENCY_KEY, key)
+            .request_id((self.0.house.ids)());
+        match party.send(&base, NOTE_SCOPE, request).await {
+            Ok(answer) => {
+                let status = answer.status.as_u16();
+                Fate::of_status(status, format!("the hub answered {status}"))
+            }
+            Err(error) => Fate::of_peer_error(&error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::narrative;
+
+    #[test]
+    fn words_are_words() {
+        let div =
+            |inner: &str| format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{inner}</div>");
+        assert_eq!(
+            narrative("SpO2 < 88 & \"blå\"\r\n\r\n<b>Ringte</b>"),
+            div("<p>SpO2 &lt; 88 &amp; &quot;blå&quot;</p><p>&lt;b&gt;Ringte&lt;/b&gt;</p>")
+        );
+    }
+}

@@ -1,0 +1,176 @@
+//! What people say of an alert is filed in the organisation's record system through the hub: once, though the hub is down and the service
+//! falls between.
+
+use axum::Router;
+use axum::extract::State;
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
+use testkit::issuer::{Issuer, SystemClient};
+use testkit::surroundings::FixedClock;
+use trust::ClientUse;
+
+use crate::alert::{kari, raised, step};
+use crate::house::*;
+
+/// A hub that is away until it is told otherwise.
+#[derive(Clone, Default)]
+struct Hub {
+    up: Arc<Mutex<bool>>,
+    got: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+async fn take(State(hub): State<Hub>, headers: HeaderMap, body: String) -> StatusCode {
+    if !*hub.up.lock().unwrap() {
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
+    let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+    let document = serde_json::from_str(&body).unwrap();
+    hub.got.lock().unwrap().push((key, document));
+    StatusCode::CREATED
+}
+
+/// Fjellvik's service with a hub; opened again in the same folder it is the same service.
+async fn filing(hub: &Hub) -> (Service, sharing::Config) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/hub", listener.local_addr().unwrap());
+    let router = Router::new().fallback(take).with_state(hub.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let clock = FixedClock::at(NOW);
+    let issuer = Issuer::start_at(clock.clock()).await.unwrap();
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let client = SystemClient {
+        client_id: "deling-fjellvik",
+        use_: ClientUse::Service,
+        orgnr: FJELLVIK,
+    };
+    let file = issuer.client_file(client, &format!("{base}/fhir")).unwrap();
+    let path = folder.path().join("client.json");
+    std::fs::write(&path, serde_json::to_vec(&file).unwrap()).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut config = config(folder.path(), &issuer, "fjellvik", FJELLVIK, &[]);
+    config.client_file = Some(path);
+    config.files_notes = Some(base.parse().unwrap());
+    config.assessment = Some(sharing::Assessment {
+        device: sharing::Device::Demonstration,
+        news2_window_minutes: 60,
+        deadlines: sharing::Deadlines::default(),
+    });
+    let service = Service::open(folder, clock, issuer, config.clone()).await;
+    (service, config)
+}
+
+#[tokio::test]
+async fn a_closing_note_is_filed_once_though_the_hub_is_down_and_the_service_falls() {
+    let hub = Hub::default();
+    let (service, config) = filing(&hub).await;
+    let id = raised(&service).await;
+    let task = serde_json::json!({"id": id});
+    let kari = kari();
+    step(&service, &kari, (&task, 1), "own", None).await;
+    // What is not taken is not filed: a step that is refused, and one from a version that is old.
+    let late = step(&service, &kari, (&task, 1), "resolve", Some("For sent")).await;
+    assert_eq!(late.status, StatusCode::PRECONDITION_FAILED);
+    let words = "Ringte: SpO2 < 88 & våken.\nPlanens trinn er tatt";
+    let closed = step(&service, &kari, (&task, 2), "resolve", Some(words)).await;
+    assert_eq!(closed.status, StatusCode::OK, "{}", closed.json);
+    assert_eq!(
+        service.state.file_waiting().await.unwrap(),
+        0,
+        "the hub is down"
+    );
+
+    let Service {
+        folder,
+        clock,
+        issuer,
+        state,
+        door,
+        ..
+    } = service;
+    drop((door, state));
+    let service = Service::open(folder, clock, issuer, config).await;
+    *hub.up.lock().unwrap() = true;
+    assert_eq!(service.state.file_waiting().await.unwrap(), 1);
+    assert_eq!(service.state.file_waiting().await.unwrap(), 0);
+    let got = hub.got.lock().unwrap().clone();
+    let [(key, document)] = &got[..] else {
+        panic!("one note: {got:?}")
+    };
+    assert_eq!(key, &format!("note/{id}/3"));
+    assert_eq!(document["type"], "document");
+    // A hub that checks takes it.
+    for entry in document["entry"].as_array().unwrap() {
+        let text = entry["resource"].to_string();
+        let json = fhir::json::Json::parse(text, fhir::json::Limits::RESOURCE).unwrap();
+        let rules = fhir::check::Rules {
+            person_numbers: fhir::ids::PersonNumbers::Strict,
+            zone: fhir::time::Zone::default(),
+            now: Some(NOW),
+            unknown_codes: fhir::check::UnknownCodes::Refuse,
+            profiles: fhir::check::profile::Demands::default(),
+        };
+        assert!(
+            fhir::check::check(&json, json.root(), &rules).is_ok(),
+            "{entry}"
+        );
+    }
+    assert_eq!(document["identifier"]["value"], format!("{id}/3"));
+    let composition = &document["entry"][0]["resource"];
+    assert_eq!(
+        composition["author"][0]["display"],
+        "Kari Prøve, Fjellvik kommune"
+    );
+    assert_eq!(
+        composition["subject"]["identifier"]["value"],
+        ragnhild().number
+    );
+    assert_eq!(composition["custodian"]["identifier"]["value"], FJELLVIK);
+    let text = composition["section"][0]["text"]["div"].as_str().unwrap();
+    assert!(
+        text.contains("<p>Ringte: SpO2 &lt; 88 &amp; våken.</p><p>Planens trinn"),
+        "{text}"
+    );
+    let issue = &document["entry"][1];
+    assert_eq!(issue["resource"]["resourceType"], "DetectedIssue");
+    assert_eq!(
+        composition["section"][0]["entry"][0]["reference"],
+        issue["fullUrl"]
+    );
+    assert!(
+        issue["resource"]["implicated"][0]
+            .get("reference")
+            .is_none()
+    );
+}
+
+#[tokio::test]
+async fn what_is_erased_before_it_is_filed_is_filed_nowhere() {
+    let hub = Hub::default();
+    let (service, _) = filing(&hub).await;
+    let id = raised(&service).await;
+    let task = serde_json::json!({"id": id});
+    let noted = step(&service, &kari(), (&task, 1), "note", Some("Ringte")).await;
+    assert_eq!(noted.status, StatusCode::OK, "{}", noted.json);
+    let owner = service.record_system(FJELLVIK);
+    let number = number(ragnhild());
+    let form = [
+        ("ground", "deletion-decision"),
+        ("order", "o"),
+        ("decision", "d"),
+        ("scope", "patient"),
+        ("patient", number.as_str()),
+    ];
+    let knock = service.door.knock(http::Method::POST, "/$purge");
+    let reply = knock
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(wire::form::write(form.iter().copied()))
+        .by(&owner, service.clock.now())
+        .send()
+        .await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    *hub.up.lock().unwrap() = true;
+    service.state.file_waiting().await.unwrap();
+    assert!(hub.got.lock().unwrap().is_empty());
+}

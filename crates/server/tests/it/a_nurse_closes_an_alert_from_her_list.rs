@@ -1,0 +1,119 @@
+//! The nurse's morning against the running region: her list has the story's patient on top, red; she takes the alert, looks into it and
+//! closes it with a note; the note is in the municipality's record system, brought there by the hub, once; and the patient sees who saw.
+
+use crate::kit::lookup::Screen;
+use crate::kit::{region, wait};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::Value;
+use testkit::record_system::DOCUMENTS;
+use testkit::region::Region;
+use wire::client::Request;
+use wire::contract::work_list::{Row, WORK_LIST, WORK_LIST_SCOPE, WorkList};
+
+const FJELLVIK: &str = "310001007";
+const NOTE: &str = "Ringte 09:40. Planens trinn er tatt";
+
+/// The municipality's nurse at her own service: with a patient, or with none for her list.
+async fn nurse(region: &Region, listing: bool) -> Screen {
+    let base = &region.service("fjellvik").unwrap().fhir;
+    let mut all = region.ready.practitioners.iter();
+    let who = all.find(|one| one.orgnr == FJELLVIK).unwrap();
+    let patient = &region.ready.patients[0];
+    Screen::with(region, base, |caller| {
+        let mut request = caller.as_practitioner(who, patient, base);
+        if listing {
+            request.patient = None;
+            request.scope = WORK_LIST_SCOPE.into();
+        } else {
+            request.scope = "user/*.rs user/Task.u".into();
+        }
+        request
+    })
+    .await
+}
+
+async fn list(region: &Region) -> WorkList {
+    let screen = nurse(region, true).await;
+    let url = format!("{}{WORK_LIST}", screen.base);
+    let reply = screen.send(Request::post_form(url, [])).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    WorkList::from_json(&reply.json).unwrap()
+}
+
+/// The story's patient on the list, if she has an alert.
+async fn top(region: &Region) -> Option<Row> {
+    let row = list(region).await.rows.into_iter().next()?;
+    let number = region.ready.patients[0].fnr.expose();
+    (row.patient.value().expose() == number && !row.alerts.is_empty()).then_some(row)
+}
+
+#[tokio::test]
+async fn she_finds_her_on_top_and_closes_with_a_note_that_the_record_gets() {
+    let own = region::own(&[]).await;
+    let region = &own.region;
+    // Taken from the list, by the version that it shows; what joins meanwhile is seen first.
+    let step = async |step: &'static str, note: Option<&'static str>| {
+        wait::until(step, async || {
+            let row = top(region).await?;
+            let alert = &row.alerts[0];
+            let screen = nurse(region, false).await;
+            let url = format!("{}/Task/{}/${step}", screen.base, alert.task);
+            let version = format!("W/\"{}\"", alert.version);
+            let body = wire::form::write(note.map(|note| ("note", note)));
+            let request = Request::post(url, "application/x-www-form-urlencoded", body)
+                .header(header::IF_MATCH, HeaderValue::try_from(version).unwrap());
+            let reply = screen.send(request).await;
+            let fits = [StatusCode::OK, StatusCode::PRECONDITION_FAILED];
+            assert!(fits.contains(&reply.status), "{}", reply.json);
+            (reply.status == StatusCode::OK).then_some(row)
+        })
+        .await
+    };
+    let seen = step("own", None).await;
+    assert_eq!(seen.zone, Some(fhir::plan::Zone::Red));
+    assert!(seen.news2.is_some() && seen.newest.is_some());
+    let owned = step("acknowledge", None).await;
+    let owner = owned.alerts[0].owner.clone().unwrap();
+    assert!(owner.contains("Fjellvik kommune"), "{owner}");
+    let task = step("resolve", Some(NOTE)).await.alerts[0].task.clone();
+    let after = list(region).await.rows;
+    let open = after.iter().flat_map(|row| &row.alerts);
+    assert!(open.into_iter().all(|alert| alert.task != task));
+
+    let kept = region
+        .data()
+        .join("stores/record-systems/fjellvik")
+        .join(DOCUMENTS);
+    let filed = || {
+        let text = std::fs::read_to_string(&kept).unwrap_or_default();
+        let all = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let ours = |one: &Value| one.to_string().contains(NOTE);
+        all.filter(ours).collect::<Vec<_>>()
+    };
+    let filed = wait::until("the note in the record", async || {
+        let filed = filed();
+        (!filed.is_empty()).then_some(filed)
+    })
+    .await;
+    assert_eq!(filed.len(), 1);
+    assert!(filed[0].to_string().contains(&owner));
+
+    let citizen = Screen::citizen(
+        region,
+        &region.ready.patients[0],
+        &region.service("fjellvik").unwrap().fhir,
+    );
+    let log = citizen
+        .await
+        .search("AuditEvent", &[("_count", "200")])
+        .await;
+    assert_eq!(log.status, StatusCode::OK, "{}", log.json);
+    // She was shown on the list before the steps, and at each look after.
+    let shown = log.matches().into_iter().filter(|event| {
+        let name = event["agent"][0]["name"].as_str().unwrap_or_default();
+        event["action"] == "R" && owner.starts_with(name) && !name.is_empty()
+    });
+    assert!(shown.count() >= 3);
+}
