@@ -1,5 +1,6 @@
 //! The nurse's morning against the running region: her list has the story's patient on top, red; she takes the alert, looks into it and
-//! closes it with a note; the note is in the municipality's record system, brought there by the hub, once; and the patient sees who saw.
+//! closes it with a note that others may look up; the note is in the municipality's record system, brought there by the hub, once, the hospital's
+//! physician finds it, and the patient sees who saw.
 
 use crate::kit::lookup::Screen;
 use crate::kit::{region, wait};
@@ -52,14 +53,14 @@ async fn she_finds_her_on_top_and_closes_with_a_note_that_the_record_gets() {
     let own = region::own(&[]).await;
     let region = &own.region;
     // Taken from the list, by the version that it shows; what joins meanwhile is seen first.
-    let step = async |step: &'static str, note: Option<&'static str>| {
+    let step = async |step: &'static str, form: &[(&'static str, &'static str)]| {
         wait::until(step, async || {
             let row = top(region).await?;
             let alert = &row.alerts[0];
             let screen = nurse(region, false).await;
             let url = format!("{}/Task/{}/${step}", screen.base, alert.task);
             let version = format!("W/\"{}\"", alert.version);
-            let body = wire::form::write(note.map(|note| ("note", note)));
+            let body = wire::form::write(form.iter().copied());
             let request = Request::post(url, "application/x-www-form-urlencoded", body)
                 .header(header::IF_MATCH, HeaderValue::try_from(version).unwrap());
             let reply = screen.send(request).await;
@@ -69,13 +70,14 @@ async fn she_finds_her_on_top_and_closes_with_a_note_that_the_record_gets() {
         })
         .await
     };
-    let seen = step("own", None).await;
+    let seen = step("own", &[]).await;
     assert_eq!(seen.zone, Some(fhir::plan::Zone::Red));
     assert!(seen.news2.is_some() && seen.newest.is_some());
-    let owned = step("acknowledge", None).await;
+    let owned = step("acknowledge", &[]).await;
     let owner = owned.alerts[0].owner.clone().unwrap();
     assert!(owner.contains("Fjellvik kommune"), "{owner}");
-    let task = step("resolve", Some(NOTE)).await.alerts[0].task.clone();
+    let said = [("note", NOTE), ("shared", "true")];
+    let task = step("resolve", &said).await.alerts[0].task.clone();
     let after = list(region).await.rows;
     let open = after.iter().flat_map(|row| &row.alerts);
     assert!(open.into_iter().all(|alert| alert.task != task));
@@ -99,6 +101,18 @@ async fn she_finds_her_on_top_and_closes_with_a_note_that_the_record_gets() {
     .await;
     assert_eq!(filed.len(), 1);
     assert!(filed[0].to_string().contains(&owner));
+
+    // She let others look it up: the hospital's physician finds it at the gateway.
+    let patient = &region.ready.patients[0];
+    let screen = Screen::physician(region, patient).await;
+    let code = format!("{}|person", fhir::systems::ASSESSMENT);
+    let form = [("code", code.as_str())];
+    let found = screen.search_for(patient, "Observation", &form).await;
+    assert_eq!(found.status, StatusCode::OK, "{}", found.json);
+    let assessed = found.matches();
+    assert_eq!(assessed.len(), 1, "{}", found.json);
+    assert_eq!(assessed[0]["note"][0]["text"], NOTE);
+    assert_eq!(assessed[0]["performer"][0]["display"], owner.as_str());
 
     let citizen = Screen::citizen(
         region,

@@ -83,6 +83,7 @@ pub async fn step(visit: Visit, Path(id): Path<String>, body: Body) -> Response 
             version,
             step,
             note: Some(note).filter(|note| !note.is_empty()),
+            shared: text("shared") == "true",
             to,
         };
         let state: Arc<State> = visit.state.clone();

@@ -318,6 +318,17 @@ fn oxygen(observation: Node<'_>) -> Option<Oxygen> {
     amount(component(observation, "3150-6", &[])?.get("valueQuantity")?).map(Oxygen::Percent)
 }
 
+/// A person's assessment of an alert has no value: it is what she says.
+fn said_by_a_person(o: Node<'_>) -> Option<String> {
+    let assessed = o.path(&["code", "coding"])?.items().any(|one| {
+        one.text("system").as_deref() == Some(systems::ASSESSMENT)
+            && one.text("code").as_deref() == Some("person")
+    });
+    let note = o.get("note")?.items().next().filter(|_| assessed)?;
+    let by = note.text("authorString").unwrap_or_default();
+    Some(format!("{} ({by})", note.text("text")?))
+}
+
 /// Reads an Observation.
 pub fn reading(found: &Match<'_>, calendar: &Calendar) -> Reading {
     let o = found.resource;
@@ -339,7 +350,8 @@ pub fn reading(found: &Match<'_>, calendar: &Calendar) -> Reading {
         said: o
             .get("valueCodeableConcept")
             .and_then(words)
-            .or_else(|| o.text("valueString").map(|text| text.into_owned())),
+            .or_else(|| o.text("valueString").map(|text| text.into_owned()))
+            .or_else(|| said_by_a_person(o)),
         oxygen: oxygen(o),
         status: o.text("status").unwrap_or_default().into_owned(),
         organisation: performers.into_iter().find_map(organisation),

@@ -121,6 +121,8 @@ pub struct Wanted<'a> {
     pub step: Step,
     /// What she says.
     pub note: Option<&'a str>,
+    /// Whether others may look up what she says.
+    pub shared: bool,
     /// To which organisation, for a hand-over.
     pub to: Option<&'a str>,
 }
@@ -277,6 +279,10 @@ impl OfPatient<'_> {
         let mut form = Vec::new();
         form.extend(wanted.note.map(|note| ("note", note)));
         form.extend(wanted.to.map(|to| ("to", to)));
+        let shares = matches!(wanted.step, Step::Acknowledge | Step::Note | Step::Resolve);
+        if wanted.shared && shares && wanted.note.is_some() {
+            form.push(("shared", "true"));
+        }
         let seen = HeaderValue::try_from(format!("W/\"{version}\""))
             .map_err(|_| LookUpError::Unusable("the version"))?;
         let request = Request::post_form(url, form).header(IF_MATCH, seen);

@@ -211,7 +211,11 @@ async fn an_alert_is_taken_and_closed_with_a_note_by_forms_of_ours_alone() {
     assert!(silent.body.contains("krever et notat"), "{}", silent.body);
     let closed = [
         &send[..],
-        &[("step", "resolve"), ("note", "Planens trinn er tatt")],
+        &[
+            ("step", "resolve"),
+            ("note", "Planens trinn er tatt"),
+            ("shared", "true"),
+        ],
     ]
     .concat();
     assert_eq!(
@@ -222,6 +226,8 @@ async fn an_alert_is_taken_and_closed_with_a_note_by_forms_of_ours_alone() {
     assert_eq!(steps.len(), 2);
     assert_eq!(steps[1].0, "$resolve");
     assert_eq!(steps[1].1.get("note"), Some("Planens trinn er tatt"));
+    assert_eq!(steps[1].1.get("shared"), Some("true"));
+    assert_eq!(steps[0].1.get("shared"), None);
 }
 
 #[tokio::test]

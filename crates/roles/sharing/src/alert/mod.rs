@@ -8,8 +8,9 @@
 //!
 //! An alert's way: `assess/run.rs` judges → `finding.rs` (is it new, and is it now?) → `raise.rs` (in the commit of the results)
 //! → people's steps over `api/operation/alert.rs` → `machine.rs` (may it be done, pure) → `task.rs` (as resources).
-//! `hand_over.rs` says what words between two organisations make of an alert, whose it is when the other has accepted; `telling.rs` carries them. `filing.rs` files what people say in the organisation's record system. `watch.rs` wakes when a deadline passes, and when a reading that a plan expects may be missing (`missing.rs`, pure).
+//! `hand_over.rs` says what words between two organisations make of an alert, whose it is when the other has accepted; `telling.rs` carries them. `filing.rs` files what people say in the organisation's record system, `assessment.rs` lets others look it up. `watch.rs` wakes when a deadline passes, and when a reading that a plan expects may be missing (`missing.rs`, pure).
 
+mod assessment;
 mod filing;
 mod finding;
 mod hand_over;
@@ -21,6 +22,7 @@ mod task;
 mod telling;
 mod watch;
 
+pub use assessment::shared;
 pub use filing::{Said, outgoing as filed};
 pub use finding::{Candidate, FRESH, current, fresh, gravity};
 pub use hand_over::{Handed, Heard};

@@ -11,6 +11,7 @@
 //! | passed deadlines, and when | extension [`ESCALATION`] |
 //! | when it rose to red | extension [`ROSE`] |
 //! | what people say of it | `note`, with author and time |
+//! | what of that others may look up | `output` |
 //! | what came after all | `DetectedIssue.evidence` |
 //! | that another organisation offered it, and which offer | `basedOn`, system [`OFFERS`] |
 //! | that it is offered to another organisation | extension [`OFFERED`] |
@@ -444,6 +445,16 @@ impl Task {
         }
         notes.push(json!({"authorString": by.name, "time": now.to_string(), "text": text}));
         true
+    }
+
+    /// Refers to a person's assessment of it that others may look up.
+    pub fn attach(&mut self, assessment: LogicalId) {
+        let output = json!({
+            "type": {"text": "Vurdering"},
+            "valueReference": {"reference": format!("Observation/{assessment}")},
+        });
+        let held = self.json["output"].as_array().cloned().unwrap_or_default();
+        self.json["output"] = held.into_iter().chain([output]).collect();
     }
 
     /// Its name among alerts.

@@ -9,13 +9,13 @@ use crate::{Partner, State};
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
+use fhir::ids::LogicalId;
 use fhir::outcome::IssueCode;
 use fhir::resource::ResourceType;
-use fhir::time::Instant;
 use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
-use store::{Change, Expect, OutboxEntry, StoreError};
+use store::{Change, Expect, Put, StoreError};
 use trust::{Ask, Category, Interaction, Permit, Person, Refusal};
 use wire::contract::alert::Word;
 use wire::outcome::{Problem, fhir_response};
@@ -28,6 +28,10 @@ const CLOSED: Refusal = Refusal {
     code: "blocked",
     message: "the patient has closed this to the organisation that it would be handed over to, or it is not known whether she has",
 };
+/// Parameter: what is said may be looked up by others.
+const SHARED: &str = "shared";
+/// The steps that take it.
+const SHARES: [Step; 3] = [Step::Acknowledge, Step::Note, Step::Resolve];
 /// Longest note, in characters.
 const LONGEST: usize = 4_000;
 
@@ -130,6 +134,7 @@ async fn taken(
     let expected = if_match(&parts.headers)?.ok_or_else(Problem::precondition_required)?;
     let input = wire::operation::read(&parts.headers, body).await?;
     let (note, to) = (note_in(&input, step)?, to_in(state, &input, step)?);
+    let shared = shared_in(&input, step, note.is_some())?;
     let person = person(state, visit)?;
     let read = || async { state.desk.store.read(&permit, resource, id).await };
     let stored = read().await?.ok_or_else(Problem::not_found)?;
@@ -162,10 +167,37 @@ async fn taken(
     let (due, open) = (alert.deadline.map(|end| end.0), alert.state.is_open());
     let (from, waited) = (task.alert.state, task.what());
     task.set(alert, visit.now);
-    let filed = match &note {
-        Some(text) => filed(state, &permit, &task, (&person, text), visit.now).await?,
-        None => None,
-    };
+    let patient = patient(state, &permit).await?;
+    let (mut filed, mut assessed) = (None, None);
+    if let (Some(text), trust::PermitScope::Patient(about)) = (&note, permit.patient()) {
+        let issue = match task.issue {
+            Some(id) => {
+                state
+                    .there(&permit, ResourceType::DETECTED_ISSUE, id)
+                    .await?
+            }
+            None => None,
+        };
+        let said = alert::Said {
+            person: about,
+            by: &person,
+            text,
+            at: visit.now,
+            issue: issue.as_ref(),
+        };
+        filed = alert::filed(state, &task, &said)?;
+        if shared {
+            let id = LogicalId::from((state.house.ids)());
+            let assessment = alert::shared(state, &task, &said);
+            assessed = Some(Put::CreateAs {
+                id,
+                resource: state.checked(patient, &assessment)?,
+                written_by: None,
+                enrol: false,
+            });
+            task.attach(id);
+        }
+    }
     let mut change = visit.change(visit.record().permitted(&permit));
     change.outbox.extend(filed);
     let word = match (step, from) {
@@ -186,7 +218,7 @@ async fn taken(
         )
         .await?;
     }
-    let patient = patient(state, &permit).await?;
+    change.puts.extend(assessed);
     let put = state.new_version(patient, task.id, task.version, task.json())?;
     change.puts.push(put);
     change.audit_fill = true;
@@ -222,35 +254,6 @@ async fn taken(
     state.raised(queue);
     let stored = read().await?.ok_or_else(Problem::not_found)?;
     reduced(&permit, stored)
-}
-
-/// What of a note goes to the organisation's record system.
-async fn filed(
-    state: &State,
-    permit: &Permit,
-    task: &Task,
-    (by, text): (&Owner, &str),
-    at: Instant,
-) -> Result<Option<OutboxEntry>, End> {
-    let trust::PermitScope::Patient(person) = permit.patient() else {
-        return Ok(None);
-    };
-    let issue = match task.issue {
-        Some(id) => {
-            state
-                .there(permit, ResourceType::DETECTED_ISSUE, id)
-                .await?
-        }
-        None => None,
-    };
-    let said = alert::Said {
-        person,
-        by,
-        text,
-        at,
-        issue: issue.as_ref(),
-    };
-    Ok(alert::filed(state, task, &said)?)
 }
 
 /// What the patient has closed to another organisation is not handed over to it.
@@ -395,10 +398,10 @@ fn to_in<'s>(
 
 /// What somebody says of a step.
 fn note_in(input: &[(String, String)], step: Step) -> Result<Option<String>, Problem> {
-    let own: Vec<_> = input
-        .iter()
-        .filter(|(name, _)| step != Step::HandOver || name != "to")
-        .collect();
+    let other = |name: &str| {
+        (step == Step::HandOver && name == "to") || (SHARES.contains(&step) && name == SHARED)
+    };
+    let own: Vec<_> = input.iter().filter(|(name, _)| !other(name)).collect();
     match &own[..] {
         [] => Ok(None),
         [(name, text)] if name == "note" => {
@@ -409,8 +412,22 @@ fn note_in(input: &[(String, String)], step: Step) -> Result<Option<String>, Pro
             }
         }
         _ => {
-            let words = "one parameter is known: note, once";
+            let words = "known are note, once, and where what is said may be shared, shared";
             Err(Problem::invalid(IssueCode::NotSupported, "note", words))
+        }
+    }
+}
+
+/// Whether what she says may be looked up by others, as a resource of its own.
+fn shared_in(input: &[(String, String)], step: Step, note: bool) -> Result<bool, Problem> {
+    let told = input.iter().filter(|(name, _)| name == SHARED);
+    let told: Vec<_> = told.map(|(_, value)| value.as_str()).collect();
+    match told[..] {
+        [] | ["false"] => Ok(false),
+        ["true"] if note && SHARES.contains(&step) => Ok(true),
+        _ => {
+            let words = "expected true, once, with a note";
+            Err(Problem::invalid(IssueCode::Value, SHARED, words))
         }
     }
 }

@@ -102,7 +102,7 @@ const OFFERED: &[Offered] = &[
         resource: "Task",
         name: "note",
         definition: "https://delt.example/fhir/OperationDefinition/alert-note",
-        documentation: "POST Task/{id}/$note with If-Match and note (at most 4000 characters): a person's assessment, kept with name, organisation and time of who asks. Also of an alert that is closed.",
+        documentation: "POST Task/{id}/$note with If-Match and note (at most 4000 characters): a person's assessment, kept with name, organisation and time of who asks. Also of an alert that is closed. With shared = true (here, at acknowledge and at resolve) it is an Observation of its own too, which others look up.",
     },
     Offered {
         resource: "Task",
