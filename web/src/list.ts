@@ -10,6 +10,7 @@ export function keepList(): void {
   const rows = document.getElementById("rows");
   const live = document.getElementById("live");
   if (!(rows instanceof HTMLTableSectionElement) || !live) return;
+  ahead = difference(rows);
   window.setInterval(() => {
     ages(rows, live);
     if (document.visibilityState === "visible") void update(rows, live);
@@ -20,6 +21,13 @@ export function keepList(): void {
 }
 
 let asking = false;
+/** How far the service's clock is ahead of the browser's, in milliseconds. */
+let ahead = 0;
+
+function difference(rows: HTMLElement): number {
+  const now = Number(rows.dataset["now"]);
+  return now > 0 ? now - Date.now() : 0;
+}
 
 async function update(rows: HTMLTableSectionElement, live: HTMLElement): Promise<void> {
   if (asking) return;
@@ -32,16 +40,32 @@ async function update(rows: HTMLTableSectionElement, live: HTMLElement): Promise
       live.textContent = live.dataset["lost"] ?? "";
       return;
     }
-    const page = new DOMParser().parseFromString(`<table>${await answer.text()}</table>`, "text/html");
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.querySelector<HTMLTableSectionElement>("#rows");
     if (!fresh) return;
+    ahead = difference(fresh);
     replace(rows, fresh);
+    around(page, "shows");
+    around(page, "pages");
     live.textContent = (live.dataset["updated"] ?? "").replace("{when}", fresh.dataset["at"] ?? "");
   } catch {
     live.textContent = live.dataset["lost"] ?? "";
   } finally {
     asking = false;
   }
+}
+
+/** Brings what stands around the rows up to date; a link in use stays in use, if it is there still. */
+function around(page: Document, id: string): void {
+  const held = document.getElementById(id);
+  const fresh = page.getElementById(id);
+  if (!held || !fresh || held.innerHTML === fresh.innerHTML) return;
+  const focus = held.contains(document.activeElement) ? document.activeElement : null;
+  const place = focus ? [...held.children].indexOf(focus) : -1;
+  held.hidden = fresh.hidden;
+  held.innerHTML = fresh.innerHTML;
+  const links = held.querySelectorAll("a");
+  if (focus) (links[place] ?? links[0])?.focus();
 }
 
 /** Puts `fresh` in the place of what is there. The row that has the focus is never taken out of the page, only the others move. */
@@ -63,6 +87,7 @@ export function replace(rows: HTMLTableSectionElement, fresh: HTMLTableSectionEl
     else rows.append(row);
   }
   rows.dataset["tag"] = fresh.dataset["tag"] ?? "";
+  rows.dataset["now"] = fresh.dataset["now"] ?? "";
   rows.dataset["at"] = fresh.dataset["at"] ?? "";
   if (before?.row.isConnected) window.scrollBy(0, before.row.getBoundingClientRect().top - before.top);
 }
@@ -106,7 +131,7 @@ function refresh(held: HTMLTableRowElement, fresh: HTMLTableRowElement): void {
 
 function ages(rows: HTMLElement, live: HTMLElement): void {
   for (const one of rows.querySelectorAll<HTMLElement>(".age")) {
-    const age = Math.max(0, Date.now() - Number(one.dataset["at"]));
+    const age = Math.max(0, Date.now() + ahead - Number(one.dataset["at"]));
     const [words, n] =
       age < 2 * HOUR
         ? [live.dataset["minutes"], age / MINUTE]

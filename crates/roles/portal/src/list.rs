@@ -18,13 +18,15 @@ pub struct Shown {
     pub tag: String,
     /// As of when, `08:30`.
     pub at: String,
+    /// The same in milliseconds since 1970: ages are counted by the service's clock, not the browser's.
+    pub now: i64,
     /// What the medical device says of itself.
     pub device: String,
     /// Patients in all.
     pub total: usize,
     /// Place of the first line, counted from 1; 0 without lines.
     pub first: usize,
-    /// Place of the last.
+    /// Place of the last; 0 without lines.
     pub last: usize,
     /// Rows left out before the first.
     pub offset: usize,
@@ -108,18 +110,19 @@ pub fn shown(list: &WorkList, addresses: Vec<String>, state: &State, t: &Text) -
         .zip(addresses)
         .map(|(row, id)| words.line(row, id))
         .collect();
-    let last = list.offset + lines.len();
+    let end = list.offset + lines.len();
     let size = crate::look_up::own::ROWS;
     Shown {
         tag: list.tag.clone(),
         at: state.calendar.clock(list.at.0 / 1000),
+        now: list.at.0 / 1000,
         device: list.device.clone(),
         total: list.total,
         first: if lines.is_empty() { 0 } else { list.offset + 1 },
-        last,
+        last: if lines.is_empty() { 0 } else { end },
         offset: list.offset,
         before: (list.offset > 0).then(|| list.offset.saturating_sub(size)),
-        next: (last < list.total && !lines.is_empty()).then_some(last),
+        next: (end < list.total && !lines.is_empty()).then_some(end),
         lines,
     }
 }

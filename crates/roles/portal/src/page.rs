@@ -155,9 +155,9 @@ pub struct List {
     pub list: Shown,
 }
 
-/// Its rows alone.
+/// What of it changes while it is open: how many there are, the rows and the way to the others.
 #[derive(Template)]
-#[template(path = "rows.html")]
+#[template(path = "update.html")]
 pub struct Rows {
     /// Words.
     pub t: Text,

@@ -155,13 +155,44 @@ async fn a_page_that_asks_by_itself_gets_what_changed_and_keeps_nobody_signed_in
     );
     let rows = portal.get("/list/rows?known=older").await;
     assert_eq!(rows.status, StatusCode::OK);
-    assert!(rows.body.starts_with("<tbody") && !rows.body.contains("<html"));
+    assert!(rows.body.contains("<tbody id=\"rows\"") && !rows.body.contains("<html"));
+    assert!(rows.body.contains("Viser 1–2 av 2"), "{}", rows.body);
+    // Ages are counted from the service's own moment.
+    let now = format!("data-now=\"{}\"", fake::now().0 / 1000);
+    assert!(rows.body.contains(&now), "{}", rows.body);
     for _ in 0..5 {
         portal.clock.advance(5 * 60_000_000);
         portal.get("/list/rows?known=tag-1").await;
     }
     let over = portal.get("/list").await;
     assert_eq!((over.status, over.location()), (StatusCode::SEE_OTHER, "/"));
+}
+
+#[tokio::test]
+async fn a_list_that_begins_empty_has_where_the_first_row_goes() {
+    let mut portal = ward().await;
+    let empty = WorkList {
+        tag: "tag-0".into(),
+        total: 0,
+        rows: Vec::new(),
+        ..list()
+    };
+    *portal.fake.own.list.lock().unwrap() = Some(empty);
+    let page = portal.get("/list").await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+    assert!(page.body.contains("Ingen pasienter"), "{}", page.body);
+    let rows = "<tbody id=\"rows\" data-tag=\"tag-0\"";
+    let (_, after) = page.body.split_once(rows).expect("where rows go");
+    assert!(!after.split_once("</tbody>").unwrap().0.contains("<tr"));
+    // The first patient comes with the count and the way to the others, which are there to be brought up to date.
+    *portal.fake.own.list.lock().unwrap() = Some(WorkList { total: 60, ..list() });
+    let update = portal.get("/list/rows?from=0&known=tag-0").await;
+    assert!(update.body.contains("Viser 1–2 av 60"), "{}", update.body);
+    for place in ["id=\"shows\"", "id=\"pages\""] {
+        assert!(page.body.contains(place), "{place}: {}", page.body);
+        assert!(update.body.contains(place), "{place}: {}", update.body);
+    }
+    assert!(update.body.contains("href=\"/list?from=2\""));
 }
 
 #[tokio::test]
