@@ -21,8 +21,18 @@ use crate::session::View;
 
 /// Rows of a page of the list.
 pub const ROWS: usize = 50;
-/// Alerts of a patient that a page shows, the newest.
-const ALERTS: &str = "10";
+/// What an alert is about, as its Task is coded.
+const TOPICS: [&str; 2] = ["alert-readings", "alert-missing"];
+/// `Task.status` of alerts that are open.
+const OPEN: &str = "requested,accepted,in-progress";
+/// `Task.status` of alerts that are closed.
+const CLOSED: &str = "completed,rejected";
+/// Closed alerts of a patient that a page shows, the newest.
+const CLOSED_SHOWN: &str = "10";
+/// Open alerts of one answer.
+const PAGE: &str = "200";
+/// Answers followed at most.
+const MOST_PAGES: usize = 5;
 
 /// Somebody who works at the organisation, and whose tokens she asks by.
 pub enum Personnel<'a> {
@@ -228,22 +238,73 @@ pub struct OfPatient<'a> {
     number: &'a Hidden,
 }
 
+/// One answer to a search.
+struct Found(Value);
+
+impl Found {
+    fn alerts(&self) -> Vec<Value> {
+        let entries = self.0["entry"].as_array().into_iter().flatten();
+        entries
+            .filter(|entry| entry["search"]["mode"] == "match")
+            .map(|entry| entry["resource"].clone())
+            .collect()
+    }
+
+    fn next(&self) -> Option<String> {
+        let links = self.0["link"].as_array()?;
+        let next = links.iter().find(|link| link["relation"] == "next")?;
+        next["url"].as_str().map(str::to_owned)
+    }
+}
+
 impl OfPatient<'_> {
-    /// Her alerts, the newest first: Tasks as they rest.
+    /// Her alerts as they rest: every one that is open, then the newest of those that are closed, each the newest first.
     ///
     /// # Errors
-    /// [`LookUpError`].
+    /// [`LookUpError`], also where more are open than can be followed: none of them is left out.
     pub async fn alerts(&self) -> Result<Vec<Value>, LookUpError> {
+        let open = [("status", OPEN), ("_count", PAGE)];
+        let mut page = self.found(&open).await?;
+        let mut alerts = page.alerts();
+        let mut pages = 1;
+        while let Some(next) = page.next() {
+            if pages == MOST_PAGES {
+                return Err(LookUpError::Unusable("too many open alerts"));
+            }
+            if !next.starts_with(&format!("{}/", self.base)) {
+                return Err(LookUpError::Unusable("a next link leads elsewhere"));
+            }
+            page = self.asked(Request::get(next)).await?;
+            alerts.extend(page.alerts());
+            pages += 1;
+        }
+        let closed = [("status", CLOSED), ("_count", CLOSED_SHOWN)];
+        let closed = self.found(&closed).await?.alerts();
+        // What was closed between the two questions is closed.
+        alerts.retain(|open| closed.iter().all(|one| one["id"] != open["id"]));
+        alerts.extend(closed);
+        Ok(alerts)
+    }
+
+    /// The first page of her alerts that are asked for, the newest first.
+    async fn found(&self, narrowed: &[(&str, &str)]) -> Result<Found, LookUpError> {
         let number = self.number.expose();
         let person = PersonIdentifier::guess(number, PersonNumbers::Lenient)
             .map_err(|_| LookUpError::Unusable("the patient's number"))?;
         let named = format!("{}|{number}", person.system());
-        let form = [
+        let ours = TOPICS.map(|topic| format!("{}|{topic}", systems::ASSESSMENT));
+        let ours = ours.join(",");
+        let mut form = vec![
             ("patient.identifier", named.as_str()),
+            ("code", ours.as_str()),
             ("_sort", "-authored-on"),
-            ("_count", ALERTS),
         ];
+        form.extend(narrowed);
         let request = Request::post_form(format!("{}/Task/_search", self.base), form);
+        self.asked(request).await
+    }
+
+    async fn asked(&self, request: Request) -> Result<Found, LookUpError> {
         let answer = self.asker.send(request).await?;
         match answer.status {
             StatusCode::OK => {}
@@ -253,20 +314,9 @@ impl OfPatient<'_> {
             }
             _ => return Err(LookUpError::Unusable("unexpected status")),
         }
-        let json: Value = answer
-            .json()
-            .map_err(|_| LookUpError::Unusable("not JSON"))?;
-        let entries = json["entry"].as_array().into_iter().flatten();
-        let ours = |task: &&Value| {
-            let codings = task["code"]["coding"].as_array();
-            codings.is_some_and(|all| all.iter().any(|one| one["system"] == systems::ASSESSMENT))
-        };
-        Ok(entries
-            .filter(|entry| entry["search"]["mode"] == "match")
-            .map(|entry| &entry["resource"])
-            .filter(ours)
-            .cloned()
-            .collect())
+        let json = answer.json();
+        json.map(Found)
+            .map_err(|_| LookUpError::Unusable("not JSON"))
     }
 
     /// Takes a step.

@@ -185,7 +185,10 @@ async fn a_list_that_begins_empty_has_where_the_first_row_goes() {
     let (_, after) = page.body.split_once(rows).expect("where rows go");
     assert!(!after.split_once("</tbody>").unwrap().0.contains("<tr"));
     // The first patient comes with the count and the way to the others, which are there to be brought up to date.
-    *portal.fake.own.list.lock().unwrap() = Some(WorkList { total: 60, ..list() });
+    *portal.fake.own.list.lock().unwrap() = Some(WorkList {
+        total: 60,
+        ..list()
+    });
     let update = portal.get("/list/rows?from=0&known=tag-0").await;
     assert!(update.body.contains("Viser 1–2 av 60"), "{}", update.body);
     for place in ["id=\"shows\"", "id=\"pages\""] {
@@ -259,6 +262,24 @@ async fn an_alert_is_taken_and_closed_with_a_note_by_forms_of_ours_alone() {
     assert_eq!(steps[1].1.get("note"), Some("Planens trinn er tatt"));
     assert_eq!(steps[1].1.get("shared"), Some("true"));
     assert_eq!(steps[0].1.get("shared"), None);
+}
+
+#[tokio::test]
+async fn an_open_alert_is_reached_behind_however_many_closed_ones() {
+    let mut portal = ward().await;
+    let numbered = |n: usize, state: &str| {
+        let mut one = task(1, state, None);
+        one["id"] = format!("b-{n}").into();
+        one
+    };
+    let closed = (0..15).map(|n| numbered(n, "resolved"));
+    *portal.fake.own.others.lock().unwrap() = closed.chain([numbered(99, "raised")]).collect();
+    let address = format!("{}/alerts", first(&portal.get("/list").await));
+    let page = portal.get(&address).await;
+    let place = |id: &str| page.body.find(&format!("id=\"head-{id}\""));
+    assert!(place("b-99").unwrap() < place("b-0").unwrap());
+    assert_eq!(place("b-9").is_some(), place("b-10").is_none());
+    assert_eq!(page.body.matches("id=\"head-").count(), 12);
 }
 
 #[tokio::test]

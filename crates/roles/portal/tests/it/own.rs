@@ -22,6 +22,8 @@ pub struct Service {
     pub list: Mutex<Option<WorkList>>,
     /// The alert.
     pub task: Mutex<Option<Value>>,
+    /// Other alerts of hers, the newest first.
+    pub others: Mutex<Vec<Value>>,
     /// Forms as they came, with the step first.
     pub steps: Mutex<Vec<(String, Form)>>,
     /// Who takes the alert just before the next step arrives.
@@ -34,6 +36,13 @@ pub fn task(version: u64, state: &str, owner: Option<&str>) -> Value {
         "resourceType": "Task",
         "id": "a-1",
         "meta": {"versionId": version.to_string()},
+        "status": match state {
+            "raised" | "offered" => "requested",
+            "owned" => "accepted",
+            "resolved" | "handed-over" => "completed",
+            "declined" => "rejected",
+            _ => "in-progress",
+        },
         "code": {"coding": [{"system": fhir::systems::ASSESSMENT, "code": "alert-readings"}]},
         "businessStatus": {"coding": [{"code": state}]},
         "authoredOn": "2026-03-05T07:26:00Z",
@@ -94,9 +103,21 @@ async fn search(State(fake): State<Arc<Fake>>, request: Request) -> Response {
     };
     let asked = form.get("patient.identifier").unwrap_or_default();
     assert!(!patient.is_empty() && asked.ends_with(&patient), "{asked}");
+    let code = format!(
+        "{0}|alert-readings,{0}|alert-missing",
+        fhir::systems::ASSESSMENT
+    );
+    assert_eq!(form.get("code"), Some(code.as_str()));
+    assert_eq!(form.get("_sort"), Some("-authored-on"));
     let task = fake.own.task.lock().unwrap().clone();
+    let others = fake.own.others.lock().unwrap().clone();
+    let status: Vec<_> = form.get("status").unwrap().split(',').collect();
+    let count = form.get("_count").unwrap().parse().unwrap();
     let entries: Vec<_> = task
         .into_iter()
+        .chain(others)
+        .filter(|task| status.iter().any(|one| task["status"] == *one))
+        .take(count)
         .map(|task| json!({"resource": task, "search": {"mode": "match"}}))
         .collect();
     Json(json!({"resourceType": "Bundle", "type": "searchset", "entry": entries})).into_response()
