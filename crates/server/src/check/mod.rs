@@ -100,6 +100,7 @@ const RULES: &[Rule] = &[
     rules::assessment_is_declared,
     rules::alerts_change_hands_both_ways,
     rules::subscribers_can_be_told,
+    rules::notes_can_be_filed,
 ];
 
 /// All refusals of `config` on `day`; empty means that it may start.

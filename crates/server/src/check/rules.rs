@@ -4,6 +4,7 @@
 use super::Refusal;
 use crate::config::Config;
 use fhir::definitions::Types;
+use wire::contract::hub;
 
 /// Each type that a service names is one of R4.
 pub fn types_are_known(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
@@ -147,6 +148,31 @@ pub fn subscribers_can_be_told(config: &Config, _day: &str, found: &mut Vec<Refu
                 format!("service.{}.client_file", service.id),
                 "subscribers are told nothing that is not signed".into(),
                 "give the service a client file",
+            ));
+        }
+    }
+}
+
+/// Where what people say of alerts is filed through the hub, the service's client may send it there. A client that only the anchor's
+/// register knows is not asked about.
+pub fn notes_can_be_filed(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
+    for service in &config.service {
+        let Some(hub) = crate::roles::files_notes(config, service) else {
+            continue;
+        };
+        let at = format!("{}{}", hub.as_str().trim_end_matches('/'), hub::FHIR);
+        let own = config.client.iter();
+        let mut own = own
+            .filter(|one| one.orgnr == service.orgnr && one.use_ == "service")
+            .peekable();
+        let may = |one: &crate::config::Client| {
+            one.audiences.contains(&at) && one.scopes.iter().any(|one| one == hub::NOTE_SCOPE)
+        };
+        if own.peek().is_some() && !own.any(may) {
+            found.push(Refusal::ours(
+                format!("service.{}.client_file", service.id),
+                format!("notes of alerts are to be filed at {at}, and no client of the service may: they would never stand in the record"),
+                "give its [[client]] the scope system/Composition.c and the hub's FHIR base as an audience, or take documents (IT09) out of record_system.kinds",
             ));
         }
     }

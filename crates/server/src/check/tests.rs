@@ -199,3 +199,37 @@ fn unknown_names_are_refused() {
         "Delt's own rule",
     );
 }
+
+#[test]
+fn a_service_that_files_notes_has_a_client_that_may() {
+    let found = |scopes: &[&str], audiences: &[&str]| {
+        of(|c| {
+            let fjellvik = c.organisation.iter_mut().find(|o| o.orgnr == "310001007");
+            let system = fjellvik.and_then(|o| o.record_system.as_mut());
+            system.expect("a record system").kinds = vec!["IT17".into(), "IT09".into()];
+            c.client.push(crate::config::Client {
+                client_id: "deling-fjellvik".into(),
+                orgnr: "310001007".into(),
+                use_: "service".into(),
+                jwk: "{}".into(),
+                scopes: scopes.iter().map(|one| (*one).to_owned()).collect(),
+                audiences: audiences.iter().map(|one| (*one).to_owned()).collect(),
+                grants: Vec::new(),
+                redirect_uris: Vec::new(),
+                post_logout_redirect_uris: Vec::new(),
+            });
+        })
+    };
+    let hub = "https://delt.example/hub/fhir";
+    assert_eq!(found(&["system/Composition.c"], &[hub]), vec![]);
+    for (scopes, audiences) in [
+        (&["system/Composition.c"][..], &[][..]),
+        (&["system/Pointer.c"], &[hub]),
+    ] {
+        refused(
+            &found(scopes, audiences),
+            "service.fjellvik.client_file",
+            "Delt's own",
+        );
+    }
+}

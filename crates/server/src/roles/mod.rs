@@ -11,7 +11,7 @@ mod outside;
 mod providers;
 
 pub(crate) use identity::agreed;
-pub(crate) use providers::demands;
+pub(crate) use providers::{demands, files_notes};
 
 use crate::config::{self, Config};
 use crate::faults::Faults;

@@ -59,7 +59,7 @@ async fn open_service(setting: &Setting<'_>, s: &config::Service) -> anyhow::Res
         assessment: assessment(setting, s),
         hand_over: partners(setting, s)?,
         subscribers: subscribers(s)?,
-        files_notes: files_notes(setting, s),
+        files_notes: files_notes(setting.config, s),
         pvk: s.pvk.as_ref().map(super::outside::pvk).transpose()?,
     };
     let (time, faults) = (&setting.demo.time, setting.demo.faults.as_ref());
@@ -106,14 +106,14 @@ fn assessment(setting: &Setting<'_>, s: &config::Service) -> Option<::sharing::A
 }
 
 /// The hub that files what is said of alerts: where its organisation has a record system that takes documents from it.
-fn files_notes(setting: &Setting<'_>, s: &config::Service) -> Option<url::Url> {
-    let mut organisations = setting.config.organisation.iter();
+pub fn files_notes(config: &config::Config, s: &config::Service) -> Option<url::Url> {
+    let mut organisations = config.organisation.iter();
     let own = organisations.find(|one| one.orgnr == s.orgnr)?;
     let takes = own.record_system.as_ref()?.kinds.iter();
     let documents = InformationService::DOCUMENTS.to_string();
     let speaks = s.client_file.is_some() && s.members.is_empty();
     let files = speaks && takes.clone().any(|kind| *kind == documents);
-    let hub = setting.config.hub.as_ref().filter(|_| files)?;
+    let hub = config.hub.as_ref().filter(|_| files)?;
     Some(hub.base.clone())
 }
 

@@ -8,16 +8,18 @@
 use super::machine::Owner;
 use super::task::{self, Task};
 use crate::State;
-use fhir::ids::PersonIdentifier;
+use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::systems;
 use fhir::time::Instant;
 use http::HeaderName;
 use http::header::HeaderValue;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use store::{Due, OutboxEntry, StoreError, Stored};
+use store::{Change, Due, OutboxEntry, StoreError, Stored};
+use trust::Interaction;
+use trust::audit::Record;
 use wire::Worker;
-use wire::client::Request;
+use wire::client::{PeerError, Request};
 use wire::contract::hub::{FHIR, NOTE_SCOPE};
 use wire::courier::{self, Deliver, Fate};
 
@@ -31,6 +33,20 @@ const NOTES: &str = "https://delt.example/fhir/alert-note";
 const ADDRESS: &str = "urn:ietf:rfc:3986";
 /// Most references of a DetectedIssue that go along: the newest.
 const MOST: usize = 50;
+/// Answers of the hub after which a note is given up when it has been tried for an hour or so: what is sent, or who sends it, is not
+/// taken there.
+const GIVEN_UP: [u16; 6] = [400, 401, 403, 404, 405, 413];
+/// Refusals of the anchor that are as lasting: this client has no token for the hub.
+const NO_TOKEN: [&str; 4] = [
+    "invalid_client",
+    "invalid_scope",
+    "invalid_target",
+    "unauthorized_client",
+];
+/// Said on the alert of a note that was given up.
+const NOT_FILED: &str = "Notatet er ikke ført i journalen, som ikke tok det imot. Før det der selv";
+/// Characters of a note by which one knows it.
+const BEGINNING: usize = 60;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// What somebody said.
@@ -196,14 +212,69 @@ impl State {
     pub async fn file_waiting(self: &Arc<Self>) -> Result<usize, StoreError> {
         let (store, now) = (&self.desk.store, (self.house.clock)());
         let due = store.outbox_due(RECEIVER, now, 100).await?;
-        let fates = Filing(self.clone()).deliver(&due).await;
-        let done = due.iter().zip(fates);
-        let done = done.filter(|(_, fate)| *fate == Fate::Done);
-        let done: Vec<_> = done.map(|(due, _)| due.id).collect();
+        let mut done = Vec::new();
+        for (due, fate) in due.iter().zip(Filing(self.clone()).deliver(&due).await) {
+            match fate {
+                Fate::Done => done.push(due.id),
+                Fate::Dead(reason) => store.outbox_dead(due.id, &reason).await?,
+                Fate::Retry(reason) | Fate::RetryAfter(_, reason) => {
+                    store.outbox_retry(due.id, now, &reason).await?;
+                }
+            }
+        }
         let count = done.len();
         store.outbox_done(done).await?;
         Ok(count)
     }
+
+    /// Says on the alert that a note of it is not in the record system.
+    async fn not_filed(&self, due: &Due) -> Result<(), StoreError> {
+        let task = due.key.strip_prefix("note/");
+        let task = task.and_then(|of| LogicalId::parse(of.split_once('/')?.0).ok());
+        let Some(id) = task else {
+            return Ok(());
+        };
+        let Some((person, permit, mut task)) = self.alert_of(id).await? else {
+            // Erased since.
+            return Ok(());
+        };
+        let Some(patient) = self.desk.store.patient_id(&person).await? else {
+            return Ok(());
+        };
+        let now = (self.house.clock)();
+        let document: Value = serde_json::from_slice(&due.body).unwrap_or_default();
+        let words = format!("{NOT_FILED}{}", beginning(task.json(), &document));
+        if !task.note(&self.service_itself(), &words, now) {
+            tracing::error!("a note of an alert is not filed, and there is no room to say so");
+            return Ok(());
+        }
+        task.set(task.alert.clone(), now);
+        let (request, asked) = ((self.house.ids)(), format!("alert: {} not filed", due.key));
+        let record = Record::new(now, request, Interaction::Assess, &asked)
+            .permitted(&permit)
+            .about(Some(person));
+        let change = Change {
+            puts: vec![self.new_version(patient, id, task.version, task.json())?],
+            audit: Some(record),
+            audit_fill: true,
+            ..Change::default()
+        };
+        self.desk.store.commit(change).await?;
+        Ok(())
+    }
+}
+
+/// How the note of a document begins, so that one knows which is meant.
+fn beginning(task: &Value, document: &Value) -> String {
+    let composition = &document["entry"][0]["resource"];
+    let notes = task["note"].as_array().into_iter().flatten();
+    let mut same = notes.filter(|note| {
+        note["time"] == composition["date"]
+            && note["authorString"] == composition["author"][0]["display"]
+    });
+    let text = same.next().and_then(|note| note["text"].as_str());
+    text.map(|text| format!(": «{}»", text.chars().take(BEGINNING).collect::<String>()))
+        .unwrap_or_default()
 }
 
 struct Filing(Arc<State>);
@@ -216,7 +287,20 @@ impl Deliver for Filing {
 }
 
 impl Filing {
+    /// Brings one note. One that the hub never takes is given up, and the alert says so in the same round: who believes that a note stands
+    /// in the record would not write it there.
     async fn bring(&self, due: &Due) -> Fate {
+        let why = match self.send(due).await {
+            Fate::Dead(why) => why,
+            fate => return fate,
+        };
+        match self.0.not_filed(due).await {
+            Ok(()) => Fate::Dead(why),
+            Err(error) => Fate::Retry(format!("{why}, and the Task could not be written: {error}")),
+        }
+    }
+
+    async fn send(&self, due: &Due) -> Fate {
         let (Some(party), Some(hub)) = (&self.0.party, &self.0.config.files_notes) else {
             return Fate::Retry("no hub to file notes at, or no client to speak with".into());
         };
@@ -227,11 +311,19 @@ impl Filing {
         let request = Request::post_fhir(base.clone(), due.body.clone())
             .header(IDEMPOTENCY_KEY, key)
             .request_id((self.0.house.ids)());
+        let given_up = |status, reason: String| {
+            Fate::given_up(status, due.attempts, &GIVEN_UP, &reason)
+                .unwrap_or_else(|| Fate::of_status(status, reason))
+        };
         match party.send(&base, NOTE_SCOPE, request).await {
             Ok(answer) => {
                 let status = answer.status.as_u16();
-                Fate::of_status(status, format!("the hub answered {status}"))
+                given_up(status, format!("the hub answered {status}"))
             }
+            Err(PeerError::Token(code)) if NO_TOKEN.contains(&code) => given_up(
+                403,
+                format!("the anchor gives no token for the hub: {code}"),
+            ),
             Err(error) => Fate::of_peer_error(&error),
         }
     }

@@ -299,7 +299,7 @@ impl State {
     }
 
     /// The service, where it says something of an alert itself.
-    fn service_itself(&self) -> Owner {
+    pub(super) fn service_itself(&self) -> Owner {
         Owner {
             key: String::new(),
             name: self.config.name.clone(),

@@ -18,12 +18,17 @@ use crate::house::*;
 #[derive(Clone, Default)]
 struct Hub {
     up: Arc<Mutex<bool>>,
+    /// What it answers instead, when it is not away.
+    refuses: Arc<Mutex<Option<StatusCode>>>,
     got: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
 async fn take(State(hub): State<Hub>, headers: HeaderMap, body: String) -> StatusCode {
     if !*hub.up.lock().unwrap() {
         return StatusCode::SERVICE_UNAVAILABLE;
+    }
+    if let Some(status) = *hub.refuses.lock().unwrap() {
+        return status;
     }
     let key = headers["idempotency-key"].to_str().unwrap().to_owned();
     let document = serde_json::from_str(&body).unwrap();
@@ -173,4 +178,50 @@ async fn what_is_erased_before_it_is_filed_is_filed_nowhere() {
     *hub.up.lock().unwrap() = true;
     service.state.file_waiting().await.unwrap();
     assert!(hub.got.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_note_that_the_hub_never_takes_is_given_up_and_the_alert_says_so() {
+    for status in [400, 401, 403, 404] {
+        let hub = Hub::default();
+        let (service, _) = filing(&hub).await;
+        let id = raised(&service).await;
+        let task = serde_json::json!({"id": id});
+        let kari = kari();
+        step(&service, &kari, (&task, 1), "own", None).await;
+        let closed = step(&service, &kari, (&task, 2), "resolve", Some("Ringte henne")).await;
+        assert_eq!(closed.status, StatusCode::OK, "{}", closed.json);
+        *hub.up.lock().unwrap() = true;
+        *hub.refuses.lock().unwrap() = StatusCode::from_u16(status).ok();
+        let notes = async || {
+            let task = crate::alert::alerts(&service).await.remove(0);
+            let notes = task["note"].as_array().unwrap().clone();
+            notes
+                .into_iter()
+                .map(|one| one["text"].as_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        for _ in 1..wire::courier::TRIES {
+            service.state.file_waiting().await.unwrap();
+        }
+        assert_eq!(
+            notes().await,
+            ["Ringte henne"],
+            "{status}: it is tried for a while"
+        );
+        service.state.file_waiting().await.unwrap();
+        let told = notes().await;
+        assert!(
+            told[1].contains("ikke ført i journalen") && told[1].contains("«Ringte henne»"),
+            "{told:?}"
+        );
+        // Once, and what comes later is not held back by it.
+        service.state.file_waiting().await.unwrap();
+        assert_eq!(notes().await.len(), 2);
+        *hub.refuses.lock().unwrap() = None;
+        let noted = step(&service, &kari, (&task, 4), "note", Some("Senere")).await;
+        assert_eq!(noted.status, StatusCode::OK, "{}", noted.json);
+        assert_eq!(service.state.file_waiting().await.unwrap(), 1);
+        assert_eq!(hub.got.lock().unwrap().len(), 1);
+    }
 }
