@@ -62,6 +62,8 @@ pub struct Line {
     pub admitted: bool,
     /// Why the plan expects nothing now.
     pub pause: Option<String>,
+    /// Whether something of her could not be read.
+    pub unread: bool,
     /// Open alerts.
     pub alerts: Vec<AlertLine>,
 }
@@ -144,7 +146,10 @@ impl Words<'_> {
             id,
             name: name.unwrap_or_else(|| t.of("launch.no_name").to_owned()),
             number: person_number(row.patient.value().expose()),
-            gravity: gravest.map_or("unknown", |one| zone(one, t).0),
+            gravity: match gravest {
+                Some(Zone::Green) if row.unread => "unknown",
+                gravest => gravest.map_or("unknown", |one| zone(one, t).0),
+            },
             zone: row.zone.map(|one| zone(one, t)),
             trend: match row.trend {
                 Trend::Worse => ("worse", "↑", t.of("list.worse")),
@@ -166,6 +171,7 @@ impl Words<'_> {
                 .map(|at| (at.0 / 1000, self.when(at), self.age(at))),
             admitted: row.admitted,
             pause: row.pause.clone(),
+            unread: row.unread,
             alerts: row.alerts.iter().map(|alert| self.alert(alert)).collect(),
         }
     }

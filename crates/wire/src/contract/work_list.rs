@@ -106,6 +106,8 @@ pub struct Row {
     pub admitted: bool,
     /// Why the plan expects nothing now.
     pub pause: Option<String>,
+    /// Whether something of her could not be read, or would have taken too long: what is said is not all.
+    pub unread: bool,
     /// Open alerts.
     pub alerts: Vec<Alert>,
 }
@@ -188,6 +190,9 @@ impl Row {
                 .as_deref()
                 .map(|text| part("pause", "valueString", text)),
         );
+        if self.unread {
+            parts.push(part("unread", "valueBoolean", true));
+        }
         parts.extend(self.alerts.iter().map(Alert::to_json));
         json!({"name": "patient", "part": parts})
     }
@@ -222,6 +227,9 @@ impl Row {
             newest: parts.instant("newest")?,
             admitted: admitted.as_bool().ok_or(fault("admitted"))?,
             pause: parts.text("pause", "valueString"),
+            unread: parts
+                .first("unread", "valueBoolean")
+                .is_ok_and(|one| *one == true),
             alerts: alerts.collect::<Result<_, _>>()?,
         })
     }
@@ -385,6 +393,7 @@ mod tests {
             newest: Some(at),
             admitted: true,
             pause: Some("Innlagt".into()),
+            unread: true,
             alerts: vec![Alert {
                 task: "t".into(),
                 version: 3,
@@ -405,6 +414,7 @@ mod tests {
             newest: None,
             admitted: false,
             pause: None,
+            unread: false,
             alerts: Vec::new(),
             ..row.clone()
         };

@@ -25,6 +25,7 @@ fn row(number: &str) -> Row {
         newest: None,
         admitted: false,
         pause: None,
+        unread: false,
         alerts: Vec::new(),
     }
 }
@@ -63,6 +64,7 @@ pub fn list() -> WorkList {
         zone: None,
         admitted: true,
         pause: Some("Innlagt".into()),
+        unread: true,
         ..row(&patients[1].number)
     };
     WorkList {
@@ -110,7 +112,8 @@ async fn each_row_says_what_is_known_and_leads_to_the_patient() {
         "Arne Syntetisk",
         "ikke vurdert",
         "innlagt",
-        "ingen på en uke",
+        "ikke alt kunne leses",
+        "ikke kjent",
     ] {
         assert!(page.body.contains(words), "{words}: {}", page.body);
     }

@@ -28,6 +28,8 @@ pub struct Facts {
     pub trend: Trend,
     /// When the newest reading was measured.
     pub newest: Option<Instant>,
+    /// Whether a result does not read, so that this is not all that was made of her readings.
+    pub unread: bool,
     /// The Observations that it was taken from, each with its version.
     pub from: Vec<(LogicalId, u64)>,
 }
@@ -77,13 +79,15 @@ impl Outcome<'_> {
     }
 }
 
-/// The facts as of `now`; `None`: a result does not read.
-pub fn facts(readings: &[Reading], held: &[Held], now: Instant) -> Option<Facts> {
+/// The facts as of `now`.
+pub fn facts(readings: &[Reading], held: &[Held], now: Instant) -> Facts {
     let mut results = Vec::with_capacity(held.len());
+    let mut unread = false;
     for one in held.iter().filter(|one| one.at <= now) {
-        let json: Value = serde_json::from_slice(&one.body).ok()?;
-        if json["status"] != "entered-in-error" {
-            results.push(Outcome { held: one, json });
+        match serde_json::from_slice::<Value>(&one.body) {
+            Ok(json) if json["status"] == "entered-in-error" => {}
+            Ok(json) => results.push(Outcome { held: one, json }),
+            Err(_) => unread = true,
         }
     }
     let by_name: BTreeMap<&str, &Outcome<'_>> = results
@@ -113,13 +117,14 @@ pub fn facts(readings: &[Reading], held: &[Held], now: Instant) -> Option<Facts>
         .collect();
     from.sort_unstable();
     from.dedup();
-    Some(Facts {
+    Facts {
         zone: judged.iter().map(|(zone, _)| *zone).max(),
         news2: newest_score.and_then(Outcome::score),
         trend: trend(&results),
         newest: newest.map(|one| one.at),
+        unread,
         from,
-    })
+    }
 }
 
 /// The gravest of the last day with results against the gravest of the three days before it: by zone, and between equal zones by whole
@@ -240,7 +245,7 @@ mod tests {
             zone(3, 20, "yellow"),
             zone(4, -1, "red"),
         ];
-        let found = facts(&readings, &results, AT).unwrap();
+        let found = facts(&readings, &results, AT);
         assert_eq!(
             found.zone,
             Some(Zone::Yellow),
@@ -248,8 +253,8 @@ mod tests {
         );
         assert_eq!(found.newest, Some(AT.plus_micros(-2 * HOUR)));
         assert_eq!(found.from, [(id(2), 1), (id(102), 2), (id(103), 2)]);
-        assert_eq!(facts(&readings, &[], AT).unwrap().zone, None);
-        let nothing = facts(&[], &[], AT).unwrap();
+        assert_eq!(facts(&readings, &[], AT).zone, None);
+        let nothing = facts(&[], &[], AT);
         assert_eq!((nothing.newest, nothing.trend), (None, Trend::Unknown));
     }
 
@@ -259,15 +264,21 @@ mod tests {
         let text = String::from_utf8(gone.body.to_vec()).unwrap();
         gone.body = text.replace("final", "entered-in-error").into();
         let readings = [reading(1, 2, "pulse")];
-        assert_eq!(facts(&readings, &[gone.clone()], AT).unwrap().zone, None);
+        assert_eq!(facts(&readings, &[gone.clone()], AT).zone, None);
         gone.body = "{".into();
-        assert_eq!(facts(&readings, &[gone], AT), None);
+        let found = facts(&readings, &[gone, zone(2, 1, "yellow")], AT);
+        assert!(found.unread);
+        assert_eq!(
+            found.newest,
+            Some(AT.plus_micros(-2 * HOUR)),
+            "the rest is told"
+        );
     }
 
     #[test]
     fn a_partial_score_has_points_so_far_and_names_what_is_missing() {
         let parts = [Some(3), None, Some(1), Some(0)];
-        let found = facts(&[], &[score(1, 9, &[Some(9)]), score(2, 1, &parts)], AT).unwrap();
+        let found = facts(&[], &[score(1, 9, &[Some(9)]), score(2, 1, &parts)], AT);
         let score = found.news2.unwrap();
         let kind = measurement::by_id("news2").unwrap();
         assert_eq!(score.points, 4);
@@ -330,7 +341,7 @@ mod tests {
                 Trend::Same,
             ),
         ] {
-            let found = facts(&[], &results, AT).unwrap();
+            let found = facts(&[], &results, AT);
             assert_eq!(found.trend, expected, "{what}");
         }
     }

@@ -27,6 +27,8 @@ use wire::visit::{End, Visit};
 
 /// How far back readings are looked at, in microseconds: a week.
 const WEEK: i64 = 7 * 24 * 60 * 60_000_000;
+/// How far back where a week is too much.
+const DAY: i64 = 24 * 60 * 60_000_000;
 /// Classes of an Encounter (HL7 v3 ActCode) that are an admission.
 const ADMITTED: [&str; 3] = ["IMP", "ACUTE", "NONAC"];
 
@@ -84,29 +86,41 @@ impl State {
         now: Instant,
     ) -> Result<Option<Shown>, StoreError> {
         let Patient { id, person, permit } = patient;
-        let plans = assess::plans(self, &permit, &person).await?.plans;
+        // What of her cannot be read: she stands on the list all the same, with what can, and keeps nobody else from it.
+        let mut unread = Unread(false);
+        let plans = unread
+            .or(assess::plans(self, &permit, &person).await)?
+            .plans;
         let mut open = Vec::new();
         for task in tasks {
-            let stored = self.there(&permit, ResourceType::TASK, *task).await?;
+            let stored = unread.or(self.there(&permit, ResourceType::TASK, *task).await)?;
             let task = stored.as_ref().and_then(Task::read);
+            // Only alerts are waited for.
+            unread.0 |= stored.is_some() && task.is_none();
             open.extend(task.filter(|task| task.alert.state.is_open()));
         }
-        if open.is_empty() && !plans.iter().any(|plan| plan.holds_at(now)) {
+        if !unread.0 && open.is_empty() && !plans.iter().any(|plan| plan.holds_at(now)) {
             return Ok(None);
         }
-        let week = Range {
-            lo: now.0.saturating_sub(WEEK),
+        let since = |back: i64| Range {
+            lo: now.0.saturating_sub(back),
             hi: now.0.saturating_add(1),
         };
-        let case = assess::readings(self, &permit, &person, week).await?;
+        let mut case = assess::readings(self, &permit, &person, since(WEEK)).await;
+        if matches!(case, Err(StoreError::TooCostly)) {
+            unread.0 = true;
+            case = assess::readings(self, &permit, &person, since(DAY)).await;
+        }
+        let case = unread.or(case)?;
         let Facts {
             zone,
             news2,
             trend,
             newest,
+            unread: results,
             from,
-        } = facts(&case.readings, &case.held, now)
-            .ok_or(StoreError::Damaged("a stored result does not parse"))?;
+        } = facts(&case.readings, &case.held, now);
+        unread.0 |= results;
         let mut given: Vec<_> = from
             .into_iter()
             .map(|(id, version)| entry(ResourceType::OBSERVATION, id, version))
@@ -119,17 +133,16 @@ impl State {
             let Some(issue) = task.issue.filter(|_| task.is_about_missing()) else {
                 continue;
             };
-            let issue = self
-                .there(&permit, ResourceType::DETECTED_ISSUE, issue)
-                .await?;
+            let issue = self.there(&permit, ResourceType::DETECTED_ISSUE, issue);
+            let issue = unread.or(issue.await)?;
             if let Some(issue) = issue {
                 given.push(of(&issue));
                 missing.extend(alert::still_missing(&issue, &case.readings));
             }
         }
-        let stored = self.there(&permit, ResourceType::PATIENT, id).await?;
+        let stored = unread.or(self.there(&permit, ResourceType::PATIENT, id).await)?;
         given.extend(stored.as_ref().map(of));
-        let admitted = self.admission(&permit, &person).await?;
+        let admitted = unread.or(self.admission(&permit, &person).await)?;
         given.extend(admitted.as_ref().map(of));
         let plan = assess::in_force(&plans, now);
         let pause = plan.and_then(|plan| alert::pause_at(&plan.limits, &self.config.zone, now));
@@ -146,6 +159,7 @@ impl State {
                 newest,
                 admitted: admitted.is_some(),
                 pause: pause.map(|pause| pause.text.clone()),
+                unread: unread.0,
                 alerts,
                 patient: person,
             },
@@ -173,6 +187,23 @@ impl State {
             json.is_some_and(|json| ADMITTED.iter().any(|code| json["class"]["code"] == *code))
         };
         Ok(page.matches.into_iter().find(is_admission))
+    }
+}
+
+/// Whether something of a patient could not be read.
+struct Unread(bool);
+
+impl Unread {
+    /// What was read; nothing where this patient's own data is damaged or takes too long. What ails the whole store is an error still.
+    fn or<T: Default>(&mut self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        match read {
+            Err(error @ (StoreError::TooCostly | StoreError::Timeout | StoreError::Damaged(_))) => {
+                tracing::warn!(%error, "a row of the work list is not whole");
+                self.0 = true;
+                Ok(T::default())
+            }
+            read => read,
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! What decides, in turn: the gravest of zone and open alerts about readings; points of the newest score; whether she is getting worse; how
 //! much is missing; the age of the newest reading, the oldest first; who is admitted, and so looked after elsewhere, comes after who
-//! is at home; her number. What is not known is graver than green: nobody has said that it is well. To be confirmed by a clinician.
+//! is at home; her number. What is not known is graver than green, and so is what could not be read: nobody has said that it is well. To
+//! be confirmed by a clinician.
 
 use fhir::plan::Zone;
 use std::cmp::{Ordering, Reverse};
@@ -27,7 +28,8 @@ fn gravity(zone: Option<Zone>) -> u8 {
 pub fn worst_first(a: &Row, b: &Row) -> Ordering {
     let key = |row: &Row| {
         (
-            Reverse(gravity(gravest(row))),
+            Reverse(gravity(gravest(row)).max(u8::from(row.unread))),
+            Reverse(row.unread),
             Reverse(row.news2.as_ref().map(|score| score.points)),
             Reverse(row.trend),
             Reverse(row.missing.len()),
@@ -61,6 +63,7 @@ mod tests {
             newest: Some(NOW),
             admitted: false,
             pause: None,
+            unread: false,
             alerts: Vec::new(),
         }
     }
@@ -106,6 +109,10 @@ mod tests {
             (
                 "green, but an alert of hers is yellow",
                 with(|one| one.alerts = vec![alert(Some(Zone::Yellow))]),
+            ),
+            (
+                "green, as far as could be read",
+                with(|one| one.unread = true),
             ),
             ("nothing is judged", with(|one| one.zone = None)),
             ("green, score 1", with(|one| one.news2 = scored(1))),

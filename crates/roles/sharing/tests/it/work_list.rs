@@ -345,3 +345,55 @@ async fn a_token_for_one_patient_opens_no_list_and_one_for_none_opens_nothing_el
     let found = service.search(&who, "Observation", &[]).await;
     assert_eq!(found.status, StatusCode::FORBIDDEN);
 }
+
+/// Spoils what rests of a resource.
+fn spoil(service: &Service, id: &str) {
+    let file = walkdir(service.folder.path());
+    let connection = rusqlite::Connection::open(file).unwrap();
+    let id = uuid::Uuid::parse_str(id).unwrap();
+    let bytes = id.as_bytes().as_slice();
+    let changed = connection.execute("UPDATE record SET body = x'FF' WHERE id = ?1", [bytes]);
+    assert_eq!(changed.unwrap(), 1);
+}
+
+/// The one store file in a folder.
+fn walkdir(folder: &std::path::Path) -> std::path::PathBuf {
+    let mut entries = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|one| one.unwrap().path());
+    let mut folders = Vec::new();
+    let own = entries.find(|path| {
+        if path.is_dir() {
+            folders.push(path.clone());
+        }
+        path.file_name().is_some_and(|name| name == "store.db")
+    });
+    own.unwrap_or_else(|| walkdir(&folders[0]))
+}
+
+#[tokio::test]
+async fn one_whose_data_is_damaged_is_on_the_list_and_keeps_nobody_else_from_it() {
+    let service = ward().await;
+    let [green, silent, _] = others(3)[..] else {
+        panic!("three others")
+    };
+    let owner = service.record_system(FJELLVIK);
+    let number = number(green);
+    let form = [("patient.identifier", number.as_str())];
+    let hers = found(&service.search(&owner, "Observation", &form).await);
+    spoil(&service, &hers[0]);
+    let list = list(&service, &[]).await;
+    let well = list
+        .rows
+        .iter()
+        .find(|row| row.patient == identifier(green));
+    assert!(well.unwrap().unread, "{:?}", list.total);
+    let whole: Vec<_> = list.rows.iter().filter(|row| !row.unread).collect();
+    assert_eq!(whole.len(), 2);
+    assert_eq!(whole[0].zone, Some(fhir::plan::Zone::Red));
+    // Above green, and above who is only not judged.
+    assert_eq!(
+        numbers(&list),
+        [ragnhild(), green, silent].map(|one| one.number.as_str())
+    );
+}
