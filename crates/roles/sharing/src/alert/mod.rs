@@ -29,7 +29,7 @@ pub use hand_over::{Handed, Heard};
 pub use ledger::{Entry, Key, Queue};
 pub use machine::{By, No, Owner, State as Standing, Step};
 pub use missing::pause_at;
-pub use raise::{Raised, Whose, still_missing};
+pub use raise::{Raised, Whose, came, expected};
 pub use task::{ALERTS, Task};
 pub use telling::outgoing;
 

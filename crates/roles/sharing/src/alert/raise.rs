@@ -9,6 +9,7 @@ use super::task::{self, Frame, Task, Topic};
 use crate::State;
 use crate::assess::{self, Owner, Plan};
 use fhir::ids::{LogicalId, PersonIdentifier};
+use fhir::measurement::Kind;
 use fhir::plan::Zone;
 use fhir::resource::ResourceType;
 use fhir::time::{Instant, Range};
@@ -385,16 +386,18 @@ pub fn awaited(plans: &[Plan], due: Option<i64>, now: Instant) -> Option<Entry> 
     (followed || due.is_some()).then_some(Entry { task: None, due })
 }
 
-/// Kinds of readings that an alert's DetectedIssue names as missing and that are not among these.
-pub fn still_missing(issue: &store::Stored, readings: &[assess::Reading]) -> Vec<&'static str> {
+/// What an alert's DetectedIssue says was expected: of which kind, and when a reading would have been it.
+pub fn expected(issue: &store::Stored) -> Vec<(&'static Kind, Range)> {
     let issue = task::plain(issue).unwrap_or_default();
     let expected = issue["implicated"].as_array();
-    let expected = expected.into_iter().flatten().filter_map(missing::read);
-    let absent = expected.filter(|(kind, window)| {
-        let came = |one: &assess::Reading| {
-            one.curve() == kind.curve() && (window.lo..window.hi).contains(&one.at.0)
-        };
-        !readings.iter().any(came)
-    });
-    absent.map(|(kind, _)| kind.id.as_str()).collect()
+    let expected = expected.into_iter().flatten();
+    expected.filter_map(missing::read).collect()
+}
+
+/// Whether what was expected is among these readings.
+pub fn came((kind, window): &(&Kind, Range), readings: &[assess::Reading]) -> bool {
+    let is = |one: &assess::Reading| {
+        one.curve() == kind.curve() && (window.lo..window.hi).contains(&one.at.0)
+    };
+    readings.iter().any(is)
 }

@@ -106,10 +106,12 @@ impl State {
             lo: now.0.saturating_sub(back),
             hi: now.0.saturating_add(1),
         };
-        let mut case = assess::readings(self, &permit, &person, since(WEEK)).await;
+        let mut read = since(WEEK);
+        let mut case = assess::readings(self, &permit, &person, read).await;
         if matches!(case, Err(StoreError::TooCostly)) {
             unread.0 = true;
-            case = assess::readings(self, &permit, &person, since(DAY)).await;
+            read = since(DAY);
+            case = assess::readings(self, &permit, &person, read).await;
         }
         let case = unread.or(case)?;
         let Facts {
@@ -125,7 +127,7 @@ impl State {
             .into_iter()
             .map(|(id, version)| entry(ResourceType::OBSERVATION, id, version))
             .collect();
-        let mut missing = BTreeSet::new();
+        let mut awaited = Vec::new();
         let mut alerts = Vec::new();
         for task in &open {
             given.push(entry(ResourceType::TASK, task.id, task.version));
@@ -137,9 +139,25 @@ impl State {
             let issue = unread.or(issue.await)?;
             if let Some(issue) = issue {
                 given.push(of(&issue));
-                missing.extend(alert::still_missing(&issue, &case.readings));
+                awaited.extend(alert::expected(&issue));
             }
         }
+        awaited.retain(|one| !alert::came(one, &case.readings));
+        // What was expected before the time that was read may have come then.
+        let before = awaited.iter().filter(|(_, window)| window.lo < read.lo);
+        let before = before.fold(None, |all: Option<Range>, (_, window)| {
+            let all = all.unwrap_or(*window);
+            Some(Range {
+                lo: all.lo.min(window.lo),
+                hi: all.hi.max(window.hi),
+            })
+        });
+        if let Some(before) = before {
+            let earlier = assess::readings(self, &permit, &person, before).await;
+            let earlier = unread.or(earlier)?.readings;
+            awaited.retain(|one| !alert::came(one, &earlier));
+        }
+        let missing: BTreeSet<_> = awaited.iter().map(|(kind, _)| kind.id.as_str()).collect();
         let stored = unread.or(self.there(&permit, ResourceType::PATIENT, id).await)?;
         given.extend(stored.as_ref().map(of));
         let admitted = unread.or(self.admission(&permit, &person).await)?;
