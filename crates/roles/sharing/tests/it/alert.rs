@@ -497,7 +497,7 @@ async fn an_alert_stands_though_what_it_rested_on_is_erased() {
 }
 
 /// The story's rule: two daily readings in a row not here by noon, or a scheduled one when its day ends.
-fn expecting() -> Value {
+pub fn expecting() -> Value {
     let mut plan = plan(ragnhild(), "1", ("2026-11-01", None), "84");
     let rule = json!({ "url": fhir::plan::MISSING, "extension": [
         { "url": "in-a-row", "valuePositiveInt": 2 },

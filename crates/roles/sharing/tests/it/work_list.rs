@@ -397,3 +397,26 @@ async fn one_whose_data_is_damaged_is_on_the_list_and_keeps_nobody_else_from_it(
         [ragnhild(), green, silent].map(|one| one.number.as_str())
     );
 }
+
+#[tokio::test]
+async fn what_came_after_all_is_missing_no_more_however_long_ago_it_was_expected() {
+    let service = assessing().await;
+    let clock = |when: &str| service.clock.set(when.parse().unwrap());
+    clock("2026-11-16T08:40:00+01:00");
+    service.created(&crate::alert::expecting()).await;
+    alerts(&service).await;
+    clock("2026-11-18T12:00:00+01:00");
+    service.state.watch_due().await.unwrap();
+    let missing = async || list(&service, &[]).await.rows.remove(0).missing;
+    assert_eq!(missing().await, ["oxygen-saturation"]);
+    // The alert stays open and unread for nine days.
+    clock("2026-11-28T09:00:00+01:00");
+    assert_eq!(missing().await, ["oxygen-saturation"]);
+    for day in 15..=18 {
+        let when = format!("2026-11-{day}T08:31:00+01:00");
+        let came = reading(ragnhild(), &day.to_string(), &when, "90");
+        service.created(&came).await;
+    }
+    assert_eq!(alerts(&service).await.len(), 1);
+    assert!(missing().await.is_empty());
+}
