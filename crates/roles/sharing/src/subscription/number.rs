@@ -4,7 +4,7 @@
 //! What had its number before keeps it, and is told without what it is about, as what was erased.
 
 use super::book::Held;
-use super::kept::{Event, KEPT_EVENTS, Kept, Shelf, Status};
+use super::kept::{Event, KEPT_EVENTS, Kept, LEDGER, Shelf, Status};
 use super::notification::{Focus, Shown};
 use super::right::Right;
 use crate::State;
@@ -79,6 +79,16 @@ impl State {
             gone,
             left,
         })
+    }
+
+    /// Whether a subscription rests as it is held in memory.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub(crate) async fn is_still(&self, held: &Held) -> Result<bool, StoreError> {
+        let rests = held.kept.write(Some(held.version))?;
+        let rests = self.desk.store.ledger_get(LEDGER, &rests.key).await?;
+        Ok(rests.is_some_and(|entry| entry.version == held.version))
     }
 
     /// Numbered events after a number, as they may be told now.
