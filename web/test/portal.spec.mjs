@@ -296,7 +296,7 @@ try {
   await way.waitForURL("**/sign-in");
   await accessible(way, "page that asks why");
   await picture(way, "10-why");
-  await way.getByRole("button", { name: "Gå til pålogging" }).click();
+  await way.getByRole("button", { name: "Gå til pålogging", exact: true }).click();
   await way.waitForURL("**/authorize?*");
   await accessible(way, "anchor's sign-in page");
   await way.locator("button.person", { hasText: "Sigurd Testlege" }).click();
