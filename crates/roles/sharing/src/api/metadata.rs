@@ -135,7 +135,6 @@ fn subscriptions() -> Value {
         "supportedProfile": [subscription::canonical("backport-subscription")],
         "documentation": "Of organisations that have registered endpoints here. criteria is a topic's canonical; the filter patient=Patient/{id} names the token's own patient, and the organisation's own record system alone may leave it out. rest-hook with application/fhir+json, content empty or id-only; heartbeat 30 to 86400 s, timeout 1 to 30 s, at most 100 events in one notification. It is active after the handshake, and error after seven failures in a row: nothing is sent then until it is put (If-Match) with status requested, by a token that states the need anew. Rights are asked at each notification; events have numbers without a gap, and the newest 1000 are given by $events. Another organisation's ends within 90 days. Notifications are signed (header delt-signature). Headers are not shown again. GET without parameters lists the caller's own.",
         "interaction": codes.map(|code| json!({"code": code})),
-        "searchParam": [],
         "operation": super::operation::offered(ResourceType::SUBSCRIPTION.as_str(), false),
     })
 }
