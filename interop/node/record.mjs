@@ -101,7 +101,7 @@ await holds("a search by every parameter that the statement lists, for every typ
   for (const row of Object.values(listed)) {
     // A patient's own blocks are hers alone: a record system is refused them.
     if (row.type === "Consent") continue;
-    for (const { name, type } of row.searchParam) {
+    for (const { name, type } of row.searchParam ?? []) {
       const known = row.type === "Observation" ? finds[name] : undefined;
       const value = known ?? (byNumber(name) ? `${FNR}|${person}` : name === "_id" ? randomUUID() : anything[type]);
       // Composite and special values have forms of their own; none is guessed at.

@@ -134,7 +134,7 @@ asked = 0
 for row in listed.values():
     if row.type == "Consent":  # a patient's own blocks are hers alone: a record system is refused them
         continue
-    for parameter in row.searchParam:
+    for parameter in row.searchParam or []:
         name = parameter.name
         known = FINDS.get(name) if row.type == "Observation" else None
         by_number = f"{FNR}|{person}" if name.endswith("identifier") else None
