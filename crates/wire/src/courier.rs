@@ -139,6 +139,32 @@ pub async fn run<D: Deliver>(store: Store, receiver: String, deliver: D, house: 
     courier.run().await;
 }
 
+/// One batch of what is due now, without waiting: what is to be tried again is due again at once. Says how many entries were taken.
+///
+/// # Errors
+/// Of the store.
+pub async fn once(
+    store: &Store,
+    receiver: &str,
+    deliver: &impl Deliver,
+    now: Instant,
+) -> Result<usize, StoreError> {
+    let due = store.outbox_due(receiver, now, BATCH).await?;
+    let mut done = Vec::new();
+    for (due, fate) in due.iter().zip(deliver.deliver(&due).await) {
+        match fate {
+            Fate::Done => done.push(due.id),
+            Fate::Dead(reason) => store.outbox_dead(due.id, &reason).await?,
+            Fate::Retry(reason) | Fate::RetryAfter(_, reason) => {
+                store.outbox_retry(due.id, now, &reason).await?;
+            }
+        }
+    }
+    let count = done.len();
+    store.outbox_done(done).await?;
+    Ok(count)
+}
+
 /// What one round came to.
 enum Round {
     /// Nothing was due.

@@ -211,20 +211,7 @@ impl State {
     /// Of the store.
     pub async fn file_waiting(self: &Arc<Self>) -> Result<usize, StoreError> {
         let (store, now) = (&self.desk.store, (self.house.clock)());
-        let due = store.outbox_due(RECEIVER, now, 100).await?;
-        let mut done = Vec::new();
-        for (due, fate) in due.iter().zip(Filing(self.clone()).deliver(&due).await) {
-            match fate {
-                Fate::Done => done.push(due.id),
-                Fate::Dead(reason) => store.outbox_dead(due.id, &reason).await?,
-                Fate::Retry(reason) | Fate::RetryAfter(_, reason) => {
-                    store.outbox_retry(due.id, now, &reason).await?;
-                }
-            }
-        }
-        let count = done.len();
-        store.outbox_done(done).await?;
-        Ok(count)
+        courier::once(store, RECEIVER, &Filing(self.clone()), now).await
     }
 
     /// Says on the alert that a note of it is not in the record system.

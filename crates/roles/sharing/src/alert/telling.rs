@@ -214,20 +214,7 @@ impl State {
             partner: partner.clone(),
         };
         let (store, now) = (&self.desk.store, (self.house.clock)());
-        let due = store.outbox_due(&receiver(partner), now, 100).await?;
-        let mut done = Vec::new();
-        for (due, fate) in due.iter().zip(telling.deliver(&due).await) {
-            match fate {
-                Fate::Done => done.push(due.id),
-                Fate::Dead(reason) => store.outbox_dead(due.id, &reason).await?,
-                Fate::Retry(reason) | Fate::RetryAfter(_, reason) => {
-                    store.outbox_retry(due.id, now, &reason).await?;
-                }
-            }
-        }
-        let count = done.len();
-        store.outbox_done(done).await?;
-        Ok(count)
+        courier::once(store, &receiver(partner), &telling, now).await
     }
 
     /// Whether a word about an offer is still on its way.
