@@ -183,18 +183,7 @@ impl<'a> Own<'a> {
         let mut form = vec![(COUNT, count.as_str()), (OFFSET, offset.as_str())];
         form.extend(known.map(|tag| (KNOWN, tag)));
         let request = Request::post_form(format!("{}{WORK_LIST}", self.base), form);
-        let answer = asker.send(request).await?;
-        match answer.status {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Err(LookUpError::NoService),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return Err(LookUpError::NotAllowed);
-            }
-            _ => return Err(LookUpError::Unusable("unexpected status")),
-        }
-        let json: Value = answer
-            .json()
-            .map_err(|_| LookUpError::Unusable("not JSON"))?;
+        let json: Value = given(asker.send(request).await?)?;
         WorkList::from_json(&json).map_err(|error| {
             tracing::warn!(%error, "the list is not as the contract says");
             LookUpError::Unusable("the list")
@@ -228,6 +217,16 @@ impl<'a> Own<'a> {
             base: self.base.clone(),
             number: view.number(),
         })
+    }
+}
+
+/// What the service gave to a question.
+fn given<T: serde::de::DeserializeOwned>(answer: wire::client::Answer) -> Result<T, LookUpError> {
+    match answer.status {
+        StatusCode::OK => answer.json().map_err(|_| LookUpError::Unusable("not JSON")),
+        StatusCode::NOT_FOUND => Err(LookUpError::NoService),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(LookUpError::NotAllowed),
+        _ => Err(LookUpError::Unusable("unexpected status")),
     }
 }
 
@@ -305,18 +304,7 @@ impl OfPatient<'_> {
     }
 
     async fn asked(&self, request: Request) -> Result<Found, LookUpError> {
-        let answer = self.asker.send(request).await?;
-        match answer.status {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Err(LookUpError::NoService),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return Err(LookUpError::NotAllowed);
-            }
-            _ => return Err(LookUpError::Unusable("unexpected status")),
-        }
-        let json = answer.json();
-        json.map(Found)
-            .map_err(|_| LookUpError::Unusable("not JSON"))
+        given(self.asker.send(request).await?).map(Found)
     }
 
     /// Takes a step.
