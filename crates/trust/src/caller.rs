@@ -1,6 +1,7 @@
 //! The caller of one request, as a verified token tells it. Made from claims by `token`; believed nowhere before.
 
 use crate::attest::Attestation;
+use crate::decide::Facts;
 use crate::scope::Scopes;
 use fhir::ids::{HprNumber, OrganisationNumber, PersonIdentifier};
 use fhir::resource::InformationService;
@@ -187,6 +188,35 @@ pub struct Caller {
     pub issued: Instant,
     /// When it ends.
     pub expires: Instant,
+}
+
+impl Caller {
+    /// Somebody who is asked about and brought no token: no client, no scope, no patient, now, at the party of `facts`.
+    pub(crate) fn without_token(
+        person: Person,
+        organisation: OrganisationNumber,
+        facts: &Facts,
+    ) -> Caller {
+        Caller {
+            client_id: String::new(),
+            use_: ClientUse::Gateway,
+            organisation: Some(organisation),
+            scopes: Scopes::default(),
+            person,
+            patient: None,
+            patient_id: None,
+            represented_by: Vec::new(),
+            gateway: None,
+            agreement: None,
+            delegation: None,
+            audience: facts.audience.to_string(),
+            token_id: String::new(),
+            jkt: String::new(),
+            token_hash: [0; 32],
+            issued: facts.now,
+            expires: facts.now,
+        }
+    }
 }
 
 #[cfg(test)]

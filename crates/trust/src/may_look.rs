@@ -10,7 +10,7 @@
 use crate::attest::{
     Attestation, AttestedPatient, Attester, CareRelationship, Code, DecisionRef, Id, Purpose,
 };
-use crate::caller::{Agreement, Caller, ClientUse, Person};
+use crate::caller::{Agreement, Caller, Person};
 use crate::decide::{Ask, Facts, Permit, Refusal, decide};
 use crate::detail::Detail;
 use crate::interaction::Interaction;
@@ -224,31 +224,19 @@ fn somebody(
         }],
     };
     let identifier = PersonIdentifier::parse(systems::FNR, NOBODY, PersonNumbers::Lenient);
+    let person = Person::Practitioner {
+        identifier: identifier.expect("a digit is a number to the lenient"),
+        name: None,
+        hpr: None,
+        pseudonym: None,
+        security_level: 4,
+        attestation: Some(Box::new(attestation)),
+    };
     Caller {
-        client_id: String::new(),
-        use_: ClientUse::Gateway,
-        organisation: Some(organisation),
         scopes: Scopes::parse("user/*.rs").expect("a scope of SMART"),
-        person: Person::Practitioner {
-            identifier: identifier.expect("a digit is a number to the lenient"),
-            name: None,
-            hpr: None,
-            pseudonym: None,
-            security_level: 4,
-            attestation: Some(Box::new(attestation)),
-        },
         patient: Some(patient.clone()),
-        patient_id: None,
-        represented_by: Vec::new(),
-        gateway: None,
         agreement: agreement.cloned(),
-        delegation: None,
-        audience: facts.audience.to_string(),
-        token_id: String::new(),
-        jkt: String::new(),
-        token_hash: [0; 32],
-        issued: facts.now,
-        expires: facts.now,
+        ..Caller::without_token(person, organisation, facts)
     }
 }
 

@@ -9,7 +9,6 @@ use crate::caller::{Agreement, Caller, ClientUse, Person};
 use crate::category::Category;
 use crate::interaction::Interaction;
 use crate::rules::{self, Answer, Parts, Question};
-use crate::scope::Scopes;
 use fhir::ids::{HprNumber, OrganisationNumber, PersonIdentifier};
 use fhir::resource::{InformationService, ResourceType};
 use fhir::time::{Instant, LATEST, Range};
@@ -115,21 +114,9 @@ impl Standing {
         Caller {
             client_id: self.client.clone(),
             use_: self.client_use,
-            organisation: Some(self.organisation),
-            scopes: Scopes::default(),
-            person,
             patient: patient.cloned(),
-            patient_id: None,
-            represented_by: Vec::new(),
-            gateway: None,
             agreement: self.agreement.clone(),
-            delegation: None,
-            audience: facts.audience.to_string(),
-            token_id: String::new(),
-            jkt: String::new(),
-            token_hash: [0; 32],
-            issued: facts.now,
-            expires: facts.now,
+            ..Caller::without_token(person, self.organisation, facts)
         }
     }
 }
@@ -219,6 +206,7 @@ mod tests {
     use super::*;
     use crate::decide::decide;
     use crate::rules::people::{Case, FJELLVIK, PATIENT, PROVEHEIM, org, person, service};
+    use crate::scope::Scopes;
     use crate::wish::{Closed, Known, Named};
     use std::sync::Arc;
 
