@@ -3,15 +3,12 @@
 //!
 //! As in `purge_killed.rs`, the follower runs in a process of its own that is killed after ever more turns of an empty loop.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::{ProptestConfig, any, proptest};
 use store::{Change, Due, Expect, Followed, LedgerWrite, Options, OutboxEntry, Store, StoreError};
 
+use crate::killed;
 use crate::world::*;
 
 const FOLDER: &str = "DELT_TEST_CARRIED_KILLED";
@@ -204,43 +201,14 @@ async fn child() {
     };
     let world = World::new();
     let store = open(&world, Path::new(&folder));
-    println!("\nready");
-    std::io::stdin().read_line(&mut String::new()).unwrap();
+    killed::ready();
     drain(&store, &world, 3).await;
-    println!("\ndone");
+    killed::done();
 }
 
-/// As in `purge_killed.rs`: how many turns were made before it ended or was killed.
+/// As [`killed::after`].
 fn follow_until(folder: &Path, turns: u64) -> u64 {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "carried::child", "--nocapture"])
-        .env(FOLDER, folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap() == "ready"));
-    let ended = Arc::new(AtomicBool::new(false));
-    let told = ended.clone();
-    let listener = std::thread::spawn(move || {
-        let done = lines.any(|line| line.is_ok_and(|line| line == "done"));
-        told.store(true, Ordering::Release);
-        done
-    });
-    let mut go = child.stdin.take().unwrap();
-    go.write_all(b"go\n").unwrap();
-    let mut made = 0;
-    while made < turns && !ended.load(Ordering::Acquire) {
-        std::hint::spin_loop();
-        made += 1;
-    }
-    let _ = child.kill();
-    child.wait().unwrap();
-    let done = listener.join().unwrap();
-    assert!(turns != u64::MAX || done, "left alone, it is done");
-    made
+    killed::after("carried::child", FOLDER, folder, turns)
 }
 
 #[tokio::test]
@@ -251,10 +219,7 @@ async fn killed_at_any_moment_the_numbers_have_no_gap_and_nothing_is_missing() {
     drop(store);
     let fresh = || {
         let folder = tempfile::tempdir().unwrap();
-        for file in std::fs::read_dir(world.path()).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
-        }
+        killed::copy(world.path(), folder.path());
         folder
     };
     let whole = {

@@ -10,6 +10,7 @@ mod handle;
 mod history;
 mod join;
 mod joint;
+mod killed;
 mod ledger;
 mod open;
 mod oracle;

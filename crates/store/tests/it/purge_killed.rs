@@ -3,14 +3,11 @@
 //! The erasure runs in a process of its own (this test binary again, told by the environment), which is killed after ever more
 //! turns of an empty loop. Where it was by then is not known, and need not be: whatever is found must be one of the two.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use store::{AuditFilter, Options, Purge, Store, StoreError};
 
+use crate::killed::{self, copy};
 use crate::purge::order;
 use crate::world::*;
 
@@ -36,57 +33,17 @@ async fn child() {
     };
     let world = World::new();
     let store = open(&world, Path::new(&folder));
-    println!("\nready");
-    // Killed while it waits, it has not begun.
-    std::io::stdin().read_line(&mut String::new()).unwrap();
+    killed::ready();
     let erased = store
         .commit(order(&world, Purge::Patient(person(HENRIK))))
         .await;
     assert_eq!(erased.unwrap().purged.unwrap().patients, 1);
-    println!("\ndone");
+    killed::done();
 }
 
-/// Starts the child; kills it after so many turns (none: before it begins), or lets it end; gives how many turns were made meanwhile.
+/// As [`killed::after`].
 fn erase_until(folder: &Path, turns: u64) -> u64 {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "purge_killed::child", "--nocapture"])
-        .env(FOLDER, folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap() == "ready"));
-    let ended = Arc::new(AtomicBool::new(false));
-    let told = ended.clone();
-    let listener = std::thread::spawn(move || {
-        // To "done", or to the end of a killed child.
-        let done = lines.any(|line| line.is_ok_and(|line| line == "done"));
-        told.store(true, Ordering::Release);
-        done
-    });
-    let mut go = child.stdin.take().unwrap();
-    if turns > 0 {
-        go.write_all(b"go\n").unwrap();
-    }
-    let mut made = 0;
-    while made < turns && !ended.load(Ordering::Acquire) {
-        std::hint::spin_loop();
-        made += 1;
-    }
-    let _ = child.kill();
-    child.wait().unwrap();
-    let done = listener.join().unwrap();
-    assert!(turns != u64::MAX || done, "left alone, it is done");
-    made
-}
-
-fn copy(from: &Path, to: &Path) {
-    for file in std::fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
-    }
+    killed::after("purge_killed::child", FOLDER, folder, turns)
 }
 
 /// How many of the traces lie in any file of the folder.
