@@ -90,18 +90,15 @@ async fn what_a_feed_says_is_on_every_answer_and_survives_a_restart() {
         (Some(TOO_OLD), Some("late"))
     );
 
-    let Service {
-        folder,
-        clock,
-        issuer,
-        state,
-        door,
-        ..
-    } = service;
-    drop((state, door));
-    let mut config = config(folder.path(), &issuer, "fjellvik", FJELLVIK, &[]);
+    let mut config = config(
+        service.folder.path(),
+        &service.issuer,
+        "fjellvik",
+        FJELLVIK,
+        &[],
+    );
     config.copy.max_lag_seconds = Some(600);
-    let service = Service::open(folder, clock, issuer, config).await;
+    let service = service.reopened(config).await;
     let reply = service.get(&owner, "/$copy-state").await;
     assert_eq!(told(&reply), (json!("late"), json!(TOO_OLD), json!(601)));
     let feeds = reply.json["parameter"].as_array().unwrap().iter();

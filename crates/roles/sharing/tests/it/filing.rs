@@ -86,16 +86,7 @@ async fn a_closing_note_is_filed_once_though_the_hub_is_down_and_the_service_fal
         "the hub is down"
     );
 
-    let Service {
-        folder,
-        clock,
-        issuer,
-        state,
-        door,
-        ..
-    } = service;
-    drop((door, state));
-    let service = Service::open(folder, clock, issuer, config).await;
+    let service = service.reopened(config).await;
     *hub.up.lock().unwrap() = true;
     assert_eq!(service.state.file_waiting().await.unwrap(), 1);
     assert_eq!(service.state.file_waiting().await.unwrap(), 0);

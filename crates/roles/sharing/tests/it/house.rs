@@ -183,6 +183,20 @@ impl Service {
         }
     }
 
+    /// Stops and starts again on what rests, under this configuration.
+    pub async fn reopened(self, config: Config) -> Self {
+        let Self {
+            folder,
+            clock,
+            issuer,
+            state,
+            door,
+            ..
+        } = self;
+        drop((state, door));
+        Self::open(folder, clock, issuer, config).await
+    }
+
     /// Fjellvik's own, whose subscribers may be told at these addresses; it signs by a key that the anchor vouches for.
     pub async fn subscribed(
         subscribers: Vec<Subscriber>,

@@ -373,17 +373,8 @@ async fn the_copy_and_its_age_survive_a_restart_and_a_definition_that_is_no_more
         record.asked.contains("Personvernkomponenten")
             && !record.asked.contains(&ragnhild().number)
     );
-    let Service {
-        folder,
-        clock,
-        issuer,
-        state,
-        door,
-        ..
-    } = first;
-    drop((state, door));
-    clock.advance(60_000_000);
-    let service = Service::open(folder, clock, issuer, config.clone()).await;
+    first.clock.advance(60_000_000);
+    let service = first.reopened(config.clone()).await;
     assert_eq!(
         service.state.settings_age(),
         Some(Age {
@@ -393,17 +384,8 @@ async fn the_copy_and_its_age_survive_a_restart_and_a_definition_that_is_no_more
     );
     assert_eq!(seen(&service, "TREAT", None).await.0, 403);
     assert_eq!(service.state.replicate().await, Ok(Turned::default()));
-    let Service {
-        folder,
-        clock,
-        issuer,
-        state,
-        door,
-        ..
-    } = service;
-    drop((state, door));
     config.pvk.as_mut().unwrap().definitions.remove(0);
-    let service = Service::open(folder, clock, issuer, config).await;
+    let service = service.reopened(config).await;
     assert_eq!(
         service.state.replicate().await,
         Ok(Turned { made: 0, ended: 1 })

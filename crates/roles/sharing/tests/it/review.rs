@@ -73,17 +73,14 @@ async fn broken_glass_waits_for_the_controllers_look_across_a_restart() {
     let request = reply.header("x-request-id").to_owned();
 
     // A restart forgets nothing.
-    let Service {
-        folder,
-        clock,
-        issuer,
-        state,
-        door,
-        ..
-    } = service;
-    drop((state, door));
-    let config = config(folder.path(), &issuer, "fjellvik", FJELLVIK, &[]);
-    let service = Service::open(folder, clock, issuer, config).await;
+    let config = config(
+        service.folder.path(),
+        &service.issuer,
+        "fjellvik",
+        FJELLVIK,
+        &[],
+    );
+    let service = service.reopened(config).await;
     let [review] = &waiting(&service).await[..] else {
         panic!("one review was expected")
     };

@@ -363,16 +363,11 @@ impl Region {
             hook,
             patient,
         } = self;
-        let (folder, clock, issuer) = (
-            service.folder.clone(),
-            service.clock.clone(),
-            service.issuer.clone(),
-        );
-        let mut config = config(folder.path(), &issuer, "fjellvik", FJELLVIK, &[]);
-        config.client_file = Some(folder.path().join("client.json"));
+        let folder = service.folder.path();
+        let mut config = config(folder, &service.issuer, "fjellvik", FJELLVIK, &[]);
+        config.client_file = Some(folder.join("client.json"));
         config.subscribers = vec![hook.subscriber(PROVEBAKKEN)];
-        drop(service);
-        let service = Service::open(folder, clock, issuer, config).await;
+        let service = service.reopened(config).await;
         Region {
             service,
             hook,
