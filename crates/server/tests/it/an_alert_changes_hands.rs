@@ -2,10 +2,8 @@
 //! accepts while the municipality's service has fallen, and both sides' own Task (issue 6, item 4; threats-and-faults 12).
 
 use crate::kit::side::{Side, state};
-use crate::kit::{region, wait};
+use crate::kit::{reading, region, wait};
 use http::StatusCode;
-use serde_json::json;
-use testkit::clients::now;
 use testkit::feed::Feed;
 use wire::contract::demo::{ClientUse, Fault};
 
@@ -23,17 +21,8 @@ async fn day_3_a_red_alert_is_handed_over_and_stands_though_the_senders_service_
         .party(ClientUse::RecordSystem, Some(FJELLVIK))
         .unwrap();
     let feed = Feed::new(client, "fjellvik", &fjellvik.base);
-    let red = json!({
-        "resourceType": "Observation",
-        "identifier": [{"system": "urn:example:epj", "value": "red"}],
-        "status": "final",
-        "category": [{"coding": [{"system": fhir::systems::OBSERVATION_CATEGORY, "code": "vital-signs"}]}],
-        "code": {"coding": [{"system": fhir::systems::LOINC, "code": "59408-5"}]},
-        "subject": {"identifier": {"system": fhir::systems::FNR, "value": patient.fnr.expose()}},
-        "effectiveDateTime": now().to_string(),
-        "valueQuantity": {"value": 80, "unit": "%", "system": fhir::systems::UCUM, "code": "%"},
-    });
-    feed.create("Observation", red.to_string()).await.unwrap();
+    let red = reading::red(patient);
+    feed.create("Observation", red).await.unwrap();
     // What is found meanwhile joins it: then the step is taken from the newer version.
     let raised = fjellvik.takes("raised", "own", &[]).await;
     let note = "Respirasjon 24, våken, på luft";

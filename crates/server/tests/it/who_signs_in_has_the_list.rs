@@ -1,13 +1,11 @@
 //! A hospital physician signs in at the trust anchor for the list of his organisation's patients, opens the worst from it, takes her alert,
 //! and signs out of both (decision 0053).
 
-use crate::kit::{region, wait};
+use crate::kit::{reading, region, wait};
 use fhir::ids::{PersonIdentifier, PersonNumbers};
 use fhir::measurement::Decimal;
 use fhir::plan::{Criterion, PlanLimits, Zone, plan_to_json};
-use serde_json::json;
 use testkit::browser::{Browser, Page};
-use testkit::clients::now;
 use testkit::feed::Feed;
 use wire::contract::demo::{ClientUse, DemoPatient};
 
@@ -56,18 +54,9 @@ async fn a_physician_signs_in_for_the_hospitals_list_and_takes_an_alert_from_it(
     let client = region.party(ClientUse::RecordSystem, Some(PROVEHEIM));
     let base = &region.service("proveheim").unwrap().fhir;
     let feed = Feed::new(client.unwrap(), "proveheim", base);
-    let red = json!({
-        "resourceType": "Observation",
-        "identifier": [{"system": "urn:example:epj", "value": "red"}],
-        "status": "final",
-        "category": [{"coding": [{"system": fhir::systems::OBSERVATION_CATEGORY, "code": "vital-signs"}]}],
-        "code": {"coding": [{"system": fhir::systems::LOINC, "code": "59408-5"}]},
-        "subject": {"identifier": {"system": fhir::systems::FNR, "value": patient.fnr.expose()}},
-        "effectiveDateTime": now().to_string(),
-        "valueQuantity": {"value": 80, "unit": "%", "system": fhir::systems::UCUM, "code": "%"},
-    });
     feed.create("CarePlan", plan(patient)).await.unwrap();
-    feed.create("Observation", red.to_string()).await.unwrap();
+    let red = reading::red(patient);
+    feed.create("Observation", red).await.unwrap();
 
     // He says who he is, and names nobody.
     let mut browser = Browser::new().unwrap();

@@ -2,7 +2,9 @@
 //! which must come back as they were.
 
 use fhir::time::Instant;
+use serde_json::json;
 use testkit::clients::now;
+use wire::contract::demo::DemoPatient;
 
 /// A weight in kilograms.
 #[derive(Clone)]
@@ -81,4 +83,19 @@ pub fn collection(resources: &[String]) -> String {
 pub fn member_order(json: &str) -> Vec<String> {
     let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).unwrap();
     object.keys().cloned().collect()
+}
+
+/// A saturation of 80 now, as a record system has it: red by any plan of the story.
+pub fn red(patient: &DemoPatient) -> String {
+    let reading = json!({
+        "resourceType": "Observation",
+        "identifier": [{"system": "urn:example:epj", "value": "red"}],
+        "status": "final",
+        "category": [{"coding": [{"system": fhir::systems::OBSERVATION_CATEGORY, "code": "vital-signs"}]}],
+        "code": {"coding": [{"system": fhir::systems::LOINC, "code": "59408-5"}]},
+        "subject": {"identifier": {"system": fhir::systems::FNR, "value": patient.fnr.expose()}},
+        "effectiveDateTime": now().to_string(),
+        "valueQuantity": {"value": 80, "unit": "%", "system": fhir::systems::UCUM, "code": "%"},
+    });
+    reading.to_string()
 }
