@@ -15,6 +15,7 @@ pub mod ids;
 pub mod index;
 pub mod json;
 pub mod measurement;
+pub mod narrative;
 pub mod newest;
 pub mod operation;
 pub mod outcome;

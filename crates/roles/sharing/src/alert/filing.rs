@@ -9,6 +9,7 @@ use super::machine::Owner;
 use super::task::{self, Task};
 use crate::State;
 use fhir::ids::{LogicalId, PersonIdentifier};
+use fhir::narrative;
 use fhir::systems;
 use fhir::time::Instant;
 use http::HeaderName;
@@ -104,7 +105,7 @@ fn document(state: &State, name: &str, task: &Task, said: &Said<'_>) -> Value {
     let mut section = json!({
         "title": "Notat",
         "code": {"text": "Notat"},
-        "text": {"status": "generated", "div": narrative(said.text)},
+        "text": {"status": "generated", "div": narrative::paragraphs(said.text)},
         "author": [{"type": "Practitioner", "display": said.by.name}],
     });
     if let Some((held, _)) = &issue {
@@ -172,26 +173,6 @@ fn named(issue: &mut Value, base: &str) {
             address(detail);
         }
     }
-}
-
-/// Words as XHTML: a paragraph a line, nothing in them a tag.
-fn narrative(text: &str) -> String {
-    let mut div = String::from("<div xmlns=\"http://www.w3.org/1999/xhtml\">");
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        div.push_str("<p>");
-        for one in line.chars() {
-            match one {
-                '&' => div.push_str("&amp;"),
-                '<' => div.push_str("&lt;"),
-                '>' => div.push_str("&gt;"),
-                '"' => div.push_str("&quot;"),
-                one => div.push(one),
-            }
-        }
-        div.push_str("</p>");
-    }
-    div.push_str("</div>");
-    div
 }
 
 /// The courier to the hub; none where notes are filed nowhere.
@@ -313,20 +294,5 @@ impl Filing {
             ),
             Err(error) => Fate::of_peer_error(&error),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::narrative;
-
-    #[test]
-    fn words_are_words() {
-        let div =
-            |inner: &str| format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{inner}</div>");
-        assert_eq!(
-            narrative("SpO2 < 88 & \"blå\"\r\n\r\n<b>Ringte</b>"),
-            div("<p>SpO2 &lt; 88 &amp; &quot;blå&quot;</p><p>&lt;b&gt;Ringte&lt;/b&gt;</p>")
-        );
     }
 }
