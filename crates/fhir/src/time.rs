@@ -178,6 +178,16 @@ impl Zone {
             (date.year(), date.month(), date.day())
         })
     }
+
+    /// The time of day (hour, minute) that clocks show at `instant` in this zone.
+    #[must_use]
+    pub fn clock_of(&self, instant: Instant) -> (i8, i8) {
+        let clamped = instant.0.clamp(EARLIEST, 253_400_000_000 * SECOND);
+        jiff::Timestamp::from_microsecond(clamped).map_or((0, 0), |timestamp| {
+            let time = self.0.to_datetime(timestamp).time();
+            (time.hour(), time.minute())
+        })
+    }
 }
 
 impl Default for Zone {

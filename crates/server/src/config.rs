@@ -9,7 +9,7 @@ mod identity;
 mod outside;
 
 pub use facts::{
-    Agreement, Amount, Client, Concept, Delegation, DeliveryRule, Expect, Organisation,
+    Agreement, Amount, Client, Concept, Delegation, DeliveryRule, Expect, Form, Organisation,
     OrganisationKind, Paper, Profile, Publish, RecordSystem, Service, SubUnit, Subscriber,
     UnknownPatients,
 };

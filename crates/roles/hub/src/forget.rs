@@ -2,7 +2,7 @@
 //! clinical body is gone (CONTRACT section 5), answers under an `Idempotency-Key`, what nobody replayed from quarantine, and
 //! assignments that no reading can be held against any more.
 
-use crate::{State, amount, assignment, idempotency, intake, quarantine};
+use crate::{State, amount, assignment, day, idempotency, intake, quarantine};
 use fhir::time::Instant;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,5 +44,7 @@ pub async fn round(state: &State) -> Result<(), StoreError> {
     let bounds = &state.config.bounds;
     let late = bounds.backlog_days.saturating_add(bounds.quarantine_days);
     assignment::forget(state, before(late)).await?;
-    intake::forget(state, before(state.config.replay_days)).await
+    let known = before(state.config.replay_days);
+    day::forget(state, known).await?;
+    intake::forget(state, known).await
 }

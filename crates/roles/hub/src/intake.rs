@@ -3,9 +3,9 @@
 //! What makes a resend harmless is the ledger `reading`: under a keyed hash of owner and identity it keeps the content's
 //! digest and the first answer, also after the clinical body is delivered and gone.
 
-use crate::amount::{self, Measured};
+use crate::amount::{self, Counts, Measured, Way};
 use crate::{Destination, State};
-use crate::{address, assignment};
+use crate::{address, assignment, held};
 use bytes::Bytes;
 use fhir::check::{Fate, Rules, UnknownCodes, fate};
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
@@ -61,8 +61,8 @@ pub struct Accepted {
     pub change: Change,
     /// What was remarked of it; it is taken all the same.
     pub remarks: Vec<Issue>,
-    /// Receivers that are not to get it, to be counted once it is durable.
-    pub left_out: Vec<String>,
+    /// To be counted once it is durable.
+    pub counts: Counts,
 }
 
 /// Whether an entry is new.
@@ -163,8 +163,11 @@ pub async fn take(
         correction: identity.correction,
         remarks: checked.remarks().to_vec(),
         kind,
-        measured: (what == ResourceType::OBSERVATION)
-            .then(|| Measured::of(node, fhir::measurement::of(&index.codings))),
+        measured: (what == ResourceType::OBSERVATION).then(|| {
+            let now = (state.house.clock)();
+            let at = index.when.map_or(now, |when| Instant(when.lo));
+            Measured::of(node, fhir::measurement::of(&index.codings), at)
+        }),
         only: None,
         topic,
         body: body(&checked),
@@ -296,7 +299,11 @@ pub async fn remember(
         .map_err(unavailable)?;
     let known: Option<(Known, u64)> =
         entry.and_then(|e| Some((serde_json::from_slice(&e.value).ok()?, e.version)));
-    let (expect, fate) = match known {
+    let bug = |_| Refused {
+        problem: Problem::bug("a ledger entry cannot be written"),
+        quarantine: None,
+    };
+    let (expect, fate, before) = match known {
         Some((known, _)) if known.digest == unit.digest => {
             return Ok(Accepted {
                 key: known.key,
@@ -304,42 +311,70 @@ pub async fn remember(
                 patient,
                 change: Change::default(),
                 remarks: unit.remarks,
-                left_out: Vec::new(),
+                counts: Counts::default(),
             });
         }
-        Some((_, version)) if unit.correction => (Expect::Version(version), Taken::Corrected),
+        Some((known, version)) if unit.correction => {
+            (Expect::Version(version), Taken::Corrected, Some(known.key))
+        }
         Some(_) => return Err(Refused::quarantined("conflict", unit.known_otherwise)),
-        None => (Expect::Absent, Taken::New),
+        None => (Expect::Absent, Taken::New, None),
     };
     let key = (state.house.ids)().to_string();
     let known = Known {
         key: key.clone(),
         digest: unit.digest,
     };
-    let value = serde_json::to_vec(&known).map_err(|_| Refused {
-        problem: Problem::bug("a ledger entry cannot be written"),
-        quarantine: None,
-    })?;
-    let measured = unit.measured.as_ref().filter(|_| !unit.correction);
-    let all = state
-        .destinations_of(owner, unit.kind)
-        .filter(|d| unit.only.is_none_or(|kind| d.kind == kind));
-    let (to, not_to): (Vec<_>, Vec<_>) =
-        all.partition(|d| measured.is_none_or(|one| amount::wants(&d.rules, one)));
-    let names = |of: Vec<&Destination>| of.into_iter().map(|d| d.name.clone()).collect::<Vec<_>>();
-    let (receivers, not_to) = (names(to), names(not_to));
-    let left_out = amount::left_out(&key, &not_to).map_err(|_| Refused {
-        problem: Problem::bug("a ledger entry cannot be written"),
-        quarantine: None,
-    })?;
+    let value = serde_json::to_vec(&known).map_err(bug)?;
     let known = LedgerWrite {
         ledger: READINGS,
         key: ledger_key,
         value: Some(value),
         expect,
     };
+    let mut ledger = vec![known];
+    let (mut counts, mut receivers) = (Counts::default(), Vec::new());
+    // What it corrects, if that still waits for its day and so is not there yet: it takes that one's place.
+    let replaced = match &before {
+        Some(before) => held::waiting(&state.desk.store, before)
+            .await
+            .map_err(unavailable)?
+            .map(|waiting| (before, waiting)),
+        None => None,
+    };
+    if let Some((before, waiting)) = &replaced {
+        ledger.extend(waiting.released(before));
+        let one = vec![waiting.receiver.clone()];
+        ledger.extend(amount::left_out(before, &one).map_err(bug)?);
+        counts.left_out.extend(one.iter().cloned());
+        counts.released = one;
+    }
+    let all = state
+        .destinations_of(owner, unit.kind)
+        .filter(|d| unit.only.is_none_or(|kind| d.kind == kind));
+    let mut not_to = Vec::new();
+    for to in all {
+        let replaces = replaced
+            .as_ref()
+            .is_some_and(|(_, waiting)| waiting.receiver == to.name);
+        match way(to, &unit, replaces) {
+            Way::AtOnce => receivers.push(to.name.clone()),
+            Way::LeftOut => not_to.push(to.name.clone()),
+            Way::Waits(wait) => {
+                let Some(measured) = &unit.measured else {
+                    continue;
+                };
+                let (entry, what) = ((key.as_str(), &unit.body[..]), (measured, wait));
+                let writes = held::hold(state, entry, &to.name, &patient, what);
+                ledger.extend(writes.map_err(unavailable)?);
+                counts.held.push(to.name.clone());
+            }
+        }
+    }
+    ledger.extend(amount::left_out(&key, &not_to).map_err(bug)?);
+    counts.left_out.append(&mut not_to);
     let change = Change {
-        ledger: std::iter::once(known).chain(left_out).collect(),
+        ledger,
         outbox: vec![OutboxEntry {
             topic: unit.topic,
             receivers,
@@ -355,11 +390,21 @@ pub async fn remember(
         patient,
         change,
         remarks: unit.remarks,
-        left_out: not_to,
+        counts,
     })
 }
 
-/// Forgets readings that came before `oldest` and whose deliveries are forgotten too: what waits, or was refused for good, is
+/// What a receiver gets of it. `replaces`: what it corrects still waits for this one.
+fn way(to: &Destination, unit: &Unit<'_>, replaces: bool) -> Way {
+    match &unit.measured {
+        None => Way::AtOnce,
+        // Neither it nor what it takes back was ever there.
+        Some(measured) if replaces && measured.taken_back => Way::LeftOut,
+        Some(measured) => amount::way(&to.rules, measured, unit.correction && !replaces),
+    }
+}
+
+/// Forgets readings that came before `oldest` and whose deliveries are forgotten too: what waits, for its day too, or was refused for good, is
 /// known as long as it is there. Looks at everything once.
 pub async fn forget(state: &State, oldest: Instant) -> Result<(), StoreError> {
     let store = &state.desk.store;
@@ -369,7 +414,8 @@ pub async fn forget(state: &State, oldest: Instant) -> Result<(), StoreError> {
         for entry in page.into_iter().filter(|entry| entry.updated < oldest) {
             let known: Known = serde_json::from_slice(&entry.value)
                 .map_err(|_| StoreError::Damaged("a known reading"))?;
-            if store.outbox_by_key(&known.key).await?.is_empty() {
+            let held = held::of(store, &known.key).await?.is_some();
+            if !held && store.outbox_by_key(&known.key).await?.is_empty() {
                 over.push(Change {
                     ledger: vec![LedgerWrite {
                         ledger: READINGS,

@@ -3,25 +3,29 @@
 //!
 //! It must never lose an acknowledged reading, never interpret one, and hold no clinical data longer than delivery needs.
 //!
-//! A reading's way: `api/receive.rs` → `intake` (checked, addressed, known or new) → the hub's outbox → `deliver`.
+//! A reading's way: `api/receive.rs` → `intake` (checked, addressed, known or new) → the hub's outbox → `deliver`. Where rules say so
+//! (`amount`), it waits in between until its day is over (`held`, `day`, `note`).
 
 mod address;
 mod amount;
 mod api;
 mod assignment;
 mod bounds;
+mod day;
 mod deliver;
 mod document;
 mod forget;
+mod held;
 mod idempotency;
 mod intake;
+mod note;
 mod pace;
 mod quarantine;
 mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use amount::{Amount, Rule};
+pub use amount::{Amount, Form, Rule};
 pub use bounds::{Bounds, Rate};
 
 use axum::Router;
@@ -78,7 +82,7 @@ pub struct Receiver {
     pub record_system: Option<Url>,
     /// What its record system takes.
     pub record_system_kinds: Vec<InformationService>,
-    /// How much of the readings its record system gets; where it has a sharing service, which gets everything.
+    /// How much of the readings its record system gets and in what form; where it has a sharing service, which gets everything.
     pub record_system_rules: Vec<Rule>,
     /// Its sharing service's whole FHIR base; for a member of a shared register, the register's.
     pub sharing: Option<Url>,
@@ -121,6 +125,8 @@ pub struct State {
     assigned: assignment::Known,
     /// How many readings each receiver was not to get.
     left_out: tally::Tally,
+    /// How many readings wait for each receiver until their day is over.
+    held: tally::Tally,
     /// What each sender sends.
     senders: pace::Pace,
     /// What each patient's each device sends.
@@ -266,6 +272,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     let answers = idempotency::Answers::counted(&store).await?;
     let aside = quarantine::counted(&store).await?;
     let left_out = amount::counted(&store).await?;
+    let held = held::counted(&store).await?;
     let assigned = assignment::Known::counted(&store).await?;
     let senders = pace::Pace::new(config.bounds.sender);
     let devices = pace::Pace::new(config.bounds.device);
@@ -286,6 +293,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         aside,
         assigned,
         left_out,
+        held,
         senders,
         devices,
     }))
@@ -342,9 +350,10 @@ pub fn routes(state: Arc<State>) -> Router {
         .layer(axum::middleware::from_fn(wire::body::negotiated))
 }
 
-/// One courier a receiver, so that a dead one delays no other, and one who forgets.
+/// One courier a receiver, so that a dead one delays no other, one who looks at days that are over, and one who forgets.
 pub fn workers(state: Arc<State>) -> Vec<Worker> {
     let mut workers = deliver::workers(&state);
+    workers.push(day::worker(state.clone()));
     workers.push(forget::worker(state));
     workers
 }

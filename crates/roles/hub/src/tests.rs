@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::response::IntoResponse;
 use fhir::ids::{OrganisationNumber, PersonNumbers};
+use fhir::resource::InformationService;
 use fhir::time::Instant;
 use http::StatusCode;
 use std::os::unix::fs::PermissionsExt;
@@ -41,6 +42,11 @@ struct Hub {
 
 impl Hub {
     async fn new() -> Hub {
+        Self::ruled(Vec::new()).await
+    }
+
+    /// With a record system for each organisation, where there are rules for it.
+    async fn ruled(rules: Vec<crate::Rule>) -> Hub {
         let folder = tempfile::tempdir().unwrap();
         let clock = FixedClock::at(NOW);
         let issuer = Issuer::start_at(clock.clock()).await.unwrap();
@@ -60,9 +66,9 @@ impl Hub {
         }
         let receivers = [FJELLVIK, PROVEBAKKEN].map(|orgnr| Receiver {
             orgnr: org(orgnr),
-            record_system: None,
-            record_system_kinds: Vec::new(),
-            record_system_rules: Vec::new(),
+            record_system: (!rules.is_empty()).then(|| receiver.parse().unwrap()),
+            record_system_kinds: vec![InformationService::MEASUREMENTS],
+            record_system_rules: rules.clone(),
             sharing: Some(receiver.parse().unwrap()),
         });
         let config = Config {
@@ -321,6 +327,48 @@ async fn a_reading_is_known_for_thirty_days_after_its_body_is_gone_then_forgotte
     assert_eq!(known.len(), 3, "the one that waits, and the new ones");
     assert_eq!(hub.send(FJELLVIK, "waiting").await, StatusCode::OK);
     assert_eq!(hub.send(FJELLVIK, "delivered").await, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn what_went_of_a_day_and_in_which_note_is_forgotten_when_its_readings_are() {
+    let rule = |form| crate::Rule {
+        of: Vec::new(),
+        send: crate::Amount::NewestOfDay,
+        form,
+    };
+    for form in [crate::Form::Reading, crate::Form::Note] {
+        let hub = Hub::ruled(vec![rule(form)]).await;
+        let store = hub.state.store();
+        assert_eq!(hub.send(FJELLVIK, "first").await, StatusCode::CREATED);
+        hub.clock.advance(2 * DAY);
+        hub.state.close_days().await.unwrap();
+        for receiver in ["310001007/record-system", "310001007/sharing"] {
+            let now = hub.clock.now();
+            let due = store.outbox_due(receiver, now, 9).await.unwrap();
+            assert_eq!(due.len(), 1, "{receiver}");
+            store.outbox_done(vec![due[0].id]).await.unwrap();
+        }
+        let there = async || {
+            let mut there = Vec::new();
+            for ledger in ["reading", "held", "day-went"] {
+                let entries = store.ledger_scan(ledger, b"", None, 9).await;
+                there.push(entries.unwrap().len());
+            }
+            there
+        };
+        // Of a note it is remembered by each entry where it went, and by the day that there was one.
+        let noted = usize::from(form == crate::Form::Note);
+        hub.clock.advance(29 * DAY);
+        crate::forget::round(&hub.state).await.unwrap();
+        assert_eq!(there().await, [1, noted, 1 + noted]);
+        hub.clock.advance(2 * DAY);
+        for key in ["other", "another"] {
+            assert_eq!(hub.send(PROVEBAKKEN, key).await, StatusCode::CREATED);
+            hub.clock.advance(120_000_000);
+        }
+        crate::forget::round(&hub.state).await.unwrap();
+        assert_eq!(there().await, [2, 2, 0], "those that wait are known");
+    }
 }
 
 #[tokio::test]

@@ -76,12 +76,12 @@ pub struct RecordSystem {
     /// Information services it receives (`IT17` …).
     #[serde(default = "measurements")]
     pub kinds: Vec<String>,
-    /// How much of the readings it gets; the first rule that speaks of a kind of measurement decides, and without one each goes.
+    /// How much of the readings it gets and in what form; the first rule that speaks of a kind of measurement decides, and without one each goes.
     #[serde(default)]
     pub rule: Vec<DeliveryRule>,
 }
 
-/// How much of some kinds of measurement a record system gets.
+/// How much of some kinds of measurement a record system gets, and in what form.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeliveryRule {
@@ -90,6 +90,20 @@ pub struct DeliveryRule {
     pub of: Vec<String>,
     /// How much.
     pub send: Amount,
+    /// In what form.
+    #[serde(default)]
+    pub form: Form,
+}
+
+/// In what form.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// Each as it was sent.
+    #[default]
+    Reading,
+    /// A patient's of a day as one text note.
+    Note,
 }
 
 /// How much.
@@ -100,6 +114,8 @@ pub enum Amount {
     All,
     /// Those that the home system marked as other than normal.
     Marked,
+    /// Of each kind the newest of each calendar day.
+    NewestOfDay,
     /// None.
     None,
 }

@@ -270,14 +270,19 @@ fn publishing(shares: &[config::Publish]) -> anyhow::Result<store::Publishing> {
     })
 }
 
-/// How much a record system gets.
+/// How much a record system gets, and in what form.
 fn rules(to: &config::RecordSystem) -> Vec<::hub::Rule> {
     let rule = |rule: &config::DeliveryRule| ::hub::Rule {
         of: rule.of.clone(),
         send: match rule.send {
             config::Amount::All => ::hub::Amount::All,
             config::Amount::Marked => ::hub::Amount::Marked,
+            config::Amount::NewestOfDay => ::hub::Amount::NewestOfDay,
             config::Amount::None => ::hub::Amount::Nothing,
+        },
+        form: match rule.form {
+            config::Form::Reading => ::hub::Form::Reading,
+            config::Form::Note => ::hub::Form::Note,
         },
     };
     to.rule.iter().map(rule).collect()

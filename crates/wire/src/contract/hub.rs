@@ -58,6 +58,9 @@ pub struct ReceiverState {
     pub oldest: Option<Instant>,
     /// Entries that the receiver refused for good.
     pub dead: u64,
+    /// Readings that wait until their calendar day is over, by its organisation's rules.
+    #[serde(default)]
+    pub held: u64,
     /// Readings that are known here and that its organisation's rules did not want it to get.
     #[serde(default)]
     pub left_out: u64,
@@ -99,6 +102,8 @@ pub enum Progress {
     Delivered,
     /// The receiver refused it for good.
     Dead,
+    /// Its calendar day decides what the receiver gets of it, when that is over, by its organisation's rules.
+    Held,
     /// The receiver is not to get it, by its organisation's rules.
     LeftOut,
 }

@@ -1,6 +1,7 @@
 //! What became of what was sent: delivery state per receiver, per entry, and what was kept aside. A sender sees the
 //! organisation it is registered to send for, and its own quarantine.
 
+use crate::held::{self, Kept};
 use crate::{Destination, State, amount, quarantine};
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
@@ -70,6 +71,7 @@ async fn receivers(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
             pending: stands.pending,
             oldest: stands.oldest,
             dead: stands.dead,
+            held: state.held.held(destination.name.as_bytes()).entries as u64,
             left_out: state.left_out.held(destination.name.as_bytes()).entries as u64,
         });
     }
@@ -91,7 +93,18 @@ pub(super) async fn stands_of(
     key: String,
 ) -> Result<Delivery, Problem> {
     let mut receivers = Vec::new();
-    for delivery in state.desk.store.outbox_by_key(&key).await? {
+    let store = &state.desk.store;
+    let mut sent = store.outbox_by_key(&key).await?;
+    let (mut waits, mut noted) = (None, None);
+    match held::of(store, &key).await? {
+        Some((Kept::Waits { receiver, .. }, _)) => waits = Some(receiver),
+        Some((Kept::Noted { note }, _)) => noted = Some(note),
+        None => {}
+    }
+    if let Some(note) = &noted {
+        sent.extend(store.outbox_by_key(note).await?);
+    }
+    for delivery in sent {
         let Some(destination) = theirs(state, visit).find(|d| d.name == delivery.receiver) else {
             continue;
         };
@@ -104,7 +117,23 @@ pub(super) async fn stands_of(
                 Stands::Dead => Progress::Dead,
             },
             attempts: delivery.attempts,
-            reason: delivery.reason,
+            reason: match delivery.reason {
+                None if noted.as_deref() == Some(delivery.key.as_str()) => {
+                    Some(format!("as a line of the note {}", delivery.key))
+                }
+                reason => reason,
+            },
+        });
+    }
+    if let Some(name) = waits
+        && let Some(destination) = theirs(state, visit).find(|d| d.name == name)
+    {
+        receivers.push(DeliveryState {
+            receiver: name,
+            kind: destination.kind,
+            state: Progress::Held,
+            attempts: 0,
+            reason: Some("by the organisation's rules its day decides, when that is over".into()),
         });
     }
     for name in amount::of(&state.desk.store, &key).await? {

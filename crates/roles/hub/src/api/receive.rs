@@ -5,11 +5,12 @@
 //! proof become durable in one commit a patient. If somebody sent the same reading in the meantime, it is looked at again.
 
 use crate::State;
+use crate::address;
+use crate::amount::Counts;
 use crate::document;
 use crate::idempotency::{self, Answer as First, Begun, Running};
 use crate::intake::{self, Accepted, Refused, Taken};
 use crate::quarantine;
-use crate::{address, amount};
 use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
@@ -22,7 +23,7 @@ use futures::future::join_all;
 use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
-use store::{Change, LedgerWrite, StoreError};
+use store::{Change, Expect, LedgerWrite, StoreError};
 use trust::{Ask, Category, ClientUse, Interaction, Permit};
 use wire::outcome::Problem;
 use wire::request_id::RequestIds;
@@ -353,8 +354,8 @@ struct Acknowledged {
     status: StatusCode,
     /// What was remarked of it.
     remarks: Vec<Issue>,
-    /// Receivers that are not to get it.
-    left_out: Vec<String>,
+    /// To be counted.
+    counts: Counts,
 }
 
 impl Acknowledged {
@@ -363,7 +364,7 @@ impl Acknowledged {
             key: one.key,
             status: status(one.fate),
             remarks: one.remarks,
-            left_out: one.left_out,
+            counts: one.counts,
         }
     }
 }
@@ -410,7 +411,7 @@ async fn take_all(
         });
     }
     for taken in done.iter().flatten() {
-        amount::count(state, &taken.left_out);
+        taken.counts.count(state);
     }
     Ok(done)
 }
@@ -429,11 +430,12 @@ fn add(groups: &mut Vec<Group>, at: usize, mut accepted: Accepted) {
             &mut groups[last]
         }
     };
-    let twice = accepted
-        .change
-        .ledger
-        .iter()
-        .any(|w| group.change.ledger.iter().any(|known| known.key == w.key));
+    // Whatever may be there or not, several may write.
+    let mut once = accepted.change.ledger.iter();
+    let twice = once.any(|w| {
+        let mut before = group.change.ledger.iter();
+        w.expect != Expect::Any && before.any(|known| known.key == w.key)
+    });
     if twice {
         return;
     }

@@ -3,7 +3,7 @@
 
 use super::deliveries::{stands_of, theirs};
 use super::receive::{acknowledged, status};
-use crate::{State, amount, document, intake, quarantine};
+use crate::{State, document, intake, quarantine};
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use bytes::Bytes;
@@ -99,7 +99,7 @@ async fn taken(state: &State, visit: &Visit<'_>, id: &str) -> Result<Response, E
     };
     visit.commit(change).await?;
     aside.freed(state);
-    amount::count(state, &accepted.left_out);
+    accepted.counts.count(state);
     Ok(acknowledged(kind, &accepted.key, status(accepted.fate)).response())
 }
 

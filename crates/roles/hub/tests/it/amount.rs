@@ -2,7 +2,7 @@
 //! is seen.
 
 use crate::house::*;
-use hub::{Amount, Rule};
+use hub::{Amount, Form, Rule};
 use serde_json::{Value, json};
 
 const SHARING: &str = "310001007/sharing";
@@ -13,6 +13,7 @@ fn rule(of: &[&str], send: Amount) -> Rule {
     Rule {
         of: of.iter().map(|id| (*id).to_owned()).collect(),
         send,
+        form: Form::Reading,
     }
 }
 

@@ -8,6 +8,7 @@ mod answers;
 mod assignment;
 mod bad_input;
 mod canonicals;
+mod day;
 mod deliver;
 mod document;
 mod house;
