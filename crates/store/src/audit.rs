@@ -8,10 +8,9 @@ use aws_lc_rs::digest::{Context, SHA256};
 use fhir::ids::PersonIdentifier;
 use fhir::time::Instant;
 use rusqlite::{Connection, params};
-use trust::audit::{Disclosed, Record};
+use trust::audit::Record;
 
 use crate::backend::sqlite::reader::Reader;
-use crate::commit::PutOutcome;
 use crate::errors::StoreError;
 use crate::keys::Keys;
 use crate::prepare::person_mac;
@@ -115,15 +114,6 @@ pub(crate) struct Link {
     pub(crate) prev: [u8; 32],
     pub(crate) hash: [u8; 32],
     pub(crate) body: Vec<u8>,
-}
-
-/// Adds what was written to what the record says was disclosed.
-pub(crate) fn fill<'a>(record: &mut Record, puts: impl Iterator<Item = &'a PutOutcome>) {
-    record.disclosed.extend(puts.map(|put| Disclosed {
-        resource: put.resource_type.as_str().to_owned(),
-        id: put.id.to_string(),
-        version: put.version,
-    }));
 }
 
 pub(crate) fn link(

@@ -31,6 +31,7 @@ mod purge;
 mod query;
 mod reconcile;
 mod record;
+mod recorded;
 mod replace;
 mod replica;
 mod review;

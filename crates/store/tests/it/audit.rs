@@ -449,3 +449,56 @@ async fn heads_kept_along_the_way_say_from_where_a_trail_was_rewritten() {
     let other = AuditFaultKind::OtherThanKept;
     assert_eq!(found, [(3, other), (4, other)]);
 }
+
+#[tokio::test]
+async fn a_list_that_shows_several_patients_is_in_the_trail_of_each() {
+    let world = World::new();
+    let store = world.store();
+    let about = |patient| record("list", patient, world.now());
+    let change = Change {
+        audit: Some(about(None)),
+        also: vec![about(Some(GURI)), about(Some(HENRIK))],
+        ..Change::default()
+    };
+    let receipt = store.commit(change).await.unwrap().receipt.unwrap();
+    assert_eq!(receipt.sequence(), 1);
+    for (patient, sequence) in [(GURI, 2), (HENRIK, 3)] {
+        let hers = AuditFilter {
+            patient: Some(person(patient)),
+            limit: 10,
+            ..AuditFilter::default()
+        };
+        let found = store.audit_search(hers).await.unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].sequence, sequence);
+    }
+    let head = store.audit_head().await.unwrap();
+    assert_eq!(head.sequence, 3);
+    assert!(store.verify_audit(Some(head)).await.unwrap().is_sound());
+}
+
+#[tokio::test]
+async fn a_record_that_names_its_patient_keeps_her_whatever_was_written() {
+    let world = World::new();
+    let store = world.store();
+    let mut change = Pulse::default().create();
+    change.audit = Some(record("w", Some(HENRIK), world.now()));
+    change.audit_fill = true;
+    store.commit(change).await.unwrap();
+    // Where nothing is to be filled in, nothing is.
+    let mut change = Pulse {
+        id: "another",
+        ..Pulse::default()
+    }
+    .create();
+    change.audit = Some(record("w", None, world.now()));
+    store.commit(change).await.unwrap();
+    let all = AuditFilter {
+        limit: 10,
+        ..AuditFilter::default()
+    };
+    let found = store.audit_search(all).await.unwrap();
+    let patients: Vec<_> = found.iter().map(|one| one.record.patient.clone()).collect();
+    assert_eq!(patients, [None, Some(person(HENRIK))]);
+    assert!(found[0].record.disclosed.is_empty());
+}

@@ -20,6 +20,7 @@ mod publish;
 mod purge;
 mod purge_killed;
 mod reconcile;
+mod review;
 mod search;
 mod series;
 mod sift;

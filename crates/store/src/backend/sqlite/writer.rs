@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use super::message::{Done, Message};
 
 use crate::body::Packer;
-use crate::commit::{Committed, OutboxEntry, Receipt};
+use crate::commit::{Committed, OutboxEntry};
 use crate::dictionary::{self, Trainer};
 use crate::errors::StoreError;
 use crate::follow::Following;
@@ -23,7 +23,6 @@ use crate::handle::Remembered;
 use crate::joint::Joint;
 use crate::keys::Keys;
 use crate::outbox::{self, Report};
-use crate::patient;
 use crate::prepare::Ready;
 use crate::publish::Publishing;
 use crate::{Clock, Ids, audit, ledger, together};
@@ -400,26 +399,7 @@ impl Writer {
                 now,
             )?;
         }
-        if let Some(mut record) = rest.audit {
-            if rest.audit_fill {
-                audit::fill(
-                    &mut record,
-                    committed.enrolled.iter().chain(&committed.puts),
-                );
-                if record.patient.is_none()
-                    && let Some(first) = committed.puts.first()
-                {
-                    record.patient = patient::person_by_id(&self.connection, first.id)?;
-                }
-            }
-            match rest.audit_entry {
-                Some(entry) => joint.add(record, entry, member)?,
-                None => committed.receipt = Some(self.audit(&record, now)?),
-            }
-        }
-        for record in &rest.also {
-            self.audit(record, now)?;
-        }
+        self.recorded(rest, now, &mut committed, (joint, member))?;
         Ok(committed)
     }
 
@@ -452,29 +432,6 @@ impl Writer {
             }
         }
         Ok(next)
-    }
-
-    pub(crate) fn audit(
-        &mut self,
-        record: &trust::audit::Record,
-        now: i64,
-    ) -> Result<Receipt, StoreError> {
-        let link = audit::link(
-            &self.set.owner,
-            self.counters.audited + 1,
-            now,
-            self.counters.head,
-            record,
-        )?;
-        let packed = self.pack(dictionary::AUDIT, &link.body)?;
-        audit::append(&self.connection, &self.set.keys, &link, record, &packed)?;
-        self.counters.audited = link.sequence;
-        self.counters.head = link.hash;
-        self.counters.updated = now;
-        Ok(Receipt {
-            sequence: link.sequence,
-            hash: link.hash,
-        })
     }
 
     /// Packs a body of a kind with that kind's newest dictionary; asks for one to be trained when it is time.
