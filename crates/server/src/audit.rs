@@ -6,7 +6,7 @@ use crate::surroundings;
 use anyhow::Context;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use store::AuditFaultKind;
+use store::{AuditFault, AuditFaultKind, AuditHead};
 
 /// What to do with an audit trail.
 #[derive(clap::Subcommand)]
@@ -39,6 +39,28 @@ pub enum Command {
 
 /// Prints the head as JSON on standard output and what is wrong on standard error; 1 if anything is.
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let found = verify(command).await?;
+    println!("{}", serde_json::to_string(&found.head)?);
+    for words in &found.words {
+        eprintln!("{words}");
+    }
+    Ok(if found.is_whole {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
+}
+
+/// What there is to say of a trail.
+struct Found {
+    /// Its end.
+    head: AuditHead,
+    /// What is wrong, what it was compared with and whether it is whole, a line each.
+    words: Vec<String>,
+    is_whole: bool,
+}
+
+async fn verify(command: Command) -> anyhow::Result<Found> {
     let Command::Verify {
         store,
         owner,
@@ -49,7 +71,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         offline,
     } = command;
     anyhow::ensure!(store.is_dir(), "there is no store at {}", store.display());
-    let noted: Option<store::AuditHead> = head
+    let noted: Option<AuditHead> = head
         .as_deref()
         .map(serde_json::from_str)
         .transpose()
@@ -85,47 +107,40 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     .with_context(|| format!("cannot open the store at {}", store.display()))?;
     let many = proof.heads.len();
     let report = opened.verify_audit(proof.heads).await?;
-    println!("{}", serde_json::to_string(&report.head)?);
-    for fault in &proof.faults {
-        eprintln!("{fault}");
-    }
-    for fault in &report.faults {
-        eprintln!(
-            "record {}: {:?} ({})",
-            fault.sequence,
-            fault.what,
-            words(fault.what)
-        );
-    }
+    let is_whole = report.is_sound() && proof.faults.is_empty();
+    let mut words = proof.faults;
+    words.extend(report.faults.iter().map(|fault| {
+        let AuditFault { sequence, what } = fault;
+        format!("record {sequence}: {what:?} ({})", meaning(*what))
+    }));
     if many > 0 {
         let witnessed = proof
             .witnessed
             .map_or("the anchor was not asked".to_owned(), |many| {
                 format!("{many} of them witnessed by the anchor")
             });
-        eprintln!("compared with {many} kept heads, {witnessed}");
-        match report.agreed {
+        words.push(format!("compared with {many} kept heads, {witnessed}"));
+        words.push(match report.agreed {
             Some(last) => {
-                eprintln!("up to record {last} the trail is what it was when its head was kept")
+                format!("up to record {last} the trail is what it was when its head was kept")
             }
-            None => eprintln!("the trail agrees with none of them"),
-        }
+            None => "the trail agrees with none of them".to_owned(),
+        });
     }
-    let whole = report.is_sound() && proof.faults.is_empty();
-    let says = if whole {
+    let says = if is_whole {
         "the trail is whole"
     } else {
         "the trail is NOT whole"
     };
-    eprintln!("{} records, {says}", report.records);
-    Ok(if whole {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(1)
+    words.push(format!("{} records, {says}", report.records));
+    Ok(Found {
+        head: report.head,
+        words,
+        is_whole,
     })
 }
 
-fn words(what: AuditFaultKind) -> &'static str {
+fn meaning(what: AuditFaultKind) -> &'static str {
     match what {
         AuditFaultKind::Changed => "its content, time, hash or listing was changed",
         AuditFaultKind::Unlinked => "it does not follow the record before it",
@@ -137,3 +152,7 @@ fn words(what: AuditFaultKind) -> &'static str {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "audit_tests.rs"]
+mod tests;

@@ -8,6 +8,10 @@ mod believed;
 mod kept;
 mod key;
 mod proof;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub mod world;
 
 pub use kept::{Kept, read};
 pub use proof::{Proof, Wanted, prove};
@@ -64,6 +68,24 @@ struct Last {
     hash: String,
     /// The newest record that the anchor witnessed.
     witnessed: u64,
+}
+
+impl Last {
+    /// Whether more was kept of the trail than it has now.
+    fn is_beyond(&self, head: &AuditHead) -> bool {
+        self.sequence > head.sequence
+    }
+}
+
+/// How the witness took a head.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    /// It knows it now.
+    Witnessed,
+    /// It knows a later or another one of this trail.
+    Contradicted,
+    /// It could not be told, or did not take it; at the next turn.
+    Missed,
 }
 
 impl Keeper {
@@ -145,7 +167,7 @@ impl Keeper {
             known.insert(owner.to_owned(), self.last(owner)?);
         }
         let last = known.entry(owner.to_owned()).or_default();
-        if head.sequence < last.sequence {
+        if last.is_beyond(&head) {
             tracing::error!(
                 owner,
                 now = head.sequence,
@@ -165,7 +187,7 @@ impl Keeper {
             kept::append(&self.0.folder, owner, &signed)?;
             (last.sequence, last.hash) = (head.sequence, hash);
         }
-        if self.witnesses() && self.tell(owner, signed).await? {
+        if self.witnesses() && self.tell(owner, signed).await? == Told::Witnessed {
             last.witnessed = head.sequence;
         }
         Ok(())
@@ -207,8 +229,8 @@ impl Keeper {
         })
     }
 
-    /// Whether the witness knows it now.
-    async fn tell(&self, owner: &str, signed: String) -> anyhow::Result<bool> {
+    /// Tells the witness, and keeps its words beside the head.
+    async fn tell(&self, owner: &str, signed: String) -> anyhow::Result<Told> {
         let url = format!("{}{HEADS}", self.0.issuer);
         let request = Request::post(url, JOSE, signed)
             .deadline(DEADLINE)
@@ -217,7 +239,7 @@ impl Keeper {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::warn!(owner, %error, "the anchor could not be told of the audit trail's head; at the next turn");
-                return Ok(false);
+                return Ok(Told::Missed);
             }
         };
         match answer.status.as_u16() {
@@ -225,19 +247,24 @@ impl Keeper {
                 for witnessed in answer.json::<WitnessedHeads>()?.0 {
                     kept::append(&self.0.folder, owner, &witnessed)?;
                 }
-                return Ok(true);
+                Ok(Told::Witnessed)
             }
-            409 => tracing::error!(
-                owner,
-                "the anchor witnessed a later or another head of this audit trail: it was cut or rewritten; see `delt audit verify`"
-            ),
-            status => tracing::warn!(
-                owner,
-                status,
-                "the anchor did not take the audit trail's head"
-            ),
+            409 => {
+                tracing::error!(
+                    owner,
+                    "the anchor witnessed a later or another head of this audit trail: it was cut or rewritten; see `delt audit verify`"
+                );
+                Ok(Told::Contradicted)
+            }
+            status => {
+                tracing::warn!(
+                    owner,
+                    status,
+                    "the anchor did not take the audit trail's head"
+                );
+                Ok(Told::Missed)
+            }
         }
-        Ok(false)
     }
 }
 

@@ -153,3 +153,7 @@ async fn anchor_keys(issuer: &str, http: &Http) -> anyhow::Result<KeySet> {
     let answer = http.send(&Request::get(format!("{issuer}{JWKS}"))).await?;
     KeySet::parse(&answer.body).context("the anchor's keys")
 }
+
+#[cfg(test)]
+#[path = "proof_tests.rs"]
+mod tests;
