@@ -12,3 +12,4 @@ mod protect;
 mod region;
 mod routes;
 mod threats;
+mod visit;
