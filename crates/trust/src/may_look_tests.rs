@@ -30,6 +30,21 @@ fn said(found: &MayLook, way: Way) -> Result<Vec<String>, &'static str> {
 }
 
 #[test]
+fn each_kind_of_work_has_a_word_that_reads_again() {
+    for (work, word) in [
+        (Work::Treats, "treats"),
+        (Work::Assists, "assists"),
+        (Work::Unauthorised, "unauthorised"),
+    ] {
+        assert_eq!(work.code(), word);
+        assert_eq!(Work::parse(word), Some(work));
+    }
+    for other in ["", "Treats", "treats ", "physician"] {
+        assert_eq!(Work::parse(other), None);
+    }
+}
+
+#[test]
 fn an_organisation_sees_by_agreement_what_its_people_need_and_is_shut_out_by_a_wish() {
     let mut case = Case::practitioner();
     case.agreement(&["IT08", "IT09", "IT17"]);
