@@ -4,6 +4,7 @@
 //! floods; a request without credentials is only counted.
 
 pub(crate) mod keyset;
+mod strangers;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,14 +25,7 @@ use crate::House;
 use crate::outcome::{Challenge, Problem};
 use crate::request_id::RequestIds;
 use keyset::HeldKeys;
-
-/// Longest token that is looked at, in bytes.
-const TOKEN_BYTES: usize = 16 * 1024;
-
-/// Refused strangers (no token that stands) on record in one minute; more are refused all the same and only counted, so
-/// that nobody without a token can fill the disk (threats-and-faults.md section 1, rule 4).
-const STRANGERS_A_MINUTE: u32 = 600;
-const MINUTE: i64 = 60_000_000;
+use strangers::Strangers;
 
 /// What a guard must know. All of it is configuration; nothing is taken from the request's `Host`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +64,7 @@ struct Inner {
     /// The other issuer, if this audience takes its tokens.
     other: Option<(Foreign, Issuer)>,
     without_credentials: AtomicU64,
-    /// When the minute began, and how many strangers were refused in it.
-    strangers: Mutex<(i64, u32)>,
+    strangers: Mutex<Strangers>,
 }
 
 /// What is held of one issuer: its keys, and its tokens that were verified here and have not ended.
@@ -156,7 +149,7 @@ impl Guard {
             anchor,
             other,
             without_credentials: AtomicU64::new(0),
-            strangers: Mutex::new((i64::MIN, 0)),
+            strangers: Mutex::new(Strangers::none()),
         };
         Self {
             inner: Arc::new(inner),
@@ -194,12 +187,9 @@ impl Guard {
     ) -> Result<Verified, Problem> {
         let refused = match credentials(&parts.headers) {
             Credentials::None => {
-                let count = self
-                    .inner
-                    .without_credentials
-                    .fetch_add(1, Ordering::Relaxed)
-                    + 1;
-                tracing::debug!(count, "a request without credentials");
+                let counted = &self.inner.without_credentials;
+                let before = counted.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(before, "a request without credentials");
                 return Err(Problem::unauthenticated(
                     Challenge::Plain,
                     "a DPoP-bound access token is needed",
@@ -227,21 +217,13 @@ impl Guard {
 
     /// Whether one more refused stranger goes on record in this minute.
     fn room_for_a_stranger(&self) -> bool {
-        let now = (self.inner.clock)().0;
-        let mut minute = self
-            .inner
-            .strangers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !(0..MINUTE).contains(&now.saturating_sub(minute.0)) {
-            if minute.1 > STRANGERS_A_MINUTE {
-                let left_out = minute.1 - STRANGERS_A_MINUTE;
-                tracing::warn!(left_out, "refusals of strangers were counted, not recorded");
-            }
-            *minute = (now, 0);
+        let strangers = &self.inner.strangers;
+        let mut strangers = strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = strangers.count((self.inner.clock)());
+        if let Some(left_out) = counted.left_out {
+            tracing::warn!(left_out, "refusals of strangers were counted, not recorded");
         }
-        minute.1 = minute.1.saturating_add(1);
-        minute.1 <= STRANGERS_A_MINUTE
+        counted.has_room
     }
 
     /// What to answer when the commit of an admitted interaction failed. A replayed proof, which undid the whole commit,
@@ -407,9 +389,6 @@ fn credentials(headers: &HeaderMap) -> Credentials<'_> {
     }
     if !scheme.eq_ignore_ascii_case("DPoP") {
         return Credentials::None;
-    }
-    if token.is_empty() || token.len() > TOKEN_BYTES {
-        return Credentials::Wrong(Refused::token("the token is empty or too long"));
     }
     let mut proofs = headers.get_all("dpop").iter();
     match (proofs.next().map(|proof| proof.to_str()), proofs.next()) {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use trust::audit::Outcome;
 use trust::dpop;
-use trust::keys::SigningKey;
+use trust::keys::{KeySet, SigningKey};
 use trust::token::Claims;
 use wire::client::{Answer, Request};
 
@@ -474,5 +474,35 @@ async fn the_schemes_letters_may_be_of_either_size() {
             .request(&token)
             .header(header::AUTHORIZATION, value);
         assert_eq!(stranger.send(&request).await.status, StatusCode::CREATED);
+    }
+}
+
+#[tokio::test]
+async fn keys_that_were_remembered_serve_while_the_anchor_is_silent() {
+    let region = Region::new().await;
+    assert_eq!(region.guard.audience(), region.audience());
+    let stranger = Stranger::new(&region);
+    *region.anchor.jwks.lock().unwrap() = Jwks::Failing;
+    let sent = async || {
+        let request = stranger.request(&stranger.token());
+        stranger.send(&request).await.status
+    };
+    assert_eq!(sent().await, StatusCode::SERVICE_UNAVAILABLE);
+    let keys = KeySet::of(vec![region.anchor.key.lock().unwrap().public().clone()]).unwrap();
+    let now = (region.house.clock)();
+    region
+        .guard
+        .remember_keys(keys.to_jwks().to_string().as_bytes(), now);
+    assert_eq!(sent().await, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_token_that_is_none_or_too_long_is_refused() {
+    let region = Region::new().await;
+    let stranger = Stranger::new(&region);
+    for token in [String::new(), "a".repeat(trust::jws::LONGEST + 1)] {
+        let proof = stranger.proof("POST", &region.url(), &token);
+        let answer = stranger.send(&stranger.request_with(&token, proof)).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
     }
 }
