@@ -298,6 +298,32 @@ mod tests {
     }
 
     #[test]
+    fn nothing_older_is_told_than_what_was_opened_then() {
+        let (case, mut standing) = case();
+        let period = |standing: &Standing| {
+            let permit = follow(standing, Some(&person(PATIENT)), &case.facts).unwrap();
+            permit.period()
+        };
+        standing.since = None;
+        assert_eq!(period(&standing), None);
+        standing.since = Some(7);
+        assert_eq!(period(&standing), Some(Range { lo: 7, hi: LATEST }));
+    }
+
+    #[test]
+    fn the_rules_are_asked_about_who_subscribed() {
+        let (case, standing) = case();
+        let patient = person(PATIENT);
+        let asked = standing.caller(Some(&patient), &case.facts);
+        assert_eq!(asked.client_id, case.caller.client_id);
+        assert_eq!(asked.use_, case.caller.use_);
+        assert_eq!(asked.organisation, case.caller.organisation);
+        assert_eq!(asked.agreement, case.caller.agreement);
+        assert_eq!(asked.patient, Some(patient));
+        assert_eq!(standing.caller(None, &case.facts).patient, None);
+    }
+
+    #[test]
     fn settings_that_are_not_known_open_nothing() {
         let (mut case, standing) = case();
         case.facts.known = Arc::new(Known::within(60, true, true));
@@ -318,6 +344,11 @@ mod tests {
         case.wish(Closed::Everything);
         let permit = follow(&standing, None, &case.facts).unwrap();
         assert_eq!(permit.patient(), &PermitScope::OwnStore);
+        assert!(permit.is_own());
+        // And of each patient in it, whatever she has closed to health personnel.
+        let patient = person(PATIENT);
+        let permit = follow(&standing, Some(&patient), &case.facts).unwrap();
+        assert_eq!(permit.patient(), &PermitScope::Patient(patient));
         assert!(permit.is_own());
         standing.organisation = org(PROVEHEIM);
         for patient in [None, Some(&person(PATIENT))] {
