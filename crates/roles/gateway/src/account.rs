@@ -3,6 +3,7 @@
 use crate::ask::{Gave, Timed, Told};
 use crate::locate::Source;
 use crate::merge::Merged;
+use fhir::resource::ResourceType;
 use fhir::time::Instant;
 use http::StatusCode;
 use trust::audit::Peer;
@@ -54,36 +55,70 @@ pub fn receipt(sources: &[Source], answers: &[Timed], shown: &[Merged], now: Ins
     )
 }
 
-/// One account of two rounds over the same sources: of each the state that says most is missing, everything it gave, and the
-/// oldest moment to which it is known.
-pub fn together(before: Receipt, after: Receipt) -> Receipt {
-    let both = before.sources.into_iter().zip(after.sources);
-    let one = |(a, b): (SourceReport, SourceReport)| {
-        let (worse, other) = match rank(a.state) >= rank(b.state) {
-            true => (a, b),
-            false => (b, a),
-        };
-        let mut reasons: Vec<String> = worse.reason.into_iter().collect();
-        let more = other.reason.filter(|more| !reasons.contains(more));
-        reasons.extend(more.filter(|_| other.state != SourceState::NotAsked));
-        SourceReport {
-            count: worse.count + other.count,
-            milliseconds: match (worse.milliseconds, other.milliseconds) {
-                (Some(a), Some(b)) => Some(a + b),
-                (a, b) => a.or(b),
-            },
-            as_of: match (worse.as_of, other.as_of) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            },
-            reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
-            organisation: worse.organisation,
-            name: worse.name,
-            endpoint: worse.endpoint,
-            state: worse.state,
-        }
+/// One account of rounds over the same sources, each for one type: of each source everything it gave, the oldest moment to which
+/// it is known, and what is missing. One that answered for one type and not for another gave a part, and the reason says of which
+/// it did not.
+pub fn together(rounds: &[(ResourceType, Receipt)]) -> Receipt {
+    let sources = rounds.first().map_or(0, |(_, one)| one.sources.len());
+    let of = |at: usize| {
+        let reports = rounds
+            .iter()
+            .filter_map(|(resource, one)| Some((*resource, one.sources.get(at)?)));
+        joined(&reports.collect::<Vec<_>>())
     };
-    Receipt::new(both.map(one).collect())
+    Receipt::new((0..sources).filter_map(of).collect())
+}
+
+/// What the rounds say of one source.
+fn joined(reports: &[(ResourceType, &SourceReport)]) -> Option<SourceReport> {
+    let states = || reports.iter().map(|(_, one)| one.state);
+    let worst = states().max_by_key(|state| rank(*state))?;
+    let split = has_not_answered(worst) && states().any(has_answered);
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (resource, report) in reports {
+        let said = report.state != SourceState::NotAsked || worst == SourceState::NotAsked;
+        let Some(reason) = report.reason.as_deref().filter(|_| said) else {
+            continue;
+        };
+        match reasons.iter_mut().find(|(held, _)| *held == reason) {
+            Some((_, of)) => of.push(resource.as_str()),
+            None => reasons.push((reason, vec![resource.as_str()])),
+        }
+    }
+    let words = |(reason, of): &(&str, Vec<&str>)| match split {
+        true => format!("{reason}: {}", of.join(", ")),
+        false => (*reason).to_owned(),
+    };
+    let words: Vec<String> = reasons.iter().map(words).collect();
+    let (_, first) = reports.first()?;
+    let all = || reports.iter().map(|(_, one)| one);
+    let taken: Vec<u64> = all().filter_map(|one| one.milliseconds).collect();
+    Some(SourceReport {
+        organisation: first.organisation.clone(),
+        name: first.name.clone(),
+        endpoint: first.endpoint.clone(),
+        state: if split { SourceState::Partial } else { worst },
+        count: all().map(|one| one.count).sum(),
+        milliseconds: (!taken.is_empty()).then(|| taken.iter().sum()),
+        as_of: all().filter_map(|one| one.as_of.clone()).min(),
+        reason: (!words.is_empty()).then(|| words.join("; ")),
+    })
+}
+
+/// It gave an answer, be it a part or an old one.
+fn has_answered(state: SourceState) -> bool {
+    matches!(
+        state,
+        SourceState::Complete | SourceState::Empty | SourceState::Partial | SourceState::Stale
+    )
+}
+
+/// It was asked, and gave nothing.
+fn has_not_answered(state: SourceState) -> bool {
+    matches!(
+        state,
+        SourceState::Refused | SourceState::Late | SourceState::Failed
+    )
 }
 
 /// How much a state says is missing. What was not asked for one type may well have been for another.
@@ -150,13 +185,8 @@ pub fn failure(receipt: &Receipt) -> Option<StatusCode> {
             .iter()
             .any(|source| states.contains(&source.state))
     };
-    let answered = [
-        SourceState::Complete,
-        SourceState::Empty,
-        SourceState::Partial,
-        SourceState::Stale,
-    ];
-    if any(&answered) {
+    let answered = |source: &SourceReport| has_answered(source.state);
+    if receipt.sources.iter().any(answered) {
         return None;
     }
     if any(&[SourceState::Failed]) {

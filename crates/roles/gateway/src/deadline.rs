@@ -25,9 +25,9 @@ impl Deadline {
         self.0.clone()
     }
 
-    /// Whether somebody who waited saw it pass.
+    /// Whether it has passed.
     pub fn has_passed(&self) -> bool {
-        self.0.peek().is_some()
+        self.0.clone().now_or_never().is_some()
     }
 
     fn ending(end: impl Future<Output = ()> + Send + 'static) -> Deadline {

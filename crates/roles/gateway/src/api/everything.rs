@@ -1,7 +1,10 @@
 //! `Patient/$everything` over the region (FHIR R4 patient-operation-everything.html, on the type, for the token's patient): the
 //! Patient first, then type by type, each merged by its own rule and newest first. A type that the purpose does not open is left
-//! out, as FHIR has it, unless it was asked for by name: then the receipt says that it is refused. A source is asked for the types that the catalogue says it offers. One receipt accounts for all that was
+//! out, as FHIR has it, unless it was asked for by name: then the receipt says so. A source is asked for the types that the catalogue says it offers. One receipt accounts for all that was
 //! asked on the page. Pages go on by sealed links, for the same caller and patient.
+//!
+//! A type is begun only while a source's whole time is left; the rest comes on the next page. Who was late for one type is not
+//! waited for again on the same page; who failed for one is asked for the others, for a failure may be that type's alone.
 
 use super::lookup::paged;
 use super::opened::{close, needed, patient_of};
@@ -9,7 +12,7 @@ use super::{operated, received};
 use crate::State;
 use crate::account;
 use crate::answer::{self, Page};
-use crate::ask::{Asking, Errand, Timed};
+use crate::ask::{Asking, Errand, Timed, Told};
 use crate::deadline::Deadline;
 use crate::locate::{Source, locate};
 use crate::merge::Merged;
@@ -23,6 +26,7 @@ use fhir::operation::{Input, unknown};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::ResourceType;
 use fhir::search::Query;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use trust::{Ask, Interaction, Permit};
 use wire::contract::gateway::{ORGANIZATION, TYPES};
@@ -179,7 +183,9 @@ async fn page(
             (place, at.ok_or_else(Problem::not_found)?)
         }
     };
-    let deadline = Deadline::after(state.config.total_deadline);
+    let whole = state.config.total_deadline;
+    let deadline = Deadline::after(whole);
+    let enough = Deadline::after(whole.saturating_sub(state.config.source_deadline));
     let whom = Whom {
         resource: None,
         chosen: &asked.chosen,
@@ -191,14 +197,16 @@ async fn page(
         permit: &permit,
         patient,
         sources: &sources,
+        late: BTreeMap::new(),
         deadline: &deadline,
         shown: Vec::new(),
-        receipt: None,
+        rounds: Vec::new(),
     };
     let mut on = None;
     for (turn, resource) in asked.types.iter().enumerate().skip(from) {
         let left = (asked.count as usize).saturating_sub(round.shown.len());
-        if left == 0 || turn - from == MOST_TYPES {
+        let late = enough.has_passed() && !round.rounds.is_empty();
+        if left == 0 || turn - from == MOST_TYPES || late {
             on = Some((resource.as_str().to_owned(), Place::Start));
             break;
         }
@@ -215,8 +223,8 @@ async fn page(
             Ok::<_, End>(format!("{}/_everything/{sealed}", state.fhir))
         })
         .transpose()?;
-    let Round { shown, receipt, .. } = round;
-    let receipt = receipt.unwrap_or_else(|| account::receipt(&sources, &[], &[], visit.now));
+    let Round { shown, rounds, .. } = round;
+    let receipt = account::together(&rounds);
     let page = Page {
         path: PATH,
         parameters: &asked.form,
@@ -236,9 +244,12 @@ struct Round<'a> {
     permit: &'a Permit,
     patient: &'a PersonIdentifier,
     sources: &'a [Source],
+    /// Who was late already on this page, and in which words.
+    late: BTreeMap<usize, String>,
     deadline: &'a Deadline,
     shown: Vec<Merged>,
-    receipt: Option<Receipt>,
+    /// What each type's round came to.
+    rounds: Vec<(ResourceType, Receipt)>,
 }
 
 impl Round<'_> {
@@ -271,6 +282,12 @@ impl Round<'_> {
                 .unasked
                 .get_or_insert((SourceState::NotAsked, words.to_owned()));
         }
+        for (number, reason) in &self.late {
+            if let Some(source) = sources.get_mut(*number) {
+                let late = (SourceState::Late, reason.clone());
+                source.unasked.get_or_insert(late);
+            }
+        }
         let count = u32::try_from(left).unwrap_or(Query::MAX_COUNT);
         let whose = Some(self.patient.clone());
         let question = Question::everything(resource, whose, asked.chosen.clone(), count);
@@ -290,10 +307,14 @@ impl Round<'_> {
         let answers: Vec<Timed> = asking.all(&sources).await;
         let (cut, _) = paged(&question, place, &answers, left);
         let receipt = account::receipt(&sources, &answers, &cut.shown, self.visit.now);
-        self.receipt = Some(match self.receipt.take() {
-            None => receipt,
-            Some(before) => account::together(before, receipt),
-        });
+        self.rounds.push((resource, receipt));
+        for (number, timed) in answers.into_iter().enumerate() {
+            if let Told::Nothing { state, reason } = timed.told
+                && state == SourceState::Late
+            {
+                self.late.entry(number).or_insert(reason);
+            }
+        }
         self.shown.extend(cut.shown);
         Ok(cut.next)
     }

@@ -3,9 +3,12 @@
 use crate::account::{account, line};
 use crate::person::{Person, Reply};
 use crate::sources::Behaviour;
-use crate::world::{FJELLVIK, KYSTREGIONEN, PROVEBAKKEN, PROVEHEIM, World, anothers, medicine};
+use crate::world::{
+    FJELLVIK, KYSTREGIONEN, PROVEBAKKEN, PROVEHEIM, Plan, World, anothers, medicine,
+};
 use http::StatusCode;
 use serde_json::{Value, json};
+use std::time::Duration;
 use wire::receipt;
 
 /// A pulse with a unit that can be counted in.
@@ -18,7 +21,12 @@ fn pulse(id: &str, at: &str, value: u32, identifier: &str) -> Value {
 
 /// Pulse readings at three holders: r-1 at two of them, r-2 with a digit turned at one, r-3 and r-4 at one each.
 async fn world() -> World {
-    let world = World::new().await;
+    region(Plan::default()).await
+}
+
+/// The same, where waiting is cut as planned.
+async fn region(plan: Plan) -> World {
+    let world = World::with(plan).await;
     world.hold(
         "fjellvik",
         vec![
@@ -196,6 +204,107 @@ async fn everything_comes_type_by_type_page_by_page_and_once() {
     ] {
         let reply = person.post("Patient/$everything", &[bad]).await;
         assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{bad:?}");
+    }
+}
+
+/// Everything of these types, page by page.
+async fn everything(person: &Person<'_>, types: &str) -> Vec<Reply> {
+    let mut reply = person
+        .post("Patient/$everything", &[("_type", types)])
+        .await;
+    let mut pages = Vec::new();
+    loop {
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+        let next = reply.link("next").map(str::to_owned);
+        pages.push(reply);
+        match next {
+            Some(next) => reply = person.get(&next).await,
+            None => return pages,
+        }
+        assert!(pages.len() < 20);
+    }
+}
+
+fn ids(pages: &[Reply]) -> Vec<&str> {
+    pages.iter().flat_map(Reply::ids).collect()
+}
+
+const SIX: &str =
+    "Patient,Observation,CarePlan,MedicationStatement,QuestionnaireResponse,DetectedIssue";
+
+#[tokio::test]
+async fn a_silent_source_is_waited_for_once_on_a_page_of_everything_and_costs_nobody_else() {
+    let world = region(Plan {
+        source_deadline: Duration::from_millis(1500),
+        total_deadline: Duration::from_secs(4),
+        ..Plan::default()
+    })
+    .await;
+    world.hold("proveheim", vec![medicine("h9", "Ventoline", None)]);
+    world.set("fjellvik", Behaviour::Silent);
+    let pages = everything(&Person::practitioner(&world, PROVEHEIM), SIX).await;
+    assert_eq!(ids(&pages), ["h3", "b2", "b1", "h9"]);
+    assert_eq!(world.source("fjellvik").asked().len(), pages.len());
+    let told = account(&pages[0]);
+    assert_eq!(told[0], line(PROVEHEIM, "complete", 2, ""));
+    assert_eq!((told[1].1, told[1].2), ("late", 0));
+    assert_eq!(told[2], line(PROVEBAKKEN, "complete", 2, ""));
+}
+
+#[tokio::test]
+async fn a_source_that_breaks_on_one_type_gives_the_others_and_is_said_to_give_a_part() {
+    let world = World::new().await;
+    world.hold(
+        "proveheim",
+        vec![
+            pulse("h3", "2026-11-03T08:00:00+01:00", 80, "r-3"),
+            medicine("h9", "Ventoline", None),
+        ],
+    );
+    world.set("proveheim", Behaviour::Breaking("CarePlan"));
+    let pages = everything(&Person::practitioner(&world, PROVEHEIM), SIX).await;
+    assert_eq!(ids(&pages), ["h3", "h9"]);
+    assert_eq!(pages.len(), 1);
+    assert_eq!(
+        account(&pages[0])[0],
+        line(PROVEHEIM, "partial", 2, "it answered 500: CarePlan")
+    );
+    // Nobody answered anything: that is no page.
+    world.set("proveheim", Behaviour::Status(500));
+    let reply = Person::practitioner(&world, PROVEHEIM)
+        .post("Patient/$everything", &[("_type", SIX)])
+        .await;
+    assert_eq!(reply.status, StatusCode::BAD_GATEWAY);
+    assert_eq!(
+        account(&reply)[0].1,
+        "failed",
+        "of all types the same: {:?}",
+        account(&reply)
+    );
+}
+
+#[tokio::test]
+async fn a_slow_and_healthy_source_gives_everything_on_as_many_pages_as_it_takes() {
+    let world = region(Plan {
+        source_deadline: Duration::from_millis(2500),
+        total_deadline: Duration::from_secs(3),
+        ..Plan::default()
+    })
+    .await;
+    world.hold("fjellvik", vec![medicine("f9", "Ventoline", None)]);
+    // Six types take longer than a page may.
+    world.set("fjellvik", Behaviour::Slow(Duration::from_millis(600)));
+    let pages = everything(&Person::practitioner(&world, PROVEHEIM), SIX).await;
+    let mut found = ids(&pages);
+    found.sort_unstable();
+    assert_eq!(found, ["b2", "f1", "f2", "f4", "f9", "h3"]);
+    for page in &pages {
+        for (_, state, ..) in account(page) {
+            assert!(
+                ["complete", "empty", "not-asked"].contains(&state),
+                "{state}"
+            );
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use fhir::time::Zone;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use trust::token::Claims;
 use wire::may_look::{Ground, Reader, Told, Who};
 use wire::outcome::fhir_response;
@@ -31,8 +32,12 @@ pub enum Behaviour {
     Silent,
     /// Answers the first page and then never again.
     FallingSilent,
+    /// Answers truly, after so long.
+    Slow(Duration),
     /// Answers this status.
     Status(u16),
+    /// Answers 500 to searches of this type, and truly to others.
+    Breaking(&'static str),
     /// Answers this status with `Retry-After`.
     Busy(u16, &'static str),
     /// Answers 401 to so many questions, pages included, and truly after that.
@@ -248,6 +253,13 @@ async fn search(
     let behaviour = source.behaviour.lock().unwrap().clone();
     match behaviour {
         Behaviour::Silent => std::future::pending().await,
+        Behaviour::Breaking(broken) if broken == type_name => {
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+        Behaviour::Slow(time) => {
+            wire::stop::real_pause()(time).await;
+            source.answer(resource, &asked.form, 0)
+        }
         Behaviour::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
         Behaviour::Busy(status, wait) => {
             let status = StatusCode::from_u16(status).unwrap();
