@@ -79,8 +79,12 @@ pub struct Copied {
 }
 
 impl Copied {
-    /// From the answer's headers; what is not understood is as if it were not there.
-    fn of(answer: &Answer) -> Copied {
+    /// From the headers of an answer about `resource`; what is not understood is as if it were not there.
+    pub fn of(answer: &Answer, resource: ResourceType) -> Copied {
+        // A trail is no copy of anything.
+        if resource == ResourceType::AUDIT_EVENT {
+            return Copied::default();
+        }
         let text = |name: &str| answer.headers.get(name)?.to_str().ok();
         Copied {
             as_of: text(COPY_AS_OF_HEADER).and_then(|at| parse_instant(at).ok()),
@@ -210,10 +214,7 @@ impl Asking<'_> {
         let mut gave = Gave::default();
         for pages in 1.. {
             let page = line.ask(request).await.and_then(|answer| {
-                // A trail is no copy of anything.
-                if self.question.resource != ResourceType::AUDIT_EVENT {
-                    gave.copy = Copied::of(&answer);
-                }
+                gave.copy = Copied::of(&answer, self.question.resource);
                 if pages == 1 {
                     gave.asked_at = answer.date();
                 }

@@ -5,7 +5,7 @@
 //! and keeps nothing here. What changed in the same second is told again rather than lost.
 
 use crate::State;
-use crate::ask::{Asking, Gave, Timed, Told, bytes_for, following};
+use crate::ask::{Asking, Copied, Gave, Timed, Told, bytes_for, following};
 use crate::examine::{self, Expected, What};
 use crate::line::Line;
 use crate::locate::Source;
@@ -138,6 +138,7 @@ impl Past<'_> {
         let mut seen: HashMap<String, Option<usize>> = HashMap::new();
         for pages in 1.. {
             let told = line.ask(request).await.and_then(|answer| {
+                gave.copy = Copied::of(&answer, resource);
                 if pages == 1 {
                     gave.asked_at = answer.date();
                 }

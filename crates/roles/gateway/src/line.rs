@@ -61,6 +61,25 @@ impl<'a> Line<'a> {
     /// # Errors
     /// What became of the source; no words of its own are in it.
     pub async fn ask(&mut self, request: Request) -> Result<Answer, Fault> {
+        let answer = self.answer(request).await?;
+        self.taken(answer)
+    }
+
+    /// As [`Line::ask`] for one thing at an address of its own: that it is not there (404, 410) is an answer too.
+    ///
+    /// # Errors
+    /// As [`Line::ask`].
+    pub async fn ask_for_one(&mut self, request: Request) -> Result<Answer, Fault> {
+        let answer = self.answer(request).await?;
+        if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+            self.good();
+            return Ok(answer);
+        }
+        self.taken(answer)
+    }
+
+    /// Whatever was answered, at most one repeat included.
+    async fn answer(&mut self, request: Request) -> Result<Answer, Fault> {
         let request = request
             .request_id(self.visit.ids().ours)
             .deadline(self.state.config.source_deadline)
@@ -84,7 +103,7 @@ impl<'a> Line<'a> {
             }
         };
         self.bytes = self.bytes.saturating_sub(answer.body.len());
-        self.taken(answer)
+        Ok(answer)
     }
 
     /// The answer was what it should be.

@@ -10,7 +10,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use fhir::time::Instant;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -409,14 +409,16 @@ pub fn workers(state: Arc<State>) -> Option<Worker> {
     }))
 }
 
-/// Says on every answer that gives something how old the copy is, for whoever asks from elsewhere.
+/// Says how old the copy is, for whoever asks from elsewhere: on every answer that gives something, and on every one that says that a thing is
+/// not there, for in an old copy it may be so yet.
 pub async fn told(
     axum::extract::State(state): axum::extract::State<Arc<State>>,
     request: Request,
     next: Next,
 ) -> Response {
     let mut response = next.run(request).await;
-    if response.status().is_success() {
+    let absent = matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::GONE);
+    if response.status().is_success() || absent {
         let (as_of, age) = state.copy.whole(&state.config.copy, state.now());
         let mut add = |name: &'static str, value: String| {
             if let Ok(value) = HeaderValue::try_from(value) {

@@ -7,7 +7,7 @@ use super::operated;
 use crate::State;
 use crate::account;
 use crate::answer::{self, Page};
-use crate::ask::{Gave, Timed, Told};
+use crate::ask::{Copied, Gave, Timed, Told};
 use crate::deadline::Deadline;
 use crate::examine::{self, Expected};
 use crate::line::Line;
@@ -22,6 +22,7 @@ use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::ResourceType;
 use fhir::search::Sort;
 use fhir::subset::Withheld;
+use http::StatusCode;
 use std::sync::Arc;
 use trust::{Ask, Interaction, Permit};
 use wire::contract::gateway::{ORGANIZATION, TYPES};
@@ -209,16 +210,14 @@ async fn told(
     let scope = format!("user/{}.rs", asked.resource);
     let mut line = Line::open(state, visit, (base, &scope), deadline, BYTES)?;
     let request = wire::client::Request::get(asked.url);
-    let answer = match line.ask(request).await {
-        Ok(answer) => answer,
-        // It was read by an address of its own, so its absence is an answer.
-        Err((SourceState::Failed, words))
-            if matches!(words.as_str(), "it answered 404" | "it answered 410") =>
-        {
-            return Ok(Gave::default());
-        }
-        Err(fault) => return Err(fault),
-    };
+    let answer = line.ask_for_one(request).await?;
+    let copy = Copied::of(&answer, asked.resource);
+    if answer.status != StatusCode::OK {
+        return Ok(Gave {
+            copy,
+            ..Gave::default()
+        });
+    }
     let expected = Expected {
         resource: asked.resource,
         patient: asked.patient,
@@ -233,6 +232,7 @@ async fn told(
     line.good();
     Ok(Gave {
         given: vec![given],
+        copy,
         ..Gave::default()
     })
 }

@@ -361,10 +361,12 @@ async fn read(
     }
     let holds = source.holds.lock().unwrap();
     let found = holds.iter().find(|one| one["id"] == id.as_str());
-    match found.filter(|one| one["resourceType"] == type_name.as_str()) {
+    let mut response = match found.filter(|one| one["resourceType"] == type_name.as_str()) {
         Some(found) => fhir_response(StatusCode::OK, found.to_string()),
         None => StatusCode::NOT_FOUND.into_response(),
-    }
+    };
+    source.says(&mut response);
+    response
 }
 
 async fn page(

@@ -5,6 +5,7 @@ use crate::account::{account, line};
 use crate::person::{Person, Reply};
 use crate::world::{FJELLVIK, PROVEHEIM, World, pulse};
 use http::StatusCode;
+use wire::contract::gateway::CHANGES_RELATION;
 use wire::contract::sharing::{COPY_AS_OF_HEADER, COPY_STATE_HEADER};
 use wire::receipt::Receipt;
 
@@ -61,6 +62,60 @@ async fn a_copy_that_is_too_old_is_shown_and_said_to_be() {
         account(&look(&world).await)[1],
         line(FJELLVIK, "stale", 0, OLD)
     );
+}
+
+#[tokio::test]
+async fn nothing_has_changed_is_no_word_of_a_copy_that_is_too_old() {
+    let world = one().await;
+    let person = Person::practitioner(&world, PROVEHEIM);
+    let looked = person.search("Observation", &[]).await;
+    let link = looked.link(CHANGES_RELATION).unwrap().to_owned();
+    let hour_ago = world.now().plus_seconds(-3600).to_string();
+    let say = |state: &str| {
+        *world.source("fjellvik").says.lock().unwrap() = vec![
+            (COPY_AS_OF_HEADER, hour_ago.clone()),
+            (COPY_STATE_HEADER, state.to_owned()),
+        ];
+    };
+    say("ok");
+    let reply = person.get(&link).await;
+    assert_eq!(account(&reply)[1], line(FJELLVIK, "empty", 0, ""));
+    assert_eq!(reply.json["total"], 0);
+    say("late");
+    let reply = person.get(&link).await;
+    assert_eq!(account(&reply)[1], line(FJELLVIK, "stale", 0, OLD));
+    assert_eq!(as_of(&reply, FJELLVIK), Some(hour_ago.clone()));
+    assert_eq!(reply.json["total"], serde_json::Value::Null, "nobody knows");
+}
+
+#[tokio::test]
+async fn what_is_read_by_its_address_or_filed_says_how_old_its_copy_is() {
+    let world = World::new().await;
+    let (there, not_there) = (
+        "6a3e6c8e-0d36-4d0a-9c5b-7d3a5a1c0b11",
+        "7a3e6c8e-0d36-4d0a-9c5b-7d3a5a1c0b11",
+    );
+    let reading = pulse(there, "2026-11-01T08:00:00+01:00", 72, "r-1");
+    world.hold("fjellvik", vec![reading]);
+    world.locate(&["fjellvik"]);
+    let person = Person::practitioner(&world, PROVEHEIM);
+    let looked = person.search("Observation", &[]).await;
+    let receipt = looked.receipt()["id"].as_str().unwrap().to_owned();
+    *world.source("fjellvik").says.lock().unwrap() = vec![(COPY_STATE_HEADER, "late".to_owned())];
+    let base = world.source("fjellvik").base.clone();
+    for (id, count) in [(there, 1), (not_there, 0)] {
+        let url = format!("{base}/Observation/{id}");
+        let form = [("url", url.as_str()), ("organization", FJELLVIK)];
+        let reply = person.post("$read", &form).await;
+        assert_eq!(account(&reply), [line(FJELLVIK, "stale", count, OLD)]);
+        assert_eq!(reply.json["total"], serde_json::Value::Null);
+    }
+    let url = format!("{base}/Observation/{there}");
+    let form = [("receipt", receipt.as_str()), ("reading", url.as_str())];
+    let reply = person.post("$file", &form).await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED, "{}", reply.json);
+    let (entries, _) = world.records(Some(PROVEHEIM)).await;
+    assert_eq!(entries[0].record.peers[0].state, "stale");
 }
 
 #[tokio::test]

@@ -89,6 +89,11 @@ async fn what_a_feed_says_is_on_every_answer_and_survives_a_restart() {
         headers(&look(&service).await),
         (Some(TOO_OLD), Some("late"))
     );
+    // What is not there may be not there yet.
+    let absent = "/Observation/6a3e6c8e-0d36-4d0a-9c5b-7d3a5a1c0b11";
+    let absent = service.get(&physician, absent).await;
+    assert_eq!(absent.status, StatusCode::NOT_FOUND);
+    assert_eq!(headers(&absent), (Some(TOO_OLD), Some("late")));
 
     let mut config = config(
         service.folder.path(),
