@@ -3,7 +3,7 @@
 
 use crate::State;
 use crate::deadline::Deadline;
-use crate::examine::{self, Dropped, Expected};
+use crate::examine::{self, Dropped, Expected, Hers};
 use crate::line::Line;
 use crate::locate::{Source, is_within};
 use crate::merge::Given;
@@ -36,6 +36,9 @@ pub fn following(next: &str, base: &str, pages: usize) -> Result<Request, &'stat
 const ALL_BYTES: usize = 64 * 1024 * 1024;
 /// A source's answer is at least allowed this much.
 const LEAST_BYTES: usize = 1024 * 1024;
+
+/// Why a source that has more than one answer holds is not read further, where nobody asks for the rest.
+pub const MORE: &str = "it has more than one answer holds";
 
 /// What became of one source.
 pub enum Told {
@@ -140,6 +143,8 @@ pub struct Asking<'a> {
     pub form: &'a [(String, String)],
     /// By when all must have answered.
     pub deadline: &'a Deadline,
+    /// Who the patient is at each source, where that was told before.
+    pub hers: &'a Hers,
 }
 
 impl Asking<'_> {
@@ -238,6 +243,7 @@ impl Asking<'_> {
             let Some(next) = page.next else { break };
             if let Errand::Once(_) = self.errand {
                 gave.more = true;
+                gave.cut_short = Some(MORE);
                 break;
             }
             if self.question.is_ordered() && !place::is_ordered(&gave.given, self.question.sort()) {
@@ -261,6 +267,8 @@ impl Asking<'_> {
                 }
             };
         }
+        let hers = self.hers.get(&number);
+        examine::of_one_patient(&mut gave.given, &mut gave.dropped, hers);
         Told::Gave(gave)
     }
 }

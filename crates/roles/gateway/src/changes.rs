@@ -1,6 +1,10 @@
 //! What has changed since a caller last looked: each source is asked for its history (FHIR R4 http.html#history) from the
 //! moment at which it answered then; a source that did not answer then is asked as for the first time.
 //!
+//! What stood before and has got another status or time than the question names is told as taken back, by its address: the caller may
+//! have it on a screen. Whether it was found before is not known where that version is older than the last look; then it is told rather
+//! than lost.
+//!
 //! That moment is the source's own (its `Date`), carried for the caller in a sealed link that stands in the former answer
 //! and keeps nothing here. What changed in the same second is told again rather than lost.
 
@@ -134,7 +138,7 @@ impl Past<'_> {
         let url = format!("{base}/{resource}/_history?_since={since}&_count=200");
         let mut request = Request::get(url);
         let mut gave = Gave::default();
-        // Where each id was put; nowhere if it is gone or not what was asked for. Newest versions come first.
+        // Where each id was put; nowhere if it is gone, or not what was asked for any more. Newest versions come first.
         let mut seen: HashMap<String, Option<usize>> = HashMap::new();
         for pages in 1.. {
             let told = line.ask(request).await.and_then(|answer| {
@@ -156,13 +160,24 @@ impl Past<'_> {
             line.good();
             gave.dropped.add(page.dropped);
             for past in page.past {
+                let url = || format!("{base}/{resource}/{}", past.id);
+                let mut take_back = || {
+                    let told = (self.source.organisation.clone(), url());
+                    if !gone.contains(&told) {
+                        gone.push(told);
+                    }
+                };
                 match (seen.get(&past.id).copied(), past.what) {
                     (None, What::Stands(given, first)) => {
                         let change = match first {
                             true => Change::New,
                             false => Change::Corrected,
                         };
-                        let place = self.asked_for(&given).then_some(gave.given.len());
+                        let found = self.finds(&given);
+                        if found == Finds::NoLonger && !first {
+                            take_back();
+                        }
+                        let place = (found == Finds::Still).then_some(gave.given.len());
                         if place.is_some() {
                             let change = withdrawn(&given).unwrap_or(change);
                             gave.given.push(Given {
@@ -173,8 +188,7 @@ impl Past<'_> {
                         seen.insert(past.id, place);
                     }
                     (None, What::Withdrawn) => {
-                        let url = format!("{base}/{resource}/{}", past.id);
-                        gone.push((self.source.organisation.clone(), url));
+                        take_back();
                         seen.insert(past.id, None);
                     }
                     // What was corrected since, and made since too, is new.
@@ -188,6 +202,10 @@ impl Past<'_> {
                             };
                         }
                     }
+                    // What it said before is what was asked for, and what it says now is not.
+                    (Some(None), What::Stands(given, _)) if self.finds(&given) == Finds::Still => {
+                        take_back();
+                    }
                     _ => {}
                 }
             }
@@ -200,17 +218,39 @@ impl Past<'_> {
                 }
             };
         }
+        examine::of_one_patient(&mut gave.given, &mut gave.dropped, None);
         Told::Gave(gave)
     }
 
     /// Whether the question finds it: a history knows no other parameters than time.
-    fn asked_for(&self, given: &Given) -> bool {
-        let json = Json::parse(given.body.clone(), Limits::BUNDLE);
+    fn finds(&self, given: &Given) -> Finds {
         let patient = Some(self.asking.patient);
-        json.is_ok_and(|json| {
-            fhir::search::matches(json.root(), &self.asking.question.query, patient)
-        })
+        let Ok(json) = Json::parse(given.body.clone(), Limits::BUNDLE) else {
+            return Finds::Never;
+        };
+        let query = &self.asking.question.query;
+        if fhir::search::matches(json.root(), query, patient) {
+            return Finds::Still;
+        }
+        let mut query = query.clone();
+        query.dates.clear();
+        query.status.clear();
+        match fhir::search::matches(json.root(), &query, patient) {
+            true => Finds::NoLonger,
+            false => Finds::Never,
+        }
     }
+}
+
+/// Whether a question finds a version of something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Finds {
+    /// It does.
+    Still,
+    /// It would, but for the status or the time that it has now: an earlier version may have been found.
+    NoLonger,
+    /// It is about something else.
+    Never,
 }
 
 /// What is still there and says of itself that it should not be.

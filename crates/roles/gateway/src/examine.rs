@@ -12,6 +12,7 @@ use fhir::json::{self, Json, Limits, Node};
 use fhir::resource::ResourceType;
 use fhir::subset::{self, Withheld};
 use fhir::time::{Instant, Range, Zone, parse_instant};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most entries taken on one page of one source.
 const MOST_ENTRIES: usize = 1_000;
@@ -45,6 +46,8 @@ pub struct Dropped {
     pub strange: u64,
     /// With a person's number or date that cannot be read.
     pub unreadable: u64,
+    /// About one of several patients whom the source names by references of its own, so that nobody knows which is the one asked about.
+    pub unclear: u64,
 }
 
 impl Dropped {
@@ -54,6 +57,7 @@ impl Dropped {
             (self.others, "about another patient"),
             (self.strange, "not what was asked for"),
             (self.unreadable, "not readable"),
+            (self.unclear, "by references to different patients"),
         ];
         let said: Vec<String> = parts
             .iter()
@@ -76,6 +80,7 @@ impl Dropped {
         self.others += more.others;
         self.strange += more.strange;
         self.unreadable += more.unreadable;
+        self.unclear += more.unclear;
     }
 }
 
@@ -89,6 +94,33 @@ pub struct Page {
     pub newest: Option<Instant>,
     /// The source's link to more, not looked at yet.
     pub next: Option<String>,
+}
+
+/// The Patients that a source gave as the one who is asked about, by their ids there, for each source that gave any.
+pub type Hers = BTreeMap<usize, BTreeSet<String>>;
+
+/// A source that names the patient by a reference of its own must mean one and the same with all that it gives: the one that it gave
+/// as hers, where it gave her. What is about others is left out; where nobody knows which of several is hers, all of it.
+pub fn of_one_patient(
+    given: &mut Vec<Given>,
+    dropped: &mut Dropped,
+    hers: Option<&BTreeSet<String>>,
+) {
+    let named: BTreeSet<String> = given.iter().filter_map(|one| one.local.clone()).collect();
+    let before = given.len();
+    let left_out = match hers {
+        Some(hers) => {
+            let is_hers = |id: &String| hers.contains(id);
+            given.retain(|one| one.local.as_ref().is_none_or(is_hers));
+            &mut dropped.others
+        }
+        None if named.len() > 1 => {
+            given.retain(|one| one.local.is_none());
+            &mut dropped.unclear
+        }
+        None => return,
+    };
+    *left_out += (before - given.len()) as u64;
 }
 
 /// Why one resource does not count.
@@ -257,6 +289,7 @@ fn examine(
         .into_owned();
     let mut index = index::of(resource, expected.resource, expected.zone, expected.numbers)
         .map_err(|_| Fault::Unreadable)?;
+    let mut local = None;
     if expected.resource == ResourceType::AUDIT_EVENT {
         contained_patient(resource, expected)?;
         index.when = Some(recorded(resource)?);
@@ -264,10 +297,13 @@ fn examine(
         match &index.subject {
             Some(Subject::Person(person)) if person == expected.patient => {}
             Some(Subject::Person(_)) => return Err(Fault::Other),
-            // The source resolves its own references, and answers a token that is bound to the one patient.
-            Some(Subject::Local(_)) => {}
-            None if is_its_own_patient(resource, expected.base) => {}
-            None => return Err(Fault::Strange),
+            // The source resolves its own references, and answers a token that is bound to the one patient: all that it gives so must
+            // be about one ([`of_one_patient`]).
+            Some(Subject::Local(id)) => local = Some(id.to_string()),
+            None => {
+                let own = its_own_patient(resource, expected.base).ok_or(Fault::Strange)?;
+                local = Some(own);
+            }
         }
     }
     let meta = |name: &str| resource.path(&["meta", name]).and_then(Node::str);
@@ -286,6 +322,7 @@ fn examine(
         body: json.slice(resource),
         resource: expected.resource,
         named: is_named(resource),
+        local,
         when,
         change: None,
         questionnaire: resource.text("questionnaire").map(|of| of.into_owned()),
@@ -349,13 +386,14 @@ fn is_id(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
 }
 
-/// Whether the subject is an absolute reference to a Patient at the source itself.
-fn is_its_own_patient(resource: Node<'_>, base: &str) -> bool {
-    let reference = resource.path(&["subject", "reference"]).and_then(Node::str);
-    let rest = reference
-        .as_deref()
-        .and_then(|text| text.strip_prefix(base)?.strip_prefix("/Patient/"));
-    rest.is_some_and(|rest| is_id(rest.split('/').next().unwrap_or_default()))
+/// The id of the Patient at the source itself that the subject refers to by its full address.
+fn its_own_patient(resource: Node<'_>, base: &str) -> Option<String> {
+    let reference = resource
+        .path(&["subject", "reference"])
+        .and_then(Node::str)?;
+    let rest = reference.strip_prefix(base)?.strip_prefix("/Patient/")?;
+    let id = rest.split('/').next().filter(|id| is_id(id))?;
+    Some(id.to_owned())
 }
 
 /// An AuditEvent names its patient as a contained resource.

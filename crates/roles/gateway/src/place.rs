@@ -11,6 +11,10 @@
 //! Entries without a time come last. A date never finds them, so after the last dated page there is, unless the question
 //! itself names a date, a page of those alone, for which sources are read to their end.
 //!
+//! What copies say of each other stands on the page that shows them. Medication lists are read whole for every page, so that no line
+//! loses what the others' lines say. Of readings a page knows what it asked for: two copies of one reading that name
+//! different times disagree, and are told so only where one page holds both.
+//!
 //! A source that was late on one page and answers on the next begins there: what it missed was named in that page's receipt.
 
 use crate::merge::{Given, Merged, Rule, Tie, tie_of};

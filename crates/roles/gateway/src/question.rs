@@ -1,6 +1,7 @@
 //! What is asked, understood once and for all sources: a bad parameter is refused here and reaches nobody.
 
 use crate::Config;
+use crate::ask::Errand;
 use crate::merge::Rule;
 use crate::place::Place;
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
@@ -168,6 +169,15 @@ impl Question {
         Rule::of(self.resource)
     }
 
+    /// How sources are asked for a page of it. Lines of a medication list are told of each other whatever page they stand on, so lists
+    /// are read whole before a page is cut.
+    pub fn errand(&self) -> Errand<'static> {
+        match self.rule() {
+            Rule::Medicine => Errand::Whole,
+            _ => Errand::Pages,
+        }
+    }
+
     /// Order of the answer.
     pub fn sort(&self) -> Sort {
         self.query.sort
@@ -214,7 +224,8 @@ impl Question {
                 .to_owned(),
             );
         }
-        if let Some(narrowing) = place.narrowing(self.sort()).filter(|_| self.knows("date")) {
+        let narrows = self.errand() == Errand::Pages && self.knows("date");
+        if let Some(narrowing) = place.narrowing(self.sort()).filter(|_| narrows) {
             add("date", narrowing);
         }
         within_bounds(form)

@@ -12,8 +12,9 @@ use super::{operated, received};
 use crate::State;
 use crate::account;
 use crate::answer::{self, Page};
-use crate::ask::{Asking, Errand, Timed, Told};
+use crate::ask::{Asking, Timed, Told};
 use crate::deadline::Deadline;
+use crate::examine::Hers;
 use crate::locate::{Source, locate};
 use crate::merge::Merged;
 use crate::place::Place;
@@ -199,6 +200,7 @@ async fn page(
         sources: &sources,
         late: BTreeMap::new(),
         deadline: &deadline,
+        hers: Hers::new(),
         shown: Vec::new(),
         rounds: Vec::new(),
     };
@@ -247,6 +249,8 @@ struct Round<'a> {
     /// Who was late already on this page, and in which words.
     late: BTreeMap<usize, String>,
     deadline: &'a Deadline,
+    /// Who the patient is at each source that gave its Patient on this page.
+    hers: Hers,
     shown: Vec<Merged>,
     /// What each type's round came to.
     rounds: Vec<(ResourceType, Receipt)>,
@@ -299,20 +303,29 @@ impl Round<'_> {
             question: &question,
             patient: self.patient,
             place,
-            errand: Errand::Pages,
+            errand: question.errand(),
             scope: SCOPE,
             form: &form,
             deadline: self.deadline,
+            hers: &self.hers,
         };
         let answers: Vec<Timed> = asking.all(&sources).await;
         let (cut, _) = paged(&question, place, &answers, left);
         let receipt = account::receipt(&sources, &answers, &cut.shown, self.visit.now);
         self.rounds.push((resource, receipt));
         for (number, timed) in answers.into_iter().enumerate() {
-            if let Told::Nothing { state, reason } = timed.told
-                && state == SourceState::Late
-            {
-                self.late.entry(number).or_insert(reason);
+            match timed.told {
+                Told::Nothing {
+                    state: SourceState::Late,
+                    reason,
+                } => {
+                    self.late.entry(number).or_insert(reason);
+                }
+                Told::Gave(gave) if resource == ResourceType::PATIENT && !gave.given.is_empty() => {
+                    let ids = gave.given.into_iter().map(|one| one.route.id);
+                    self.hers.entry(number).or_default().extend(ids);
+                }
+                _ => {}
             }
         }
         self.shown.extend(cut.shown);

@@ -5,7 +5,7 @@ use super::received;
 use crate::State;
 use crate::account;
 use crate::answer::{self, Page};
-use crate::ask::{Errand, Timed, Told};
+use crate::ask::{Timed, Told};
 use crate::changes;
 use crate::merge::merge;
 use crate::place::{self, Cut, Paper, Place, cut};
@@ -112,7 +112,7 @@ pub(super) async fn look_up(
 ) -> Result<Response, End> {
     let asked = (Interaction::Lookup, question);
     let form = |patient: &_| question.for_sources(patient, place);
-    let opened = Opened::open((state, visit), asked, (place, Errand::Pages), form).await?;
+    let opened = Opened::open((state, visit), asked, (place, question.errand()), form).await?;
     let (answers, sources) = (opened.ask().await, &opened.sources);
     let (page, all) = paged(question, place, &answers, question.query.count as usize);
     let receipt = account::receipt(sources, &answers, &page.shown, visit.now);

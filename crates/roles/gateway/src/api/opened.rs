@@ -4,6 +4,7 @@
 use crate::State;
 use crate::ask::{Asking, Errand, Timed};
 use crate::deadline::Deadline;
+use crate::examine::Hers;
 use crate::locate::{Source, locate};
 use crate::place::Place;
 use crate::question::Question;
@@ -28,6 +29,7 @@ pub(super) struct Opened<'a> {
     scope: String,
     form: Input,
     deadline: Deadline,
+    hers: Hers,
     /// About whom.
     pub(super) patient: PersonIdentifier,
     /// By what right.
@@ -68,6 +70,7 @@ impl<'a> Opened<'a> {
             scope: question.scope(),
             form,
             deadline,
+            hers: Hers::new(),
             permit,
             sources,
         })
@@ -86,6 +89,7 @@ impl<'a> Opened<'a> {
             scope: &self.scope,
             form: &self.form,
             deadline: &self.deadline,
+            hers: &self.hers,
         }
     }
 

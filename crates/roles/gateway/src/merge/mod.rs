@@ -41,6 +41,8 @@ pub struct Given {
     pub part: bool,
     /// How it changed, where that was asked.
     pub change: Option<Change>,
+    /// The source's own Patient that it is about, where it names the patient by reference alone.
+    pub local: Option<String>,
     /// Of answers: the questionnaire, and its version, that they are answers to.
     pub questionnaire: Option<String>,
 }
@@ -103,6 +105,8 @@ pub struct Merged {
     pub at: Option<i64>,
     /// Its place among things of the same time.
     pub tie: Tie,
+    /// What it is: copies that disagree about one thing are alike in this.
+    pub thing: Tie,
     /// How it changed since the caller last looked, where that was asked.
     pub change: Option<Change>,
     /// Of a line in a medication list: the lines of other organisations with the same substance.
@@ -158,6 +162,7 @@ pub fn merge(copies: Vec<Given>, rule: Rule, sort: Sort) -> Vec<Merged> {
         }
         merged.push(Merged {
             tie: tie(&key, &copy.identity.digest),
+            thing: tie(&key, &[0; 32]),
             body: copy.body,
             resource: copy.resource,
             routes: vec![copy.route],

@@ -49,6 +49,7 @@ fn given(source: usize, number: usize, (thing, other, time): Seed) -> Given {
             business: None,
         },
         named: false,
+        local: None,
         when,
         read: bytes::Bytes::new(),
         part: false,

@@ -121,6 +121,60 @@ async fn new_corrected_withdrawn_and_first_answers_are_told_apart() {
 }
 
 #[tokio::test]
+async fn what_no_longer_has_the_status_or_time_that_was_asked_for_is_told_as_taken_back() {
+    let world = World::new().await;
+    world.hold(
+        "fjellvik",
+        vec![pulse("f1", "2026-11-01T08:00:00Z", 70, "r-1")],
+    );
+    let form = [
+        ("organization", FJELLVIK),
+        ("code", "http://loinc.org|8867-4"),
+        ("status", "final"),
+        ("date", "ge2026-11-01"),
+    ];
+    let person = Person::practitioner(&world, PROVEHEIM);
+    let reply = person.search("Observation", &form).await;
+    let link = reply.link(CHANGES_RELATION).unwrap().to_owned();
+    let changed = |id: &str, version_id: &str, what: &dyn Fn(&mut serde_json::Value)| {
+        let mut reading = version(pulse(id, "2026-11-01T08:00:00Z", 70, id), version_id);
+        what(&mut reading);
+        Ok(reading)
+    };
+    let mistaken = |one: &mut serde_json::Value| one["status"] = "entered-in-error".into();
+    let earlier = |one: &mut serde_json::Value| {
+        one["effectiveDateTime"] = "2026-10-01T08:00:00Z".into();
+    };
+    let weight = |one: &mut serde_json::Value| one["code"]["coding"][0]["code"] = "29463-7".into();
+    *world.source("fjellvik").past.lock().unwrap() = vec![
+        changed("f1", "2", &mistaken),
+        changed("f2", "3", &earlier),
+        // It was a pulse until just now.
+        changed("f3", "2", &weight),
+        changed("f3", "1", &|_| {}),
+        // Never what was asked for: made so, or of another kind all along.
+        changed("f4", "1", &mistaken),
+        changed("f5", "2", &weight),
+        changed("f6", "2", &|_| {}),
+    ];
+    let reply = person.get(&link).await;
+    let gone = |id: &str| {
+        let url = format!("{}/Observation/{id}", world.source("fjellvik").base);
+        (url, "withdrawn".to_owned())
+    };
+    assert_eq!(
+        told(&reply),
+        [
+            ("f6".to_owned(), "corrected".to_owned()),
+            gone("f1"),
+            gone("f2"),
+            gone("f3"),
+        ]
+    );
+    assert_eq!(account(&reply)[1], line(FJELLVIK, "complete", 1, ""));
+}
+
+#[tokio::test]
 async fn a_link_to_changes_is_the_callers_own_and_lasts_a_quarter_of_a_year() {
     let world = World::new().await;
     let link = looked(&world).await;

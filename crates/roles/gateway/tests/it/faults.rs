@@ -99,6 +99,61 @@ async fn other_lies_are_found_out_too() {
     );
 }
 
+/// A reading that names its patient by the source's own Patient alone.
+fn by_reference(id: &str, at: &str, patient: &str) -> serde_json::Value {
+    let mut reading = pulse(id, at, 70, id);
+    reading["subject"] = serde_json::json!({"reference": format!("Patient/{patient}")});
+    reading
+}
+
+#[tokio::test]
+async fn a_source_that_names_several_patients_by_references_of_its_own_is_not_believed() {
+    let (hers, anothers) = (
+        "6a3e6c8e-0d36-4d0a-9c5b-7d3a5a1c0b11",
+        "7a3e6c8e-0d36-4d0a-9c5b-7d3a5a1c0b11",
+    );
+    let world = world(Plan::default()).await;
+    world.hold(
+        "fjellvik",
+        vec![
+            by_reference("f1", "2026-11-01T08:00:00Z", hers),
+            by_reference("f2", "2026-11-02T08:00:00Z", hers),
+        ],
+    );
+    let person = Person::practitioner(&world, PROVEHEIM);
+    let theirs = [("organization", FJELLVIK)];
+    let reply = person.search("Observation", &theirs).await;
+    let link = reply.link(wire::contract::gateway::CHANGES_RELATION);
+    let link = link.unwrap().to_owned();
+    assert_eq!(reply.ids(), ["h1", "f2", "f1"]);
+    assert_eq!(account(&reply)[1], line(FJELLVIK, "complete", 2, ""));
+    // One that is somebody else's slipped in: who is who nobody can tell from here.
+    let strange = by_reference("f3", "2026-11-03T09:00:00Z", anothers);
+    world.hold("fjellvik", vec![strange.clone()]);
+    let reply = person.search("Observation", &theirs).await;
+    assert_eq!(reply.ids(), ["h1"]);
+    let words = "left out: 3 by references to different patients";
+    assert_eq!(account(&reply)[1], line(FJELLVIK, "partial", 0, words));
+    *world.source("fjellvik").past.lock().unwrap() = vec![
+        Ok(strange),
+        Ok(by_reference("f2", "2026-11-02T08:00:00Z", hers)),
+    ];
+    let reply = person.get(&link).await;
+    let words = "left out: 2 by references to different patients";
+    assert_eq!(account(&reply)[1], line(FJELLVIK, "partial", 0, words));
+    // Where the source gave her Patient too, what refers to it is hers.
+    let patient = serde_json::json!({
+        "resourceType": "Patient", "id": hers,
+        "identifier": [{"system": "urn:oid:2.16.578.1.12.4.1.4.1", "value": crate::world::PATIENT}],
+    });
+    world.hold("fjellvik", vec![patient]);
+    let all = [("_type", "Patient,Observation"), ("organization", FJELLVIK)];
+    let reply = person.post("Patient/$everything", &all).await;
+    assert_eq!(reply.ids(), [hers, "h1", "f2", "f1"]);
+    let words = "left out: 1 about another patient";
+    assert_eq!(account(&reply)[1], line(FJELLVIK, "partial", 3, words));
+}
+
 #[tokio::test]
 async fn a_silent_source_is_late_and_the_others_are_there() {
     let world = world(short()).await;

@@ -5,6 +5,7 @@ use crate::person::{Person, Reply};
 use crate::sources::Behaviour;
 use crate::world::{FJELLVIK, PROVEBAKKEN, PROVEHEIM, World, medicine, pulse};
 use http::StatusCode;
+use wire::contract::gateway::SUBSTANCE_EXTENSION;
 
 /// Readings that overlap between two sources, many at the same time.
 async fn full() -> (World, usize) {
@@ -147,6 +148,58 @@ async fn what_has_no_time_comes_on_the_last_pages_and_is_not_lost() {
             "{sort}: {ids:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn lines_of_one_substance_are_told_of_each_other_whatever_page_they_stand_on() {
+    let world = World::new().await;
+    let line = |id: &str, start: Option<&str>, milligrams: u32| {
+        let mut line = medicine(id, "Prednisolon", start);
+        line["medicationCodeableConcept"]["coding"] =
+            serde_json::json!([{"system": fhir::systems::ATC, "code": "H02AB06"}]);
+        line["dosage"] = serde_json::json!([{"doseAndRate": [
+            {"doseQuantity": {"value": milligrams, "unit": "mg", "system": "http://unitsofmeasure.org", "code": "mg"}}
+        ]}]);
+        line
+    };
+    world.hold("fjellvik", vec![line("f1", Some("2026-11-01"), 30)]);
+    world.hold("provebakken", vec![line("b1", Some("2026-01-01"), 40)]);
+    world.hold("proveheim", vec![line("h1", None, 30)]);
+    for service in ["fjellvik", "provebakken"] {
+        let between = (2..8).map(|n| {
+            let start = format!("2026-0{n}-01");
+            medicine(&format!("{}{n}0", &service[..1]), service, Some(&start))
+        });
+        world.hold(service, between.collect());
+        *world.source(service).page.lock().unwrap() = 2;
+    }
+    world.locate(&["fjellvik", "provebakken"]);
+    let person = Person::practitioner(&world, PROVEHEIM);
+    let flagged = |replies: &[Reply]| {
+        let entries = replies.iter().flat_map(Reply::matches);
+        let flagged = entries.filter(|entry| {
+            let all = entry["extension"].as_array().unwrap().iter();
+            let mut kin = all.filter(|one| one["url"] == SUBSTANCE_EXTENSION);
+            kin.any(|one| one.to_string().contains("\"differs\""))
+        });
+        let mut ids: Vec<String> = flagged
+            .map(|entry| entry["resource"]["id"].as_str().unwrap().to_owned())
+            .collect();
+        ids.sort();
+        ids
+    };
+    for count in ["1", "4", "50"] {
+        let replies = walk(&person, "MedicationStatement", &[("_count", count)]).await;
+        let all: usize = replies.iter().map(|reply| reply.matches().len()).sum();
+        assert_eq!(all, 15, "{count}");
+        assert_eq!(flagged(&replies), ["b1", "f1", "h1"], "{count}");
+    }
+    let form = [("_type", "MedicationStatement"), ("_count", "2")];
+    let mut replies = vec![person.post("Patient/$everything", &form).await];
+    while let Some(next) = replies.last().unwrap().link("next").map(str::to_owned) {
+        replies.push(person.get(&next).await);
+    }
+    assert_eq!(flagged(&replies), ["b1", "f1", "h1"]);
 }
 
 #[tokio::test]
