@@ -8,7 +8,7 @@ use super::received;
 use crate::State;
 use crate::account;
 use crate::answer::{self, Page};
-use crate::ask::{Errand, Gave, Timed, Told};
+use crate::ask::{Errand, Gave, MORE, Timed, Told};
 use crate::examine::{self, Expected};
 use crate::locate::Source;
 use crate::merge::{Given, merge};
@@ -85,7 +85,12 @@ async fn trail(state: &State, visit: &Visit<'_>, question: &Question) -> Result<
     let copies: Vec<Given> = answers.iter().flat_map(taken).collect();
     let mut shown = merge(copies, question.rule(), question.sort());
     let all = shown.len();
-    shown.truncate(question.query.count as usize);
+    let left_out = shown.split_off(all.min(question.query.count as usize));
+    for route in left_out.iter().flat_map(|entry| &entry.routes) {
+        if let Some(Told::Gave(gave)) = answers.get_mut(route.source).map(|one| &mut one.told) {
+            gave.cut_short.get_or_insert(MORE);
+        }
+    }
     let receipt = account::receipt(&sources, &answers, &shown, visit.now);
     let more = answers
         .iter()
@@ -163,7 +168,9 @@ async fn own_trails(
         Ok(pages) => {
             let mut gave = Gave::default();
             for (page, more) in pages {
-                gave.more |= more;
+                if more {
+                    (gave.more, gave.cut_short) = (true, Some(MORE));
+                }
                 gave.given.extend(page.given);
                 gave.dropped.add(page.dropped);
                 gave.newest = gave.newest.max(page.newest);

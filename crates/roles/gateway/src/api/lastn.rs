@@ -8,7 +8,7 @@ use crate::State;
 use crate::account;
 use crate::answer::{self, Page};
 use crate::ask::Errand;
-use crate::merge::{Merged, merge};
+use crate::merge::{Merged, Tie, merge};
 use crate::place::Place;
 use crate::question::Question;
 use axum::extract::{self, Request};
@@ -18,7 +18,7 @@ use fhir::newest::{Group, codings};
 use fhir::operation::{Input, unknown};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::ResourceType;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use trust::Interaction;
 use wire::contract::gateway::ORGANIZATION;
@@ -105,17 +105,20 @@ fn max(form: &mut Input) -> Result<usize, Problem> {
     }
 }
 
-/// The newest `max` of each group, group by group; `merged` comes newest first.
+/// The newest `max` of each group, group by group; `merged` comes newest first. Copies that disagree about a reading are one of them,
+/// and all there: which of them is right, people find out.
 fn newest(merged: Vec<Merged>, max: usize) -> Vec<Merged> {
-    let mut groups: BTreeMap<Group, Vec<Merged>> = BTreeMap::new();
+    let mut groups: BTreeMap<Group, (BTreeSet<Tie>, Vec<Merged>)> = BTreeMap::new();
     for entry in merged {
         let Ok(json) = Json::parse(entry.body.clone(), Limits::BUNDLE) else {
             continue;
         };
-        let group = groups.entry(Group::of(&codings(json.root()))).or_default();
-        if group.len() < max {
-            group.push(entry);
+        let group = Group::of(&codings(json.root()));
+        let (things, shown) = groups.entry(group).or_default();
+        if things.len() < max || things.contains(&entry.thing) {
+            things.insert(entry.thing);
+            shown.push(entry);
         }
     }
-    groups.into_values().flatten().collect()
+    groups.into_values().flat_map(|(_, shown)| shown).collect()
 }

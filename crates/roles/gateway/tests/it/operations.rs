@@ -98,6 +98,39 @@ async fn lastn_is_the_newest_of_what_all_have_each_once() {
     }
 }
 
+#[tokio::test]
+async fn lastn_counts_copies_that_disagree_as_one_and_shows_them_all() {
+    let world = world().await;
+    world.hold(
+        "provebakken",
+        vec![pulse("b4", "2026-11-04T08:00:00+01:00", 47, "r-4")],
+    );
+    let person = Person::practitioner(&world, PROVEHEIM);
+    for (max, expected) in [
+        ("1", vec!["b4", "f4"]),
+        ("2", vec!["b4", "f4", "h3"]),
+        ("3", vec!["b2", "b4", "f2", "f4", "h3"]),
+    ] {
+        let reply = person.post("Observation/$lastn", &[("max", max)]).await;
+        let mut ids = reply.ids();
+        ids.sort_unstable();
+        assert_eq!(ids, expected, "{max}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_has_more_than_it_gave_of_the_newest_is_no_whole_one() {
+    let world = world().await;
+    world.set("fjellvik", Behaviour::More);
+    let person = Person::practitioner(&world, PROVEHEIM);
+    let reply = person.post("Observation/$lastn", &[("max", "5")]).await;
+    assert_eq!(
+        account(&reply)[1],
+        line(FJELLVIK, "partial", 3, "it has more than one answer holds")
+    );
+    assert!(reply.json.get("total").is_none());
+}
+
 /// A parameter of a Parameters resource.
 fn parameter<'a>(reply: &'a Reply, name: &str) -> &'a Value {
     let all = reply.json["parameter"].as_array().unwrap();

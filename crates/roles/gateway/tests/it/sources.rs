@@ -48,6 +48,8 @@ pub enum Behaviour {
     Says(String),
     /// Answers truly, with a next link to elsewhere.
     Linking(String),
+    /// Answers `$lastn` with a link to more.
+    More,
     /// Answers in the wrong order.
     Backwards,
 }
@@ -288,7 +290,11 @@ async fn lastn(State(source): State<Arc<Source>>, headers: HeaderMap, body: Body
         fhir::search::Grammar::Shared,
     );
     let mut given = std::collections::BTreeMap::<String, usize>::new();
-    let mut writer = SearchsetWriter::new(None, &[]);
+    // More than one answer holds: this one says that there is another.
+    let next = format!("{}/_page/x", source.base);
+    let more = matches!(*source.behaviour.lock().unwrap(), Behaviour::More);
+    let links: &[(&str, &str)] = if more { &[("next", &next)] } else { &[] };
+    let mut writer = SearchsetWriter::new(None, links);
     for reading in source.found(&query.unwrap(), Sort::DateDesc) {
         let taken = given.entry(reading["code"].to_string()).or_default();
         if *taken < max {
