@@ -9,7 +9,7 @@ use serde_json::Value;
 use store::Clock;
 
 use crate::contract::catalogue::owner_of;
-use crate::contract::statement::carried;
+use crate::contract::statement::{Statement, carried};
 use crate::members::{Believed, MemberBook, StatementError};
 
 /// Entries whose versions are remembered; with more, all are forgotten and learnt anew.
@@ -40,6 +40,8 @@ pub struct Reader {
     members: MemberBook,
     clock: Clock,
     read: Mutex<HashMap<String, u64>>,
+    /// Statements that were read before this process began, by what they are about: looked at when that comes up.
+    before: Mutex<HashMap<String, Vec<String>>>,
 }
 
 impl Reader {
@@ -49,7 +51,24 @@ impl Reader {
             members,
             clock,
             read: Mutex::default(),
+            before: Mutex::default(),
         }
+    }
+
+    /// The same, which has read these entries before this process began: an older version is not believed, nor what nobody signed in
+    /// the place of what its owner did. Each is verified as any other when it comes up.
+    #[must_use]
+    pub fn having_read<'a>(self, entries: impl IntoIterator<Item = &'a Value>) -> Self {
+        for entry in entries {
+            if let Some(jws) = carried(entry) {
+                let mut before = self.before();
+                let known = before.entry(reference(entry)).or_default();
+                if known.iter().all(|one| one != jws) {
+                    known.push(jws.to_owned());
+                }
+            }
+        }
+        self
     }
 
     /// The entry as its owner signed it; with `status` `off` (`active` false) where that has lapsed. That it does not count for
@@ -59,6 +78,7 @@ impl Reader {
     /// [`EntryError`].
     pub async fn believe(&self, entry: &Value) -> Result<Value, EntryError> {
         let about = reference(entry);
+        self.recall(&about).await?;
         let Some(jws) = carried(entry) else {
             // A catalogue that leaves a signature out must not be believed the more for it.
             return match self.read().contains_key(&about) {
@@ -71,14 +91,10 @@ impl Reader {
         let lapsed = believed.has_lapsed(now);
         let statement = believed.statement;
         // The catalogue looked at this too, and may have lied.
-        let own = |resource: &Value| {
-            statement.sub == about
-                && reference(resource) == about
-                && owner_of(resource).as_ref() == Some(&statement.owner)
-        };
-        let Some(mut signed) = statement.resource.filter(|one| own(one)) else {
+        if !is_own(&statement, &about) {
             return Err(EntryError::Other);
-        };
+        }
+        let mut signed = statement.resource.ok_or(EntryError::Other)?;
         {
             let mut read = self.read();
             if read
@@ -130,6 +146,31 @@ impl Reader {
         main == owner || members.share_a_register(owner, main, (self.clock)())
     }
 
+    /// Reads what was read of an entry before this process began; without the anchor's documents nobody knows what that was worth.
+    async fn recall(&self, about: &str) -> Result<(), EntryError> {
+        let Some(earlier) = self.before().get(about).cloned() else {
+            return Ok(());
+        };
+        let now = (self.clock)();
+        for jws in &earlier {
+            match self.verified(jws, now).await {
+                Ok(one) if is_own(&one.statement, about) => {
+                    let mut read = self.read();
+                    let newest = read.entry(about.to_owned()).or_default();
+                    *newest = one.statement.version.max(*newest);
+                }
+                Err(EntryError::Unverified) => return Err(EntryError::Unverified),
+                _ => {}
+            }
+        }
+        self.before().remove(about);
+        Ok(())
+    }
+
+    fn before(&self) -> MutexGuard<'_, HashMap<String, Vec<String>>> {
+        self.before.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn read(&self) -> MutexGuard<'_, HashMap<String, u64>> {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -147,7 +188,16 @@ impl Reader {
     }
 }
 
-fn reference(resource: &Value) -> String {
+/// Whether a statement is about this entry, and lists what is its owner's own to say.
+fn is_own(statement: &Statement, about: &str) -> bool {
+    let own = |resource: &Value| {
+        reference(resource) == about && owner_of(resource).as_ref() == Some(&statement.owner)
+    };
+    statement.sub == about && statement.resource.as_ref().is_some_and(own)
+}
+
+/// Type and id of an entry: what a statement is about.
+pub fn reference(resource: &Value) -> String {
     let text = |name: &str| {
         let text = resource.get(name).and_then(Value::as_str);
         text.unwrap_or_default()

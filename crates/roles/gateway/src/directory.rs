@@ -1,13 +1,14 @@
 //! The catalogue as the gateway holds it: which addresses an organisation's data is reached by. Kept in memory for a
 //! minute, for it says nothing about any patient; the last good copy serves when the catalogue is silent, after a restart
-//! too (`bad_days.rs`).
+//! too (`bad_days.rs`). While it lets whoever asks wait in vain, the copy serves at once, and one question at a time is asked behind.
+//! An older version of an entry than one told before is not believed, after a restart either.
 
 use crate::deadline::Deadline;
 use fhir::ids::OrganisationNumber;
 use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::Clock;
@@ -16,14 +17,17 @@ use url::Url;
 use uuid::Uuid;
 use wire::client::{Party, PeerError, Request};
 use wire::contract::catalogue::{self, BY_ORGANISATION, Endpoint, READ_SCOPE};
-use wire::contract::statement::carried;
-use wire::entries::Reader;
+use wire::contract::statement::{LONGEST_LIFE, carried};
+use wire::entries::{Reader, reference};
 use wire::members::MemberBook;
 
 /// How long a copy is used without asking again, in microseconds.
 const FRESH: i64 = 60 * 1_000_000;
 /// A copy on disk that says the same is written anew after so long, so that it does not grow old meanwhile, in microseconds.
 const NOTED: i64 = 600 * 1_000_000;
+/// How long what was told is kept on disk at least, in microseconds: as long as a statement may live, so that no older one is believed
+/// in its place. It serves no longer than the grace.
+const REMEMBERED: i64 = LONGEST_LIFE * 1_000_000;
 /// Organisations kept at most; with more, the old go first, then all.
 const KEPT: usize = 5_000;
 /// Largest answer taken.
@@ -57,8 +61,18 @@ pub struct Directory {
     before: HashMap<OrganisationNumber, Told>,
     /// Given when what is kept says something else than the copy on disk.
     changed: Notify,
-    /// Since when the catalogue gives no usable answer; none: it does.
-    silent_since: Mutex<Option<Instant>>,
+    /// That the catalogue gives no usable answer; none: it does.
+    silence: Mutex<Option<Silence>>,
+    /// Held by the one question that is asked behind.
+    behind: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// That the catalogue gives no usable answer.
+#[derive(Clone, Copy)]
+struct Silence {
+    since: Instant,
+    /// The last question was waited for in vain, which costs whoever waits.
+    late: bool,
 }
 
 #[derive(Clone)]
@@ -83,11 +97,13 @@ impl Directory {
         clock: Clock,
     ) -> Directory {
         let base = format!("{}{}", base.as_str().trim_end_matches('/'), catalogue::FHIR);
+        let reader = Reader::new(members, clock.clone());
+        let reader = reader.having_read(before.iter().flat_map(|one| &one.entries));
         Directory {
             base,
             grace: i64::try_from(grace.as_micros()).unwrap_or(i64::MAX),
             party,
-            reader: Reader::new(members, clock.clone()),
+            reader,
             clock,
             kept: Mutex::default(),
             before: before
@@ -95,7 +111,8 @@ impl Directory {
                 .map(|one| (one.organisation, one))
                 .collect(),
             changed: Notify::new(),
-            silent_since: Mutex::default(),
+            silence: Mutex::default(),
+            behind: Arc::default(),
         }
     }
 
@@ -104,15 +121,51 @@ impl Directory {
     /// # Errors
     /// When the catalogue gives no usable answer and no copy is left.
     pub async fn endpoints(
-        &self,
+        self: &Arc<Self>,
         organisation: OrganisationNumber,
         request: Uuid,
         deadline: &Deadline,
     ) -> Result<Arc<[Endpoint]>, PeerError> {
         let held = self.held(organisation);
-        if let Some(held) = held.as_ref().filter(|held| self.age(held) < FRESH) {
-            return Ok(held.endpoints.clone());
+        if let Some(held) = held.filter(|held| self.age(held) < FRESH) {
+            return Ok(held.endpoints);
         }
+        if self.silence().is_some_and(|silence| silence.late)
+            && let Some(copy) = self.copy(organisation, deadline).await
+        {
+            self.ask_behind(organisation, request);
+            return Ok(copy);
+        }
+        match self.renewed(organisation, request, deadline).await {
+            Ok(endpoints) => Ok(endpoints),
+            Err(error) => self.copy(organisation, deadline).await.ok_or(error),
+        }
+    }
+
+    /// The last good copy within grace, from before this start too.
+    async fn copy(
+        &self,
+        organisation: OrganisationNumber,
+        deadline: &Deadline,
+    ) -> Option<Arc<[Endpoint]>> {
+        let held = match self.held(organisation) {
+            Some(held) => Some(held),
+            None => deadline
+                .within(self.told_before(organisation))
+                .await
+                .flatten(),
+        };
+        held.filter(|held| self.age(held) < self.grace)
+            .map(|held| held.endpoints)
+    }
+
+    /// Asks the catalogue, and keeps what it told.
+    async fn renewed(
+        &self,
+        organisation: OrganisationNumber,
+        request: Uuid,
+        deadline: &Deadline,
+    ) -> Result<Arc<[Endpoint]>, PeerError> {
         let answered = deadline
             .or_after(DEADLINE)
             .within(self.ask(organisation, request))
@@ -124,20 +177,30 @@ impl Directory {
                 Ok(endpoints)
             }
             Err(error) => {
-                let now = (self.clock)();
-                self.silence().get_or_insert(now);
+                let late = matches!(error, PeerError::Late);
+                // That somebody else took our time is no silence of the catalogue's.
+                if !(late && deadline.has_passed()) {
+                    let now = (self.clock)();
+                    let mut silence = self.silence();
+                    let since = silence.map_or(now, |silence| silence.since);
+                    *silence = Some(Silence { since, late });
+                }
                 tracing::warn!(%error, "the catalogue gave no usable answer");
-                let held = match held {
-                    Some(held) => Some(held),
-                    None => deadline
-                        .within(self.told_before(organisation))
-                        .await
-                        .flatten(),
-                };
-                held.filter(|held| self.age(held) < self.grace)
-                    .map(|held| held.endpoints)
-                    .ok_or(error)
+                Err(error)
             }
+        }
+    }
+
+    /// Asks without anybody waiting for it; one at a time.
+    fn ask_behind(self: &Arc<Self>, organisation: OrganisationNumber, request: Uuid) {
+        if let Ok(alone) = self.behind.clone().try_lock_owned() {
+            let directory = self.clone();
+            tokio::spawn(async move {
+                let deadline = Deadline::after(DEADLINE.saturating_mul(2));
+                let asked = directory.renewed(organisation, request, &deadline).await;
+                // What became of it is noted; nobody waits for it.
+                drop((asked, alone));
+            });
         }
     }
 
@@ -147,10 +210,8 @@ impl Directory {
         if age((self.clock)(), told.at) >= self.grace {
             return None;
         }
-        let endpoints: Arc<[Endpoint]> = self
-            .believed(organisation, told.entries.iter())
-            .await
-            .into();
+        let (endpoints, _) = self.believed(organisation, told.entries.iter()).await;
+        let endpoints: Arc<[Endpoint]> = endpoints.into();
         // Somebody is listed, and nobody can be believed: that is no answer.
         if endpoints.is_empty() && !told.entries.is_empty() {
             return None;
@@ -174,8 +235,9 @@ impl Directory {
         });
         let before = self.before.values();
         let before = before.filter(|one| !kept.contains_key(&one.organisation));
-        let in_grace = |one: &Told| age((self.clock)(), one.at) < self.grace;
-        let mut told: Vec<Told> = now.chain(before.cloned()).filter(in_grace).collect();
+        let remembered = self.grace.max(REMEMBERED);
+        let young = |one: &Told| age((self.clock)(), one.at) < remembered;
+        let mut told: Vec<Told> = now.chain(before.cloned()).filter(young).collect();
         told.sort_by_key(|one| one.organisation);
         told
     }
@@ -190,7 +252,7 @@ impl Directory {
         let silent = *self.silence();
         let oldest = || self.lock().values().map(|kept| kept.at).min();
         silent
-            .map(|since| {
+            .map(|Silence { since, .. }| {
                 let copy = oldest().map_or_else(String::new, |at| {
                     format!("; the oldest copy in use is of {}", Instant::from_seconds(at.seconds()))
                 });
@@ -218,21 +280,30 @@ impl Directory {
         let bundle: Value = answer.json()?;
         let found =
             catalogue::matches(&bundle).map_err(|_| PeerError::Unusable("not a searchset"))?;
-        let entries: Arc<[Value]> = found.into_iter().cloned().collect();
-        Ok((
-            self.believed(organisation, entries.iter()).await.into(),
-            entries,
-        ))
+        let (endpoints, refused) = self.believed(organisation, found.iter().copied()).await;
+        // What is not believed takes the place of nothing that was: else the next start would know less than this one.
+        let held = self.held(organisation).map(|held| held.entries);
+        let before = self.before.get(&organisation).map(|one| &one.entries[..]);
+        let known = held.as_deref().or(before).unwrap_or_default();
+        let kept = |entry: &Value| {
+            let about = reference(entry);
+            let earlier = known.iter().find(|one| reference(one) == about);
+            let earlier = earlier.filter(|_| refused.contains(&about));
+            earlier.unwrap_or(entry).clone()
+        };
+        let entries: Arc<[Value]> = found.into_iter().map(kept).collect();
+        Ok((endpoints.into(), entries))
     }
 
-    /// The Endpoints that can be believed to lead to an organisation's data. One broken or forged entry hides itself, not its
-    /// neighbours.
+    /// The Endpoints that can be believed to lead to an organisation's data, and the entries that are not believed. One broken or forged
+    /// entry hides itself, not its neighbours.
     async fn believed(
         &self,
         organisation: OrganisationNumber,
         entries: impl Iterator<Item = &Value>,
-    ) -> Vec<Endpoint> {
+    ) -> (Vec<Endpoint>, BTreeSet<String>) {
         let mut endpoints = Vec::new();
+        let mut refused = BTreeSet::new();
         for entry in entries {
             match self.reader.believe(entry).await {
                 Ok(believed) => match Endpoint::from_json(&believed) {
@@ -256,11 +327,12 @@ impl Directory {
                     }
                 },
                 Err(error) => {
+                    refused.insert(reference(entry));
                     tracing::warn!(%error, "an entry of the catalogue is not believed");
                 }
             }
         }
-        endpoints
+        (endpoints, refused)
     }
 
     fn keep(
@@ -303,10 +375,8 @@ impl Directory {
         age((self.clock)(), held.at)
     }
 
-    fn silence(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.silent_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn silence(&self) -> MutexGuard<'_, Option<Silence>> {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<OrganisationNumber, Kept>> {
@@ -318,3 +388,6 @@ impl Directory {
 fn age(now: Instant, at: Instant) -> i64 {
     now.0.saturating_sub(at.0).max(0)
 }
+
+#[cfg(test)]
+mod tests;

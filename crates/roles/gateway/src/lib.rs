@@ -120,7 +120,7 @@ pub struct State {
     house: House,
     desks: Desks,
     party: Party,
-    directory: Directory,
+    directory: Arc<Directory>,
     members: MemberBook,
     /// Where a copy of what catalogue and anchor said outlives the process.
     shelf: bad_days::Shelf,
@@ -318,14 +318,14 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     let desks = Desks::open(guard, owner, register, keys, &house)?;
     let members = MemberBook::new(&config.issuer, house.http.clone(), house.clock.clone());
     bad_days::remember(&copy, &members);
-    let directory = Directory::new(
+    let directory = Arc::new(Directory::new(
         &config.catalogue,
         config.catalogue_grace,
         party.clone(),
         members.clone(),
         copy.told,
         house.clock.clone(),
-    );
+    ));
     let locator = config.locator.as_ref().map(|locator| Locator {
         base: locator.base.as_str().trim_end_matches('/').to_owned(),
         members: locator.members.clone(),
