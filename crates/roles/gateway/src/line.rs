@@ -94,7 +94,7 @@ impl<'a> Line<'a> {
         let answer = match answered {
             Ok(answer) => answer,
             Err(error) => {
-                if self.is_its_own(&error) {
+                if is_the_peers(&error, self.whole) {
                     self.state
                         .circuits
                         .failed(self.base, self.now(), self.dice());
@@ -175,25 +175,30 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Whether a failure is the provider's, and not the trust anchor's, ours, or that of whoever took our time before.
-    fn is_its_own(&self, error: &PeerError) -> bool {
-        match error {
-            PeerError::Late => !self.whole.has_passed(),
-            PeerError::Connect
-            | PeerError::Broken
-            | PeerError::TooLong
-            | PeerError::Unusable(_)
-            | PeerError::Status(_) => true,
-            PeerError::Token(_) | PeerError::Address(_) | PeerError::Tls(_) => false,
-        }
-    }
-
     fn now(&self) -> fhir::time::Instant {
         (self.state.house.clock)()
     }
 
     fn dice(&self) -> u64 {
-        (self.state.house.ids)().as_u64_pair().1
+        dice(self.state)
+    }
+}
+
+/// Any random number, for jitter.
+pub fn dice(state: &State) -> u64 {
+    (state.house.ids)().as_u64_pair().1
+}
+
+/// Whether a failure is the peer's, and not the trust anchor's, ours, or that of whoever took the `whole` of our time before.
+pub fn is_the_peers(error: &PeerError, whole: &Deadline) -> bool {
+    match error {
+        PeerError::Late => !whole.has_passed(),
+        PeerError::Connect
+        | PeerError::Broken
+        | PeerError::TooLong
+        | PeerError::Unusable(_)
+        | PeerError::Status(_) => true,
+        PeerError::Token(_) | PeerError::Address(_) | PeerError::Tls(_) => false,
     }
 }
 
@@ -208,7 +213,8 @@ fn may_be_repeated(answered: &Result<Answer, PeerError>) -> bool {
     }
 }
 
-fn words(resting: Resting) -> String {
+/// Why it is not asked now.
+pub fn words(resting: Resting) -> String {
     let whole = fhir::time::Instant::from_seconds(resting.until.seconds() + 1);
     if resting.asked_for {
         format!("it asked to be left alone until {whole}")

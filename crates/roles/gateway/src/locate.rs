@@ -3,6 +3,7 @@
 
 use crate::State;
 use crate::deadline::Deadline;
+use crate::line;
 use crate::question::Whom;
 use fhir::ids::OrganisationNumber;
 use fhir::resource::ResourceType;
@@ -182,6 +183,11 @@ async fn ask_locator(
             "the caller's organisation is not bound by the locator's agreement",
         ));
     }
+    let circuits = &state.circuits;
+    let now = || (state.house.clock)();
+    circuits
+        .admit(&locator.base, now())
+        .map_err(|resting| (SourceState::Failed, line::words(resting)))?;
     let request = LocateRequest {
         kinds: whom.kinds(),
     };
@@ -193,20 +199,37 @@ async fn ask_locator(
     let asked = state
         .party
         .send_for(visit.token(), &locator.base, LOCATE_SCOPE, request);
+    circuits.asks(&locator.base);
     let answered = deadline
         .or_after(state.config.source_deadline)
         .within(asked)
         .await;
-    let answer = answered
-        .unwrap_or(Err(PeerError::Late))
-        .map_err(|error| fault(&error))?;
-    match answer.status.as_u16() {
-        200 => answer.json().map_err(|error| fault(&error)),
-        401 | 403 => Err((SourceState::Refused, "the locator refused".to_owned())),
-        status => Err((
+    let told =
+        answered
+            .unwrap_or(Err(PeerError::Late))
+            .and_then(|answer| match answer.status.as_u16() {
+                200 => answer.json().map(Ok),
+                status => Ok(Err(status)),
+            });
+    // Whoever was told to wait used up a budget of their own; that is an answer, and rests the locator for nobody.
+    let failed = match &told {
+        Ok(Err(500..)) => Some(true),
+        Ok(_) => Some(false),
+        Err(error) => line::is_the_peers(error, deadline).then_some(true),
+    };
+    match failed {
+        Some(true) => circuits.failed(&locator.base, now(), line::dice(state)),
+        Some(false) => circuits.answered(&locator.base),
+        None => {}
+    }
+    match told {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(401 | 403)) => Err((SourceState::Refused, "the locator refused".to_owned())),
+        Ok(Err(status)) => Err((
             SourceState::Failed,
             format!("the locator answered {status}"),
         )),
+        Err(error) => Err(fault(&error)),
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Health {
     Down,
     Silent,
     Garbled,
+    /// Whoever asks has used up a budget.
+    Budget,
 }
 
 pub struct Directory {
@@ -69,6 +71,10 @@ async fn sick(health: Health) -> Option<Response> {
         Health::Down => Some(StatusCode::INTERNAL_SERVER_ERROR.into_response()),
         Health::Garbled => Some("{\"resourceType\":\"Patient\"}".into_response()),
         Health::Silent => std::future::pending().await,
+        Health::Budget => {
+            let wait = [(http::header::RETRY_AFTER, "3600")];
+            Some((StatusCode::TOO_MANY_REQUESTS, wait).into_response())
+        }
     }
 }
 
