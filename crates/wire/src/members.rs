@@ -447,6 +447,8 @@ struct Held {
     /// What they were read from, last.
     documents: Option<Documents>,
     attempted: Option<Instant>,
+    /// Whether the last attempt gave nothing that could be used.
+    failed: bool,
 }
 
 impl MemberBook {
@@ -502,6 +504,21 @@ impl MemberBook {
         Ok(())
     }
 
+    /// When the copy in use was fetched, where it is an old one because the issuer gives nothing newer. Asks behind when it is time to,
+    /// so that somebody who only looks keeps nobody waiting.
+    pub fn old(&self) -> Option<Instant> {
+        let age = self.age();
+        let held = self.held();
+        let old = age.is_some_and(|age| age >= OLD) && held.failed;
+        let at = held.members.as_ref().map(|(_, at)| *at);
+        drop(held);
+        if age.is_none_or(|age| age >= FRESH) {
+            let behind = self.clone();
+            tokio::spawn(async move { behind.renew().await });
+        }
+        at.filter(|_| old)
+    }
+
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
         self.inner
             .held
@@ -550,12 +567,14 @@ impl MemberBook {
                     None => (members, false),
                 };
                 held.members = Some((Arc::new(members), now));
+                held.failed = false;
                 // What is older than what is known is not what another start should begin with.
                 if !held_back {
                     held.documents = Some(documents);
                 }
             }
             Err(error) => {
+                self.held().failed = true;
                 tracing::warn!(%error, "the anchor's documents could not be read; the last good ones are kept");
             }
         }

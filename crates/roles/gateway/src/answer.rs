@@ -6,6 +6,7 @@ use crate::locate::Source;
 use crate::merge::{Change, Kin, Merged, Route};
 use axum::response::Response;
 use fhir::bundle::{SearchMode, SearchsetWriter};
+use fhir::time::Instant;
 use fhir::{json, systems};
 use http::StatusCode;
 use serde_json::json;
@@ -103,7 +104,11 @@ pub async fn record(
     receipt: Receipt,
     gives: Gives,
 ) -> Result<Signed, End> {
-    let notices = state.directory.notices();
+    let mut notices = state.directory.notices();
+    notices.extend(state.members.old().map(|at| {
+        let at = Instant::from_seconds(at.seconds());
+        format!("the trust anchor gives no usable answer: keys, members and agreements are those of {at}")
+    }));
     let receipt = receipt.with(visit.ids().ours.to_string(), notices);
     let receipt = state
         .party

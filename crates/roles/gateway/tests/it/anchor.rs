@@ -7,8 +7,9 @@ use axum::{Json, Router};
 use std::sync::{Arc, Mutex};
 use trust::keys::{KeySet, SigningKey};
 use trust::token::{Actor, Claims, Confirmation};
-use trust::{assertion, dpop, token};
-use wire::contract::anchor::{CLIENT_CREDENTIALS, TOKEN_EXCHANGE};
+use trust::{assertion, dpop, jws, token};
+use wire::contract::anchor::{CLIENT_CREDENTIALS, PARTICIPANT_TYP, Participant, TOKEN_EXCHANGE};
+use wire::contract::operate::Standing;
 use wire::oauth_error::{OAuthCode, OAuthError};
 
 pub struct Anchor {
@@ -21,6 +22,8 @@ pub struct Anchor {
     pub client: SigningKey,
     /// It answers nobody.
     pub down: std::sync::atomic::AtomicBool,
+    /// How often its documents were asked for.
+    pub documents_asked: std::sync::atomic::AtomicUsize,
     /// Audiences for which an exchange is refused.
     pub refused: Mutex<Vec<String>>,
 }
@@ -29,8 +32,19 @@ impl Anchor {
     pub fn router(self: &Arc<Self>) -> Router {
         Router::new()
             .route("/jwks", get(jwks))
+            .route("/participants", get(participants))
+            .route("/agreements", get(agreements))
             .route("/token", post(issue))
             .with_state(self.clone())
+    }
+
+    fn documents(&self, documents: serde_json::Value) -> Response {
+        if self.down.load(std::sync::atomic::Ordering::SeqCst) {
+            return http::StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+        let asked = &self.documents_asked;
+        asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Json(documents).into_response()
     }
 
     pub fn sign(&self, claims: &Claims) -> String {
@@ -51,6 +65,27 @@ async fn jwks(State(anchor): State<Arc<Anchor>>) -> Response {
             .to_jwks(),
     )
     .into_response()
+}
+
+async fn participants(State(anchor): State<Arc<Anchor>>) -> Response {
+    let participant = Participant {
+        iss: anchor.issuer.clone(),
+        sub: crate::world::PROVEHEIM.to_owned(),
+        iat: 1,
+        name: "Prøveheim".to_owned(),
+        version: 1,
+        state: Standing::Active,
+        units: Vec::new(),
+        keys: vec![anchor.client.public_jwk()],
+        contacts: Vec::new(),
+    };
+    let participant = serde_json::to_value(participant).unwrap();
+    let signed = jws::sign(PARTICIPANT_TYP, &participant, &anchor.key).unwrap();
+    anchor.documents(serde_json::json!([signed]))
+}
+
+async fn agreements(State(anchor): State<Arc<Anchor>>) -> Response {
+    anchor.documents(serde_json::json!([]))
 }
 
 async fn issue(

@@ -9,6 +9,7 @@ use http::StatusCode;
 use std::time::Duration;
 use trust::Category;
 use trust::audit::Outcome;
+use wire::receipt::Receipt;
 
 const ALL: &[(&str, &str)] = &[("organization", "310001007,310001147,310001708")];
 
@@ -382,12 +383,99 @@ async fn the_last_good_copy_of_the_catalogue_serves_while_it_is_down() {
 }
 
 #[tokio::test]
+async fn a_catalogue_that_lets_everybody_wait_is_asked_behind_and_its_copy_serves_at_once() {
+    let world = world(short()).await;
+    let ask = async || {
+        let person = Person::practitioner(&world, PROVEHEIM);
+        let reply = person.search("Observation", ALL).await;
+        assert_eq!(account(&reply)[0], line(PROVEHEIM, "complete", 1, ""));
+        assert_eq!(account(&reply)[1], line(FJELLVIK, "empty", 0, ""));
+        reply
+    };
+    let asked = || {
+        let asked = &world.directory.catalogue_asked;
+        asked.load(std::sync::atomic::Ordering::SeqCst)
+    };
+    ask().await;
+    world.pass(61);
+    *world.directory.catalogue.lock().unwrap() = Health::Silent;
+    // Somebody must wait to find out.
+    ask().await;
+    let before = asked();
+    let reply = ask().await;
+    ask().await;
+    assert!(asked() <= before + 1, "one question at a time");
+    let told = Receipt::read(reply.receipt()).unwrap();
+    assert!(told.notices[0].starts_with("the catalogue gives no usable answer since"));
+    // It is back: the next look-up finds out behind, and those after it know.
+    *world.directory.catalogue.lock().unwrap() = Health::Up;
+    let mut looked = 0;
+    while !Receipt::read(ask().await.receipt())
+        .unwrap()
+        .notices
+        .is_empty()
+    {
+        looked += 1;
+        assert!(looked < 1_000, "it is never asked again");
+    }
+    assert!(asked() > before);
+}
+
+#[tokio::test]
+async fn a_locator_that_fails_again_and_again_is_rested_and_a_used_up_budget_rests_it_for_nobody() {
+    let world = world(short()).await;
+    world.locate(&["fjellvik"]);
+    let health = |health| *world.directory.locator.lock().unwrap() = health;
+    let look_up = async || {
+        let person = Person::practitioner(&world, PROVEHEIM);
+        let reply = person.search("Observation", &[]).await;
+        assert_eq!(account(&reply)[0], line(PROVEHEIM, "complete", 1, ""));
+        let (_, state, _, reason) = account(&reply).swap_remove(1);
+        (state, reason)
+    };
+    let whole = ("empty", String::new());
+    health(Health::Budget);
+    for _ in 0..6 {
+        let words = "the locator answered 429".to_owned();
+        assert_eq!(look_up().await, ("failed", words));
+    }
+    health(Health::Up);
+    assert_eq!(look_up().await, whole);
+    health(Health::Down);
+    for _ in 0..5 {
+        let words = "the locator answered 500".to_owned();
+        assert_eq!(look_up().await, ("failed", words));
+    }
+    let rested = "it failed again and again and is given a rest";
+    health(Health::Up);
+    let (state, reason) = look_up().await;
+    assert!(state == "failed" && reason.starts_with(rested), "{reason}");
+    // One look-up tries it and waits in vain; the next does not.
+    world.pass(7);
+    health(Health::Silent);
+    assert_eq!(look_up().await.0, "late");
+    assert!(look_up().await.1.starts_with(rested));
+    world.pass(13);
+    health(Health::Up);
+    assert_eq!(look_up().await, whole);
+}
+
+#[tokio::test]
 async fn with_the_anchor_down_what_was_exchanged_serves_and_the_rest_is_said() {
     let world = world(Plan::default()).await;
     let person = Person::practitioner(&world, PROVEHEIM);
     let first = person.question("Observation", &[]);
     let (token, proof) = person.prove(&first);
-    person.send_with(first, &(token.clone(), proof)).await;
+    let reply = person.send_with(first, &(token.clone(), proof)).await;
+    assert!(Receipt::read(reply.receipt()).unwrap().notices.is_empty());
+    // The look-up asks behind for who takes part.
+    let documents = &world.anchor.documents_asked;
+    for _ in 0..100 {
+        if documents.load(std::sync::atomic::Ordering::SeqCst) >= 2 {
+            break;
+        }
+        person.search("Observation", &[]).await;
+    }
     world
         .anchor
         .down
@@ -402,6 +490,25 @@ async fn with_the_anchor_down_what_was_exchanged_serves_and_the_rest_is_said() {
         [
             line(PROVEHEIM, "complete", 1, ""),
             line(FJELLVIK, "failed", 0, no_token),
+        ]
+    );
+    assert!(Receipt::read(reply.receipt()).unwrap().notices.is_empty());
+    // A minute later the receipt says what the tokens that serve do not: keys and agreements are an old copy.
+    world.pass(60);
+    let mut notices = Vec::new();
+    for _ in 0..100 {
+        let again = person.question("Observation", &[]);
+        let credentials = person.prove_with(&again, world.anchor.sign(&person.claims));
+        let reply = person.send_with(again, &credentials).await;
+        notices = Receipt::read(reply.receipt()).unwrap().notices;
+        if !notices.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(
+        notices,
+        [
+            "the trust anchor gives no usable answer: keys, members and agreements are those of 2027-01-15T08:00:00Z"
         ]
     );
     // A new token is verified by the held keys, and cannot be exchanged.

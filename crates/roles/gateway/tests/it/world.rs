@@ -119,6 +119,7 @@ impl World {
             key: SigningKey::generate().unwrap(),
             client: SigningKey::generate().unwrap(),
             down: Default::default(),
+            documents_asked: Default::default(),
             refused: Mutex::default(),
         });
         let directory = Arc::new(Directory {
