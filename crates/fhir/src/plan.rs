@@ -294,64 +294,44 @@ impl PlanLimits {
             .filter(move |c| curve(&c.kind) == curve(kind) && c.unit == unit)
     }
 
+    /// Judges the latest of `readings` (in any order) of one kind in one unit. Where its zone asks for a repetition that is not
+    /// there, the gravest milder zone counts whose own rule is met: a value that is worse than yellow at once is never less than
+    /// yellow. `None` when there is no reading or no limit.
+    #[must_use]
+    pub fn judge(&self, kind: &str, unit: &str, readings: &[Reading]) -> Option<Judgement> {
+        let last = readings.iter().max_by_key(|r| r.at)?;
+        let gravest = self.zone_of(kind, unit, last.value)?;
+        let bands: Vec<_> = self.bands(kind, unit).collect();
+        let met = |band: &Criterion| {
+            band.repeated.is_none_or(|rule| {
+                let since = last
+                    .at
+                    .plus_micros(-i64::from(rule.within_minutes) * 60_000_000);
+                let times = readings.iter().filter(|r| {
+                    let zone = self.zone_of(kind, unit, r.value);
+                    r.at >= since && zone.is_some_and(|zone| zone >= band.zone)
+                });
+                u32::try_from(times.count()).unwrap_or(u32::MAX) >= rule.count
+            })
+        };
+        let counts = bands
+            .iter()
+            .filter(|band| band.zone <= gravest && reaches(band, &bands, last.value) && met(band));
+        let zone = counts.map(|band| band.zone).max().unwrap_or(Zone::Green);
+        Some(Judgement {
+            zone,
+            waiting: (zone < gravest).then_some(gravest),
+        })
+    }
+
     /// The zone of one value, repetition not considered. `None` when the plan has no limit for this kind in
     /// this unit: units are never converted here.
     #[must_use]
     pub fn zone_of(&self, kind: &str, unit: &str, value: Decimal) -> Option<Zone> {
-        self.band_of(kind, unit, value).map(|(zone, _)| zone)
-    }
-
-    /// Judges the latest of `readings` (in any order) of one kind in one unit. `None` when there is no reading
-    /// or no limit.
-    #[must_use]
-    pub fn judge(&self, kind: &str, unit: &str, readings: &[Reading]) -> Option<Judgement> {
-        let last = readings.iter().max_by_key(|r| r.at)?;
-        let (zone, repeated) = self.band_of(kind, unit, last.value)?;
-        let Some(rule) = repeated else {
-            return Some(Judgement {
-                zone,
-                waiting: None,
-            });
-        };
-        let since = last
-            .at
-            .plus_micros(-i64::from(rule.within_minutes) * 60_000_000);
-        let met = readings
-            .iter()
-            .filter(|r| {
-                r.at >= since && self.zone_of(kind, unit, r.value).is_some_and(|z| z >= zone)
-            })
-            .count();
-        if u32::try_from(met).unwrap_or(u32::MAX) >= rule.count {
-            Some(Judgement {
-                zone,
-                waiting: None,
-            })
-        } else {
-            Some(Judgement {
-                zone: Zone::Green,
-                waiting: Some(zone),
-            })
-        }
-    }
-
-    /// The zone of a value and the repetition that its band asks for.
-    fn band_of(&self, kind: &str, unit: &str, value: Decimal) -> Option<(Zone, Option<Repeated>)> {
         self.bands(kind, unit).next()?;
-        let worst = |a: Option<&'_ Criterion>, b: Option<&'_ Criterion>| match (a, b) {
-            (Some(a), Some(b)) => Some(if a.zone >= b.zone {
-                (a.zone, a.repeated)
-            } else {
-                (b.zone, b.repeated)
-            }),
-            _ => None,
-        };
-        if let Some(inside) = self
-            .bands(kind, unit)
-            .filter(|c| c.holds(value))
-            .max_by_key(|c| c.zone)
-        {
-            return Some((inside.zone, inside.repeated));
+        let inside = self.bands(kind, unit).filter(|c| c.holds(value));
+        if let Some(zone) = inside.map(|c| c.zone).max() {
+            return Some(zone);
         }
         // The nearest band on each side; with both, the value lies in a gap between them.
         let below = self
@@ -362,6 +342,28 @@ impl PlanLimits {
             .bands(kind, unit)
             .filter(|c| c.low.is_some_and(|l| l > value))
             .min_by_key(|c| c.low);
-        Some(worst(below, above).unwrap_or((Zone::Green, None)))
+        let gap = below.zip(above).map(|(a, b)| a.zone.max(b.zone));
+        Some(gap.unwrap_or(Zone::Green))
+    }
+}
+
+/// Whether a band says something of a value: it holds it, or the value lies beyond it, with nothing milder between.
+fn reaches(band: &Criterion, all: &[&Criterion], value: Decimal) -> bool {
+    if band.holds(value) {
+        return true;
+    }
+    let between = |low: Option<Decimal>, high: Option<Decimal>| {
+        let within = |border: Option<Decimal>| {
+            border.is_some_and(|border| {
+                low.is_none_or(|low| low < border) && high.is_none_or(|high| border < high)
+            })
+        };
+        all.iter()
+            .any(|other| other.zone < band.zone && (within(other.low) || within(other.high)))
+    };
+    match (band.low, band.high) {
+        (Some(low), _) if value < low => !between(Some(value), Some(low)),
+        (_, Some(high)) if high < value => !between(Some(high), Some(value)),
+        _ => false,
     }
 }

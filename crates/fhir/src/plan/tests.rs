@@ -7,6 +7,7 @@ use crate::check::{Rules, check};
 use crate::ids::PersonNumbers;
 use crate::json::{Json, Limits};
 use crate::systems;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn decimal(text: &str) -> Decimal {
@@ -293,6 +294,117 @@ fn yellow_saturation_counts_when_it_comes_twice_within_twenty_minutes() {
         Some((Red, None)),
         "red counts at once"
     );
+}
+
+/// Yellow at once, red only when it comes twice: the first red value is yellow, not green.
+#[test]
+fn where_the_graver_zone_waits_for_a_second_the_milder_one_counts() {
+    let twice = |mut band: Criterion| {
+        band.repeated = Some(Repeated {
+            count: 2,
+            within_minutes: 20,
+        });
+        band
+    };
+    let spo2 = |zone, low, high| band("oxygen-saturation", zone, low, high, "%");
+    let pulse = |zone, low, high| band("heart-rate", zone, low, high, "/min");
+    let plan = PlanLimits {
+        criteria: vec![
+            spo2(Green, Some("88"), None),
+            spo2(Yellow, Some("85"), Some("87")),
+            twice(spo2(Red, None, Some("84"))),
+            twice(pulse(Red, None, Some("40"))),
+            pulse(Green, Some("50"), Some("99")),
+            pulse(Yellow, Some("100"), None),
+            twice(pulse(Red, Some("120"), None)),
+        ],
+        ..PlanLimits::default()
+    };
+    let judge = |kind: &str, unit: &str, values: &[&str]| {
+        let readings = values.iter().enumerate().map(|(minute, value)| Reading {
+            at: Instant(i64::try_from(minute).unwrap() * 60_000_000),
+            value: decimal(value),
+        });
+        let judged = plan.judge(kind, unit, &readings.collect::<Vec<_>>());
+        judged.map(|j| (j.zone, j.waiting)).unwrap()
+    };
+    let spo2 = |values: &[&str]| judge("oxygen-saturation", "%", values);
+    assert_eq!(spo2(&["86"]), (Yellow, None));
+    assert_eq!(spo2(&["84"]), (Yellow, Some(Red)));
+    assert_eq!(spo2(&["84.5"]), (Yellow, Some(Red)), "in the gap");
+    assert_eq!(spo2(&["60"]), (Yellow, Some(Red)));
+    assert_eq!(spo2(&["86", "84"]), (Yellow, Some(Red)));
+    assert_eq!(spo2(&["84", "83"]), (Red, None));
+    assert_eq!(spo2(&["84", "88"]), (Green, None));
+    let pulse = |values: &[&str]| judge("pulse", "/min", values);
+    // Bands that lie over each other.
+    assert_eq!(pulse(&["125"]), (Yellow, Some(Red)));
+    assert_eq!(pulse(&["125", "121"]), (Red, None));
+    // What is too low is not measured by what is too high: green lies between.
+    assert_eq!(pulse(&["38"]), (Green, Some(Red)));
+}
+
+/// Bands on one side of green, each with a repetition or without.
+fn ladder() -> impl Strategy<Value = PlanLimits> {
+    let rule = || {
+        prop::option::of(
+            (2..4_u32, 1..30_u32).prop_map(|(count, within_minutes)| Repeated {
+                count,
+                within_minutes,
+            }),
+        )
+    };
+    let open = any::<bool>();
+    let bands = (
+        1..4_usize,
+        1..4_usize,
+        prop::collection::vec(rule(), 6),
+        open,
+    );
+    bands.prop_map(|(yellow, red, rules, open)| {
+        let zones = std::iter::repeat_n(Yellow, yellow).chain(std::iter::repeat_n(Red, red));
+        let mut criteria = vec![band("oxygen-saturation", Green, Some("88"), None, "%")];
+        for ((place, zone), repeated) in zones.enumerate().zip(rules) {
+            // Three values each, with a gap of one above; or everything below.
+            let high = 87 - 4 * i64::try_from(place).unwrap();
+            criteria.push(Criterion {
+                low: (!open).then(|| Decimal::tenths((high - 2) * 10)),
+                high: Some(Decimal::tenths(high * 10)),
+                repeated,
+                ..band("oxygen-saturation", zone, None, None, "%")
+            });
+        }
+        if let Some(last) = criteria.last_mut() {
+            last.low = None;
+        }
+        PlanLimits {
+            criteria,
+            ..PlanLimits::default()
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_worse_value_never_has_a_milder_zone(
+        plan in ladder(),
+        before in prop::collection::vec((0..60_i64, 600..1000_i64), 0..5),
+        (value, worse) in (600..1000_i64, 0..200_i64).prop_map(|(value, less)| (value, value - less)),
+    ) {
+        let judged = |last: i64| {
+            let readings = before.iter().copied().chain([(60, last)]);
+            let readings: Vec<_> = readings
+                .map(|(minute, tenths)| Reading {
+                    at: Instant(minute * 60_000_000),
+                    value: Decimal::tenths(tenths),
+                })
+                .collect();
+            plan.judge("oxygen-saturation", "%", &readings).unwrap()
+        };
+        let (milder, graver) = (judged(value), judged(worse));
+        prop_assert!(graver.zone >= milder.zone, "{milder:?} at {value}, {graver:?} at {worse}");
+        prop_assert!(graver.waiting.is_none_or(|waiting| waiting > graver.zone));
+    }
 }
 
 #[test]
