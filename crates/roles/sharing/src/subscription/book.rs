@@ -95,11 +95,17 @@ impl Book {
         let mut pages = store.ledger_pages(LEDGER, b"", PAGE);
         while let Some(page) = pages.next().await? {
             for entry in page {
-                let held = Held {
-                    kept: Arc::new(Kept::read(&entry)?),
-                    version: entry.version,
+                let kept = match Kept::read(&entry) {
+                    Ok(kept) => Arc::new(kept),
+                    Err(error) => {
+                        // One subscriber hears nothing; the others and the service itself do not wait for that.
+                        let id = uuid::Uuid::from_slice(&entry.key).unwrap_or_default();
+                        tracing::error!(%error, subscription = %id, "somebody who subscribes is told nothing");
+                        continue;
+                    }
                 };
-                book.keep(held, Some(0));
+                let version = entry.version;
+                book.keep(Held { kept, version }, Some(0));
             }
         }
         Ok(book)

@@ -175,7 +175,7 @@ impl State {
         }
     }
 
-    /// The zone of the reading before this one's, of the same kind; none where there was none, or too much to look through: then it
+    /// The zone of the reading before this one's, of the same curve (pulse goes with heart rate); none where there was none, or too much to look through: then it
     /// is told rather than not.
     async fn zone_before(
         &self,
@@ -197,17 +197,17 @@ impl State {
             Err(StoreError::TooCostly | StoreError::Timeout) => return Ok(None),
             seen => seen?,
         };
-        let kinds: BTreeMap<String, &str> = seen
+        let curves: BTreeMap<String, &str> = seen
             .readings
             .iter()
-            .map(|one| (format!("zone/{}", one.id), one.kind))
+            .map(|one| (format!("zone/{}", one.id), one.curve()))
             .collect();
-        let kind = kinds.get(&name);
+        let curve = curves.get(&name);
         let before = seen.held.iter().filter(|one| {
             one.at < Instant(at.lo)
                 && one.name != name
-                && kinds.get(&one.name) == kind
-                && kind.is_some()
+                && curves.get(&one.name) == curve
+                && curve.is_some()
         });
         let last = before.max_by_key(|one| one.at);
         Ok(last.and_then(|one| zone(Glance::of(&one.body))))

@@ -90,6 +90,49 @@ async fn day_3_the_gp_hears_that_something_came_and_reads_it_by_his_own_right() 
     assert!(region.hook.heard().is_empty());
 }
 
+/// What is yellow as pulse was yellow as heart rate: that is no change.
+#[tokio::test]
+async fn a_pulse_is_held_against_the_heart_rate_before_it() {
+    let region = Region::with(|config| {
+        config.assessment = Some(sharing::Assessment {
+            device: sharing::Device::Demonstration,
+            news2_window_minutes: 60,
+            deadlines: sharing::Deadlines::default(),
+        });
+    })
+    .await;
+    let path = region.follows("zone-change").await;
+    let service = &region.service;
+    let plan = crate::assess::plan(ragnhild(), "1", ("2026-11-01", None), "84");
+    let plan = crate::assess::with_yellow_from(&plan, "heart-rate", "100", "/min");
+    service.created(&plan).await;
+    let told = async || {
+        service.state.assess_waiting().await.unwrap();
+        region.tells().await;
+        region.missed(&path, "").await.len()
+    };
+    let before = told().await;
+    let beats = async |key: &str, minute: u32, snomed: &str, value: &str| {
+        let when = format!("2026-11-21T09:{minute}:00+01:00");
+        let mut body = crate::assess::other(key, &when, "8867-4", "/min", value);
+        body["code"]["coding"] = json!([{"system": "http://snomed.info/sct", "code": snomed}]);
+        service.created(&body).await;
+        told().await
+    };
+    let (heart_rate, pulse) = ("364075005", "78564009");
+    assert_eq!(beats("b-1", 10, heart_rate, "110").await, before + 1);
+    assert_eq!(
+        beats("b-2", 20, pulse, "112").await,
+        before + 1,
+        "yellow still"
+    );
+    assert_eq!(
+        beats("b-3", 30, heart_rate, "80").await,
+        before + 2,
+        "green"
+    );
+}
+
 #[tokio::test]
 async fn plans_zones_and_alerts_are_topics_of_their_own() {
     let region = Region::with(|config| {
