@@ -5,7 +5,7 @@ use super::news2::{Measured, Score};
 use super::reading::{Reading, Value};
 use fhir::ids::LogicalId;
 use fhir::measurement::{self, Decimal, Kind};
-use fhir::plan::{self, Judgement, PlanLimits};
+use fhir::plan::{self, Criterion, Judgement, PlanLimits};
 use fhir::time::{Instant, Range, Zone, parse_date};
 
 /// A plan as it rests.
@@ -73,9 +73,39 @@ impl Plan {
 
 /// The plan in force at a moment: of those that hold, the one that began last; `None` too where its limits cannot be read.
 pub fn in_force(plans: &[Plan], at: Instant) -> Option<&Plan> {
+    held_at(plans, at).filter(|plan| plan.readable)
+}
+
+/// Whether a plan is in force at a moment whose limits cannot be read.
+pub fn is_unreadable(plans: &[Plan], at: Instant) -> bool {
+    held_at(plans, at).is_some_and(|plan| !plan.readable)
+}
+
+fn held_at(plans: &[Plan], at: Instant) -> Option<&Plan> {
     let held = plans.iter().filter(|plan| plan.holds_at(at));
     held.max_by_key(|plan| (plan.holds.lo, plan.id))
-        .filter(|plan| plan.readable)
+}
+
+/// Whether the plan of its time has limits for a reading's curve, so that its zone is to be told; in whichever unit they are.
+pub fn is_limited(plans: &[Plan], reading: &Reading) -> bool {
+    limits(plans, reading).next().is_some()
+}
+
+/// Whether the plan of its time has limits for a reading's curve, and none in its unit: units are not converted, so that nobody
+/// knows what it means. What is not known hides nothing that is.
+pub fn is_in_another_unit(plans: &[Plan], reading: &Reading) -> bool {
+    let Value::Number(_, unit) = &reading.value else {
+        return false;
+    };
+    let mut limits = limits(plans, reading).peekable();
+    limits.peek().is_some() && limits.all(|one| one.unit != *unit)
+}
+
+fn limits<'p>(plans: &'p [Plan], reading: &Reading) -> impl Iterator<Item = &'p Criterion> {
+    let criteria = in_force(plans, reading.at).map(|plan| &plan.limits.criteria);
+    let curve = reading.curve();
+    let criteria = criteria.into_iter().flatten();
+    criteria.filter(move |one| measurement::by_id(&one.kind).map(Kind::curve) == Some(curve))
 }
 
 /// One reading judged by the plan of its time.
@@ -105,8 +135,31 @@ pub struct Scored<'a> {
     /// The readings that went into it, oldest first.
     pub inputs: Vec<&'a Reading>,
     /// Whether air or oxygen is the plan's standing value, not a reading.
-    pub standing: bool,
+    pub standing: Standing,
 }
+
+/// What became of the plan's standing value of air or oxygen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is not used: it was measured, or the plan has none.
+    No,
+    /// It is used.
+    Taken,
+    /// The last flow that was measured says otherwise, and is too old to be used itself: nobody knows, and the part is missing.
+    Contradicted,
+}
+
+/// How long a flow that was measured speaks against the plan's standing value, in microseconds: a day.
+pub const SPEAKS: i64 = 24 * 60 * 60_000_000;
+
+/// Whether the plan says by a standing value whether oxygen is given.
+pub fn has_standing_flow(plan: &Plan) -> bool {
+    let mut standing = plan.limits.standing.iter();
+    standing.any(|one| one.kind == FLOW)
+}
+
+/// The kind of a flow of oxygen.
+pub const FLOW: &str = "oxygen-flow";
 
 /// The plan's word on every reading in `range`. `readings` holds what is needed before it too, in any order.
 pub fn zones<'a>(readings: &'a [Reading], plans: &'a [Plan], range: Range) -> Vec<Zoned<'a>> {
@@ -173,7 +226,8 @@ fn expects(plan: &Plan, reading: &Reading) -> bool {
 }
 
 /// The score at every moment in `range` when a part of it was measured, from single readings not older than `window`
-/// microseconds. Only where the plan in force says by which scale.
+/// microseconds. Only where the plan in force says by which scale. Of flows of oxygen, `readings` holds those of [`SPEAKS`] before
+/// `range`, too.
 pub fn scores<'a>(
     readings: &'a [Reading],
     plans: &'a [Plan],
@@ -200,7 +254,7 @@ pub fn scores<'a>(
         };
         let respiration = number(&["respiratory-rate"], "/min");
         let saturation = number(&["oxygen-saturation"], "%");
-        let flow = number(&["oxygen-flow"], "L/min");
+        let flow = number(&[FLOW], "L/min");
         let pulse = number(&["heart-rate", "pulse"], "/min");
         let temperature = number(&["body-temperature"], "Cel");
         let systolic = newest(&|one| matches!(one.value, Value::Systolic(_)));
@@ -217,19 +271,31 @@ pub fn scores<'a>(
             }),
             temperature: temperature.and_then(number_of),
         };
-        let standing = plan.limits.standing.iter();
-        let mut flows = standing.filter(|one| one.kind == "oxygen-flow");
-        let standing = match (measured.oxygen, flows.next()) {
-            (None, Some(flow)) => {
-                measured.oxygen = Some(flow.value > Decimal::ZERO);
-                true
+        let mut standing = plan.limits.standing.iter();
+        let said = standing.find(|one| one.kind == FLOW);
+        let said = said.map(|one| one.value > Decimal::ZERO);
+        let mut against = None;
+        let standing = match said.filter(|_| measured.oxygen.is_none()) {
+            None => Standing::No,
+            Some(said) => {
+                let day = between(&by_time, at, SPEAKS).iter().copied();
+                let last = day.rev().find(|one| is_flow(one));
+                against = last.filter(|one| {
+                    number_of(one).is_some_and(|flow| (flow > Decimal::ZERO) != said)
+                });
+                match against {
+                    Some(_) => Standing::Contradicted,
+                    None => {
+                        measured.oxygen = Some(said);
+                        Standing::Taken
+                    }
+                }
             }
-            _ => false,
         };
         let parts = [
             respiration,
             saturation,
-            flow,
+            flow.or(against),
             systolic,
             pulse,
             alert,
@@ -246,6 +312,11 @@ pub fn scores<'a>(
     moments.into_iter().filter_map(score).collect()
 }
 
+fn is_flow(reading: &Reading) -> bool {
+    reading.kind == FLOW
+        && matches!(&reading.value, Value::Number(_, unit) if unit.eq_ignore_ascii_case("L/min"))
+}
+
 fn number_of(reading: &Reading) -> Option<Decimal> {
     match &reading.value {
         Value::Number(value, _) | Value::Systolic(value) => Some(*value),
@@ -257,12 +328,12 @@ fn number_of(reading: &Reading) -> Option<Decimal> {
 pub fn is_part(reading: &Reading) -> bool {
     match &reading.value {
         Value::Systolic(_) | Value::Alert(_) => true,
+        Value::Number(..) if is_flow(reading) => true,
         Value::Number(_, unit) => matches!(
             (reading.kind, unit.as_str()),
             ("respiratory-rate" | "heart-rate" | "pulse", "/min")
                 | ("oxygen-saturation", "%")
                 | ("body-temperature", "Cel")
-                | ("oxygen-flow", "L/min" | "l/min")
         ),
     }
 }

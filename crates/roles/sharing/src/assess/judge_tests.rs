@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::assess::news2::{Part, Scale};
-use fhir::plan::{Criterion, Repeated, Scheduled, Standing, Zone as PlanZone};
+use fhir::plan::{Criterion, Repeated, Scheduled, Standing as Stands, Zone as PlanZone};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -69,7 +69,7 @@ fn plan(n: u128, holds: (i64, i64), red: &str, yellow: &str) -> Plan {
             from: None,
             through: None,
         }],
-        standing: vec![Standing {
+        standing: vec![Stands {
             kind: "oxygen-flow".into(),
             value: Decimal::ZERO,
             unit: "L/min".into(),
@@ -200,7 +200,7 @@ fn a_score_of_single_readings_within_an_hour_says_what_is_missing() {
     assert_eq!(found.len(), 1);
     let partial = &found[0];
     assert_eq!((partial.score.total(), partial.score.so_far()), (None, 2));
-    assert!(partial.standing);
+    assert_eq!(partial.standing, Standing::Taken);
     let missing: Vec<_> = partial.score.missing().collect();
     assert_eq!(
         missing,
@@ -219,7 +219,7 @@ fn a_score_of_single_readings_within_an_hour_says_what_is_missing() {
     let totals: Vec<_> = found.iter().map(|one| one.score.total()).collect();
     assert_eq!(totals, [None, None, Some(6)]);
     assert_eq!(found[2].inputs.len(), 7);
-    assert!(!found[2].standing, "measured, not standing");
+    assert_eq!(found[2].standing, Standing::No, "measured, not standing");
     // An hour and a minute later the first are too old.
     readings.push(reading(11, 2_007, "respiratory-rate", "22"));
     let found = scores(&readings, &plans, all(), HOUR);
@@ -230,6 +230,153 @@ fn a_score_of_single_readings_within_an_hour_says_what_is_missing() {
     );
     assert_eq!(last.score.points(Part::Saturation), None);
     assert_eq!(last.score.points(Part::Consciousness), Some(0));
+}
+
+/// Oxygen was given at eight; the plan says that she breathes air. At half past nine nobody knows: it is not air.
+#[test]
+fn a_standing_value_gives_way_to_a_flow_of_the_last_day_that_says_otherwise() {
+    let day = 24 * 60;
+    let air = plan(1, (0, 100_000), "84", "85");
+    let mut oxygen = air.clone();
+    oxygen.limits.standing[0].value = decimal("2");
+    let mut unsaid = air.clone();
+    unsaid.limits.standing.clear();
+    for (what, plan, flow, ago, standing, points) in [
+        ("no flow", &air, None, 0, Standing::Taken, Some(0)),
+        (
+            "oxygen against air",
+            &air,
+            Some("2"),
+            90,
+            Standing::Contradicted,
+            None,
+        ),
+        (
+            "a day ago",
+            &air,
+            Some("2"),
+            day,
+            Standing::Contradicted,
+            None,
+        ),
+        (
+            "before that",
+            &air,
+            Some("2"),
+            day + 1,
+            Standing::Taken,
+            Some(0),
+        ),
+        ("air and air", &air, Some("0"), 90, Standing::Taken, Some(0)),
+        (
+            "within the hour it is a part",
+            &air,
+            Some("2"),
+            60,
+            Standing::No,
+            Some(2),
+        ),
+        (
+            "air against oxygen",
+            &oxygen,
+            Some("0"),
+            90,
+            Standing::Contradicted,
+            None,
+        ),
+        (
+            "less oxygen than the plan's",
+            &oxygen,
+            Some("1"),
+            90,
+            Standing::Taken,
+            Some(2),
+        ),
+        ("oxygen by plan", &oxygen, None, 0, Standing::Taken, Some(2)),
+        (
+            "the plan says nothing",
+            &unsaid,
+            Some("2"),
+            90,
+            Standing::No,
+            None,
+        ),
+    ] {
+        let at = 50_000;
+        let mut readings = vec![reading(1, at, "oxygen-saturation", "94")];
+        readings.extend(flow.map(|value| reading(2, at - ago, "oxygen-flow", value)));
+        let plans = [plan.clone()];
+        let now = Range {
+            lo: at * MINUTE,
+            hi: i64::MAX / 2,
+        };
+        let found = scores(&readings, &plans, now, HOUR);
+        let last = found.last().unwrap();
+        assert_eq!(last.standing, standing, "{what}");
+        assert_eq!(last.score.points(Part::AirOrOxygen), points, "{what}");
+        // What speaks against the plan is shown.
+        let shown = last.inputs.iter().any(|one| one.kind == "oxygen-flow");
+        assert_eq!(
+            shown,
+            standing == Standing::Contradicted || ago == 60,
+            "{what}"
+        );
+        // By scale 2, 94 % is 0 on air, 1 on oxygen, and nothing where nobody knows.
+        let saturation = points.map(|points| u8::from(points > 0));
+        assert_eq!(last.score.points(Part::Saturation), saturation, "{what}");
+    }
+    // The newest flow of the day speaks, not an earlier one.
+    let readings = [
+        reading(1, 50_000, "oxygen-saturation", "94"),
+        reading(2, 49_800, "oxygen-flow", "2"),
+        reading(3, 49_900, "oxygen-flow", "0"),
+    ];
+    let plans = [air];
+    let found = scores(&readings, &plans, all(), HOUR);
+    assert_eq!(found.last().unwrap().standing, Standing::Taken);
+}
+
+#[test]
+fn on_standing_oxygen_scale_2_counts_what_is_too_high() {
+    let mut on_oxygen = plan(1, (0, 100_000), "84", "85");
+    on_oxygen.limits.standing[0].value = decimal("2");
+    let plans = [on_oxygen];
+    for (value, points) in [("92", 0), ("93", 1), ("95", 2), ("97", 3)] {
+        let readings = [reading(1, 500, "oxygen-saturation", value)];
+        let found = scores(&readings, &plans, all(), HOUR);
+        let score = &found[0].score;
+        assert_eq!(score.points(Part::Saturation), Some(points), "{value}");
+        assert_eq!(score.points(Part::AirOrOxygen), Some(2));
+        assert_eq!(score.so_far(), points + 2);
+    }
+}
+
+#[test]
+fn what_the_plan_has_no_limits_for_in_its_unit_is_known_for_that() {
+    let mut plan = plan(1, (0, 1_000), "84", "85");
+    let warm = Criterion {
+        kind: "body-temperature".into(),
+        unit: "Cel".into(),
+        ..band(PlanZone::Yellow, Some("38.1"), None)
+    };
+    plan.limits.criteria.push(warm);
+    let plans = [plan];
+    let celsius = reading(1, 500, "body-temperature", "39");
+    let fahrenheit = Reading {
+        value: Value::Number(decimal("100"), "[degF]".into()),
+        ..celsius.clone()
+    };
+    let weight = reading(1, 500, "body-weight", "61");
+    let before = reading(1, -1, "body-temperature", "39");
+    for (reading, limited, another) in [
+        (&celsius, true, false),
+        (&fahrenheit, true, true),
+        (&weight, false, false),
+        (&before, false, false),
+    ] {
+        assert_eq!(is_limited(&plans, reading), limited, "{reading:?}");
+        assert_eq!(is_in_another_unit(&plans, reading), another, "{reading:?}");
+    }
 }
 
 #[test]
@@ -303,4 +450,6 @@ fn a_plan_that_cannot_be_read_is_not_taken_for_the_one_before_it() {
     let held = |minutes: i64| in_force(&plans, Instant(minutes * MINUTE)).map(|plan| plan.id);
     let first = Some(LogicalId(Uuid::from_u128(1)));
     assert_eq!([held(99), held(100), held(200)], [first, None, first]);
+    let unread = |minutes: i64| is_unreadable(&plans, Instant(minutes * MINUTE));
+    assert_eq!([unread(99), unread(100), unread(200)], [false, true, false]);
 }

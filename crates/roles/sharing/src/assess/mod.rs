@@ -19,7 +19,7 @@ mod run;
 mod submitted;
 
 pub use case::{plans, readings};
-pub use judge::{Plan, in_force, is_part};
+pub use judge::{Plan, in_force, is_limited, is_part, is_unreadable};
 pub use reading::Reading;
 #[cfg(test)]
 pub use reading::Value;

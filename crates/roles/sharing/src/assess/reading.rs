@@ -55,13 +55,22 @@ impl Reading {
             return alert(kind, body.get("valueCodeableConcept")?).map(Value::Alert);
         }
         let (value, code) = quantity(body.get("valueQuantity")?)?;
-        // A score may come without a unit; then it has the first of its kind.
+        // A score may come without a unit, or with another name of the first of its kind.
+        let first = &kind.units.first()?.code;
         let unit = match code {
-            Some(code) => code,
-            None => kind.units.first()?.code.clone(),
+            Some(code) if !is_same(kind, &code) => code,
+            _ => first.clone(),
         };
         Some(Value::Number(value, unit))
     }
+}
+
+/// Whether a unit is the first of a kind by another name (`1` for `{score}`).
+fn is_same(kind: &Kind, code: &str) -> bool {
+    let convert = kind.unit(code).and_then(|unit| unit.convert);
+    convert.is_some_and(|by| {
+        by.minus == Decimal::ZERO && by.times == Decimal::ONE && by.over == Decimal::ONE
+    })
 }
 
 /// A number that is exactly that, with its UCUM code. A bound ("less than") is no number to judge by.
@@ -177,6 +186,11 @@ mod tests {
         assert_eq!(of(r#""unit":"%""#), None);
         let score = value("cat-score", "final", r#"{"valueQuantity":{"value":26}}"#);
         assert_eq!(score, number("26", "{score}"));
+        let unity = format!(r#"{{"valueQuantity":{{"value":26,{ucum},"code":"1"}}}}"#);
+        assert_eq!(value("cat-score", "final", &unity), score);
+        let fahrenheit = format!(r#"{{"valueQuantity":{{"value":100,{ucum},"code":"[degF]"}}}}"#);
+        let kept = value("body-temperature", "final", &fahrenheit);
+        assert_eq!(kept, number("100", "[degF]"), "not converted");
         for status in NOT_JUDGED {
             let body = format!(r#"{{"valueQuantity":{{"value":87,{ucum},"code":"%"}}}}"#);
             assert_eq!(value("oxygen-saturation", status, &body), None, "{status}");

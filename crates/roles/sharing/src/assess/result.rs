@@ -15,7 +15,7 @@
 //! | plan | extensions [`PLAN`] (with version) and `plan-version` |
 //! | who says so | `performer` (the organisation), `device.display` (the statement of the medical device) |
 
-use super::judge::{Scored, Zoned};
+use super::judge::{Scored, Standing, Zoned};
 use super::news2::{Part, Scale, Score};
 use super::reading::{Reading, Value};
 use super::submitted::Inconsistency;
@@ -209,6 +209,9 @@ fn in_words(fault: &Inconsistency) -> String {
         Inconsistency::Total(total, sum) => {
             format!("Totalen er {total}, men delene gir til sammen {sum}.")
         }
+        Inconsistency::Beyond(total, least, most) => format!(
+            "Totalen er {total}, men delene som er oppgitt gir minst {least} og høyst {most}."
+        ),
         Inconsistency::Points(part) => {
             format!("{}: poengene finnes ikke i skjemaet.", part_name(*part))
         }
@@ -233,11 +236,14 @@ pub fn part_name(part: Part) -> &'static str {
 fn notes(scored: &Scored<'_>) -> Vec<Json> {
     let score = &scored.score;
     let mut notes = Vec::new();
-    if scored.standing {
-        notes.push(
-            json!({"text": "Luft eller oksygen er planens faste opplysning, ikke en måling."}),
-        );
-    }
+    let standing = match scored.standing {
+        Standing::No => None,
+        Standing::Taken => Some("Luft eller oksygen er planens faste opplysning, ikke en måling."),
+        Standing::Contradicted => Some(
+            "Luft eller oksygen er ikke regnet med: siste målte oksygentilførsel det siste døgnet er en annen enn planens faste opplysning.",
+        ),
+    };
+    notes.extend(standing.map(|text| json!({"text": text})));
     // The other scale is shown beside it: the choice of scale is a clinician's, and it is seen what it means.
     let saturation = scored
         .inputs

@@ -9,7 +9,8 @@ use crate::alert::{Candidate, Raised, Whose, current, fresh, gravity};
 use crate::{State, feed};
 use fhir::check;
 use fhir::ids::{LogicalId, PersonIdentifier};
-use fhir::json::{Json, Limits};
+use fhir::json::{Json, Limits, Node};
+use fhir::measurement::{self, Identified};
 use fhir::resource::{Checked, ResourceType};
 use fhir::time::{Instant, Range, parse_date};
 use serde_json::Value;
@@ -167,11 +168,15 @@ impl State {
         }
         let window = i64::from(assessment.news2_window_minutes) * MINUTE;
         let longest = longest_repeat(&plans).max(window);
+        let back = match plans.plans.iter().any(judge::has_standing_flow) {
+            true => longest.max(judge::SPEAKS),
+            false => longest,
+        };
         let (mut made, mut held) = (Vec::new(), Vec::new());
         let times = touched.clone();
         for judged in pieces(touched, longest) {
             let seen = Range {
-                lo: judged.lo.saturating_sub(longest),
+                lo: judged.lo.saturating_sub(back),
                 hi: judged.hi,
             };
             let case = case::readings(self, &permit, &person, seen).await?;
@@ -188,7 +193,7 @@ impl State {
         // In the commit of what was found by, which is the first.
         let now = (self.house.clock)();
         let mut raised = self
-            .alarmed(&whose, candidates, now)
+            .alarmed(&whose, &plans.plans, candidates, now)
             .await?
             .and(self.answered(&whose, &times, now).await?)
             .and(self.expected(patient, &plans.plans, now).await?);
@@ -206,17 +211,26 @@ impl State {
     async fn alarmed(
         &self,
         whose: &Whose<'_>,
+        plans: &[judge::Plan],
         candidates: Vec<Candidate>,
         now: Instant,
     ) -> Result<Raised, StoreError> {
         if !candidates.iter().any(|one| fresh(one, now)) {
             return Ok(Raised::default());
         }
-        let day = Range {
-            lo: now.0.saturating_sub(crate::alert::FRESH),
+        let since = |back: i64| Range {
+            lo: now.0.saturating_sub(back),
             hi: fhir::time::LATEST,
         };
-        let recent = case::readings(self, whose.permit, whose.person, day).await?;
+        let read = |back| case::readings(self, whose.permit, whose.person, since(back));
+        let mut recent = match read(crate::alert::FRESH).await {
+            // Who is measured so often has her newest in the last day.
+            Err(StoreError::TooCostly) => read(crate::work_list::DAY).await?,
+            recent => recent?,
+        };
+        recent
+            .readings
+            .retain(|one| !judge::is_in_another_unit(plans, one));
         let findings = current(candidates, &recent.readings, now);
         self.raise(whose, &findings, now).await
     }
@@ -377,9 +391,10 @@ impl State {
         let mut touched = Vec::new();
         for one in &followed.erased {
             match (one.resource_type.as_str(), one.at) {
+                // Of which kind it was nobody knows any more.
                 ("Observation", Some(at)) => touched.push(Range {
                     lo: at,
-                    hi: at.saturating_add(1),
+                    hi: at.saturating_add(judge::SPEAKS + 1),
                 }),
                 ("CarePlan", at) => touched.push(self.since(at)),
                 _ => {}
@@ -445,9 +460,20 @@ impl State {
         let at = read(&["effectiveDateTime"])
             .or_else(|| read(&["effectiveInstant"]))
             .or_else(|| read(&["effectivePeriod", "start"]))?;
+        // A flow of oxygen is asked for a day after.
+        let codings = root.path(&["code", "coding"]).into_iter();
+        let codings: Vec<_> = codings
+            .flat_map(Node::items)
+            .filter_map(|one| Some((one.text("system")?, one.text("code")?)))
+            .collect();
+        let pairs = codings.iter().map(|(s, c)| (s.as_ref(), c.as_ref()));
+        let reaches = match measurement::identify(pairs) {
+            Identified::Kind(kind) if kind.id == judge::FLOW => judge::SPEAKS,
+            _ => 0,
+        };
         Some(Range {
             lo: at.lo,
-            hi: at.lo.saturating_add(1),
+            hi: at.lo.saturating_add(reaches + 1),
         })
     }
 }

@@ -10,6 +10,8 @@ use fhir::measurement::{self, Decimal};
 pub enum Inconsistency {
     /// The parts give another sum than the total: total, sum.
     Total(Decimal, u8),
+    /// The parts that have points give no such total, whatever the others are: total, the least and the most that it can be.
+    Beyond(Decimal, u8, u8),
     /// A part has points that the chart does not have for it.
     Points(Part),
     /// A part's points are not those of the interval that it names: stated, by the chart.
@@ -48,10 +50,18 @@ pub fn faults(observation: &Json) -> Vec<Inconsistency> {
         }
     }
     let score = Score::stated(scale, points);
-    if let (Some(total), Some(sum)) = (number(root), score.total())
-        && total != Decimal::tenths(i64::from(sum) * 10)
-    {
-        faults.push(Inconsistency::Total(total, sum));
+    if let Some(total) = number(root) {
+        let least = score.so_far();
+        let rest = score.missing().filter_map(|part| chart(part).last());
+        let most = rest.fold(least, |most, points| most + points);
+        let is = |points: u8| Decimal::tenths(i64::from(points) * 10);
+        match score.total() {
+            Some(sum) if total != is(sum) => faults.push(Inconsistency::Total(total, sum)),
+            None if total < is(least) || total > is(most) => {
+                faults.push(Inconsistency::Beyond(total, least, most));
+            }
+            _ => {}
+        }
     }
     faults
 }
@@ -76,17 +86,21 @@ fn number(node: Node<'_>) -> Option<Decimal> {
     Decimal::parse(node.path(&["valueQuantity", "value"])?.number()?)
 }
 
-/// The points as the chart has them for this part.
-fn possible(part: Part, value: Decimal) -> Option<u8> {
-    let allowed: &[u8] = match part {
+/// The points that the chart has for a part, the fewest first.
+fn chart(part: Part) -> &'static [u8] {
+    match part {
         Part::AirOrOxygen => &[0, 2],
         Part::Consciousness => &[0, 3],
         Part::Respiration | Part::Systolic | Part::Pulse | Part::Saturation | Part::Temperature => {
             &[0, 1, 2, 3]
         }
-    };
+    }
+}
+
+/// The points as the chart has them for this part.
+fn possible(part: Part, value: Decimal) -> Option<u8> {
     let same = |points: &&u8| Decimal::tenths(i64::from(**points) * 10) == value;
-    allowed.iter().find(same).copied()
+    chart(part).iter().find(same).copied()
 }
 
 /// The chart's points for an interval in words (`≥25`, `93–94 med oksygentilførsel`); `None` where it does not say enough.
@@ -199,8 +213,23 @@ mod tests {
         assert_eq!(score("6.0", &whole), []);
         let six = Decimal::tenths(70);
         assert_eq!(score("7", &whole), [Inconsistency::Total(six, 6)]);
-        // Six parts are not held against a total of seven.
-        assert_eq!(score("9", &whole[..6]), []);
+        // Six parts give between 6 and 9: what is missing cannot take points away, nor add more than the chart has.
+        for (total, faulty) in [
+            ("2", true),
+            ("5", true),
+            ("6", false),
+            ("9", false),
+            ("10", true),
+        ] {
+            let found = score(total, &whole[..6]);
+            let total = Decimal::parse(total).unwrap();
+            let beyond = [Inconsistency::Beyond(total, 6, 9)];
+            assert_eq!(found, &beyond[..usize::from(faulty)], "{total:?}");
+        }
+        // No chart gives more than 20.
+        assert_eq!(score("20", &[]), []);
+        let beyond = Inconsistency::Beyond(Decimal::tenths(210), 0, 20);
+        assert_eq!(score("21", &[]), [beyond]);
         for (code, points, part) in [
             (PULSE, "4", Part::Pulse),
             (PULSE, "1.5", Part::Pulse),
@@ -223,7 +252,7 @@ mod tests {
             (CONSCIOUSNESS, "3", "sover"),
             (OXYGEN, "2", "maske"),
         ] {
-            assert_eq!(score("1", &[(code, points, words)]), [], "{words}");
+            assert_eq!(score("3", &[(code, points, words)]), [], "{words}");
         }
     }
 }

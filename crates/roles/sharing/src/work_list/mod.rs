@@ -26,9 +26,9 @@ use wire::contract::work_list::{Alert, Row};
 use wire::visit::{End, Visit};
 
 /// How far back readings are looked at, in microseconds: a week.
-const WEEK: i64 = 7 * 24 * 60 * 60_000_000;
+pub const WEEK: i64 = 7 * 24 * 60 * 60_000_000;
 /// How far back where a week is too much.
-const DAY: i64 = 24 * 60 * 60_000_000;
+pub const DAY: i64 = 24 * 60 * 60_000_000;
 /// Classes of an Encounter (HL7 v3 ActCode) that are an admission.
 const ADMITTED: [&str; 3] = ["IMP", "ACUTE", "NONAC"];
 

@@ -1,5 +1,6 @@
 //! Assessment over HTTP: the story's days as a record system's feed gives them, and what a physician then finds.
 
+use fhir::json::{Json, Limits};
 use fhir::measurement::Decimal;
 use fhir::plan::{Criterion, PlanLimits, Repeated, Scale, Scheduled, Standing, Zone, plan_to_json};
 use http::StatusCode;
@@ -71,6 +72,22 @@ pub fn plan(of: &Patient, version: &str, holds: (&str, Option<&str>), red: &str)
         news2: Some(Scale::Two),
         ..PlanLimits::default()
     };
+    serde_json::from_slice(&plan_to_json(&limits)).unwrap()
+}
+
+/// A plan that is yellow from a value of another kind up, too.
+pub fn with_yellow_from(plan: &Value, kind: &str, low: &str, unit: &str) -> Value {
+    let json = Json::parse(plan.to_string().into_bytes(), Limits::RESOURCE).unwrap();
+    let mut limits = PlanLimits::read(json.root()).unwrap();
+    limits.criteria.push(Criterion {
+        kind: kind.into(),
+        zone: Zone::Yellow,
+        low: Some(decimal(low)),
+        high: None,
+        unit: unit.into(),
+        repeated: None,
+        baseline: None,
+    });
     serde_json::from_slice(&plan_to_json(&limits)).unwrap()
 }
 
@@ -242,6 +259,42 @@ async fn a_partial_score_says_what_is_missing_and_the_whole_one_shows_both_scale
         "Oksygenmetning er regnet etter skala 2: 6. Skala 1 ville gitt 7."
     );
     assert_eq!(whole["derivedFrom"].as_array().unwrap().len(), 7);
+}
+
+/// A flow of oxygen that comes late speaks against the plan's air, for what was measured after it too.
+#[tokio::test]
+async fn oxygen_that_was_measured_is_not_overruled_by_the_plans_air() {
+    let service = assessing().await;
+    planned(&service).await;
+    let later = "2026-11-21T09:30:00+01:00";
+    service
+        .created(&reading(ragnhild(), "s", later, "94"))
+        .await;
+    let air = |found: &[Value]| {
+        let part = found.last().unwrap()["component"][2].clone();
+        assert_eq!(part["code"]["text"], "Luft eller oksygen", "{part}");
+        part
+    };
+    let found = results(&service, NEWS2).await;
+    assert_eq!(air(&found)["valueQuantity"]["value"], 0);
+    let early = "2026-11-21T08:00:00+01:00";
+    let flow = other("o", early, "3151-8", "L/min", "2");
+    let flow_id = service.created(&flow).await;
+    let found = results(&service, NEWS2).await;
+    let last = found.last().unwrap();
+    assert!(air(&found).get("dataAbsentReason").is_some(), "{last}");
+    assert_eq!(last["status"], "amended");
+    let note = last["note"][0]["text"].as_str().unwrap();
+    assert!(note.contains("ikke regnet med"), "{note}");
+    let inputs = last["derivedFrom"].to_string();
+    assert!(inputs.contains(&flow_id), "{inputs}");
+    // It was a mistake: then the plan's word holds again.
+    let owner = service.record_system(FJELLVIK);
+    let path = format!("/Observation/{flow_id}");
+    let reply = service.delete(&owner, &path, Some("W/\"1\"")).await;
+    assert_eq!(reply.status, StatusCode::NO_CONTENT, "{}", reply.json);
+    let found = results(&service, NEWS2).await;
+    assert_eq!(air(&found)["valueQuantity"]["value"], 0);
 }
 
 #[tokio::test]
