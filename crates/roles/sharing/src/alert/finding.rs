@@ -1,8 +1,9 @@
 //! Which results of an assessment raise an alert. Pure.
 //!
-//! A result raises one where it says more than was said of its reading before (yellow, red, a NEWS2 that is not low), its
-//! reading is the newest of its curve, and was measured in the last 24 hours: a backlog of older readings raises nothing, and
-//! neither does hearing of the same readings twice. What is said to be measured after now hides nothing and is hidden by nothing.
+//! A result raises one where it says more than was said of its reading before (yellow, red, a NEWS2 that is not low) and its
+//! reading is the newest of its curve, also where it comes late: it is still the last that is known of her, and the work list
+//! says so. A backlog behind a newer reading raises nothing, and neither does hearing of the same readings twice, nor what is
+//! older than the work list reaches. What is said to be measured after now hides nothing and is hidden by nothing.
 
 use super::task::Topic;
 use crate::assess::{Reading, is_part};
@@ -11,8 +12,8 @@ use fhir::systems::ASSESSMENT;
 use fhir::time::Instant;
 use serde_json::{Value, json};
 
-/// How old a reading may be that raises an alert, in microseconds: 24 hours.
-pub const FRESH: i64 = 24 * 60 * 60_000_000;
+/// How old a reading may be that raises an alert, in microseconds: what the work list looks at, a week.
+pub const FRESH: i64 = crate::work_list::WEEK;
 
 /// Something to be told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,12 +80,13 @@ impl Candidate {
     }
 }
 
-/// Whether it is about the last 24 hours.
+/// Whether it is about the last week.
 pub fn fresh(one: &Candidate, now: Instant) -> bool {
     one.at.0 >= now.0.saturating_sub(FRESH)
 }
 
-/// Those candidates that are about now, as findings. `recent` holds at least what was measured in the last 24 hours.
+/// Those candidates that are about now, as findings. `recent` holds what was measured in the last week; where
+/// that is too much, at least in the time after the oldest that may count: one whose reading is not in it raises nothing.
 pub fn current(candidates: Vec<Candidate>, recent: &[Reading], now: Instant) -> Vec<Finding> {
     let newest = |one: &Candidate| {
         let mut later = recent
@@ -164,16 +166,35 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_of_its_curve_and_of_the_last_day() {
+    fn the_newest_of_its_curve_and_of_the_last_week() {
         let (spo2, pulse, weight) = ("oxygen-saturation", "pulse", "body-weight");
-        let day = 24 * 60;
+        let (day, week) = (24 * 60, 7 * 24 * 60);
         for (what, candidate, recent, expected) in [
             ("alone", zone(1, 10), vec![reading(1, 10, spo2)], true),
             ("a day old", zone(1, day), vec![reading(1, day, spo2)], true),
+            // The phone was off, or the service: it is the last that is known of her.
+            (
+                "late, and still her newest",
+                zone(1, day + 60),
+                vec![reading(1, day + 60, spo2)],
+                true,
+            ),
+            (
+                "late, behind a newer one",
+                zone(1, day + 60),
+                vec![reading(1, day + 60, spo2), reading(2, 30, spo2)],
+                false,
+            ),
+            (
+                "a week old",
+                zone(1, week),
+                vec![reading(1, week, spo2)],
+                true,
+            ),
             (
                 "older",
-                zone(1, day + 1),
-                vec![reading(1, day + 1, spo2)],
+                zone(1, week + 1),
+                vec![reading(1, week + 1, spo2)],
                 false,
             ),
             (
@@ -208,6 +229,12 @@ mod tests {
             ),
             ("its reading is gone", zone(1, 10), vec![], false),
             ("a score", score(10), vec![reading(1, 10, spo2)], true),
+            (
+                "a late score, of her newest parts",
+                score(day + 60),
+                vec![reading(1, day + 60, spo2)],
+                true,
+            ),
             (
                 "a score and a newer part",
                 score(10),

@@ -38,7 +38,7 @@ pub struct Key {
 }
 
 /// An entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// The Task of an alert.
@@ -142,15 +142,11 @@ impl Queue {
 }
 
 impl State {
-    /// An entry and its version.
+    /// An entry and its version. One that is damaged is due at once, and says no more.
     pub(crate) async fn alert_entry(&self, key: Key) -> Result<Option<(Entry, u64)>, StoreError> {
         let held = self.desk.store.ledger_get(LEDGER, &key.bytes()).await?;
-        let read = |held: store::LedgerEntry| {
-            let entry = serde_json::from_slice(&held.value)
-                .map_err(|_| StoreError::Damaged("an alert's entry does not read again"))?;
-            Ok((entry, held.version))
-        };
-        held.map(read).transpose()
+        let service = &self.config.id;
+        Ok(held.map(|held| (entry(service, key, &held).unwrap_or(DAMAGED), held.version)))
     }
 
     /// Patients who may be under follow-up, each with the Tasks of her alerts: whose plan holds or held, or who has an alert that is open.
@@ -158,13 +154,15 @@ impl State {
     pub(crate) async fn followed(
         &self,
         most: usize,
-    ) -> Result<Option<Vec<(LogicalId, Vec<LogicalId>)>>, StoreError> {
-        let mut found: BTreeMap<LogicalId, Vec<LogicalId>> = BTreeMap::new();
+    ) -> Result<Option<Vec<(LogicalId, Tasks)>>, StoreError> {
+        let service = &self.config.id;
+        let mut found: BTreeMap<LogicalId, Tasks> = BTreeMap::new();
         let mut pages = self.desk.store.ledger_pages(LEDGER, b"", AT_ONCE);
         while let Some(held) = pages.next().await? {
-            for one in &held {
-                let (key, entry) = read(one)?;
-                found.entry(key.patient).or_default().extend(entry.task);
+            for (key, entry) in read(service, &held) {
+                let tasks = found.entry(key.patient).or_default();
+                tasks.damaged |= entry.is_none();
+                tasks.ids.extend(entry.and_then(|entry| entry.task));
             }
             if found.len() > most {
                 return Ok(None);
@@ -177,18 +175,48 @@ impl State {
     pub(super) async fn alerts_remembered(&self) -> Result<(), StoreError> {
         let mut pages = self.desk.store.ledger_pages(LEDGER, b"", AT_ONCE);
         while let Some(held) = pages.next().await? {
-            for one in &held {
-                let (key, entry) = read(one)?;
-                self.alerts.set(key, entry.due);
+            for (key, entry) in read(&self.config.id, &held) {
+                self.alerts.set(key, entry.unwrap_or(DAMAGED).due);
             }
         }
         Ok(())
     }
 }
 
-fn read(held: &store::LedgerEntry) -> Result<(Key, Entry), StoreError> {
+/// What is made of an entry that is damaged: it is looked at at once, and written anew.
+const DAMAGED: Entry = Entry {
+    task: None,
+    due: Some(0),
+};
+
+/// The Tasks of a patient's alerts.
+#[derive(Default)]
+pub struct Tasks {
+    /// Their ids.
+    pub ids: Vec<LogicalId>,
+    /// Whether an entry of hers is damaged, so that there may be more.
+    pub damaged: bool,
+}
+
+/// Each entry with its key; `None` for one that is damaged, which is hers alone and keeps nobody else's alerts from being watched. One whose
+/// key is damaged is nobody's.
+fn read<'a>(
+    service: &'a str,
+    held: &'a [store::LedgerEntry],
+) -> impl Iterator<Item = (Key, Option<Entry>)> + 'a {
+    held.iter().filter_map(move |one| {
+        let key = Key::read(&one.key);
+        if key.is_none() {
+            tracing::error!(service, "an entry about alerts is of nobody");
+        }
+        key.map(|key| (key, entry(service, key, one)))
+    })
+}
+
+fn entry(service: &str, key: Key, held: &store::LedgerEntry) -> Option<Entry> {
     let entry = serde_json::from_slice(&held.value).ok();
-    Key::read(&held.key)
-        .zip(entry)
-        .ok_or(StoreError::Damaged("an alert's entry does not read again"))
+    if entry.is_none() {
+        tracing::error!(service, patient = %key.patient, "an entry about alerts does not read again");
+    }
+    entry
 }

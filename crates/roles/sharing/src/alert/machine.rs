@@ -10,6 +10,10 @@ use fhir::time::Instant;
 const MINUTE: i64 = 60_000_000;
 /// Longest wait between two levels: a day.
 const LONGEST: i64 = 24 * 60 * MINUTE;
+/// How long what its owner looked into stands for what is found after it: a further red or missing reading later than that wakes
+/// her again, one within it joins in silence, so that one spell is not told of at each reading. Four hours: a reading of the
+/// evening is not what was looked into in the morning. To be confirmed by a clinician.
+const LOOKED_INTO: i64 = 4 * 60 * MINUTE;
 
 /// Where an alert stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,6 +116,8 @@ pub struct Alert {
     pub escalated: Option<Instant>,
     /// When it last rose from yellow to red.
     pub rose: Option<Instant>,
+    /// When its owner last looked into it.
+    pub acknowledged: Option<Instant>,
 }
 
 /// What can be done to it.
@@ -131,8 +137,8 @@ pub enum Step {
     Accept,
     /// A person says no to it, and why.
     Decline,
-    /// A further finding of this gravity.
-    Join(Zone),
+    /// A further finding of this gravity; `None`: of a reading that is missing, which has no colour.
+    Join(Option<Zone>),
     /// The deadline has passed.
     Escalate,
     /// The other organisation has accepted.
@@ -199,6 +205,7 @@ impl Alert {
             level: 0,
             escalated: None,
             rose: None,
+            acknowledged: None,
         }
     }
 
@@ -239,6 +246,7 @@ impl Alert {
             (Step::Acknowledge, _) => Ok(Alert {
                 state: State::Acknowledged,
                 deadline: None,
+                acknowledged: Some(by.now),
                 ..self.clone()
             }),
             (Step::HandOver, _) => Ok(Alert {
@@ -283,7 +291,7 @@ impl Alert {
             },
             (Step::Taken | Step::SentBack | Step::CalledBack | Step::Lost, _) => same,
             (_, state) if !state.is_open() => return Err(No::Closed(state)),
-            (Step::Join(zone), state) if zone > self.zone => Alert {
+            (Step::Join(Some(zone)), state) if zone > self.zone => Alert {
                 // What has risen is to be looked into anew.
                 state: match state {
                     State::Acknowledged => State::Owned,
@@ -295,6 +303,15 @@ impl Alert {
                 rose: Some(by.now),
                 ..same
             },
+            // What was looked into was not this.
+            (Step::Join(None | Some(Zone::Red)), State::Acknowledged) if self.is_past(by.now) => {
+                Alert {
+                    state: State::Owned,
+                    deadline: Some(self.until(by)),
+                    level: 0,
+                    ..same
+                }
+            }
             (Step::Escalate, _) if self.deadline.is_some_and(|end| end <= by.now) => {
                 let level = self.level.saturating_add(1);
                 let wait = (by.wait)(self.zone);
@@ -308,6 +325,12 @@ impl Alert {
             }
             _ => same,
         })
+    }
+
+    /// Whether it is too long since its owner looked into it for that to answer what is found now.
+    fn is_past(&self, now: Instant) -> bool {
+        self.acknowledged
+            .is_none_or(|at| at.plus_micros(LOOKED_INTO) <= now)
     }
 
     fn taken_by(&self, by: &By<'_>) -> Alert {

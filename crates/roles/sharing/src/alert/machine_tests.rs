@@ -14,7 +14,7 @@ const STATES: [State; 8] = [
     State::Declined,
     State::Resolved,
 ];
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step::Own,
     Step::Acknowledge,
     Step::Resolve,
@@ -22,8 +22,9 @@ const STEPS: [Step; 13] = [
     Step::HandOver,
     Step::Accept,
     Step::Decline,
-    Step::Join(Zone::Yellow),
-    Step::Join(Zone::Red),
+    Step::Join(None),
+    Step::Join(Some(Zone::Yellow)),
+    Step::Join(Some(Zone::Red)),
     Step::Escalate,
     Step::Taken,
     Step::SentBack,
@@ -122,7 +123,9 @@ fn every_state_by_every_step() {
 #[test]
 fn a_rise_is_marked_renews_the_deadline_and_is_to_be_looked_into_anew() {
     let seen = alert(State::Acknowledged);
-    let risen = seen.after(Step::Join(Zone::Red), &by(None, false)).unwrap();
+    let risen = seen
+        .after(Step::Join(Some(Zone::Red)), &by(None, false))
+        .unwrap();
     assert_eq!(
         (risen.state, risen.zone, risen.rose, risen.deadline),
         (
@@ -136,9 +139,74 @@ fn a_rise_is_marked_renews_the_deadline_and_is_to_be_looked_into_anew() {
     // It does not fall again, and is not marked twice.
     for zone in [Zone::Green, Zone::Yellow, Zone::Red] {
         assert_eq!(
-            risen.after(Step::Join(zone), &by(None, false)),
+            risen.after(Step::Join(Some(zone)), &by(None, false)),
             Ok(risen.clone())
         );
+    }
+}
+
+/// A further red, or a further missing reading, wakes the owner again, and at most once for each time that she looks into it.
+#[test]
+fn what_was_looked_into_answers_four_hours_and_then_what_is_new_waits_for_its_owner_again() {
+    let kari = person("kari");
+    let (red, missing) = (Some(Zone::Red), None);
+    for (what, zone, since, found, wakes) in [
+        ("at once", Zone::Red, Some(0), red, false),
+        ("just within", Zone::Red, Some(239), red, false),
+        ("four hours", Zone::Red, Some(240), red, true),
+        ("the next day", Zone::Red, Some(24 * 60), red, true),
+        ("before it was written when", Zone::Red, None, red, true),
+        (
+            "yellow to a red one",
+            Zone::Red,
+            Some(600),
+            Some(Zone::Yellow),
+            false,
+        ),
+        (
+            "yellow to a yellow one",
+            Zone::Yellow,
+            Some(600),
+            Some(Zone::Yellow),
+            false,
+        ),
+        ("missing, within", Zone::Yellow, Some(239), missing, false),
+        (
+            "missing, the next day",
+            Zone::Yellow,
+            Some(24 * 60),
+            missing,
+            true,
+        ),
+    ] {
+        let seen = Alert {
+            zone,
+            acknowledged: since.map(|minutes: i64| NOW.plus_micros(-minutes * MINUTE)),
+            deadline: None,
+            level: 3,
+            ..alert(State::Acknowledged)
+        };
+        let after = seen.after(Step::Join(found), &by(None, false)).unwrap();
+        if !wakes {
+            assert_eq!(after, seen, "{what}");
+            continue;
+        }
+        let until = NOW.plus_micros(minutes(zone));
+        assert_eq!(
+            (after.state, after.deadline, after.level, &after.owner),
+            (State::Owned, Some(until), 0, &seen.owner),
+            "{what}"
+        );
+        // It waits now, and a second does not renew the deadline; when she has looked, she has looked.
+        assert_eq!(
+            after.after(Step::Join(found), &by(None, false)),
+            Ok(after.clone())
+        );
+        let looked = after.after(Step::Acknowledge, &by(Some(&kari), false));
+        let looked = looked.unwrap();
+        assert_eq!(looked.acknowledged, Some(NOW), "{what}");
+        let again = looked.after(Step::Join(found), &by(None, false));
+        assert_eq!(again, Ok(looked), "{what}");
     }
 }
 

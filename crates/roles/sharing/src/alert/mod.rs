@@ -26,7 +26,7 @@ pub use assessment::shared;
 pub use filing::{Said, outgoing as filed};
 pub use finding::{Candidate, FRESH, current, fresh, gravity};
 pub use hand_over::{Handed, Heard};
-pub use ledger::{Entry, Key, Queue};
+pub use ledger::{Entry, Key, Queue, Tasks};
 pub use machine::{By, No, Owner, State as Standing, Step};
 pub use missing::pause_at;
 pub use raise::{Raised, Whose, came, expected};

@@ -12,6 +12,7 @@ use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::measurement::Kind;
 use fhir::plan::Zone;
 use fhir::resource::ResourceType;
+use fhir::search::{PatientParam, Query};
 use fhir::time::{Instant, Range};
 use serde_json::Value;
 use store::{Expect, LedgerWrite, Put, StoreError};
@@ -84,7 +85,7 @@ impl State {
             };
             let entry = self.alert_entry(key).await?;
             let open = match &entry {
-                Some((entry, _)) => self.open_alert(whose.permit, entry).await?,
+                Some((entry, _)) => self.open_alert(whose.permit, key, entry).await?,
                 None => None,
             };
             let expect = entry.map_or(Expect::Absent, |(_, version)| Expect::Version(version));
@@ -124,7 +125,7 @@ impl State {
         let Some((entry, version)) = self.alert_entry(key).await? else {
             return Ok(raised);
         };
-        let Some(open) = self.open_alert(whose.permit, &entry).await? else {
+        let Some(open) = self.open_alert(whose.permit, key, &entry).await? else {
             return Ok(raised);
         };
         let (mut task, Some((id, issue_version, mut issue))) = (open.task, open.issue) else {
@@ -161,7 +162,11 @@ impl State {
             raised
                 .puts
                 .push(self.new_version(patient, task.id, task.version, task.json())?);
-            let same = key.write(Some(&entry), Expect::Version(version))?;
+            let same = Entry {
+                task: Some(task.id),
+                ..entry
+            };
+            let same = key.write(Some(&same), Expect::Version(version))?;
             raised.ledger.push(same);
         }
         Ok(raised)
@@ -190,6 +195,7 @@ impl State {
             _ => missing::next(plans, &self.config.zone, now).map(|at| at.0),
         };
         let entry = awaited(plans, due, now);
+        let due = entry.as_ref().and_then(|entry| entry.due);
         if entry.as_ref() == held.as_ref().map(|(entry, _)| entry) {
             return Ok(raised);
         }
@@ -206,14 +212,20 @@ impl State {
         }
     }
 
-    async fn open_alert(&self, permit: &Permit, entry: &Entry) -> Result<Option<Open>, StoreError> {
-        let Some(task) = entry.task else {
-            return Ok(None);
+    async fn open_alert(
+        &self,
+        permit: &Permit,
+        key: Key,
+        entry: &Entry,
+    ) -> Result<Option<Open>, StoreError> {
+        let task = match entry.task {
+            Some(task) => {
+                let stored = self.there(permit, ResourceType::TASK, task).await?;
+                stored.as_ref().and_then(Task::read)
+            }
+            None => self.unlisted(key).await?,
         };
-        let Some(stored) = self.there(permit, ResourceType::TASK, task).await? else {
-            return Ok(None);
-        };
-        let Some(task) = Task::read(&stored).filter(|task| task.alert.state.is_open()) else {
+        let Some(task) = task.filter(|task| task.alert.state.is_open()) else {
             return Ok(None);
         };
         let issue = match task.issue {
@@ -222,6 +234,23 @@ impl State {
         };
         let issue = issue.and_then(|held| Some((held.id, held.version, task::plain(&held)?)));
         Ok(Some(Open { task, issue }))
+    }
+
+    /// The open alert that an entry was of, whose Task it does not say any more.
+    pub(super) async fn unlisted(&self, key: Key) -> Result<Option<Task>, StoreError> {
+        let Some(person) = self.desk.store.patient_of(key.patient).await? else {
+            return Ok(None);
+        };
+        let mut query = Query::all(ResourceType::TASK);
+        query.patient = Some(PatientParam::Identifier(person.clone()));
+        // Those that are open, as their states say it.
+        query.status = ["requested", "accepted", "in-progress"]
+            .map(str::to_owned)
+            .to_vec();
+        let permit = trust::assess(person);
+        let found = self.desk.store.search(&permit, &query, None).await?;
+        let mut tasks = found.matches.iter().filter_map(Task::read);
+        Ok(tasks.find(|task| task.alert.state.is_open() && task.what() == key.what))
     }
 
     /// An alert by its Task's id, with whom it is about and the service's own permit for her; `None` for what was erased.
@@ -273,7 +302,7 @@ impl State {
         let mut alert = task.alert.clone();
         for finding in &news {
             let by = By::itself(now, &wait);
-            let step = Step::Join(finding.zone.unwrap_or(Zone::Green));
+            let step = Step::Join(finding.zone);
             alert = alert.after(step, &by).unwrap_or(alert);
         }
         match issue {
@@ -380,10 +409,16 @@ impl State {
     }
 }
 
-/// The entry of a patient whose plan holds or will, or whose readings are looked at next at `due`.
+/// The entry of a patient whose plan holds or will, or whose readings are looked at next at `due`. Where nothing is to be looked
+/// at, it is when the last plan ends: then she is followed up no more, and takes no place among those who are.
 pub fn awaited(plans: &[Plan], due: Option<i64>, now: Instant) -> Option<Entry> {
-    let followed = plans.iter().any(|plan| plan.holds.hi > now.0);
-    (followed || due.is_some()).then_some(Entry { task: None, due })
+    let ends = plans.iter().map(|plan| plan.holds.hi);
+    let last = ends.max().filter(|end| *end > now.0);
+    let end = last.filter(|end| *end < fhir::time::LATEST);
+    (last.is_some() || due.is_some()).then_some(Entry {
+        task: None,
+        due: due.or(end),
+    })
 }
 
 /// What an alert's DetectedIssue says was expected: of which kind, and when a reading would have been it.

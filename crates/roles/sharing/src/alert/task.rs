@@ -10,6 +10,7 @@
 //! | by when | `restriction.period.end` |
 //! | passed deadlines, and when | extension [`ESCALATION`] |
 //! | when it rose to red | extension [`ROSE`] |
+//! | when its owner last looked into it | extension [`ACKNOWLEDGED`] |
 //! | what people say of it | `note`, with author and time |
 //! | what of that others may look up | `output` |
 //! | what came after all | `DetectedIssue.evidence` |
@@ -41,6 +42,8 @@ const PERSONS: &str = "https://delt.example/fhir/alert-person";
 const ESCALATION: &str = "https://delt.example/fhir/StructureDefinition/alert-escalation";
 /// Extension: when it rose from yellow to red.
 const ROSE: &str = "https://delt.example/fhir/StructureDefinition/alert-rose";
+/// Extension: when its owner last looked into it.
+const ACKNOWLEDGED: &str = "https://delt.example/fhir/StructureDefinition/alert-acknowledged";
 /// Offers between organisations.
 const OFFERS: &str = "https://delt.example/fhir/alert-offer";
 /// Extension: the last offer (`offer`) and to whom (`to`).
@@ -290,6 +293,9 @@ fn set(task: &mut Value, topic: Topic, alert: &Alert, now: Instant) {
     if let Some(at) = alert.rose {
         extensions.push(json!({"url": ROSE, "valueDateTime": at.to_string()}));
     }
+    if let Some(at) = alert.acknowledged {
+        extensions.push(json!({"url": ACKNOWLEDGED, "valueDateTime": at.to_string()}));
+    }
     let some = !extensions.is_empty();
     keep("extension", some.then_some(Value::Array(extensions)));
 }
@@ -368,6 +374,7 @@ impl Task {
                 level: u32::try_from(level.unwrap_or(0)).unwrap_or(u32::MAX),
                 escalated: of_escalation("at").and_then(|one| time(&one["valueDateTime"])),
                 rose: extension(ROSE).and_then(|one| time(&one["valueDateTime"])),
+                acknowledged: extension(ACKNOWLEDGED).and_then(|one| time(&one["valueDateTime"])),
             },
             issue: issue.and_then(|id| LogicalId::parse(id).ok()),
             came_by: came_by.and_then(uuid),

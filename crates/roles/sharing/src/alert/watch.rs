@@ -151,6 +151,7 @@ impl State {
         let raised = self.raise(&whose, &found, now).await?;
         let due = missing::next(&plans, zone, at).map(|next| next.0);
         let entry = super::raise::awaited(&plans, due, now);
+        let due = entry.as_ref().and_then(|entry| entry.due);
         let next = key.write(entry.as_ref(), Expect::Version(version))?;
         let mut change = Change {
             puts: raised.puts,
@@ -190,7 +191,11 @@ impl State {
         version: u64,
         now: Instant,
     ) -> Result<(), StoreError> {
-        let Some(id) = entry.task else {
+        let id = match entry.task {
+            Some(id) => Some(id),
+            None => self.unlisted(key).await?.map(|task| task.id),
+        };
+        let Some(id) = id else {
             return self.forgotten(key, version).await;
         };
         let Some((person, permit, mut task)) = self.alert_of(id).await? else {
@@ -205,7 +210,10 @@ impl State {
         let due = alert.deadline.map(|end| end.0);
         if alert == task.alert {
             // Not yet: the entry said another time than the Task.
-            let entry = Entry { due, ..*entry };
+            let entry = Entry {
+                task: Some(id),
+                due,
+            };
             let write = key.write(Some(&entry), Expect::Version(version))?;
             let change = Change {
                 ledger: vec![write],

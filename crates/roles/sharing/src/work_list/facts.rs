@@ -22,13 +22,14 @@ const BEFORE: i64 = 4 * 24 * HOUR;
 pub struct Facts {
     /// The gravest zone among the newest reading of each kind.
     pub zone: Option<Zone>,
-    /// The newest score.
+    /// The score that counts: [`score_that_counts`].
     pub news2: Option<Score>,
     /// The last day compared with the three before.
     pub trend: Trend,
     /// When the newest reading was measured.
     pub newest: Option<Instant>,
-    /// Whether a result does not read, so that this is not all that was made of her readings.
+    /// Whether a result does not read, or the newest of a curve that her plan limits is not judged (it waits, was given up, or is in
+    /// a unit that the plan has no limits in): this is not all that her readings mean.
     pub unread: bool,
     /// The Observations that it was taken from, each with its version.
     pub from: Vec<(LogicalId, u64)>,
@@ -79,8 +80,13 @@ impl Outcome<'_> {
     }
 }
 
-/// The facts as of `now`.
-pub fn facts(readings: &[Reading], held: &[Held], now: Instant) -> Facts {
+/// The facts as of `now`. `limited`: whether her plan has limits for a reading's curve.
+pub fn facts(
+    readings: &[Reading],
+    held: &[Held],
+    limited: impl Fn(&Reading) -> bool,
+    now: Instant,
+) -> Facts {
     let mut results = Vec::with_capacity(held.len());
     let mut unread = false;
     for one in held.iter().filter(|one| one.at <= now) {
@@ -101,30 +107,73 @@ pub fn facts(readings: &[Reading], held: &[Held], now: Instant) -> Facts {
             *newest = reading;
         }
     }
-    let judged = curves.values().filter_map(|reading| {
+    let outcome = |reading: &Reading| {
         let result = by_name.get(format!("zone/{}", reading.id).as_str())?;
         Some((result.zone()?, result.held))
-    });
-    let judged: Vec<_> = judged.collect();
-    let scores = results.iter().filter(|one| one.is("news2"));
-    let newest_score = scores.max_by_key(|one| (one.held.at, one.held.id));
+    };
+    let mut judged = Vec::new();
+    for (curve, newest) in &curves {
+        let found = match outcome(newest) {
+            None if limited(newest) => {
+                // What was known before still stands, and nobody has said that it is well.
+                unread = true;
+                let mut own: Vec<_> = readings
+                    .iter()
+                    .filter(|one| one.at <= now && one.curve() == *curve)
+                    .collect();
+                own.sort_unstable_by_key(|one| (one.at, one.id));
+                own.into_iter().rev().find_map(outcome)
+            }
+            found => found,
+        };
+        judged.extend(found);
+    }
+    let score = score_that_counts(&results, now);
     let newest = curves.values().max_by_key(|one| (one.at, one.id));
     let mut from: Vec<_> = judged
         .iter()
         .map(|(_, held)| (held.id, held.version))
-        .chain(newest_score.map(|one| (one.held.id, one.held.version)))
+        .chain(score.iter().map(|(held, _)| (held.id, held.version)))
         .chain(newest.map(|one| (one.id, one.version)))
         .collect();
     from.sort_unstable();
     from.dedup();
     Facts {
         zone: judged.iter().map(|(zone, _)| *zone).max(),
-        news2: newest_score.and_then(Outcome::score),
+        news2: score.map(|(_, score)| score),
         trend: trend(&results),
         newest: newest.map(|one| one.at),
         unread,
         from,
     }
+}
+
+/// Of the last day, the newest whole score, or a partial one since that has more points already: single readings after a whole
+/// score must not hide it. Where there is none of the last day, the newest there is, which orders nothing.
+fn score_that_counts<'a>(results: &'a [Outcome<'_>], now: Instant) -> Option<(&'a Held, Score)> {
+    let scores = results.iter().filter(|one| one.is("news2"));
+    let mut scores: Vec<_> = scores
+        .filter_map(|one| Some((one.held, one.score()?)))
+        .collect();
+    scores.sort_by_key(|(held, _)| (held.at, held.id));
+    let of_day = scores.iter().rev();
+    let mut of_day = of_day
+        .take_while(|(held, _)| orders(held.at, now))
+        .peekable();
+    let newest = of_day.peek().copied();
+    let partial = newest.filter(|(_, score)| !score.missing.is_empty());
+    let whole = of_day.find(|(_, score)| score.missing.is_empty());
+    // Of two alike, the whole one says more.
+    let counts = whole
+        .into_iter()
+        .chain(partial)
+        .reduce(|a, b| if b.1.points > a.1.points { b } else { a });
+    counts.or(newest).or(scores.last()).cloned()
+}
+
+/// Whether a score of this moment orders the list now: it is of the last day.
+pub fn orders(at: Instant, now: Instant) -> bool {
+    now.0.saturating_sub(at.0) < NOW
 }
 
 /// The gravest of the last day with results against the gravest of the three days before it: by zone, and between equal zones by whole
@@ -230,6 +279,90 @@ mod tests {
         held(n, hours_ago, format!("news2/310001007/{n}"), &json)
     }
 
+    /// Of a patient whose plan has no limits.
+    fn unlimited(readings: &[Reading], held: &[Held]) -> Facts {
+        facts(readings, held, |_| false, AT)
+    }
+
+    /// In line still, or given up, or in a unit that the plan knows nothing of.
+    #[test]
+    fn the_newest_that_is_not_judged_does_not_make_the_row_green() {
+        let (spo2, pulse) = ("oxygen-saturation", "pulse");
+        let readings = [
+            reading(1, 30, spo2),
+            reading(2, 9, spo2),
+            reading(3, 2, spo2),
+            reading(4, 1, pulse),
+            reading(5, 0, "heart-rate"),
+        ];
+        let results = [zone(1, 30, "green"), zone(2, 9, "red"), zone(4, 1, "green")];
+        let of_spo2 = |one: &Reading| one.kind == spo2;
+        let found = facts(&readings, &results, of_spo2, AT);
+        assert_eq!((found.zone, found.unread), (Some(Zone::Red), true));
+        assert!(found.from.contains(&(id(102), 2)), "{:?}", found.from);
+        // Judged, it says what it says; and what the plan does not limit is not waited for.
+        let mut judged = results.to_vec();
+        judged.push(zone(3, 2, "green"));
+        let found = facts(&readings, &judged, of_spo2, AT);
+        assert_eq!((found.zone, found.unread), (Some(Zone::Green), false));
+        // Nothing of the curve was ever judged.
+        let found = facts(&readings[..1], &[], of_spo2, AT);
+        assert_eq!((found.zone, found.unread), (None, true));
+    }
+
+    #[test]
+    fn single_readings_after_a_whole_score_do_not_hide_it_and_an_old_one_orders_nothing() {
+        let whole = |n, hours, points| score(n, hours, &[Some(points)]);
+        let partial = |n, hours, points| score(n, hours, &[Some(points), None]);
+        for (what, results, expected) in [
+            ("alone", vec![partial(1, 1, 2)], Some((2, 1))),
+            (
+                "pulse alone after 7",
+                vec![whole(1, 2, 7), partial(2, 1, 2)],
+                Some((7, 0)),
+            ),
+            (
+                "more already",
+                vec![whole(1, 2, 2), partial(2, 1, 5)],
+                Some((5, 1)),
+            ),
+            (
+                "as much",
+                vec![whole(1, 2, 5), partial(2, 1, 5)],
+                Some((5, 0)),
+            ),
+            (
+                "a whole one since",
+                vec![partial(1, 2, 5), whole(2, 1, 3)],
+                Some((3, 0)),
+            ),
+            (
+                "the newest whole one",
+                vec![whole(1, 2, 7), whole(2, 1, 3)],
+                Some((3, 0)),
+            ),
+            (
+                "the newest partial one",
+                vec![partial(1, 2, 7), partial(2, 1, 3)],
+                Some((3, 1)),
+            ),
+            (
+                "whole a day ago",
+                vec![whole(1, 24, 7), partial(2, 1, 2)],
+                Some((2, 1)),
+            ),
+            ("six days ago", vec![whole(1, 144, 7)], Some((7, 0))),
+            ("none", vec![], None),
+        ] {
+            let found = unlimited(&[], &results).news2;
+            let found = found.map(|one| (one.points, one.missing.len()));
+            assert_eq!(found, expected, "{what}");
+        }
+        assert!(
+            orders(AT.plus_micros(1 - 24 * HOUR), AT) && !orders(AT.plus_micros(-24 * HOUR), AT)
+        );
+    }
+
     #[test]
     fn the_gravest_of_the_newest_of_each_kind_counts() {
         let (spo2, pulse) = ("oxygen-saturation", "pulse");
@@ -245,7 +378,7 @@ mod tests {
             zone(3, 20, "yellow"),
             zone(4, -1, "red"),
         ];
-        let found = facts(&readings, &results, AT);
+        let found = unlimited(&readings, &results);
         assert_eq!(
             found.zone,
             Some(Zone::Yellow),
@@ -253,8 +386,8 @@ mod tests {
         );
         assert_eq!(found.newest, Some(AT.plus_micros(-2 * HOUR)));
         assert_eq!(found.from, [(id(2), 1), (id(102), 2), (id(103), 2)]);
-        assert_eq!(facts(&readings, &[], AT).zone, None);
-        let nothing = facts(&[], &[], AT);
+        assert_eq!(unlimited(&readings, &[]).zone, None);
+        let nothing = unlimited(&[], &[]);
         assert_eq!((nothing.newest, nothing.trend), (None, Trend::Unknown));
     }
 
@@ -264,9 +397,9 @@ mod tests {
         let text = String::from_utf8(gone.body.to_vec()).unwrap();
         gone.body = text.replace("final", "entered-in-error").into();
         let readings = [reading(1, 2, "pulse")];
-        assert_eq!(facts(&readings, &[gone.clone()], AT).zone, None);
+        assert_eq!(unlimited(&readings, &[gone.clone()]).zone, None);
         gone.body = "{".into();
-        let found = facts(&readings, &[gone, zone(2, 1, "yellow")], AT);
+        let found = unlimited(&readings, &[gone, zone(2, 1, "yellow")]);
         assert!(found.unread);
         assert_eq!(
             found.newest,
@@ -278,7 +411,7 @@ mod tests {
     #[test]
     fn a_partial_score_has_points_so_far_and_names_what_is_missing() {
         let parts = [Some(3), None, Some(1), Some(0)];
-        let found = facts(&[], &[score(1, 9, &[Some(9)]), score(2, 1, &parts)], AT);
+        let found = unlimited(&[], &[score(1, 30, &[Some(9)]), score(2, 1, &parts)]);
         let score = found.news2.unwrap();
         let kind = measurement::by_id("news2").unwrap();
         assert_eq!(score.points, 4);
@@ -341,7 +474,7 @@ mod tests {
                 Trend::Same,
             ),
         ] {
-            let found = facts(&[], &results, AT);
+            let found = unlimited(&[], &results);
             assert_eq!(found.trend, expected, "{what}");
         }
     }

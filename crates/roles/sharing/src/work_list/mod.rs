@@ -10,7 +10,7 @@ mod order;
 pub use order::worst_first;
 
 use crate::State;
-use crate::alert::{self, Task};
+use crate::alert::{self, Task, Tasks};
 use crate::assess;
 use facts::{Facts, facts};
 use fhir::ids::{LogicalId, PersonIdentifier};
@@ -51,7 +51,7 @@ impl State {
         &self,
         visit: &Visit<'_>,
         ask: &Ask,
-        followed: Vec<(LogicalId, Vec<LogicalId>)>,
+        followed: Vec<(LogicalId, Tasks)>,
     ) -> Result<Vec<Shown>, End> {
         let mut shown = Vec::new();
         for (patient, tasks) in followed {
@@ -74,7 +74,7 @@ impl State {
             };
             shown.extend(self.row(patient, &tasks, visit.now).await?);
         }
-        shown.sort_by(|a, b| worst_first(&a.row, &b.row));
+        shown.sort_by(|a, b| worst_first(&a.row, &b.row, visit.now));
         Ok(shown)
     }
 
@@ -82,17 +82,17 @@ impl State {
     async fn row(
         &self,
         patient: Patient,
-        tasks: &[LogicalId],
+        tasks: &Tasks,
         now: Instant,
     ) -> Result<Option<Shown>, StoreError> {
         let Patient { id, person, permit } = patient;
         // What of her cannot be read: she stands on the list all the same, with what can, and keeps nobody else from it.
-        let mut unread = Unread(false);
+        let mut unread = Unread(tasks.damaged);
         let plans = unread
             .or(assess::plans(self, &permit, &person).await)?
             .plans;
         let mut open = Vec::new();
-        for task in tasks {
+        for task in &tasks.ids {
             let stored = unread.or(self.there(&permit, ResourceType::TASK, *task).await)?;
             let task = stored.as_ref().and_then(Task::read);
             // Only alerts are waited for.
@@ -121,8 +121,13 @@ impl State {
             newest,
             unread: results,
             from,
-        } = facts(&case.readings, &case.held, now);
-        unread.0 |= results;
+        } = facts(
+            &case.readings,
+            &case.held,
+            |one| assess::is_limited(&plans, one),
+            now,
+        );
+        unread.0 |= results || assess::is_unreadable(&plans, now);
         let mut given: Vec<_> = from
             .into_iter()
             .map(|(id, version)| entry(ResourceType::OBSERVATION, id, version))

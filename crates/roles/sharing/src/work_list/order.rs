@@ -1,11 +1,14 @@
 //! The order of the list: worst first. Pure, total, and the same for the same rows in whatever order they come.
 //!
-//! What decides, in turn: the gravest of zone and open alerts about readings; points of the newest score; whether she is getting worse; how
-//! much is missing; the age of the newest reading, the oldest first; who is admitted, and so looked after elsewhere, comes after who
-//! is at home; her number. What is not known is graver than green, and so is what could not be read: nobody has said that it is well. To
+//! What decides, in turn: the gravest of zone and open alerts about readings; whether an alert waits for somebody (its deadline has passed,
+//! and most of all where nobody has it), and how many deadlines have passed; points of the score that counts, if it is of the last day; whether
+//! she is getting worse; how much is missing; the age of the newest reading, the oldest first; who is admitted, and so looked after
+//! elsewhere, comes after who is at home; her number. What is not known is graver than green, and so is what could not be read: nobody has said that it is well. To
 //! be confirmed by a clinician.
 
+use super::facts::orders;
 use fhir::plan::Zone;
+use fhir::time::Instant;
 use std::cmp::{Ordering, Reverse};
 use wire::contract::work_list::Row;
 
@@ -24,13 +27,26 @@ fn gravity(zone: Option<Zone>) -> u8 {
     }
 }
 
-/// Whether `a` stands before `b`.
-pub fn worst_first(a: &Row, b: &Row) -> Ordering {
+/// How much an open alert of hers waits for somebody, and the most deadlines that one has let pass.
+fn waits(row: &Row, now: Instant) -> (u8, u32) {
+    let alerts = || row.alerts.iter();
+    let wait = alerts().map(|one| {
+        let overdue = one.deadline.is_some_and(|end| end <= now);
+        2 * u8::from(overdue) + u8::from(one.owner.is_none())
+    });
+    let level = alerts().map(|one| one.level).max();
+    (wait.max().unwrap_or(0), level.unwrap_or(0))
+}
+
+/// Whether `a` stands before `b` at `now`.
+pub fn worst_first(a: &Row, b: &Row, now: Instant) -> Ordering {
     let key = |row: &Row| {
+        let score = row.news2.as_ref().filter(|score| orders(score.at, now));
         (
             Reverse(gravity(gravest(row)).max(u8::from(row.unread))),
+            Reverse(waits(row, now)),
             Reverse(row.unread),
-            Reverse(row.news2.as_ref().map(|score| score.points)),
+            Reverse(score.map(|score| score.points)),
             Reverse(row.trend),
             Reverse(row.missing.len()),
             row.newest,
@@ -45,7 +61,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use fhir::ids::{PersonIdentifier, PersonNumbers};
-    use fhir::time::Instant;
     use proptest::prelude::*;
     use wire::contract::work_list::{Alert, Score, Trend};
 
@@ -89,6 +104,16 @@ mod tests {
         }
     }
 
+    /// A yellow one, whose deadline is in so many minutes.
+    fn waiting(owned: bool, minutes: i64, level: u32) -> Alert {
+        Alert {
+            owner: owned.then(|| "Kari".into()),
+            deadline: Some(NOW.plus_seconds(60 * minutes)),
+            level,
+            ..alert(Some(Zone::Yellow))
+        }
+    }
+
     /// Each stands before every one after it, and differs from the next in one thing.
     fn ladder() -> Vec<(&'static str, Row)> {
         let with = |change: fn(&mut Row)| {
@@ -99,6 +124,22 @@ mod tests {
         vec![
             ("red", with(|one| one.zone = Some(Zone::Red))),
             (
+                "green, but an alert of hers is yellow, nobody has it, and it is overdue",
+                with(|one| one.alerts = vec![waiting(false, -1, 1)]),
+            ),
+            (
+                "it is overdue with somebody, for the second time",
+                with(|one| one.alerts = vec![waiting(true, 0, 2)]),
+            ),
+            (
+                "it is overdue with somebody",
+                with(|one| one.alerts = vec![waiting(true, 0, 1)]),
+            ),
+            (
+                "nobody has it yet",
+                with(|one| one.alerts = vec![waiting(false, 1, 0)]),
+            ),
+            (
                 "yellow, score 7",
                 with(|one| (one.zone, one.news2) = (Some(Zone::Yellow), scored(7))),
             ),
@@ -107,14 +148,30 @@ mod tests {
                 with(|one| (one.zone, one.news2) = (Some(Zone::Yellow), scored(2))),
             ),
             (
-                "green, but an alert of hers is yellow",
-                with(|one| one.alerts = vec![alert(Some(Zone::Yellow))]),
+                "yellow, a score of 7 a week ago",
+                with(|one| {
+                    (one.zone, one.news2) = (Some(Zone::Yellow), scored(7));
+                    if let Some(score) = &mut one.news2 {
+                        score.at = NOW.plus_seconds(-6 * 86_400);
+                    }
+                }),
+            ),
+            (
+                "green, but an alert of hers is yellow, and somebody has it",
+                with(|one| {
+                    one.alerts = vec![waiting(true, 1, 0)];
+                    one.trend = Trend::Better;
+                }),
             ),
             (
                 "green, as far as could be read",
                 with(|one| one.unread = true),
             ),
             ("nothing is judged", with(|one| one.zone = None)),
+            (
+                "green, and nobody has the alert about missing readings",
+                with(|one| one.alerts = vec![alert(None)]),
+            ),
             ("green, score 1", with(|one| one.news2 = scored(1))),
             ("green, score 0", with(|one| one.news2 = scored(0))),
             ("getting worse", with(|one| one.trend = Trend::Worse)),
@@ -132,7 +189,13 @@ mod tests {
             ),
             (
                 "an alert about missing readings has no colour; nothing read for a week",
-                with(|one| (one.newest, one.alerts) = (None, vec![alert(None)])),
+                with(|one| {
+                    let owned = Alert {
+                        zone: None,
+                        ..waiting(true, 1, 0)
+                    };
+                    (one.newest, one.alerts) = (None, vec![owned]);
+                }),
             ),
             (
                 "read yesterday",
@@ -149,6 +212,7 @@ mod tests {
     fn every_pair_of_neighbours_and_all_others() {
         let ladder = ladder();
         for (at, (above, a)) in ladder.iter().enumerate() {
+            let worst_first = |a: &Row, b: &Row| worst_first(a, b, NOW);
             assert_eq!(worst_first(a, a), Ordering::Equal);
             for (below, b) in &ladder[at + 1..] {
                 assert_eq!(worst_first(a, b), Ordering::Less, "{above} before {below}");
@@ -195,12 +259,12 @@ mod tests {
                 .prop_flat_map(|rows| (Just(rows.clone()), Just(rows).prop_shuffle()))
         ) {
             let sorted = |mut rows: Vec<Row>| {
-                rows.sort_by(worst_first);
+                rows.sort_by(|a, b| worst_first(a, b, NOW));
                 rows.iter().map(|one| (gravity(gravest(one)), one.news2.as_ref().map(|s| s.points), one.trend, one.missing.len(), one.newest, one.admitted, one.patient.clone())).collect::<Vec<_>>()
             };
             prop_assert_eq!(sorted(rows.clone()), sorted(shuffled));
             for (a, b) in rows.iter().zip(rows.iter().rev()) {
-                prop_assert_eq!(worst_first(a, b), worst_first(b, a).reverse());
+                prop_assert_eq!(worst_first(a, b, NOW), worst_first(b, a, NOW).reverse());
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The list of the organisation's own patients over HTTP: who is on it, in which order, who may see it, and that each of them can see
 //! that it was seen.
 
+mod meaning;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 use testkit::clients::Reply;
@@ -357,7 +359,7 @@ fn spoil(service: &Service, id: &str) {
 }
 
 /// The one store file in a folder.
-fn walkdir(folder: &std::path::Path) -> std::path::PathBuf {
+pub fn walkdir(folder: &std::path::Path) -> std::path::PathBuf {
     let mut entries = std::fs::read_dir(folder)
         .unwrap()
         .map(|one| one.unwrap().path());

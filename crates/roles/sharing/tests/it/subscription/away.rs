@@ -229,3 +229,25 @@ async fn while_it_is_in_error_what_waits_is_bounded_and_so_is_what_is_kept() {
         [1200, 1201]
     );
 }
+
+/// What rests of one subscription is damaged: the service starts, and the others are told.
+#[tokio::test]
+async fn a_damaged_subscription_is_told_nothing_and_stops_neither_the_service_nor_another() {
+    let region = Region::new().await;
+    let damaged = region.follows("new-reading").await;
+    let whole = region.follows("new-reading").await;
+    let file = crate::work_list::walkdir(region.service.folder.path());
+    let id = damaged.strip_prefix("/Subscription/").unwrap();
+    let id = uuid::Uuid::parse_str(id).unwrap();
+    let spoil = "UPDATE ledger SET value = x'FF' WHERE ledger = 'subscription' AND key = ?1";
+    let connection = rusqlite::Connection::open(file).unwrap();
+    let spoilt = connection.execute(spoil, [id.as_bytes().as_slice()]);
+    assert_eq!(spoilt.unwrap(), 1);
+    drop(connection);
+    let region = region.restarted().await;
+    region.hook.heard();
+    region.reads("r-1", "90").await;
+    region.tells().await;
+    assert_eq!(region.hook.numbers(), [1]);
+    assert_eq!(region.stands(&whole).await.1, "1");
+}
