@@ -13,7 +13,7 @@
 //! | limits of one kind | a contained `Goal`, referred to from `goal`; one `target` per zone |
 //! | one limit | `target.measure` (LOINC, SNOMED CT, local), `target.detailRange` (`low`, `high`, both inclusive; a missing side is open), extension `zone` (Coding of the planer-hacking zone system) |
 //! | "twice within 20 minutes" | extension `repeated` on the target: `count` (positiveInt), `within` (Duration in min) |
-//! | "+ 5 over baseline" | extension `baseline` (Quantity) on the target; `detailRange` holds the absolute limits |
+//! | "+ 5 over baseline" | extensions `baseline` (Quantity) and `baseline-delta` (Quantity: above it, or below it with a minus) on the target; the limit is their sum, and `detailRange` says the same where it says anything |
 //! | action of a zone | `activity.detail.description` with extension `zone` on the detail |
 //! | measuring times | `activity.detail` with `code` and `scheduledTiming.repeat` (`dayOfWeek`, `timeOfDay`, `boundsPeriod`) |
 //! | standing value ("breathes room air") | a contained Observation in `supportingInfo` |
@@ -42,6 +42,8 @@ pub const ZONE: &str = "https://delt.example/fhir/StructureDefinition/zone";
 pub const REPEATED: &str = "https://delt.example/fhir/StructureDefinition/repeated";
 /// Extension: the baseline (Quantity) that a limit was reckoned from.
 pub const BASELINE: &str = "https://delt.example/fhir/StructureDefinition/baseline";
+/// Extension: how far from the baseline (Quantity) the limit lies; below it with a minus.
+pub const BASELINE_DELTA: &str = "https://delt.example/fhir/StructureDefinition/baseline-delta";
 /// Extension: the plan's version (string).
 pub const VERSION: &str = "https://delt.example/fhir/StructureDefinition/plan-version";
 /// Extension: when readings count as missing.
@@ -97,6 +99,15 @@ pub struct Repeated {
     pub within_minutes: u32,
 }
 
+/// What a band was reckoned from ("+ 5 over baseline").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Baseline {
+    /// The patient's usual value.
+    pub value: Decimal,
+    /// How far above it the band begins, or with a minus, how far below it; `None`: it only stands there as a remark.
+    pub delta: Option<Decimal>,
+}
+
 /// One band of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Criterion {
@@ -112,8 +123,8 @@ pub struct Criterion {
     pub unit: String,
     /// How often it must be met before the zone counts; `None`: once.
     pub repeated: Option<Repeated>,
-    /// The value that the band was reckoned from ("+ 5 over baseline").
-    pub baseline: Option<Decimal>,
+    /// What the band was reckoned from.
+    pub baseline: Option<Baseline>,
 }
 
 impl Criterion {

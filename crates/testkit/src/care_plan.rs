@@ -7,7 +7,9 @@ use crate::kinds::Kind;
 use crate::observation::{self, Responsible};
 use crate::people::{Patient, ScenarioError};
 use crate::rows;
-use fhir::plan::{BASELINE, CATEGORY, MISSING, NEWS2_SCALE, REPEATED, VERSION, ZONE, ZONES};
+use fhir::plan::{
+    BASELINE, BASELINE_DELTA, CATEGORY, MISSING, NEWS2_SCALE, REPEATED, VERSION, ZONE, ZONES,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -109,6 +111,9 @@ pub struct Limit {
     repeated: Option<Repeated>,
     #[serde(default)]
     baseline: Option<String>,
+    /// How far above the baseline the zone begins.
+    #[serde(default)]
+    delta: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -268,10 +273,11 @@ fn target(kind: Kind, limit: &Limit) -> Result<Value, ScenarioError> {
             } },
         ] }));
     }
-    if let Some(baseline) = &limit.baseline {
-        extensions.push(
-            json!({ "url": BASELINE, "valueQuantity": observation::quantity(baseline, kind) }),
-        );
+    for (url, value) in [(BASELINE, &limit.baseline), (BASELINE_DELTA, &limit.delta)] {
+        if let Some(value) = value {
+            let value = observation::quantity(value, kind);
+            extensions.push(json!({ "url": url, "valueQuantity": value }));
+        }
     }
     let ends = [("low", &limit.low), ("high", &limit.high)];
     let range: Map<String, Value> = ends

@@ -1,13 +1,14 @@
 //! Reading a plan out of a CarePlan; the form is described in the parent module.
 
 use super::{
-    Action, Author, BASELINE, Criterion, MISSING, Missing, NEWS2_SCALE, PAUSE, Pause, PlanLimits,
-    REPEATED, Repeated, Scale, Scheduled, Standing, VERSION, ZONE, Zone,
+    Action, Author, BASELINE, BASELINE_DELTA, Baseline, Criterion, MISSING, Missing, NEWS2_SCALE,
+    PAUSE, Pause, PlanLimits, REPEATED, Repeated, Scale, Scheduled, Standing, VERSION, ZONE, Zone,
 };
 use crate::ids::{PersonIdentifier, PersonNumbers};
 use crate::json::Node;
 use crate::measurement::{self, Decimal, Identified, Kind};
 use crate::outcome::{Issue, IssueCode};
+use std::cmp::Ordering;
 
 /// Longest time in which readings are counted together, in minutes: a week. Whoever judges looks so far back from each reading.
 const LONGEST_WITHIN: u32 = 7 * 24 * 60;
@@ -217,34 +218,34 @@ impl<'a> Reader<'a> {
             range.and_then(|r| r.get("low")),
             range.and_then(|r| r.get("high")),
         );
-        if low.is_none() && high.is_none() {
+        let delta = extension(target, BASELINE_DELTA);
+        if low.is_none() && high.is_none() && delta.is_none() {
             let words = "a limit needs low or high";
             self.issue(target, "detailRange", IssueCode::Required, words);
             return None;
         }
         let mut side = |side: Option<Node<'a>>| side.map(|q| self.quantity(q, kind));
         let (low, high) = (side(low), side(high));
-        let baseline = extension(target, BASELINE).map(|e| match e.get("valueQuantity") {
+        let mut of = |e: Node<'a>| match e.get("valueQuantity") {
             Some(quantity) => self.quantity(quantity, kind),
             None => {
-                self.issue(
-                    e,
-                    "valueQuantity",
-                    IssueCode::Required,
-                    "the baseline's quantity was expected",
-                );
+                let words = "a quantity was expected";
+                self.issue(e, "valueQuantity", IssueCode::Required, words);
                 None
             }
-        });
+        };
+        let baseline = extension(target, BASELINE).map(&mut of);
+        let delta = delta.map(&mut of);
         let repeated = extension(target, REPEATED).map(|e| self.repeated(e));
         // A side that is there but could not be read has its finding; nothing is built on half a limit.
-        let (low, high, baseline, repeated) = (
+        let (low, high, baseline, delta, repeated) = (
             all_or_nothing(low)?,
             all_or_nothing(high)?,
             all_or_nothing(baseline)?,
+            all_or_nothing(delta)?,
             all_or_nothing(repeated)?,
         );
-        let units: Vec<_> = [&low, &high, &baseline]
+        let units: Vec<_> = [&low, &high, &baseline, &delta]
             .into_iter()
             .flatten()
             .map(|(_, unit)| unit)
@@ -259,12 +260,34 @@ impl<'a> Reader<'a> {
             );
             return None;
         }
-        let (low, high) = (low.map(|(value, _)| value), high.map(|(value, _)| value));
+        let value = |side: Option<(Decimal, String)>| side.map(|(value, _)| value);
+        let (mut low, mut high, delta) = (value(low), value(high), value(delta));
+        let baseline = value(baseline).map(|value| Baseline { value, delta });
+        if let Some(delta) = delta {
+            let limit = baseline.and_then(|baseline| baseline.value.plus(delta));
+            let side = match delta.cmp(&Decimal::ZERO) {
+                Ordering::Greater => Some(&mut low),
+                Ordering::Less => Some(&mut high),
+                Ordering::Equal => None,
+            };
+            let Some((limit, side)) = limit.zip(side) else {
+                let words = "a delta needs a baseline, and is above it or below it";
+                self.issue(target, "", IssueCode::Value, words);
+                return None;
+            };
+            if side.is_some_and(|said| said != limit) {
+                let words = format!(
+                    "the limit is said to be another than the baseline and its delta give, which is {limit}"
+                );
+                self.issue(target, "detailRange", IssueCode::Value, &words);
+                return None;
+            }
+            *side = Some(limit);
+        }
         if low.zip(high).is_some_and(|(low, high)| low > high) {
             self.issue(target, "detailRange", IssueCode::Value, "low is above high");
             return None;
         }
-        let baseline = baseline.map(|(value, _)| value);
         Some(Criterion {
             kind: kind.id.clone(),
             zone: zone?,

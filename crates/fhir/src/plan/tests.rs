@@ -56,7 +56,10 @@ fn story(version: u32) -> PlanLimits {
         within_minutes: 20,
     });
     let mut cat = band("cat-score", Yellow, Some("23"), None, "{score}");
-    cat.baseline = Some(decimal("18"));
+    cat.baseline = Some(Baseline {
+        value: decimal("18"),
+        delta: Some(decimal("5")),
+    });
     let three = ["mon", "wed", "fri"];
     PlanLimits {
         title: "Egenbehandlingsplan KOLS (syntetisk)".into(),
@@ -294,6 +297,89 @@ fn yellow_saturation_counts_when_it_comes_twice_within_twenty_minutes() {
         Some((Red, None)),
         "red counts at once"
     );
+}
+
+/// The limit is the baseline and its delta: reckoned where it is not said, and refused where something else is said.
+#[test]
+fn a_limit_from_the_baseline_is_reckoned_and_never_contradicted() {
+    let of = |baseline: Option<&str>, delta: Option<&str>, range: Value| {
+        let quantity = |value: &str| {
+            let value: serde_json::Number = value.parse().unwrap();
+            json!({"value": value, "system": systems::UCUM, "code": "{score}"})
+        };
+        let mut target = json!({
+            "extension": [{"url": ZONE, "valueCoding": {"system": ZONES, "code": "yellow"}}],
+            "measure": {"coding": [{"system": measurement::LOCAL, "code": "cat-score"}]},
+        });
+        for (url, value) in [(BASELINE, baseline), (BASELINE_DELTA, delta)] {
+            if let Some(value) = value {
+                let one = json!({"url": url, "valueQuantity": quantity(value)});
+                target["extension"].as_array_mut().unwrap().push(one);
+            }
+        }
+        for side in ["low", "high"] {
+            if let Some(value) = range[side].as_str() {
+                target["detailRange"][side] = quantity(value);
+            }
+        }
+        let goal = json!({"resourceType": "Goal", "id": "g", "target": [target]});
+        let plan = json!({"resourceType": "CarePlan", "contained": [goal]});
+        let read = PlanLimits::read(parse(plan.to_string()).root());
+        read.map(|plan| (plan.criteria[0].low, plan.criteria[0].high))
+            .map_err(|issues| issues[0].expression.concat())
+    };
+    let (low, high) = (
+        |text| (Some(decimal(text)), None),
+        |text| (None, Some(decimal(text))),
+    );
+    let place = |member: &str| Err(format!("CarePlan.contained[0].target[0]{member}"));
+    let range = place(".detailRange");
+    for (what, read, expected) in [
+        ("above", of(Some("18"), Some("5"), json!({})), Ok(low("23"))),
+        (
+            "below",
+            of(Some("18"), Some("-2.5"), json!({})),
+            Ok(high("15.5")),
+        ),
+        (
+            "said alike",
+            of(Some("18"), Some("5"), json!({"low": "23.0"})),
+            Ok(low("23")),
+        ),
+        (
+            "said otherwise",
+            of(Some("18"), Some("5"), json!({"low": "24"})),
+            range.clone(),
+        ),
+        (
+            "on the other side",
+            of(Some("18"), Some("5"), json!({"high": "20"})),
+            range.clone(),
+        ),
+        (
+            "both sides",
+            of(Some("18"), Some("5"), json!({"high": "30"})),
+            Ok((Some(decimal("23")), Some(decimal("30")))),
+        ),
+        (
+            "a remark",
+            of(Some("18"), None, json!({"low": "24"})),
+            Ok(low("24")),
+        ),
+        ("no limit at all", of(Some("18"), None, json!({})), range),
+        (
+            "of nothing",
+            of(None, Some("5"), json!({"low": "23"})),
+            place(""),
+        ),
+        (
+            "by nothing",
+            of(Some("18"), Some("0"), json!({"low": "18"})),
+            place(""),
+        ),
+    ] {
+        assert_eq!(read, expected, "{what}");
+    }
 }
 
 /// Yellow at once, red only when it comes twice: the first red value is yellow, not green.

@@ -1,8 +1,8 @@
 //! Writing a plan as a CarePlan; the form is described in the parent module.
 
 use super::{
-    BASELINE, CATEGORY, Criterion, MISSING, NEWS2_SCALE, PAUSE, PlanLimits, REPEATED, VERSION,
-    ZONE, ZONES, Zone,
+    BASELINE, BASELINE_DELTA, CATEGORY, Criterion, MISSING, NEWS2_SCALE, PAUSE, PlanLimits,
+    REPEATED, VERSION, ZONE, ZONES, Zone,
 };
 use crate::measurement::{self, Decimal};
 use crate::systems;
@@ -141,7 +141,10 @@ fn target(criterion: &Criterion) -> Value {
     }
     let quantity = |value: Decimal| quantity(value, &criterion.kind, &criterion.unit);
     if let Some(baseline) = criterion.baseline {
-        extensions.push(json!({"url": BASELINE, "valueQuantity": quantity(baseline)}));
+        extensions.push(json!({"url": BASELINE, "valueQuantity": quantity(baseline.value)}));
+        if let Some(delta) = baseline.delta {
+            extensions.push(json!({"url": BASELINE_DELTA, "valueQuantity": quantity(delta)}));
+        }
     }
     let mut range = Map::new();
     insert(&mut range, "low", criterion.low.map(quantity));
