@@ -1,10 +1,11 @@
 //! An alert changes hands between two services that speak over HTTP: whose it is at each moment, and what stands when one falls.
 
 mod crossing;
+mod receiver;
 
 use http::StatusCode;
 use serde_json::Value;
-use sharing::{Assessment, Device, Partner};
+use sharing::{Assessment, Config, Device, Partner};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ const SCOPE: &str = "user/*.rs user/Task.u";
 /// A service that listens.
 struct Side {
     service: Service,
+    config: Config,
     orgnr: &'static str,
     address: SocketAddr,
     party: Party,
@@ -53,6 +55,17 @@ impl Side {
     async fn returns(&mut self) {
         let listener = tokio::net::TcpListener::bind(self.address).await.unwrap();
         self.listening = serve(listener, &self.service);
+    }
+
+    /// Its process, which has fallen, is gone with all that it remembered; another opens what rests.
+    async fn restarted(self) -> Side {
+        let config = self.config.clone();
+        let mut side = Side {
+            service: self.service.reopened(config).await,
+            ..self
+        };
+        side.returns().await;
+        side
     }
 
     /// It answers again, the next request with this status alone, and hears nothing of that one.
@@ -229,8 +242,10 @@ async fn both(enrols: bool) -> (Side, Side) {
             base: there.parse().unwrap(),
         }];
         let address = listener.local_addr().unwrap();
+        let kept = config.clone();
         let service = Service::open(folder, clock.clone(), issuer.clone(), config).await;
         sides.push(Side {
+            config: kept,
             listening: serve(listener, &service),
             service,
             orgnr,
