@@ -7,6 +7,7 @@
 //! | that it is ours | a coding of [`systems::ASSESSMENT`] in `code` |
 //! | zone | `code` `zone` of that system, `valueCodeableConcept` in the zone system of the plan |
 //! | a worse zone that one more such reading would mean | `component` `waiting` |
+//! | that the plan expects nothing at that time | `component` `paused`: why. A zone does not pause: what is red is red |
 //! | the limits used | `referenceRange`, its `type` the zone |
 //! | early warning score | `code` 1104051000000101, total in `valueQuantity`; a partial one has `dataAbsentReason` and says in `component` what is missing |
 //! | by the other scale | `note` |
@@ -23,7 +24,7 @@ use super::{Device, Owner};
 use bytes::Bytes;
 use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::measurement::{self, Decimal};
-use fhir::plan::{self, Criterion};
+use fhir::plan::{self, Criterion, Pause};
 use fhir::systems::{self, ASSESSMENT as CODES};
 use fhir::time::Instant;
 use serde_json::{Map, Value as Json, json};
@@ -97,8 +98,8 @@ impl Frame<'_> {
         }
     }
 
-    /// What the plan says of one reading.
-    pub fn zone(&self, zoned: &Zoned<'_>) -> Made {
+    /// What the plan says of one reading, and why the plan expected none then.
+    pub fn zone(&self, zoned: &Zoned<'_>, pause: Option<&Pause>) -> Made {
         let name = format!("zone/{}", zoned.reading.id);
         let at = zoned.reading.at;
         let code = json!({"coding": [{"system": CODES, "code": "zone"}], "text": "Sone etter egenbehandlingsplanen"});
@@ -117,6 +118,12 @@ impl Frame<'_> {
             components.push(json!({
                 "code": {"coding": [{"system": CODES, "code": "unexpected"}], "text": "Planen ber ikke om denne målingen"},
                 "valueBoolean": true,
+            }));
+        }
+        if let Some(pause) = pause {
+            components.push(json!({
+                "code": {"coding": [{"system": CODES, "code": "paused"}], "text": "Planen har pause"},
+                "valueString": pause.text,
             }));
         }
         if !components.is_empty() {
@@ -244,6 +251,13 @@ fn notes(scored: &Scored<'_>) -> Vec<Json> {
         ),
     };
     notes.extend(standing.map(|text| json!({"text": text})));
+    // What she is treated towards, so that a reading is seen against it.
+    let standing = scored.plan.limits.standing.iter();
+    for target in standing.filter(|one| one.kind == "oxygen-saturation") {
+        let (value, unit) = (target.value, &target.unit);
+        let text = format!("Planens mål for oksygenmetning er {value} {unit}.");
+        notes.push(json!({"text": text}));
+    }
     // The other scale is shown beside it: the choice of scale is a clinician's, and it is seen what it means.
     let saturation = scored
         .inputs

@@ -5,7 +5,7 @@
 use super::case::{self, Case};
 use super::result::{Frame, Held, Made};
 use super::{Assessment, Owner, judge};
-use crate::alert::{Candidate, Raised, Whose, current, fresh, gravity};
+use crate::alert::{Candidate, Raised, Whose, current, fresh, gravity, pause_at};
 use crate::{State, feed};
 use fhir::check;
 use fhir::ids::{LogicalId, PersonIdentifier};
@@ -260,7 +260,11 @@ impl State {
         let submitted = submitted.filter(|one| (judged.lo..judged.hi).contains(&one.at.0));
         zones
             .iter()
-            .map(|one| frame.zone(one))
+            .map(|one| {
+                let limits = &one.plan.limits;
+                let at = one.reading.at;
+                frame.zone(one, pause_at(limits, &self.config.zone, at))
+            })
             .chain(scores.iter().map(|one| frame.score(one)))
             .chain(submitted.map(|one| frame.submitted((one.id, one.version), one.at, &one.faults)))
             .collect()

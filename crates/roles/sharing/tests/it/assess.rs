@@ -2,7 +2,9 @@
 
 use fhir::json::{Json, Limits};
 use fhir::measurement::Decimal;
-use fhir::plan::{Criterion, PlanLimits, Repeated, Scale, Scheduled, Standing, Zone, plan_to_json};
+use fhir::plan::{
+    Criterion, Pause, PlanLimits, Repeated, Scale, Scheduled, Standing, Zone, plan_to_json,
+};
 use http::StatusCode;
 use serde_json::{Value, json};
 use sharing::{Assessment, Device};
@@ -75,11 +77,17 @@ pub fn plan(of: &Patient, version: &str, holds: (&str, Option<&str>), red: &str)
     serde_json::from_slice(&plan_to_json(&limits)).unwrap()
 }
 
-/// A plan that is yellow from a value of another kind up, too.
-pub fn with_yellow_from(plan: &Value, kind: &str, low: &str, unit: &str) -> Value {
+/// A plan that says something more.
+fn with(plan: &Value, change: impl FnOnce(&mut PlanLimits)) -> Value {
     let json = Json::parse(plan.to_string().into_bytes(), Limits::RESOURCE).unwrap();
     let mut limits = PlanLimits::read(json.root()).unwrap();
-    limits.criteria.push(Criterion {
+    change(&mut limits);
+    serde_json::from_slice(&plan_to_json(&limits)).unwrap()
+}
+
+/// A plan that is yellow from a value of another kind up, too.
+pub fn with_yellow_from(plan: &Value, kind: &str, low: &str, unit: &str) -> Value {
+    let yellow = Criterion {
         kind: kind.into(),
         zone: Zone::Yellow,
         low: Some(decimal(low)),
@@ -87,8 +95,8 @@ pub fn with_yellow_from(plan: &Value, kind: &str, low: &str, unit: &str) -> Valu
         unit: unit.into(),
         repeated: None,
         baseline: None,
-    });
-    serde_json::from_slice(&plan_to_json(&limits)).unwrap()
+    };
+    with(plan, |limits| limits.criteria.push(yellow))
 }
 
 /// Another kind than saturation at some time.
@@ -259,6 +267,46 @@ async fn a_partial_score_says_what_is_missing_and_the_whole_one_shows_both_scale
         "Oksygenmetning er regnet etter skala 2: 6. Skala 1 ville gitt 7."
     );
     assert_eq!(whole["derivedFrom"].as_array().unwrap().len(), 7);
+}
+
+/// Nothing is expected in a pause, and what comes is judged all the same.
+#[tokio::test]
+async fn a_red_in_a_pause_is_red_and_says_that_the_plan_pauses() {
+    let service = assessing().await;
+    let plan = plan(ragnhild(), "1", ("2026-11-01", None), "84");
+    let plan = with(&plan, |limits| {
+        limits.pauses.push(Pause {
+            from: Some("2026-11-20".into()),
+            until: Some("2026-11-20".into()),
+            text: "Reise".into(),
+        });
+        limits.standing.push(Standing {
+            kind: "oxygen-saturation".into(),
+            value: decimal("90"),
+            unit: "%".into(),
+            text: Some("Mål for oksygenmetning".into()),
+        });
+    });
+    service.created(&plan).await;
+    for (key, when) in [
+        ("in", "2026-11-20T08:30:00+01:00"),
+        ("after", "2026-11-21T08:30:00+01:00"),
+    ] {
+        service.created(&reading(ragnhild(), key, when, "80")).await;
+    }
+    let found = results(&service, ZONES).await;
+    assert_eq!(zones(&found), ["red", "red"]);
+    let paused = &found[0]["component"][0];
+    assert_eq!(paused["code"]["coding"][0]["code"], "paused");
+    assert_eq!(paused["valueString"], "Reise");
+    assert!(found[1].get("component").is_none(), "{}", found[1]);
+    // The saturation that she is treated towards stands beside the score.
+    let scores = results(&service, NEWS2).await;
+    let notes = scores[0]["note"].to_string();
+    assert!(
+        notes.contains("Planens mål for oksygenmetning er 90 %."),
+        "{notes}"
+    );
 }
 
 /// A flow of oxygen that comes late speaks against the plan's air, for what was measured after it too.
