@@ -7,11 +7,13 @@ use super::figure::Figure;
 use super::ground::{self, Bearer, Ground, Target};
 use super::http::Answer;
 use super::question::{first_words, identifier};
-use super::statistics::{milliseconds, rounded};
+use super::statistics::{Spread, milliseconds, rounded};
 use super::{Found, Setting, disk, drive, say};
 use anyhow::{Context, ensure};
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use testkit::bench_load::FIVE;
 use testkit::people::Directory;
 
@@ -23,6 +25,8 @@ const PEOPLE: usize = 20;
 const EACH: u64 = 10;
 /// Look-ups with a token that the gateway has not seen.
 const COLD: usize = 150;
+/// Times that all sources are asked at the same moment without the gateway.
+const ROUNDS: usize = 200;
 
 /// One look-up and what must come of it.
 struct Ask {
@@ -91,6 +95,57 @@ impl Client for Asking {
     }
 }
 
+/// Where clients wait for each other before each round; for one who has left, not for ever.
+struct Together {
+    of: usize,
+    /// The round, and how many are ready for it.
+    ready: Mutex<(usize, usize)>,
+    all: Condvar,
+}
+
+impl Together {
+    fn wait(&self) {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let round = ready.0;
+        ready.1 += 1;
+        if ready.1 == self.of {
+            *ready = (round + 1, 0);
+            self.all.notify_all();
+            return;
+        }
+        let patience = Duration::from_secs(5);
+        let same = |now: &mut (usize, usize)| now.0 == round;
+        drop(self.all.wait_timeout_while(ready, patience, same));
+    }
+}
+
+/// One of those who ask the sources at the same moment, one each; of each round the slowest answer is kept.
+struct AtOnce {
+    asking: Asking,
+    together: Arc<Together>,
+    asked: Instant,
+    /// Nanoseconds.
+    slowest: Arc<[AtomicU64]>,
+}
+
+impl Client for AtOnce {
+    fn next(&mut self, out: &mut Vec<u8>) -> bool {
+        // As many rounds for each, so that nobody waits for one who has left.
+        if self.asking.turn == self.slowest.len() || !self.asking.next(out) {
+            return false;
+        }
+        self.together.wait();
+        self.asked = Instant::now();
+        true
+    }
+
+    fn check(&mut self, answer: Answer<'_>) -> Result<u64, String> {
+        let took = u64::try_from(self.asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.slowest[self.asking.turn - 1].fetch_max(took, Ordering::Relaxed);
+        self.asking.check(answer)
+    }
+}
+
 /// Measures, for each number of sources: what the gateway takes beyond the slowest of them, with tokens that it knows and with
 /// new ones, and how many look-ups a second it gives.
 pub async fn run(setting: Setting) -> anyhow::Result<Found> {
@@ -154,6 +209,11 @@ pub async fn run(setting: Setting) -> anyhow::Result<Found> {
         let new = async || asks(&ground, &people, &gateway, &named, expected).await;
 
         say(&format!(
+            "{sources} sources: all asked at the same moment, without the gateway"
+        ));
+        let (direct, at_once) = at_once(&ground, &services[..sources], &people).await?;
+        found.judge(&direct);
+        say(&format!(
             "{sources} sources: one client, tokens that the gateway knows"
         ));
         let warm = clients(vec![new().await?], false, &to, setting.seconds).await?;
@@ -205,6 +265,8 @@ pub async fn run(setting: Setting) -> anyhow::Result<Found> {
                     .under("gateway_p99_ms", p99)
                     .under("slowest_source", slowest.1)
                     .under("slowest_source_p50_ms", rounded(slowest.0))
+                    .under("slowest_when_all_are_asked_at_once_p50_ms", rounded(at_once))
+                    .under("added_beyond_that_ms", rounded(p50 - at_once))
                     .under("answers", driven.times.len() as u64),
             );
         }
@@ -222,6 +284,45 @@ pub async fn run(setting: Setting) -> anyhow::Result<Found> {
     }
     ground.close().await;
     Ok(found)
+}
+
+/// Asks the sources the same question at the same moment, each by a client of its own: what a look-up costs on this machine
+/// before anything is found, exchanged, merged or signed. Gives the median of the slowest answer of each round, in milliseconds.
+async fn at_once(
+    ground: &Ground,
+    services: &[(String, String)],
+    people: &[&str],
+) -> anyhow::Result<(Driven, f64)> {
+    let together = Arc::new(Together {
+        of: services.len(),
+        ready: Mutex::default(),
+        all: Condvar::new(),
+    });
+    let slowest: Arc<[AtomicU64]> = (0..ROUNDS).map(|_| AtomicU64::new(0)).collect();
+    let mut all: Vec<Box<dyn Client>> = Vec::new();
+    for (service, _) in services {
+        let base = ground.service(service);
+        let asking = Asking {
+            asks: asks(ground, people, &base, "", (EACH as usize, 0)).await?,
+            turn: 0,
+            once: false,
+            to: ground.target(format!("{base}/Observation/_search")),
+        };
+        all.push(Box::new(AtOnce {
+            asking,
+            together: together.clone(),
+            asked: Instant::now(),
+            slowest: slowest.clone(),
+        }));
+    }
+    let driven = drive(ground.address(), all, Plan::all()).await?;
+    let times = slowest.iter().map(|one| one.load(Ordering::Relaxed));
+    let times = Spread::of(times.map(Duration::from_nanos).collect());
+    let median = times
+        .median()
+        .map(milliseconds)
+        .context("nothing was asked")?;
+    Ok((driven, median))
 }
 
 /// One question a person, each with a new token for this audience; with how many readings and complete sources must come.
