@@ -34,6 +34,9 @@ pub struct Plan {
     /// `DAY HH:MM` when it is replaced.
     #[serde(default)]
     pub ends: Option<String>,
+    /// What kind of plan it is, in words; none: a self-management plan.
+    #[serde(default)]
+    pub category: Option<String>,
     /// Title.
     pub title: String,
     /// The patient's own aim.
@@ -45,12 +48,16 @@ pub struct Plan {
     /// A standing value, for example that she breathes room air.
     pub standing: Standing,
     /// When readings count as missing.
-    pub missing: Missing,
+    #[serde(default)]
+    pub missing: Option<Missing>,
     /// When to measure.
+    #[serde(default)]
     pub schedule: Vec<Schedule>,
     /// Limits, inclusive.
+    #[serde(default)]
     pub limit: Vec<Limit>,
     /// What to do in each zone.
+    #[serde(default)]
     pub action: Vec<ZoneAction>,
 }
 
@@ -181,18 +188,16 @@ pub fn care_plan(
     let mut contained = goals;
     contained.push(standing(plan, setting, &moment(&plan.enters)?)?);
     put("contained", Value::Array(contained));
-    put(
-        "extension",
-        json!([
-            { "url": VERSION, "valueString": plan.version },
-            { "url": MISSING, "extension": [
-                { "url": "in-a-row", "valuePositiveInt": plan.missing.consecutive },
-                { "url": "by", "valueTime": format!("{}:00", plan.missing.by) },
-                { "url": "text", "valueString": plan.missing.text },
-            ] },
-            { "url": NEWS2_SCALE, "valuePositiveInt": plan.news2_scale },
-        ]),
-    );
+    let mut extensions = vec![json!({ "url": VERSION, "valueString": plan.version })];
+    if let Some(missing) = &plan.missing {
+        extensions.push(json!({ "url": MISSING, "extension": [
+            { "url": "in-a-row", "valuePositiveInt": missing.consecutive },
+            { "url": "by", "valueTime": format!("{}:00", missing.by) },
+            { "url": "text", "valueString": missing.text },
+        ] }));
+    }
+    extensions.push(json!({ "url": NEWS2_SCALE, "valuePositiveInt": plan.news2_scale }));
+    put("extension", Value::Array(extensions));
     put("identifier", json!([{ "system": system, "value": value }]));
     if let Some(replaced) = &plan.replaces {
         let (system, value) = observation::identifier(&key(scenario, replaced));
@@ -203,26 +208,31 @@ pub fn care_plan(
     }
     put("status", json!(if ended { "completed" } else { "active" }));
     put("intent", json!("plan"));
-    put(
-        "category",
-        json!([{
+    let category = match &plan.category {
+        Some(words) => json!([{ "text": words }]),
+        None => json!([{
             "coding": [{ "system": CATEGORY, "code": "2" }],
             "text": "Egenbehandlingsplan",
         }]),
-    );
+    };
+    put("category", category);
     put("title", json!(plan.title));
     put("description", json!(plan.aim));
     put("subject", observation::subject(setting.patient));
     put("period", Value::Object(period));
     put("author", observation::organisation(setting.responsible));
     let contributor = |(kind, name): &(&str, String)| json!({ "type": kind, "display": name });
-    put(
-        "contributor",
-        setting.contributors.iter().map(contributor).collect(),
-    );
+    let contributors: Vec<Value> = setting.contributors.iter().map(contributor).collect();
     put("supportingInfo", json!([{ "reference": "#standing" }]));
-    put("goal", Value::Array(goal_references));
-    put("activity", Value::Array(activities(plan, setting)?));
+    for (name, all) in [
+        ("contributor", contributors),
+        ("goal", goal_references),
+        ("activity", activities(plan, setting)?),
+    ] {
+        if !all.is_empty() {
+            put(name, Value::Array(all));
+        }
+    }
     put("note", json!([{ "text": plan.note }]));
     Ok(Value::Object(c))
 }

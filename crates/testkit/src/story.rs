@@ -305,7 +305,11 @@ impl<'a> Telling<'a> {
     }
 
     fn plan(&self, plan: &Plan) -> Result<Vec<Event>, ScenarioError> {
-        let contributors = self.contributors();
+        // An order of a hospital's own is made by nobody at home.
+        let contributors = match plan.category {
+            Some(_) => Vec::new(),
+            None => self.contributors(),
+        };
         let setting = Setting {
             calendar: self.calendar,
             patient: self.patient,

@@ -141,7 +141,7 @@ async fn plan(ground: &Ground, calendar: &Calendar) -> anyhow::Result<()> {
     let all = Scenario::kols()?.events(Directory::demo(), calendar, now)?;
     let plans: Vec<Event> = all
         .into_iter()
-        .filter(|one| one.resource_type == "CarePlan")
+        .filter(|one| one.resource_type == "CarePlan" && one.service == OWNER)
         .collect();
     let party = ground.party(ClientUse::RecordSystem, orgnr())?;
     let report = Feed::new(party, OWNER, &ground.service(OWNER))

@@ -16,7 +16,7 @@ use wire::contract::demo::{DemoPatient, DemoPractitioner, DemoService, Fault, Pu
 use wire::may_look::{Everywhere, Ground, Told};
 use wire::receipt::{Receipt, SourceState};
 
-const HUSBAND: &str = "27905110115";
+pub const HUSBAND: &str = "27905110115";
 /// What she may write besides what she may read.
 const HER_SCOPE: &str = "patient/*.rs patient/Consent.cruds";
 

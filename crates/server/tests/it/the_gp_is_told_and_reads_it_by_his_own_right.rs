@@ -3,7 +3,7 @@
 //! it fetches what it missed without a gap (issue 6, item 6; threats-and-faults 8).
 
 use crate::kit::lookup::{Screen, person};
-use crate::kit::region::{self, Own};
+use crate::kit::region;
 use crate::kit::wait::until;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
@@ -20,11 +20,12 @@ const PROVEHEIM: &str = "310001074";
 const PROVEBAKKEN: &str = "310001147";
 const BACKPORT: &str = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition";
 
-struct Gp<'a> {
+/// The GP's record system, and the GP, at the hospital's service.
+pub struct Gp<'a> {
     region: &'a Region,
     patient: &'a DemoPatient,
     /// The hospital's service.
-    base: String,
+    pub base: String,
     /// Where the GP's record system keeps its files.
     files: PathBuf,
     /// The record system by itself.
@@ -32,8 +33,7 @@ struct Gp<'a> {
 }
 
 impl<'a> Gp<'a> {
-    fn of(own: &'a Own) -> Gp<'a> {
-        let region = &own.region;
+    pub fn of(region: &'a Region) -> Gp<'a> {
         Gp {
             region,
             patient: &region.ready.patients[0],
@@ -83,7 +83,31 @@ impl<'a> Gp<'a> {
         all.filter(|one| one.subscription == subscription).collect()
     }
 
-    fn events(&self, subscription: &str) -> Vec<(u64, String)> {
+    /// Subscribes to a topic about the patient, whom the service knows by this id; gives the subscription, which has shaken hands.
+    pub async fn subscribes(&self, topic: &str, patient: &str) -> String {
+        let body = self.wanted(topic, patient).to_string();
+        let request = Request::post_fhir(format!("{}/Subscription", self.base), body);
+        let reply = self.screen().await.send(request).await;
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
+        let made = reply.header("location").to_owned();
+        until("the handshake", async || {
+            (self.stands(&made).await.0 == "active").then_some(())
+        })
+        .await;
+        made
+    }
+
+    /// The id by which the service knows the patient.
+    pub async fn patient_id(&self) -> String {
+        let number = person(self.patient);
+        let form = [("identifier", number.as_str())];
+        let found = self.screen().await.search("Patient", &form).await;
+        assert_eq!(found.status, StatusCode::OK, "{}", found.json);
+        found.matches()[0]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Number and focus of each event that it was told of.
+    pub fn events(&self, subscription: &str) -> Vec<(u64, String)> {
         let noted = self.noted(subscription).into_iter();
         noted
             .filter_map(|one| Some((one.number?, one.focus?)))
@@ -134,27 +158,10 @@ fn weight(patient: &DemoPatient, key: &str, value: f64) -> String {
 #[tokio::test]
 async fn day_3_the_gps_record_system_hears_by_id_and_misses_nothing_while_it_is_away() {
     let own = region::own(&[]).await;
-    let gp = Gp::of(&own);
-    let number = person(gp.patient);
-    let form = [("identifier", number.as_str())];
-    let found = gp.screen().await.search("Patient", &form).await;
-    assert_eq!(found.status, StatusCode::OK, "{}", found.json);
-    let patient = found.matches()[0]["id"].as_str().unwrap().to_owned();
-    let mut made = Vec::new();
-    for topic in ["new-reading", "plan-change"] {
-        let body = gp.wanted(topic, &patient).to_string();
-        let request = Request::post_fhir(format!("{}/Subscription", gp.base), body);
-        let reply = gp.screen().await.send(request).await;
-        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
-        made.push(reply.header("location").to_owned());
-    }
-    let [readings, plans] = [&made[0], &made[1]];
-    until("the handshakes", async || {
-        let active =
-            gp.stands(readings).await.0 == "active" && gp.stands(plans).await.0 == "active";
-        active.then_some(())
-    })
-    .await;
+    let gp = Gp::of(&own.region);
+    let patient = gp.patient_id().await;
+    let readings = &gp.subscribes("new-reading", &patient).await;
+    let plans = &gp.subscribes("plan-change", &patient).await;
     let first = &gp.noted(readings)[0];
     assert_eq!(
         (first.kind.as_str(), first.by.as_str()),

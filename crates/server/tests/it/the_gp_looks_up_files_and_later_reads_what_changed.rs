@@ -114,7 +114,7 @@ async fn day_3_the_hospital_files_in_its_own_record_system() {
 }
 
 /// Files the first readings of an answer, and waits until the document is in that record system.
-async fn filed_in_record(
+pub async fn filed_in_record(
     region: &Region,
     screen: &Screen,
     system: &str,

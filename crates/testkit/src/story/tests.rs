@@ -301,6 +301,7 @@ fn only_what_has_happened_is_told() {
         plans,
         [
             ("kols/plan/v1", Action::Create),
+            ("kols/plan/clinic", Action::Create),
             ("kols/plan/v1", Action::Correct),
             ("kols/plan/v2", Action::Create)
         ]

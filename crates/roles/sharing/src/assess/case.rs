@@ -190,7 +190,10 @@ impl Reader {
         let json = feed::stored_json(stored.body)
             .map_err(|_| StoreError::Damaged("a stored CarePlan does not parse"))?;
         match PlanLimits::read(json.root()) {
-            Ok(limits) if limits.criteria.is_empty() && limits.schedule.is_empty() => {}
+            Ok(limits)
+                if limits.criteria.is_empty()
+                    && limits.schedule.is_empty()
+                    && limits.news2.is_none() => {}
             Ok(limits) => {
                 let plan = Plan::of((met.id, met.version(), met.updated()), limits, &self.zone);
                 self.case.plans.extend(plan);

@@ -2,7 +2,7 @@
 
 use super::{FJELLVIK, MISSING, OPEN, PROVEHEIM, READINGS, Story, zone};
 use crate::a_patient_sees_who_looked_and_closes_the_door::{
-    block_of, by, citizen, contained, practitioner,
+    HUSBAND, block_of, by, citizen, contained, practitioner,
 };
 use crate::kit::lookup::{Screen, receipt, source, states};
 use crate::kit::side::state;
@@ -108,6 +108,8 @@ pub async fn day_6_the_alert_is_closed_and_day_3_still_shows_plan_v1(story: &Sto
         seen.json.to_string().contains(note),
         "the hospital reads it too"
     );
+    let own = story.fjellvik.found("Task", &[]).await;
+    assert!(own.iter().any(|one| one.to_string().contains(note)));
 
     let all = story.since(3, 0, true).await;
     let red = all.iter().find(|one| zone(one) == Some("red")).unwrap();
@@ -115,7 +117,7 @@ pub async fn day_6_the_alert_is_closed_and_day_3_still_shows_plan_v1(story: &Sto
     assert!(red["referenceRange"].to_string().contains("84"));
 }
 
-/// She reads who looked, and shuts a neighbour out; on day 8 that nurse is refused, with BTG too; on day 9 her husband sees plan and curves.
+/// She reads who looked, and shuts a neighbour out; on day 8 that nurse is refused, with BTG too, and both sides log it.
 pub async fn day_7_she_sees_who_looked_and_closes_the_door(story: &Story<'_>) {
     story.at(7, "10:00").await;
     let (region, patient) = (story.region, story.patient);
@@ -150,6 +152,43 @@ pub async fn day_7_she_sees_who_looked_and_closes_the_door(story: &Story<'_>) {
                 .all(|(_, state)| *state == SourceState::Refused)
         );
     }
+    // At the hospital, where she asked, and at each holder that refused her.
+    let her = citizen(region, patient.fnr.expose(), patient, &gateway).await;
+    let trail = her.search("AuditEvent", &[("_count", "200")]).await;
+    let refused = by(&trail, neighbour.name.expose()).into_iter();
+    let refused = refused.filter(|event| event["outcome"] != "0");
+    let logged: HashSet<String> = refused
+        .map(|event| {
+            let mut all = event["contained"].as_array().unwrap().iter();
+            all.find(|one| one["id"] == "observer").unwrap().to_string()
+        })
+        .collect();
+    assert!(logged.len() > 1, "{logged:?}");
+}
+
+/// A physician whose ground is quality work is refused; her husband sees plan and curves, and no notes.
+pub async fn day_9_who_has_no_part_in_it_and_her_husband(story: &Story<'_>) {
+    story.at(9, "10:00").await;
+    let (region, patient, gateway) = (story.region, story.patient, story.region.gateway());
+    let stranger = practitioner(region, "Geir Prøveheimli");
+    let screen = Screen::with(region, &gateway, |caller| {
+        let mut request = caller.as_practitioner(stranger, patient, &gateway);
+        request.purpose_details = Some("KVAL".to_owned());
+        request
+    })
+    .await;
+    let reply = screen.search_for(patient, "Observation", &[]).await;
+    assert_eq!(reply.status, 403, "{}", reply.json);
+
+    let husband = citizen(region, HUSBAND, patient, &gateway).await;
+    for kind in ["CarePlan", "Observation"] {
+        let reply = husband
+            .search_for(patient, kind, &[("_count", "200")])
+            .await;
+        assert_eq!(reply.status, 200, "{kind}: {}", reply.json);
+        let found = reply.matches();
+        assert!(!found.is_empty() && found.iter().all(|one| one.get("note").is_none()));
+    }
 }
 
 /// The emergency clinic at Sørlia chooses Fjellvik from the catalogue: outside the locator, and the receipt says so.
@@ -182,10 +221,10 @@ pub async fn day_14_one_page_of_what_changed(story: &Story<'_>, changes: &str) {
     assert_eq!(page.status, 200, "{}", page.json);
     assert!(receipt(&page).is_whole());
     let text = page.json.to_string();
-    assert!(
-        text.contains(&named("home-better/14/08:31/spo2")),
-        "what came today is on it"
-    );
+    for kind in ["spo2", "cat"] {
+        let key = named(&format!("home-better/14/08:31/{kind}"));
+        assert!(text.contains(&key), "what came today is on it: {kind}");
+    }
     assert!(
         !text.contains(&named("home-green/-10/08:37/spo2")),
         "what she had seen is not"

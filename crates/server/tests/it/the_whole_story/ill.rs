@@ -4,10 +4,14 @@ use super::{FJELLVIK, OPEN, PROVEBAKKEN, PROVEHEIM, READINGS, Story, zone};
 use crate::kit::lookup::source;
 use crate::kit::side::state;
 use crate::kit::wait::until;
+use crate::the_gp_is_told_and_reads_it_by_his_own_right::Gp;
+use crate::the_gp_looks_up_files_and_later_reads_what_changed::filed_in_record;
 use serde_json::Value;
 use wire::contract::demo::{Fault, Purpose};
 use wire::contract::gateway::CHANGES_RELATION;
 use wire::receipt::SourceState;
+
+const NEWS2: &str = "http://snomed.info/sct|1104051000000101";
 
 /// 87 twice within 20 minutes, pulse 96: yellow by the second, and not by the first.
 pub async fn day_1_is_yellow_and_the_nurse_owns_it(story: &Story<'_>) {
@@ -25,6 +29,13 @@ pub async fn day_1_is_yellow_and_the_nurse_owns_it(story: &Story<'_>) {
         .fjellvik
         .takes("owned", "acknowledge", &[("note", note)])
         .await;
+    let record = story.region.data().join("stores/record-systems/fjellvik");
+    let record = record.join(testkit::record_system::DOCUMENTS);
+    until("her note in the municipality's record system", async || {
+        let text = std::fs::read_to_string(&record).unwrap_or_default();
+        text.contains(note).then_some(())
+    })
+    .await;
 }
 
 /// NEWS2 is partial, 2 so far, and says what is missing. The GP looks up; gives the link to what will have changed.
@@ -65,7 +76,7 @@ pub async fn day_2_the_score_says_what_it_lacks_and_the_gp_looks_up(story: &Stor
         .await;
     assert!(readings.matches().len() > 20 && source(&account, FJELLVIK).count > 20);
     let (plan, _) = story.looks_up(&gp, "CarePlan", &[]).await;
-    assert!(!plan.matches().is_empty());
+    assert!(plan.json.to_string().contains("versjon 1"));
     let (medicines, account) = story.looks_up(&gp, "MedicationStatement", &[]).await;
     assert!(!medicines.matches().is_empty() && source(&account, PROVEHEIM).count > 0);
     let links = readings.json["link"].as_array().unwrap();
@@ -145,6 +156,10 @@ pub async fn day_3_red_handed_over_and_looked_up_though_servers_fall(story: &Sto
         .await;
     let late = source(&account, &fjordregionen.orgnr);
     assert_eq!(late.state, SourceState::Late);
+    assert!(
+        source(&account, FJELLVIK).as_of.is_some(),
+        "how old the copy is"
+    );
     assert!(readings.json.to_string().contains("\"value\":84"));
     story
         .region
@@ -154,7 +169,10 @@ pub async fn day_3_red_handed_over_and_looked_up_though_servers_fall(story: &Sto
 }
 
 /// The clinic measures; the plan gets new limits; both medication lists are shown, not merged. In the afternoon it hands back.
-pub async fn day_3_the_clinic_makes_plan_v2_and_hands_back(story: &Story<'_>) {
+pub async fn day_3_the_clinic_makes_plan_v2_and_hands_back(
+    story: &Story<'_>,
+    subscribed: &[String],
+) {
     story.at(3, "13:05").await;
     let plan = until("plan v2", async || {
         let all = story
@@ -170,6 +188,16 @@ pub async fn day_3_the_clinic_makes_plan_v2_and_hands_back(story: &Story<'_>) {
     })
     .await;
     assert!(plan.to_string().contains("85"));
+    // By the hospital's own order for the day: SpO2 86 by scale 2.
+    let since = format!("ge{}", story.moment(3, 12));
+    let form = [("code", NEWS2), ("date", since.as_str())];
+    let score = until("the clinic's score", async || {
+        let all = story.proveheim.found("Observation", &form).await;
+        let mut whole = all.into_iter();
+        whole.find(|one| one["valueQuantity"].is_object())
+    })
+    .await;
+    assert_eq!(score["valueQuantity"]["value"], 4);
     let physician = story.region.physician().unwrap();
     let screen = story.screen(physician, Purpose::Treat).await;
     let (medicines, _) = story
@@ -184,6 +212,17 @@ pub async fn day_3_the_clinic_makes_plan_v2_and_hands_back(story: &Story<'_>) {
         doses.len(),
         2,
         "30 mg at the GP's and 40 mg at the hospital's"
+    );
+    let form = [("date", since.as_str()), ("_count", "200")];
+    let (readings, _) = story
+        .looks_up_whole(&screen, "Observation", &form, &[PROVEHEIM])
+        .await;
+    let words = "Målt ved poliklinikken kl. 13. Plan v2.";
+    let filed = filed_in_record(story.region, &screen, "proveheim", (&readings, 2), words).await;
+    assert_eq!(
+        filed["entry"].as_array().unwrap().len(),
+        4,
+        "the receipt too"
     );
 
     story.at(3, "16:30").await;
@@ -201,4 +240,21 @@ pub async fn day_3_the_clinic_makes_plan_v2_and_hands_back(story: &Story<'_>) {
     .await;
     let back = story.fjellvik.takes("offered", "accept", &[]).await;
     assert_eq!(state(&back), "owned");
+    let gp = Gp::of(story.region);
+    for heard in subscribed {
+        let events = until("the GP's record system hears, by id", async || {
+            let events = gp.events(heard);
+            (!events.is_empty()).then_some(events)
+        })
+        .await;
+        assert!(events[0].1.starts_with(&gp.base), "{events:?}");
+    }
+}
+
+/// Day 2: the GP's record system subscribes at the hospital's service: what is measured, and plans.
+pub async fn day_2_the_gps_record_system_subscribes(story: &Story<'_>) -> [String; 2] {
+    let gp = Gp::of(story.region);
+    let patient = gp.patient_id().await;
+    let readings = gp.subscribes("new-reading", &patient).await;
+    [readings, gp.subscribes("plan-change", &patient).await]
 }

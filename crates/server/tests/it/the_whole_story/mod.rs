@@ -177,11 +177,13 @@ async fn from_the_phone_that_was_off_to_the_evaluation() {
     before::day_0_is_green(&story).await;
     ill::day_1_is_yellow_and_the_nurse_owns_it(&story).await;
     let changes = ill::day_2_the_score_says_what_it_lacks_and_the_gp_looks_up(&story).await;
+    let subscribed = ill::day_2_the_gps_record_system_subscribes(&story).await;
     ill::day_3_red_handed_over_and_looked_up_though_servers_fall(&story).await;
-    ill::day_3_the_clinic_makes_plan_v2_and_hands_back(&story).await;
+    ill::day_3_the_clinic_makes_plan_v2_and_hands_back(&story, &subscribed).await;
     after::day_4_the_record_system_is_back_and_has_everything_once(&story).await;
     after::day_6_the_alert_is_closed_and_day_3_still_shows_plan_v1(&story).await;
     after::day_7_she_sees_who_looked_and_closes_the_door(&story).await;
+    after::day_9_who_has_no_part_in_it_and_her_husband(&story).await;
     after::day_12_breathless_at_sorlia(&story).await;
     after::day_14_one_page_of_what_changed(&story, &changes).await;
     let data = region.data().to_owned();
