@@ -6,6 +6,7 @@ use fhir::time::Instant;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 use std::sync::Arc;
+use trust::keys::KeyError;
 use wire::client::{Http, PeerError, Policy, Request};
 use wire::contract::demo::{
     As, DemoPatient, DemoPractitioner, Purpose, TEST_TOKEN, TestTokenAnswer, TestTokenRequest,
@@ -114,6 +115,14 @@ impl Caller {
     /// Thumbprint of its key.
     pub fn jkt(&self) -> &str {
         self.key.jkt()
+    }
+
+    /// What its holder says of a version of a Task, signed by her ([`wire::signed`]).
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub fn says(&self, of: (&str, u64), words: &str) -> Result<String, KeyError> {
+        self.key.says(of, words, (self.clock)())
     }
 
     /// A request for a practitioner's token about one patient at one audience; purpose TREAT, scope `user/*.rs`. Change

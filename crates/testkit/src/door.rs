@@ -41,6 +41,16 @@ impl Held {
     }
 }
 
+impl Held {
+    /// What its holder says of a version of a Task, signed by her.
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub fn says(&self, of: (&str, u64), words: &str, now: Instant) -> Result<String, KeyError> {
+        self.key.says(of, words, now)
+    }
+}
+
 /// A role's router and the base that its paths are relative to.
 #[derive(Clone, Debug)]
 pub struct Door {

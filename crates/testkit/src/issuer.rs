@@ -21,6 +21,7 @@ use wire::contract::anchor::{
     self, AGREEMENT_TYP, AgreementDocument, PARTICIPANT_TYP, Participant, TokenAnswer,
 };
 use wire::contract::demo::{ClientFile, PrivateJwk};
+use wire::signed;
 
 use crate::people::{Patient, Practitioner};
 
@@ -298,6 +299,20 @@ impl ProofKey {
     /// Its thumbprint (RFC 7638).
     pub fn jkt(&self) -> &str {
         self.0.thumbprint()
+    }
+
+    /// What its holder says of a version of a Task, signed by her ([`wire::signed`]).
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub fn says(
+        &self,
+        (task, version): (&str, u64),
+        words: &str,
+        now: Instant,
+    ) -> Result<String, KeyError> {
+        let jti = uuid::Uuid::new_v4().to_string();
+        signed::Claims::of(task, version, words, now, jti).sign(&self.0)
     }
 
     /// The `DPoP` header of one request with a token.

@@ -1,8 +1,8 @@
-//! Base64url without padding (RFC 7515 section 2), read strictly, and SHA-256 in that form.
+//! Base64url without padding (RFC 7515 section 2), read strictly, SHA-256 in that form, and FHIR's base64Binary.
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 /// Writes bytes as base64url without padding.
 pub fn base64url(bytes: &[u8]) -> String {
@@ -12,6 +12,16 @@ pub fn base64url(bytes: &[u8]) -> String {
 /// Reads base64url without padding; `None` for any other character, padding, or stray trailing bits.
 pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// Writes bytes as base64 with padding (RFC 4648 section 4), which FHIR's base64Binary is.
+pub fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// Reads base64 with padding; `None` for anything else.
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
 }
 
 /// SHA-256 of bytes.

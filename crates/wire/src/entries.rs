@@ -71,6 +71,11 @@ impl Reader {
         self
     }
 
+    /// The members whose word is believed.
+    pub fn members(&self) -> &MemberBook {
+        &self.members
+    }
+
     /// The entry as its owner signed it; with `status` `off` (`active` false) where that has lapsed. That it does not count for
     /// another reason is taken from the catalogue's copy, which can only say less.
     ///

@@ -21,6 +21,7 @@ pub mod protect;
 pub mod receipt;
 pub mod request_id;
 pub mod route;
+pub mod signed;
 pub mod smart;
 pub mod stop;
 pub mod visit;

@@ -540,11 +540,12 @@ pub async fn open(mut config: Config, house: House) -> Result<Arc<State>, OpenEr
         store.clone(),
         &house,
     );
-    let tells = !config.hand_over.is_empty() || config.files_notes.is_some();
-    let hands_over = tells && config.assessment.is_some();
     let is_subscribed = !config.subscribers.is_empty();
-    let speaks =
-        config.locator.is_some() || config.listing.is_some() || hands_over || is_subscribed;
+    // Its people's assessments of alerts are sealed by it.
+    let speaks = config.locator.is_some()
+        || config.listing.is_some()
+        || config.assessment.is_some()
+        || is_subscribed;
     let party = config.client_file.as_ref().filter(|_| speaks).map(|file| {
         let (http, clock) = (house.http.clone(), house.clock.clone());
         wire::client::Party::from_file(file, http, clock, house.ids.clone())

@@ -4,15 +4,45 @@
 
 use crate::kit::lookup::Screen;
 use crate::kit::{region, wait};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
+use std::sync::Arc;
+use testkit::browser::Browser;
 use testkit::record_system::DOCUMENTS;
 use testkit::region::Region;
-use wire::client::Request;
+use wire::client::{Http, Policy, Request};
 use wire::contract::work_list::{Row, WORK_LIST, WORK_LIST_SCOPE, WorkList};
+use wire::members::MemberBook;
+use wire::signed::{self, Worth};
 
 const FJELLVIK: &str = "310001007";
 const NOTE: &str = "Ringte 09:40. Planens trinn er tatt";
+
+/// The page of the story's patient in the portal, as the hospital's physician sees it.
+async fn patients_page(region: &Region) -> String {
+    let physician = region.physician().unwrap();
+    let mut all = region.ready.practitioners.iter();
+    let person = all.position(|one| one.hpr == physician.hpr).unwrap();
+    let mut browser = Browser::new().unwrap();
+    let start = browser.open(&region.ready.portal).await.unwrap();
+    let form = start.field("form").unwrap();
+    let person = person.to_string();
+    let fields = [("form", form), ("person", &person)];
+    let signed_in = browser.send(&start, "/session", &fields).await.unwrap();
+    assert_eq!(signed_in.status, StatusCode::OK, "{}", signed_in.html);
+    let patients = format!("{}/patients", region.ready.portal);
+    let patients = browser.go(&patients).await.unwrap();
+    let field = |name| patients.field(name).unwrap();
+    let fields = [("form", field("form")), ("patient", field("patient"))];
+    let open = Request::post_form(format!("{}/views", region.ready.portal), fields).header(
+        HeaderName::from_static("sec-fetch-site"),
+        HeaderValue::from_static("same-origin"),
+    );
+    let opened = browser.step(open, false).await.unwrap();
+    let page = browser.go(&opened.on.unwrap()).await.unwrap();
+    assert_eq!(page.status, StatusCode::OK, "{}", page.html);
+    page.html
+}
 
 /// The municipality's nurse at her own service: with a patient, or with none for her list.
 async fn nurse(region: &Region, listing: bool) -> Screen {
@@ -60,7 +90,10 @@ async fn she_finds_her_on_top_and_closes_with_a_note_that_the_record_gets() {
             let screen = nurse(region, false).await;
             let url = format!("{}/Task/{}/${step}", screen.base, alert.task);
             let version = format!("W/\"{}\"", alert.version);
-            let body = wire::form::write(form.iter().copied());
+            let note = form.iter().find(|(name, _)| *name == "note");
+            let signed = note.map(|(_, note)| screen.says((&alert.task, alert.version), note));
+            let signed = signed.as_deref().map(|signed| ("signature", signed));
+            let body = wire::form::write(form.iter().copied().chain(signed));
             let request = Request::post(url, "application/x-www-form-urlencoded", body)
                 .header(header::IF_MATCH, HeaderValue::try_from(version).unwrap());
             let reply = screen.send(request).await;
@@ -113,6 +146,24 @@ async fn she_finds_her_on_top_and_closes_with_a_note_that_the_record_gets() {
     assert_eq!(assessed.len(), 1, "{}", found.json);
     assert_eq!(assessed[0]["note"][0]["text"], NOTE);
     assert_eq!(assessed[0]["performer"][0]["display"], owner.as_str());
+    // Signed by her, with what the anchor publishes of her organisation, though the copy came over the gateway.
+    let http = Http::new(Policy::loopback()).unwrap();
+    let clock: store::Clock = Arc::new(testkit::clients::now);
+    let members = MemberBook::new(&region.ready.issuer, http, clock);
+    let members = members.current().await.unwrap();
+    let worth = |one: &Value| signed::worth(one, &members, testkit::clients::now());
+    assert_eq!(worth(assessed[0]), Worth::Stands, "{}", assessed[0]);
+    let mut other = assessed[0].clone();
+    other["note"][0]["text"] = "Noe annet".into();
+    assert_eq!(worth(&other), Worth::Fails);
+    let page = patients_page(region).await;
+    let row = page
+        .split_once(NOTE)
+        .map(|(_, row)| row)
+        .unwrap_or_default();
+    let row = row.split_once("</tr>").map(|(row, _)| row);
+    let signed = "signert av forfatteren, signaturen er kontrollert";
+    assert!(row.is_some_and(|row| row.contains(signed)), "{row:?}");
 
     let citizen = Screen::citizen(
         region,

@@ -17,15 +17,15 @@ use wire::contract::statement::{STATEMENT, STATEMENT_TYP, Said, Statement};
 use wire::entries::{EntryError, Reader};
 use wire::members::{MemberBook, StatementError};
 
-const OWNER: &str = "310001007";
-const OTHER: &str = "310001074";
+pub const OWNER: &str = "310001007";
+pub const OTHER: &str = "310001074";
 /// A member of the owner's register, and a unit of the other's.
 const MEMBER: &str = "310001422";
 const UNIT: &str = "310001929";
-const NOW: i64 = 1_800_000_000;
+pub const NOW: i64 = 1_800_000_000;
 
 /// An anchor that vouches for two members, and their keys.
-async fn anchor() -> (String, SigningKey, SigningKey) {
+pub async fn anchor() -> (String, SigningKey, SigningKey) {
     let (own, owner, other) = (
         SigningKey::generate().unwrap(),
         SigningKey::generate().unwrap(),
@@ -79,10 +79,18 @@ async fn anchor() -> (String, SigningKey, SigningKey) {
     (url, owner, other)
 }
 
-fn reader(issuer: &str) -> Reader {
-    let clock: store::Clock = Arc::new(|| Instant::from_seconds(NOW));
+/// The members that the anchor vouches for.
+pub fn book(issuer: &str) -> MemberBook {
     let http = Http::new(Policy::loopback()).unwrap();
-    Reader::new(MemberBook::new(issuer, http, clock.clone()), clock)
+    MemberBook::new(issuer, http, clock())
+}
+
+fn clock() -> store::Clock {
+    Arc::new(|| Instant::from_seconds(NOW))
+}
+
+fn reader(issuer: &str) -> Reader {
+    Reader::new(book(issuer), clock())
 }
 
 fn endpoint(address: &str) -> Value {

@@ -11,5 +11,6 @@ mod party;
 mod protect;
 mod region;
 mod routes;
+mod signed;
 mod threats;
 mod visit;

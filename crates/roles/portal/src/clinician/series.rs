@@ -8,6 +8,7 @@ use crate::look_up::LookUp;
 use crate::look_up::answer::{Amount, Named, Oxygen, Reading};
 use crate::look_up::plan::Plan;
 use crate::text::Text;
+use wire::signed::Worth;
 
 /// What a curve shows.
 pub struct SeriesKind {
@@ -301,6 +302,9 @@ fn flags(
     if reading.disagrees {
         flags.push(text.of("flag.disagrees").to_owned());
     }
+    if let Some(worth) = reading.signature {
+        flags.push(text.of(signed(worth)).to_owned());
+    }
     if let Some(words) = &reading.interpretation {
         flags.push(text.fill("flag.interpretation", &[("words", words)]));
     }
@@ -314,6 +318,15 @@ fn flags(
         flags.push(text.fill("flag.routes", &[("names", &others.join(", "))]));
     }
     flags
+}
+
+fn signed(worth: Worth) -> &'static str {
+    match worth {
+        Worth::Stands => "signed.stands",
+        Worth::Shortened => "signed.shortened",
+        Worth::Fails => "signed.fails",
+        Worth::Missing => "signed.missing",
+    }
 }
 
 /// Splits the readings into the five curves and the rest.

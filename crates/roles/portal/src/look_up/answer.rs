@@ -5,6 +5,7 @@ use fhir::json::{Json, Limits, Node};
 use fhir::measurement::{self, Identified, Kind};
 use fhir::systems;
 use wire::contract::gateway::ROUTE_EXTENSION;
+use wire::signed::Worth;
 
 use crate::calendar::{Calendar, Moment};
 
@@ -86,6 +87,8 @@ pub struct Reading {
     pub disagrees: bool,
     /// What the source said it meant.
     pub interpretation: Option<String>,
+    /// Of a person's assessment: what its author's signature is worth.
+    pub signature: Option<Worth>,
 }
 
 const VITAL_SIGNS: &str =
@@ -318,13 +321,21 @@ fn oxygen(observation: Node<'_>) -> Option<Oxygen> {
     amount(component(observation, "3150-6", &[])?.get("valueQuantity")?).map(Oxygen::Percent)
 }
 
-/// A person's assessment of an alert has no value: it is what she says.
-fn said_by_a_person(o: Node<'_>) -> Option<String> {
-    let assessed = o.path(&["code", "coding"])?.items().any(|one| {
+/// Whether it is a person's assessment of an alert.
+pub fn is_assessment(o: Node<'_>) -> bool {
+    let mut codings = o
+        .path(&["code", "coding"])
+        .into_iter()
+        .flat_map(Node::items);
+    codings.any(|one| {
         one.text("system").as_deref() == Some(systems::ASSESSMENT)
             && one.text("code").as_deref() == Some("person")
-    });
-    let note = o.get("note")?.items().next().filter(|_| assessed)?;
+    })
+}
+
+/// A person's assessment of an alert has no value: it is what she says.
+fn said_by_a_person(o: Node<'_>) -> Option<String> {
+    let note = o.get("note")?.items().next().filter(|_| is_assessment(o))?;
     let by = note.text("authorString").unwrap_or_default();
     Some(format!("{} ({by})", note.text("text")?))
 }
@@ -362,5 +373,6 @@ pub fn reading(found: &Match<'_>, calendar: &Calendar) -> Reading {
             .into_iter()
             .flat_map(Node::items)
             .find_map(words),
+        signature: None,
     }
 }

@@ -8,6 +8,7 @@ pub mod mine;
 pub mod own;
 pub mod person;
 pub mod plan;
+pub mod signature;
 pub mod token;
 
 use std::time::Duration;
@@ -172,6 +173,7 @@ pub async fn look_up(state: &State, asked: Asked<'_>) -> LookUp {
         at,
     };
     let calendar = &state.calendar;
+    let mut signatures = signature::Signatures::new(state);
     for (part, answer) in [
         (Part::Readings, readings),
         (Part::Plan, plans),
@@ -196,9 +198,15 @@ pub async fn look_up(state: &State, asked: Asked<'_>) -> LookUp {
             }
             let matches = page.matches(part.resource_type());
             match part {
-                Part::Readings => look_up
-                    .readings
-                    .extend(matches.iter().map(|found| answer::reading(found, calendar))),
+                Part::Readings => {
+                    for found in &matches {
+                        let mut reading = answer::reading(found, calendar);
+                        if answer::is_assessment(found.resource) {
+                            reading.signature = Some(signatures.worth(found.resource).await);
+                        }
+                        look_up.readings.push(reading);
+                    }
+                }
                 Part::Plan => look_up
                     .plans
                     .extend(matches.iter().map(|found| plan::plan(found, calendar))),

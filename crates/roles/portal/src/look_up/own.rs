@@ -13,6 +13,7 @@ use wire::client::{Party, Request};
 use wire::contract::Hidden;
 use wire::contract::demo::DemoPractitioner;
 use wire::contract::work_list::{COUNT, KNOWN, OFFSET, WORK_LIST, WorkList};
+use wire::signed;
 
 use super::{Asker, LookUpError, catalogue, token};
 use crate::State;
@@ -307,6 +308,15 @@ impl OfPatient<'_> {
         given(self.asker.send(request).await?).map(Found)
     }
 
+    /// What she says of a Task, signed with the key of her session.
+    fn signed(&self, wanted: &Wanted<'_>, note: &str) -> Result<String, LookUpError> {
+        let house = &self.asker.state.house;
+        let (now, jti) = ((house.clock)(), (house.ids)().to_string());
+        let claims = signed::Claims::of(wanted.task, wanted.version, note.trim(), now, jti);
+        let signed = claims.sign(self.asker.key);
+        signed.map_err(|_| LookUpError::Unusable("what is said cannot be signed"))
+    }
+
     /// Takes a step.
     ///
     /// # Errors
@@ -318,8 +328,10 @@ impl OfPatient<'_> {
         form.extend(wanted.note.map(|note| ("note", note)));
         form.extend(wanted.to.map(|to| ("to", to)));
         let shares = matches!(wanted.step, Step::Acknowledge | Step::Note | Step::Resolve);
-        if wanted.shared && shares && wanted.note.is_some() {
-            form.push(("shared", "true"));
+        let note = wanted.note.filter(|_| wanted.shared && shares);
+        let signature = note.map(|note| self.signed(wanted, note)).transpose()?;
+        if let Some(signature) = &signature {
+            form.extend([("shared", "true"), ("signature", signature)]);
         }
         let seen = HeaderValue::try_from(format!("W/\"{version}\""))
             .map_err(|_| LookUpError::Unusable("the version"))?;

@@ -265,6 +265,17 @@ async fn an_alert_is_taken_and_closed_with_a_note_by_forms_of_ours_alone() {
     assert_eq!(steps[1].1.get("note"), Some("Planens trinn er tatt"));
     assert_eq!(steps[1].1.get("shared"), Some("true"));
     assert_eq!(steps[0].1.get("shared"), None);
+    assert_eq!(steps[0].1.get("signature"), None);
+    // She signed what she said of the version that she saw, by the key of her session, which the browser never has.
+    let signature = steps[1].1.get("signature").unwrap();
+    let signature = trust::jws::parse(signature, trust::jws::Embedded::Required).unwrap();
+    let claims: wire::signed::Claims =
+        serde_json::from_slice(signature.verify_embedded().unwrap()).unwrap();
+    assert_eq!((claims.task.as_str(), claims.version), ("Task/a-1", 2));
+    assert_eq!(
+        claims.words,
+        trust::encoding::sha256_base64url("Planens trinn er tatt".as_bytes())
+    );
 }
 
 #[tokio::test]

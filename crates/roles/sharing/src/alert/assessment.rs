@@ -5,8 +5,9 @@
 //! |---|---|
 //! | which it is | `identifier`, system [`ASSESSMENTS`]: the Task and the version that it was said in |
 //! | that it is one | a coding `person` of [`ASSESSMENT`] in `code`: no feed may write it, and nobody changes it |
-//! | who says so | `performer`: name and organisation as her token said; `note.authorString` the same |
+//! | who says so | `performer`: name and organisation as her token said, and the keyed name by which this service knows her again, which is nobody's number; `note.authorString` the name |
 //! | her words | `note`, which is left out where a role or purpose leaves notes out |
+//! | that she said it | her signature in the note, and this service's seal over the whole ([`wire::signed`]) |
 //! | what it is about | `focus`: the DetectedIssue |
 //! | where it is found from | `Task.output` |
 
@@ -15,14 +16,34 @@ use super::task::Task;
 use crate::State;
 use fhir::systems::{self, ASSESSMENT};
 use serde_json::{Value, json};
+use trust::keys::KeyError;
+use wire::client::Party;
+use wire::signed;
 
 /// Names of people's assessments.
 const ASSESSMENTS: &str = "https://delt.example/fhir/alert-assessment";
+/// Names of their authors, by a key of this service.
+const AUTHORS: &str = "https://delt.example/fhir/author";
 
-/// What was said of an alert, in its Task's next version, as an Observation.
-pub fn shared(state: &State, task: &Task, said: &Said<'_>) -> Value {
+/// What was said of an alert, in its Task's next version, as an Observation with its author's `signature`, sealed by `party`.
+///
+/// # Errors
+/// When sealing fails.
+pub fn shared(
+    state: &State,
+    party: &Party,
+    task: &Task,
+    said: &Said<'_>,
+    signature: &str,
+) -> Result<Value, KeyError> {
     let (system, value) = (said.person.system(), said.person.value().expose());
     let at = said.at.to_string();
+    let author = json!({
+        "type": "Practitioner",
+        "identifier": {"system": AUTHORS, "value": said.by.key},
+        "display": said.by.name,
+    });
+    let signature = signed::signature(signature, &at, &author);
     let name = format!("{}/{}", task.id, task.version.saturating_add(1));
     let mut assessment = json!({
         "resourceType": "Observation",
@@ -34,18 +55,26 @@ pub fn shared(state: &State, task: &Task, said: &Said<'_>) -> Value {
         "effectiveDateTime": at,
         "issued": at,
         "performer": [
-            {"type": "Practitioner", "display": said.by.name},
+            author,
             {
                 "type": "Organization",
                 "identifier": {"system": systems::ORGNR, "value": state.config.owner.to_string()},
                 "display": state.config.name,
             },
         ],
-        "note": [{"authorString": said.by.name, "time": at, "text": said.text}],
+        "note": [{
+            "extension": [signature],
+            "authorString": said.by.name,
+            "time": at,
+            "text": said.text,
+        }],
     });
     if let Some(issue) = said.issue {
         let about = format!("DetectedIssue/{}", issue.id);
         assessment["focus"] = json!([{"reference": about}]);
     }
-    assessment
+    signed::seal(&mut assessment, &at, |typ, bytes| {
+        party.sign_detached(typ, bytes)
+    })?;
+    Ok(assessment)
 }

@@ -126,8 +126,11 @@ pub async fn raised(service: &Service) -> String {
 }
 
 /// The story's day 1 until 08:45: twice 87, and the clock ten past nine.
-async fn yellow() -> Service {
-    let service = assessing().await;
+pub async fn yellow() -> Service {
+    yellow_at(assessing().await).await
+}
+
+pub async fn yellow_at(service: Service) -> Service {
     service
         .clock
         .set("2026-11-19T09:10:00+01:00".parse().unwrap());
@@ -696,87 +699,4 @@ async fn after_a_long_standstill_the_last_week_is_caught_up_with() {
     assert!(first.ends_with("2026-11-22T07:30:00Z"), "{first}");
     // From noon on the 23rd to noon on the 29th, each with the day before it.
     assert_eq!(named.len(), 8, "{found}");
-}
-
-#[tokio::test]
-async fn a_persons_assessment_is_looked_up_by_others_where_she_shares_it_and_forged_by_nobody() {
-    let service = yellow().await;
-    let kari = kari();
-    let task = alerts(&service).await.remove(0);
-    step(&service, &kari, (&task, 1), "own", None).await;
-    let held = own(&service, &kari);
-    let shared = async |version: u64, name: &str, form: &[(&str, &str)]| {
-        let path = format!("/Task/{}/${name}", task["id"].as_str().unwrap());
-        let knock = service.door.knock(http::Method::POST, &path);
-        let knock = knock
-            .header("if-match", &format!("W/\"{version}\""))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(wire::form::write(form.iter().copied()));
-        knock.by(&held, service.clock.now()).send().await
-    };
-    // Not without words, nor in what is no answer, nor at a step that says nothing of her.
-    for (name, form) in [
-        ("acknowledge", vec![("shared", "true")]),
-        ("note", vec![("note", "x"), ("shared", "yes")]),
-        ("own", vec![("note", "x"), ("shared", "true")]),
-    ] {
-        let reply = shared(2, name, &form).await;
-        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{name}");
-    }
-    let silent = shared(2, "note", &[("note", "Bare for oss")]).await;
-    assert!(silent.json.get("output").is_none(), "{}", silent.json);
-    let words = "Mild forverring, ikke feber";
-    let said = shared(3, "acknowledge", &[("note", words), ("shared", "true")]).await;
-    assert_eq!(said.status, StatusCode::OK, "{}", said.json);
-    let reference = said.json["output"][0]["valueReference"]["reference"]
-        .as_str()
-        .unwrap();
-
-    // The hospital's physician finds it as she finds readings, with who said it, when, and about what.
-    let physician = service.physician(ragnhild());
-    let code = format!("{}|person", fhir::systems::ASSESSMENT);
-    let form = [("code", code.as_str())];
-    let reply = service.search(&physician, "Observation", &form).await;
-    let all = reply.matches();
-    let [found] = &all[..] else {
-        panic!("one assessment: {}", reply.json)
-    };
-    assert_eq!(
-        format!("Observation/{}", found["id"].as_str().unwrap()),
-        reference
-    );
-    assert_eq!(found["note"][0]["text"], words);
-    assert_eq!(
-        found["performer"][0]["display"],
-        "Kari Prøve, Fjellvik kommune"
-    );
-    assert_eq!(found["performer"][1]["identifier"]["value"], FJELLVIK);
-    assert_eq!(found["focus"][0]["reference"], task["focus"]["reference"]);
-    assert!(!found.to_string().contains(&physician_number()));
-
-    // It is nobody's to write, change or take back, and nothing is judged by it.
-    let owner = service.record_system(FJELLVIK);
-    let mut forged = (*found).clone();
-    let members = forged.as_object_mut().unwrap();
-    members.remove("id");
-    members.remove("meta");
-    let reply = service.post(&owner, "/Observation", &forged).await;
-    assert_eq!(
-        reply.status,
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "{}",
-        reply.json
-    );
-    let path = format!("/{reference}");
-    let gone = service.delete(&owner, &path, Some("W/\"1\"")).await;
-    assert!(gone.status.is_client_error(), "{}", gone.status);
-    let changed = service.put(&owner, &path, Some("W/\"1\""), found).await;
-    assert!(changed.status.is_client_error(), "{}", changed.status);
-    let before = alerts(&service).await;
-    assert_eq!(before.len(), 1);
-    assert_eq!(before[0]["meta"]["versionId"], "4");
-}
-
-fn physician_number() -> String {
-    physician().number.clone()
 }

@@ -16,14 +16,16 @@ const ZONES: &str = "https://delt.example/fhir/CodeSystem/assessment|zone";
 const NEWS2: &str = "http://snomed.info/sct|1104051000000101";
 
 pub async fn assessing() -> Service {
-    Service::with("fjellvik", FJELLVIK, &[], |config| {
-        config.assessment = Some(Assessment {
-            device: Device::Demonstration,
-            news2_window_minutes: 60,
-            deadlines: sharing::Deadlines::default(),
-        });
-    })
-    .await
+    Service::with("fjellvik", FJELLVIK, &[], assesses).await
+}
+
+/// Sets rules of assessment.
+pub fn assesses(config: &mut sharing::Config) {
+    config.assessment = Some(Assessment {
+        device: Device::Demonstration,
+        news2_window_minutes: 60,
+        deadlines: sharing::Deadlines::default(),
+    });
 }
 
 fn decimal(text: &str) -> Decimal {

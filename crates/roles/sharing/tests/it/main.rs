@@ -6,6 +6,7 @@ mod access;
 mod alert;
 mod announce;
 mod assess;
+mod author;
 mod bundle;
 mod by_get;
 mod compare;

@@ -22,7 +22,7 @@ const WHEN: &str = "2026-11-20T08:00:00+01:00";
 const TREAT: Way = (Work::Treats, Purpose::Treat);
 const BTG: Way = (Work::Treats, Purpose::BreakTheGlass);
 
-fn participant(service: &Service, number: &str, state: Standing) -> Participant {
+pub fn participant(service: &Service, number: &str, state: Standing) -> Participant {
     Participant {
         iss: service.issuer.url().to_owned(),
         sub: number.to_owned(),

@@ -73,6 +73,11 @@ impl Screen {
         }
     }
 
+    /// What its holder says of a version of a Task, signed by her.
+    pub fn says(&self, of: (&str, u64), words: &str) -> String {
+        self.caller.says(of, words).unwrap()
+    }
+
     /// `POST {base}/{type}/_search`.
     pub async fn search(&self, resource_type: &str, form: &[(&str, &str)]) -> Reply {
         self.caller

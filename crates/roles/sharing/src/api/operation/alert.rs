@@ -20,6 +20,7 @@ use trust::{Ask, Category, Interaction, Permit, Person, Refusal};
 use wire::contract::alert::Word;
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
+use wire::signed;
 use wire::visit::{End, Visit};
 
 const CLOSED: Refusal = Refusal {
@@ -30,6 +31,8 @@ const CLOSED: Refusal = Refusal {
 };
 /// Parameter: what is said may be looked up by others.
 const SHARED: &str = "shared";
+/// Parameter: the author's signature of it ([`signed::Claims`]).
+const SIGNATURE: &str = "signature";
 /// The steps that take it.
 const SHARES: [Step; 3] = [Step::Acknowledge, Step::Note, Step::Resolve];
 /// Longest note, in characters.
@@ -134,7 +137,15 @@ async fn taken(
     let expected = if_match(&parts.headers)?.ok_or_else(Problem::precondition_required)?;
     let input = wire::operation::read(&parts.headers, body).await?;
     let (note, to) = (note_in(&input, step)?, to_in(state, &input, step)?);
-    let shared = shared_in(&input, step, note.is_some())?;
+    let signature = signature_in(&input, step, note.is_some())?;
+    let sealer = signature.map(|_| sealer(state)).transpose()?;
+    if let (Some(signature), Some(words)) = (signature, &note) {
+        let about = (id.to_string(), expected);
+        let about = (about.0.as_str(), about.1);
+        if !signed::is_hers(signature, &visit.caller().jkt, about, words, visit.now) {
+            return Err(unsigned().into());
+        }
+    }
     let person = person(state, visit)?;
     let read = || async { state.desk.store.read(&permit, resource, id).await };
     let stored = read().await?.ok_or_else(Problem::not_found)?;
@@ -186,9 +197,10 @@ async fn taken(
             issue: issue.as_ref(),
         };
         filed = alert::filed(state, &task, &said)?;
-        if shared {
+        if let (Some(signature), Some(party)) = (signature, sealer) {
             let id = LogicalId::from((state.house.ids)());
-            let assessment = alert::shared(state, &task, &said);
+            let assessment = alert::shared(state, party, &task, &said, signature);
+            let assessment = assessment.map_err(|_| StoreError::Bug)?;
             assessed = Some(Put::CreateAs {
                 id,
                 resource: state.checked(patient, &assessment)?,
@@ -399,7 +411,8 @@ fn to_in<'s>(
 /// What somebody says of a step.
 fn note_in(input: &[(String, String)], step: Step) -> Result<Option<String>, Problem> {
     let other = |name: &str| {
-        (step == Step::HandOver && name == "to") || (SHARES.contains(&step) && name == SHARED)
+        let of_shared = [SHARED, SIGNATURE].contains(&name);
+        (step == Step::HandOver && name == "to") || (SHARES.contains(&step) && of_shared)
     };
     let own: Vec<_> = input.iter().filter(|(name, _)| !other(name)).collect();
     match &own[..] {
@@ -412,24 +425,46 @@ fn note_in(input: &[(String, String)], step: Step) -> Result<Option<String>, Pro
             }
         }
         _ => {
-            let words = "known are note, once, and where what is said may be shared, shared";
+            let words =
+                "known are note, once, and where what is said may be shared, shared and signature";
             Err(Problem::invalid(IssueCode::NotSupported, "note", words))
         }
     }
 }
 
-/// Whether what she says may be looked up by others, as a resource of its own.
-fn shared_in(input: &[(String, String)], step: Step, note: bool) -> Result<bool, Problem> {
-    let told = input.iter().filter(|(name, _)| name == SHARED);
-    let told: Vec<_> = told.map(|(_, value)| value.as_str()).collect();
-    match told[..] {
-        [] | ["false"] => Ok(false),
-        ["true"] if note && SHARES.contains(&step) => Ok(true),
+/// Her signature of what she says, where others may look it up as a resource of its own.
+fn signature_in(
+    input: &[(String, String)],
+    step: Step,
+    note: bool,
+) -> Result<Option<&str>, Problem> {
+    let all = |wanted: &str| -> Vec<&str> {
+        let named = input.iter().filter(|(name, _)| name == wanted);
+        named.map(|(_, value)| value.as_str()).collect()
+    };
+    match (&all(SHARED)[..], &all(SIGNATURE)[..]) {
+        ([] | ["false"], []) => Ok(None),
+        (["true"], [signature]) if note && SHARES.contains(&step) => Ok(Some(signature)),
+        (["true"], _) if note && SHARES.contains(&step) => Err(unsigned()),
         _ => {
-            let words = "expected true, once, with a note";
+            let words = "expected true, once, with a note and its signature";
             Err(Problem::invalid(IssueCode::Value, SHARED, words))
         }
     }
+}
+
+fn unsigned() -> Problem {
+    let words = "what others may look up is signed by its author: expected, once, a compact JWS of typ delt-said+jwt over this Task, \
+        the version of If-Match and the SHA-256 of the note without blanks around it, by the key that the token is bound to, made within five minutes";
+    Problem::invalid(IssueCode::Value, SIGNATURE, words)
+}
+
+/// By whose key this service vouches for what its people signed.
+fn sealer(state: &State) -> Result<&wire::client::Party, Problem> {
+    state.party.as_ref().ok_or_else(|| {
+        let words = "this service has no registered key by which it could vouch for the author: what she says can be noted, not shared";
+        Problem::invalid(IssueCode::NotSupported, SHARED, words)
+    })
 }
 
 /// What is wrong with a text that is to stand in a Task, if anything is.
