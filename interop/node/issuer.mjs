@@ -46,6 +46,7 @@ await story("issuer", async (holds, atEnd) => {
 [issuer]
 profile = "helseid"
 issuer = "${provider.issuer}"
+believe_stated_authorisations = false
 jwks = "${provider.issuer}/jwks"
 [issuer.audiences]
 "${region.service}" = "${AUDIENCE}"

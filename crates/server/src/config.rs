@@ -257,6 +257,9 @@ pub struct Issuer {
     /// attest.
     #[serde(default)]
     pub claims: BTreeMap<String, String>,
+    /// Whether the authorisation that a client states in an attest is believed, though no register was asked. Has to be said
+    /// where people come; unsaid, it is not.
+    pub believe_stated_authorisations: Option<bool>,
 }
 
 /// Shapes of foreign tokens.

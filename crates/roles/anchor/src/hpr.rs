@@ -3,7 +3,8 @@
 //!
 //! Asked when a token is issued, not when somebody signs in, so that an authorisation that was withdrawn or suspended gives no
 //! more tokens however long the sign-in lives. What it said is used for a short while and no longer: a register that does not
-//! answer opens nothing, in words that say so. Without `[anchor.hpr]` the authorisation is what the sign-in says.
+//! answer opens nothing, in words that say so. Without `[anchor.hpr]` the authorisation is what the sign-in says, and where it says
+//! none, what the client states of it; `delt check` lets that start only where the deployment says that it believes it.
 
 mod read;
 

@@ -56,6 +56,41 @@ pub fn authorisations_are_asked_about(config: &Config, _day: &str, found: &mut V
     }
 }
 
+/// Another issuer's people: whether the authorisation that their clients state is believed is said, and the services that take
+/// its tokens are ones where such a token leads somewhere.
+pub fn another_issuer_is_believed_in_words(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
+    let Some(issuer) = &config.issuer else {
+        return;
+    };
+    let is_for_people = |meant: &Vec<String>| meant.iter().any(|one| one.starts_with("user/"));
+    if issuer.believe_stated_authorisations.is_none() && issuer.scopes.values().any(is_for_people) {
+        found.push(Refusal::ours(
+            "issuer.believe_stated_authorisations".into(),
+            "people come with this issuer's tokens, and the authorisation in their attest is what their own system states: the issuer does not fill it in"
+                .into(),
+            "say false (it is left out, and they see what every registered person's work takes) or true (you believe those systems)",
+        ));
+    }
+    let gateway = config
+        .gateway
+        .as_ref()
+        .map(|one| format!("{}/fhir", crate::roles::plain(&one.base)));
+    let locator = config
+        .locator
+        .as_ref()
+        .map(|one| crate::roles::plain(&one.base));
+    for audience in [gateway, locator].into_iter().flatten() {
+        if issuer.audiences.contains_key(&audience) {
+            found.push(Refusal::ours(
+                format!("issuer.audiences.{audience}"),
+                "a look-up in the region needs a token for each source, which the anchor gives for its own tokens alone: with this issuer's it would end there"
+                    .into(),
+                "name the sharing services, the hub or the catalogue here; who looks up in the region signs in at the anchor, with this issuer as [[anchor.identity_provider]]",
+            ));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -99,6 +134,76 @@ mod tests {
         assert_eq!(refused("profile = \"helseid\"", true, false), 0);
         assert_eq!(refused("profile = \"helseid\"", false, true), 0);
         assert_eq!(refused("profile = \"id-porten\"", false, false), 0);
+    }
+
+    #[test]
+    fn another_issuers_people_and_places_are_named_in_words() {
+        let refused = |change: fn(&mut crate::config::Issuer)| {
+            let text = include_str!("../../../../config.default.toml");
+            let mut config: Config = toml::from_str(text).unwrap();
+            let mut issuer = toml::from_str(
+                r#"
+                profile = "helseid"
+                issuer = "https://helseid-sts.test.nhn.no"
+                [audiences]
+                "https://delt.example/fjellvik/fhir" = "nhn:delt-fjellvik"
+                [scopes]
+                "nhn:delt-fjellvik/read" = ["user/*.rs"]
+                "#,
+            )
+            .unwrap();
+            change(&mut issuer);
+            config.issuer = Some(issuer);
+            let found = super::super::refusals(&config, "2026-11-30");
+            found.into_iter().map(|one| one.setting).collect::<Vec<_>>()
+        };
+        const SAID: &str = "issuer.believe_stated_authorisations";
+        assert_eq!(refused(|_| {}), [SAID]);
+        for said in [
+            |one: &mut crate::config::Issuer| one.believe_stated_authorisations = Some(false),
+            |one| one.believe_stated_authorisations = Some(true),
+        ] {
+            assert!(refused(said).is_empty());
+        }
+        // Where only systems come nothing needs to be said.
+        assert!(
+            refused(|one| one.scopes = [("x".into(), vec!["system/*.rs".into()])].into())
+                .is_empty()
+        );
+        assert_eq!(
+            refused(|one| {
+                one.scopes = [("x".into(), vec!["system/*.c".into(), "user/*.r".into()])].into();
+            }),
+            [SAID]
+        );
+        for (base, place) in [
+            ("https://delt.example/gateway/fhir", "gateway"),
+            ("https://delt.example/locator", "locator"),
+        ] {
+            let found = refused(|one| {
+                one.believe_stated_authorisations = Some(false);
+                for base in [
+                    "https://delt.example/gateway/fhir",
+                    "https://delt.example/locator",
+                ] {
+                    one.audiences.insert(base.into(), "nhn:delt".into());
+                }
+            });
+            assert!(
+                found.contains(&format!("issuer.audiences.{base}")),
+                "{place}: {found:?}"
+            );
+            assert_eq!(found.len(), 2);
+        }
+        // The hub and the catalogue take them.
+        assert!(
+            refused(|one| {
+                one.believe_stated_authorisations = Some(false);
+                one.audiences
+                    .insert("https://delt.example/hub/fhir".into(), "nhn:hub".into());
+            })
+            .is_empty()
+        );
     }
 
     #[test]

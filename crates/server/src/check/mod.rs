@@ -88,6 +88,7 @@ const RULES: &[Rule] = &[
     network::no_test_tokens,
     identity::providers_can_be_used,
     identity::authorisations_are_asked_about,
+    identity::another_issuer_is_believed_in_words,
     publish::policy_can_be_met,
     copy::age_can_be_kept,
     amount::rules_can_be_met,

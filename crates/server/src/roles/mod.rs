@@ -429,7 +429,7 @@ fn path_of(base: &Url) -> String {
 }
 
 /// A URL as other parties write it: no slash at the end.
-fn plain(url: &Url) -> String {
+pub fn plain(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 

@@ -98,6 +98,7 @@ fn foreign(
         clients: clients.collect::<anyhow::Result<_>>()?,
         names,
         agreements: agreements.collect::<anyhow::Result<_>>()?,
+        believe_stated_authorisations: issuer.believe_stated_authorisations.unwrap_or(false),
     })
 }
 

@@ -8,7 +8,8 @@
 //! a follow-up centre's assistant without HPR number opens plans, measurements, who the patient is and where she lives. Neither
 //! reads the notes of those who treat her, nor a narrative that may retell them. Somebody with an HPR number whose attest does not
 //! say as what they work is given what every registered person's work takes, so that nobody sees more by saying less; a code
-//! without any number opens nothing. That an authorisation is in force is the issuer's to know (decision 0040).
+//! without any number opens nothing. That an authorisation is in force is our anchor's to know (decision 0040); what another issuer
+//! copied from its client is left out before it comes here, unless the deployment believes it (`token::foreign`).
 
 use super::{Answer, Parts, Question, Rule, deny};
 use crate::attest::{Attestation, Purpose};

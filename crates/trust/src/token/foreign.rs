@@ -5,9 +5,14 @@
 //! Stricter than the foreign rules where threats-and-faults says so: one audience, `cnf.jkt`, `at+jwt` (or `JWT`, which
 //! HelseID writes too). Nothing of ours is believed from there: agreements, representations, delegations and the use of a
 //! client come from the service's own configuration, for a foreign issuer cannot vouch for them.
+//!
+//! Of the attest such an issuer fills in who signed in and the HPR number and copies the rest as the client wrote it. So the
+//! number counts where the login has one too, and the authorisation where the deployment says that it believes that issuer's
+//! clients ([`Foreign::believe_stated_authorisations`]); otherwise it is left out, and whoever has a number is given what every registered
+//! person's work takes.
 
 use super::{By, Claims, Kind, TYP, TokenError, signed, timely};
-use crate::attest;
+use crate::attest::{self, Attestation};
 use crate::caller::{Agreement, ClientUse};
 use crate::encoding::from_base64url;
 use crate::json;
@@ -33,6 +38,8 @@ pub struct Foreign {
     pub names: Names,
     /// Agreements by which others look up here: who, when, what.
     pub agreements: Vec<(OrganisationNumber, Range, Agreement)>,
+    /// Whether the authorisation that its clients state in an attest is believed, though no register was asked.
+    pub believe_stated_authorisations: bool,
 }
 
 /// A foreign issuer's names of the claims that we look at. The default is HelseID's.
@@ -124,6 +131,15 @@ pub(super) fn verified(
     let mut claims: Claims =
         serde_json::from_value(Value::Object(ours)).map_err(|_| TokenError::Claims)?;
     timely(&claims, now)?;
+    claims.attest = claims.attestation()?;
+    claims.authorization_details.clear();
+    if let Some(attest) = &mut claims.attest {
+        keep_what_counts(
+            attest,
+            claims.hpr_number.is_some(),
+            foreign.believe_stated_authorisations,
+        );
+    }
     claims.agreement = claims.orgnr_parent.and_then(|consumer| {
         let fits = of(foreign, consumer).filter(|(range, _)| range.lo <= now.0 && now.0 < range.hi);
         fits.map(|(_, agreement)| agreement)
@@ -131,6 +147,14 @@ pub(super) fn verified(
             .cloned()
     });
     Ok((claims, by))
+}
+
+/// Leaves out of an attest what is its client's own word alone: an HPR number that the login has not, and the authorisation
+/// unless it is believed. A number that differs from the login's stays, for the rules to refuse.
+fn keep_what_counts(attest: &mut Attestation, registered: bool, believed: bool) {
+    let practitioner = &mut attest.practitioner;
+    practitioner.hpr_nr = practitioner.hpr_nr.take().filter(|_| registered);
+    practitioner.authorization = practitioner.authorization.take().filter(|_| believed);
 }
 
 /// The agreements of one consumer, with when they hold.

@@ -43,6 +43,7 @@ fn foreign() -> Foreign {
                 services: vec![InformationService::MEASUREMENTS],
             },
         )],
+        believe_stated_authorisations: false,
     }
 }
 
@@ -138,9 +139,128 @@ fn the_attest_may_stand_in_authorization_details_but_not_twice() {
         moved(claims);
         claims[attest::CLAIM] = attest();
     };
+    assert_eq!(checked(&foreign(), "at+jwt", both), Err(TokenError::Claims));
+}
+
+/// HPR number and authorisation of the attest that the caller ends up with.
+fn attested(
+    foreign: &Foreign,
+    change: impl FnOnce(&mut Value),
+) -> (Option<String>, Option<String>) {
+    let claims = checked(foreign, "at+jwt", change).unwrap();
+    let caller = claims.caller("").unwrap();
+    let practitioner = &caller.person.attestation().unwrap().practitioner;
+    (
+        practitioner.hpr_nr.as_ref().map(|one| one.id.clone()),
+        practitioner
+            .authorization
+            .as_ref()
+            .map(|one| one.code.clone()),
+    )
+}
+
+#[test]
+fn a_clients_own_word_for_an_authorisation_counts_only_where_the_deployment_believes_it() {
+    const NUMBER: &str = "helseid://claims/hpr/hpr_number";
+    let physician = |claims: &mut Value| {
+        claims[attest::CLAIM]["practitioner"]["authorization"] =
+            json!({"code": "LE", "system": "urn:oid:2.16.578.1.12.4.1.1.9060"});
+    };
+    let in_details = |claims: &mut Value| {
+        physician(claims);
+        let mut detail = claims
+            .as_object_mut()
+            .unwrap()
+            .remove(attest::CLAIM)
+            .unwrap();
+        detail["type"] = attest::CLAIM.into();
+        claims["authorization_details"] = json!([detail]);
+    };
+    let unregistered = |claims: &mut Value| {
+        physician(claims);
+        claims.as_object_mut().unwrap().remove(NUMBER);
+    };
+    let believed = Foreign {
+        believe_stated_authorisations: true,
+        ..foreign()
+    };
+    let (number, le) = (Some("9144900".to_owned()), Some("LE".to_owned()));
+    // With an HPR number at the login: registered, and as what is not known.
+    assert_eq!(attested(&foreign(), physician), (number.clone(), None));
+    assert_eq!(attested(&foreign(), in_details), (number.clone(), None));
+    assert_eq!(attested(&believed, physician), (number.clone(), le.clone()));
+    assert_eq!(attested(&believed, in_details), (number, le.clone()));
+    // Without: the attest's number is nobody's, believed or not.
+    assert_eq!(attested(&foreign(), unregistered), (None, None));
+    assert_eq!(attested(&believed, unregistered), (None, le));
+    // A number that differs from the login's is for the rules to refuse, not to hide.
+    let other = |claims: &mut Value| {
+        claims[attest::CLAIM]["practitioner"]["hpr_nr"]["id"] = "1234567".into();
+    };
+    assert_eq!(attested(&foreign(), other).0.as_deref(), Some("1234567"));
+}
+
+#[test]
+fn what_helseid_did_not_fill_in_opens_no_more_than_saying_nothing() {
+    use crate::rules::people::{Case, permit, refused_by};
+    const NUMBER: &str = "helseid://claims/hpr/hpr_number";
+    let opened = |foreign: &Foreign, login: bool, purpose: &'static str, code: Option<&str>| {
+        let claims = checked(foreign, "at+jwt", |claims| {
+            let attest = &mut claims[attest::CLAIM];
+            attest["care_relationship"]["purpose_of_use"]["code"] = purpose.into();
+            attest["care_relationship"]["reason"] = "unconscious".into();
+            if let Some(code) = code {
+                attest["practitioner"]["authorization"] =
+                    json!({"code": code, "system": "urn:oid:2.16.578.1.12.4.1.1.9060"});
+            }
+            if !login {
+                claims.as_object_mut().unwrap().remove(NUMBER);
+            }
+        });
+        let mut case = Case::practitioner();
+        case.agreement(&["IT03", "IT08", "IT09", "IT17"]);
+        let said = claims.unwrap().caller("").unwrap();
+        let practitioner = said.person.attestation().unwrap().practitioner.clone();
+        case.purpose(purpose, Some("unconscious"));
+        case.attest(|attest| {
+            attest.practitioner.hpr_nr = practitioner.hpr_nr;
+            attest.practitioner.authorization = practitioner.authorization;
+        });
+        if let (Person::Practitioner { hpr, .. }, Person::Practitioner { hpr: own, .. }) =
+            (&mut case.caller.person, said.person)
+        {
+            *hpr = own;
+        }
+        refused_by(&case).map_or_else(
+            || {
+                Ok((
+                    permit(&case).services().to_vec(),
+                    permit(&case).reduced().to_vec(),
+                ))
+            },
+            |refused| Err(refused.1),
+        )
+    };
+    for purpose in ["TREAT", "BTG"] {
+        for login in [true, false] {
+            let silent = opened(&foreign(), login, purpose, None);
+            assert_eq!(
+                opened(&foreign(), login, purpose, Some("LE")),
+                silent,
+                "{purpose} {login}"
+            );
+        }
+    }
+    let believed = Foreign {
+        believe_stated_authorisations: true,
+        ..foreign()
+    };
+    let silent = opened(&foreign(), true, "TREAT", None).unwrap();
+    let physician = opened(&believed, true, "TREAT", Some("LE")).unwrap();
+    assert!(physician.0.len() > silent.0.len() && physician.1.len() < silent.1.len());
     assert_eq!(
-        checked(&foreign(), "at+jwt", both).unwrap().caller(""),
-        Err(TokenError::Claims)
+        opened(&believed, false, "TREAT", Some("LE")),
+        Err("authorisation_without_number")
     );
 }
 

@@ -35,6 +35,7 @@ async fn region() -> (Region, SigningKey) {
             clients: vec![("a-guid".into(), ClientUse::HomeSystem)],
             names: Names::default(),
             agreements: vec![],
+            believe_stated_authorisations: false,
         };
         Some(OtherIssuer {
             jwks_url: format!("{address}/jwks"),
