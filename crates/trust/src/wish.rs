@@ -138,6 +138,13 @@ impl Known {
         self.as_of.store(as_of.0, Ordering::Relaxed);
     }
 
+    /// As of when the copy is whole; `None`: never yet, or there is no source of such settings.
+    pub fn as_of(&self) -> Option<Instant> {
+        let as_of = self.as_of.load(Ordering::Relaxed);
+        let kept = self.reservations || self.blocks;
+        (kept && as_of != i64::MIN).then_some(Instant(as_of))
+    }
+
     /// Are all reservations known?
     pub fn reservations(&self, now: Instant) -> bool {
         !self.reservations || self.counts(now)
@@ -211,7 +218,9 @@ mod tests {
         let at = |second: i64| Instant::from_seconds(1_000 + second);
         let known = Known::within(60, true, false);
         assert!(!known.reservations(at(0)), "never whole");
+        assert_eq!(known.as_of(), None);
         known.renewed(at(0));
+        assert_eq!(known.as_of(), Some(at(0)));
         for (second, counts) in [
             (0, true),
             (59, true),
@@ -228,6 +237,11 @@ mod tests {
         assert!(known.reservations(at(0)) && !known.blocks(at(0)));
         let always = Known::default();
         assert!(always.reservations(at(0)) && always.blocks(at(0)));
+        always.renewed(at(7));
+        assert_eq!(always.as_of(), None, "nobody sets anything elsewhere");
+        let blocks = Known::within(60, false, true);
+        blocks.renewed(at(7));
+        assert_eq!(blocks.as_of(), Some(at(7)));
     }
 
     #[test]

@@ -60,8 +60,8 @@ pub enum End {
     Refused(Refusal),
     /// As [`End::Problem`], and its record is written already.
     Audited(Problem),
-    /// A rule wants the answer to look as if nothing were there.
-    Nothing(Refusal),
+    /// A rule wants the answer to look as if nothing were there; with whom it was attempted about, where that is known.
+    Nothing(Refusal, Option<PersonIdentifier>),
 }
 
 impl<P: Into<Problem>> From<P> for End {
@@ -233,7 +233,7 @@ impl Visit<'_> {
     pub fn permit(&self, ask: &Ask) -> Result<Permit, End> {
         match trust::decide(ask, self.caller(), &self.facts()) {
             Decision::Permit(permit) => Ok(permit),
-            Decision::Nothing(refusal) => Err(End::Nothing(refusal)),
+            Decision::Nothing(refusal) => Err(End::Nothing(refusal, ask.patient.clone())),
             Decision::Refuse(refusal) => Err(End::Refused(refusal)),
         }
     }
@@ -274,6 +274,7 @@ impl Visit<'_> {
         Record::new(self.now, self.ids.ours, interaction, asked)
             .caller_request_id(self.ids.callers.clone())
             .by(self.caller())
+            .with_facts(&self.facts())
     }
 
     /// A change that carries this request's record and the proof it used.
@@ -370,8 +371,11 @@ impl Visit<'_> {
                 self.close(self.record().refused(&refusal)).await?;
                 Err(refused(&refusal))
             }
-            End::Nothing(refusal) => {
-                self.close(self.record().refused(&refusal)).await?;
+            End::Nothing(refusal, about) => {
+                let record = self.record().refused(&refusal);
+                // Whom it was attempted about finds it too, in the same commit.
+                let also = about.map(|about| record.attempted(about));
+                self.close_with(record, also.into_iter().collect()).await?;
                 nothing()
             }
         }
@@ -381,10 +385,18 @@ impl Visit<'_> {
 impl Visit<'_> {
     /// Writes the last record of a request that gives nothing; if that cannot be done, that is the answer.
     async fn close(&self, record: Record) -> Result<(), Problem> {
-        match self.write(record).await {
+        self.close_with(record, Vec::new()).await
+    }
+
+    async fn close_with(&self, record: Record, also: Vec<Record>) -> Result<(), Problem> {
+        let change = Change {
+            also,
+            ..self.change(record)
+        };
+        match self.commit(change).await {
             Ok(_) => Ok(()),
             Err(End::Problem(problem) | End::Audited(problem)) => Err(problem),
-            Err(End::Refused(refusal) | End::Nothing(refusal)) => Err(refused(&refusal)),
+            Err(End::Refused(refusal) | End::Nothing(refusal, _)) => Err(refused(&refusal)),
         }
     }
 }

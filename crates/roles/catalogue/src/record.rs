@@ -42,14 +42,14 @@ pub async fn finish(
         Ok(response) => return Ok(response),
         Err(End::Audited(problem)) => return Err(problem),
         Err(End::Problem(problem)) => (visit.record().failed(category(&problem)), problem),
-        Err(End::Refused(refusal) | End::Nothing(refusal)) => {
+        Err(End::Refused(refusal) | End::Nothing(refusal, _)) => {
             (visit.record().refused(&refusal), refused(&refusal))
         }
     };
     match visit.write(without_patient(record)).await {
         Ok(_) => Err(problem),
         Err(End::Problem(problem) | End::Audited(problem)) => Err(problem),
-        Err(End::Refused(refusal) | End::Nothing(refusal)) => Err(refused(&refusal)),
+        Err(End::Refused(refusal) | End::Nothing(refusal, _)) => Err(refused(&refusal)),
     }
 }
 

@@ -286,14 +286,14 @@ impl Guest<'_> {
             Ok(response) => return Ok(response),
             Err(End::Audited(problem)) => return Err(problem),
             Err(End::Problem(problem)) => (self.record().failed(category(&problem)), problem),
-            Err(End::Refused(refusal) | End::Nothing(refusal)) => {
+            Err(End::Refused(refusal) | End::Nothing(refusal, _)) => {
                 (self.record().refused(&refusal), refused(&refusal))
             }
         };
         match self.commit(record, Vec::new()).await {
             Ok(_) => Err(problem),
             Err(End::Problem(problem) | End::Audited(problem)) => Err(problem),
-            Err(End::Refused(refusal) | End::Nothing(refusal)) => Err(refused(&refusal)),
+            Err(End::Refused(refusal) | End::Nothing(refusal, _)) => Err(refused(&refusal)),
         }
     }
 }

@@ -132,7 +132,7 @@ async fn a_search_without_a_patient_shows_the_tokens_patient_only() {
 }
 
 #[tokio::test]
-async fn the_patient_who_was_asked_about_or_the_tokens_own_can_see_that_it_was_refused() {
+async fn the_patient_who_was_asked_about_and_the_tokens_own_both_see_that_it_was_refused() {
     let region = region::shared().await;
     // Two patients whom no other story looks up at this service.
     let (ours, other) = (&region.ready.patients[4], &region.ready.patients[7]);
@@ -144,16 +144,13 @@ async fn the_patient_who_was_asked_about_or_the_tokens_own_can_see_that_it_was_r
             .matches()
             .is_empty()
     );
-    let mut refused = 0;
-    for patient in [ours, other] {
+    for (patient, another) in [(ours, other), (other, ours)] {
         let citizen = Screen::citizen(region, patient, service).await;
         let trail = citizen.search("AuditEvent", &[]).await;
         assert_eq!(trail.status, 200, "{}", trail.json);
-        refused += trail
-            .matches()
-            .iter()
-            .filter(|event| event["outcome"] == "4")
-            .count();
+        let refused = |event: &&&Value| event["outcome"] == "4";
+        let events = trail.matches();
+        assert_eq!(events.iter().filter(refused).count(), 1, "{}", trail.json);
+        assert!(!trail.json.to_string().contains(another.fnr.expose()));
     }
-    assert_eq!(refused, 1);
 }

@@ -4,11 +4,13 @@
 //! Everything referenced is contained, because the data holder has the token's contents only. All codings stand in one
 //! `purposeOfEvent`, and numbers in `identifier.value`: the published examples do otherwise and break their own profile
 //! (audit.md section 1, traps 1 and 2). The patient's view ([`View::Patient`]) leaves out every staff number, the
-//! decision reference and the query, and is marked REDACTED (ATT-8, ATT-46).
+//! decision reference and the query, and is marked REDACTED (ATT-8, ATT-46); why something was refused is told in plain words.
 
 use super::{Outcome, Record};
 use crate::attest::{Code, Id, Purpose};
+use crate::caller::Person;
 use crate::detail::{self, Detail};
+use crate::explain;
 use crate::organisation::Register;
 use crate::wish::PSEUDONYM;
 use ::fhir::ids::{OrganisationNumber, PersonIdentifier};
@@ -22,6 +24,8 @@ use std::collections::BTreeMap;
 pub const PROFILE: &str =
     "http://hl7.no/fhir/StructureDefinition/no-domain-Trustframework-Auditevent";
 const EXTENSIONS: &str = "http://hl7.no/fhir/StructureDefinition/auditevent-";
+/// Type of the detail that names the request, shared by every party that took part in it.
+pub const REQUEST_ID: &str = "request-id";
 const CLIENT_SYSTEM: &str = "https://delt.example/fhir/NamingSystem/client-id";
 const SERVICE_SYSTEM: &str = "https://delt.example/fhir/NamingSystem/service-id";
 
@@ -32,6 +36,22 @@ pub enum View {
     Controller,
     /// The patient: who (by name), where, when, why and what kinds; no staff numbers.
     Patient,
+    /// Somebody who acts for the patient: as she, but not by which rule something was refused, for whom she has shut out is
+    /// hers alone to know.
+    Representative,
+}
+
+impl View {
+    /// How much of a trail that is read at a service this caller sees: never more than the patient.
+    pub fn of(person: &Person) -> View {
+        match person {
+            Person::Citizen {
+                represents: Some(_),
+                ..
+            } => View::Representative,
+            _ => View::Patient,
+        }
+    }
 }
 
 /// Whose audit trail it is.
@@ -69,11 +89,17 @@ pub fn render(record: &Record, id: &str, observer: Observer<'_>, view: View) -> 
         );
     }
     extensions.extend(draft.care_relation());
-    let mut meta = json!({"profile": [PROFILE], "lastUpdated": record.when.to_string()});
-    if view == View::Patient {
+    let mut meta = json!({});
+    // The profile is about one patient, and somebody with a role who has a purpose; what else is on record makes no claim to it.
+    let in_role = record.person.as_ref().is_some_and(|one| one.practitioner);
+    if record.patient.is_some() && in_role && record.purpose.is_some() {
+        meta["profile"] = json!([PROFILE]);
+    }
+    meta["lastUpdated"] = json!(record.when.to_string());
+    if view != View::Controller {
         meta["security"] = json!([{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "REDACTED"}]);
     }
-    let (outcome, mut description) = outcome(&record.outcome);
+    let (outcome, mut description) = outcome(&record.outcome, view);
     if let Some(erasure) = &record.erasure {
         // For the patient too: that it was erased, and who decided it, is what is left.
         description.push_str(&format!(
@@ -130,13 +156,22 @@ pub fn render(record: &Record, id: &str, observer: Observer<'_>, view: View) -> 
 }
 
 /// R4 `AuditEvent.outcome`: 0 success, 4 minor failure (refused), 8 serious failure (ours).
-fn outcome(outcome: &Outcome) -> (&'static str, String) {
+fn outcome(outcome: &Outcome, view: View) -> (&'static str, String) {
     match outcome {
         Outcome::Allowed => ("0", "allowed".to_owned()),
+        Outcome::Refused { code, .. } if view == View::Patient => {
+            ("4", explain::of(code).nb.to_owned())
+        }
+        Outcome::Refused { .. } if view == View::Representative => ("4", "refused".to_owned()),
         Outcome::Refused { rule, code } => ("4", format!("refused by {rule}: {code}")),
         Outcome::Unauthenticated { code } => ("4", format!("unauthenticated: {code}")),
         Outcome::Failed { category } => ("8", format!("failed: {category:?}").to_lowercase()),
     }
+}
+
+/// A text, where there is one.
+fn some(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
 }
 
 fn agent(who: Value, name: Option<&str>, requestor: bool) -> Value {
@@ -300,7 +335,7 @@ impl Draft<'_> {
     /// The extension with decision reference and time of attestation; all four parts, or not there.
     fn care_relation(&self) -> Option<Value> {
         let (decision, toa) = (self.record.decision_ref.as_ref()?, self.record.toa?);
-        if self.view == View::Patient || toa < 0 || toa > i64::from(u32::MAX) {
+        if self.view != View::Controller || toa < 0 || toa > i64::from(i32::MAX) {
             return None;
         }
         let description = decision
@@ -373,11 +408,18 @@ impl Draft<'_> {
     }
 
     fn entities(&self) -> Vec<Value> {
-        if self.view == View::Patient {
-            self.kinds()
-        } else {
-            self.details()
+        if self.view == View::Controller {
+            return self.details();
         }
+        let mut entities = self.kinds();
+        // By it the patient asks why ($explain-access); her representative hears of their own requests alone.
+        if self.view == View::Patient {
+            entities.push(json!({
+                "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-entity-type", "code": "4", "display": "Other"},
+                "detail": [{"type": REQUEST_ID, "valueString": self.record.request_id}],
+            }));
+        }
+        entities
     }
 
     /// For the patient: what kinds (`name` is the information service, such as `IT17`), how many, and what was left out of
@@ -419,7 +461,7 @@ impl Draft<'_> {
     /// For the controller: the query as received, every resource with its version, the other parties, the request ids.
     fn details(&self) -> Vec<Value> {
         let record = self.record;
-        let mut details = vec![json!({"type": "request-id", "valueString": record.request_id})];
+        let mut details = vec![json!({"type": REQUEST_ID, "valueString": record.request_id})];
         let mut also = |kind: &str, text: Option<String>| {
             details.extend(text.map(|text| json!({"type": kind, "valueString": text})));
         };
@@ -443,6 +485,15 @@ impl Draft<'_> {
             .map(|(rule, out)| format!("{rule}: {}", detail::codes(out)))
             .collect();
         also("reduced", (!reduced.is_empty()).then(|| reduced.join("; ")));
+        let inputs = &record.inputs;
+        also("scope", some(inputs.scope.clone()));
+        let level = inputs.security_level.map(|level| level.to_string());
+        also("security-level", level);
+        let agreed = inputs.agreed.iter().map(ToString::to_string);
+        also("agreed", some(agreed.collect::<Vec<_>>().join(" ")));
+        also("wishes", some(inputs.wishes.join(" ")));
+        let as_of = inputs.settings_as_of.map(|as_of| as_of.to_string());
+        also("settings-as-of", as_of);
         also("token-sha256", record.token_hash.clone());
         let query = base64::engine::general_purpose::STANDARD.encode(&record.asked);
         let mut entities = vec![json!({

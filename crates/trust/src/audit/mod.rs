@@ -9,10 +9,11 @@ pub mod fhir;
 use crate::attest::{Code, DecisionRef, Id};
 use crate::caller::{Caller, ClientUse, Person};
 use crate::category::Category;
-use crate::decide::{Permit, Refusal};
+use crate::decide::{Facts, Permit, Refusal};
 use crate::detail::Detail;
 use crate::encoding::base64url;
 use crate::interaction::Interaction;
+use crate::rules;
 use ::fhir::ids::{HprNumber, OrganisationNumber, PersonIdentifier};
 use ::fhir::resource::InformationService;
 use ::fhir::time::Instant;
@@ -149,6 +150,34 @@ pub struct Asker {
     pub represents: bool,
 }
 
+/// What a decision rested on besides what the record tells anyway, so that the controller can make it again. Told to the controller
+/// alone: which wishes there are is nobody else's to know.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Inputs {
+    /// The token's scopes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub scope: String,
+    /// The level of the person's login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_level: Option<u8>,
+    /// The kinds that the agreement covers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agreed: Vec<InformationService>,
+    /// The patient's wishes that held, by their ids at the holder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wishes: Vec<String>,
+    /// As of when the settings that patients made elsewhere were known, where there is such a source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings_as_of: Option<Instant>,
+}
+
+impl Inputs {
+    /// Is there nothing to tell?
+    pub fn is_empty(&self) -> bool {
+        *self == Inputs::default()
+    }
+}
+
 /// One record. Make it with [`Record::new`] and the steps below, in the order a request goes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -234,9 +263,12 @@ pub struct Record {
     /// The details that each rule left out of every resource that was given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reduced: Vec<(String, Vec<Detail>)>,
-    /// The rules that were asked: name and version.
+    /// The rules that were asked, as far as the one that refused: name and version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<(String, u32)>,
+    /// What else the decision rested on.
+    #[serde(default, skip_serializing_if = "Inputs::is_empty")]
+    pub inputs: Inputs,
     /// SHA-256 of the token, base64url: leads back to the signed attest (ATT-2) without being it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_hash: Option<String>,
@@ -251,6 +283,9 @@ impl fmt::Debug for Record {
         )
     }
 }
+
+/// Code of the refusal as the patient finds it whom somebody asked about with access to another patient.
+pub const OTHERS_ACCESS: &str = "others_access";
 
 /// The longest `asked` that is kept, in bytes; longer text is cut and marked.
 const LONGEST_ASKED: usize = 8 * 1024;
@@ -303,6 +338,7 @@ impl Record {
             narrowed: Vec::new(),
             reduced: Vec::new(),
             rules: Vec::new(),
+            inputs: Inputs::default(),
             token_hash: None,
         }
     }
@@ -325,6 +361,17 @@ impl Record {
             .as_ref()
             .map(|one| (one.id.clone(), one.version));
         self.token_hash = Some(base64url(&caller.token_hash));
+        self.inputs.scope = caller.scopes.to_string();
+        self.inputs.agreed = caller
+            .agreement
+            .as_ref()
+            .map(|one| one.services.clone())
+            .unwrap_or_default();
+        self.inputs.security_level = match &caller.person {
+            Person::System => None,
+            Person::Practitioner { security_level, .. }
+            | Person::Citizen { security_level, .. } => Some(*security_level),
+        };
         self.person = match &caller.person {
             Person::System => None,
             Person::Practitioner {
@@ -375,6 +422,33 @@ impl Record {
         self
     }
 
+    /// Decided with these facts: the patient's wishes that held, and how far her settings elsewhere were known.
+    pub fn with_facts(mut self, facts: &Facts) -> Record {
+        self.inputs.wishes = facts.wishes().map(|wish| wish.id.clone()).collect();
+        self.inputs.settings_as_of = facts.known.as_of();
+        self
+    }
+
+    /// Of a record that a token for one patient was refused another with: the record that the other finds, under her own number.
+    /// It tells who asked, from where and when, and nothing that was said about the patient whom the token is for.
+    pub fn attempted(&self, about: PersonIdentifier) -> Record {
+        let mut other = self.clone();
+        other.patient = Some(about);
+        other.outcome = Outcome::Refused {
+            rule: "patient".to_owned(),
+            code: OTHERS_ACCESS.to_owned(),
+        };
+        if let Some(person) = &mut other.person {
+            person.represents = false;
+        }
+        other.healthcare_service = None;
+        other.purpose_details = None;
+        other.reason = None;
+        other.decision_ref = None;
+        other.inputs.wishes.clear();
+        other
+    }
+
     /// About a patient that the token does not name (a system's interaction).
     pub fn about(mut self, patient: Option<PersonIdentifier>) -> Record {
         self.patient = self.patient.or(patient);
@@ -409,6 +483,11 @@ impl Record {
             rule: refusal.rule.to_owned(),
             code: refusal.code.to_owned(),
         };
+        if self.rules.is_empty() {
+            self.rules = rules::until(refusal.rule)
+                .map(|rule| (rule.name.to_owned(), rule.version))
+                .collect();
+        }
         self
     }
 

@@ -183,6 +183,12 @@ pub const NEED: &[Rule] = &[
 /// Those of [`LIST`] that are asked again each time a subscriber is told something: what may change after the need was stated.
 pub const STANDING: &[Rule] = &[agreement::RULE, reservation::RULE, block::RULE];
 
+/// Those of [`LIST`] that are asked before this one refuses, and it; none where it is no rule of the list.
+pub(crate) fn until(name: &str) -> impl Iterator<Item = &'static Rule> {
+    let place = LIST.iter().position(|rule| rule.name == name);
+    LIST.iter().take(place.map_or(0, |place| place + 1))
+}
+
 fn deny(rule: &'static str, code: &'static str, message: &'static str) -> Answer {
     Answer::Deny(refusal(rule, code, message))
 }

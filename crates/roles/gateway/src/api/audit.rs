@@ -79,7 +79,8 @@ async fn trail(state: &State, visit: &Visit<'_>, question: &Question) -> Result<
         patient,
         ..
     } = opened;
-    answers.push(own_trails(state, question, &patient, sources.len()).await);
+    let view = View::of(&visit.caller().person);
+    answers.push(own_trails(state, question, &patient, (view, sources.len())).await);
     sources.push(ourselves(state));
 
     let copies: Vec<Given> = answers.iter().flat_map(taken).collect();
@@ -130,7 +131,7 @@ async fn own_trails(
     state: &State,
     question: &Question,
     patient: &PersonIdentifier,
-    number: usize,
+    (view, number): (View, usize),
 ) -> Timed {
     let began = (state.house.clock)();
     let trails = state.desks.trails();
@@ -145,7 +146,7 @@ async fn own_trails(
         let (entries, more) = meant(&store, question, patient).await?;
         for entry in entries {
             let id = format!("{}-{}", store.owner(), entry.sequence);
-            let event = render(&entry.record, &id, observer, View::Patient);
+            let event = render(&entry.record, &id, observer, view);
             writer.entry(None, event.to_string().as_bytes(), SearchMode::Match);
         }
         // Looked at as any other source's answer is.

@@ -144,10 +144,11 @@ pub(super) async fn answer(
         service: &state.config.id,
         register: &state.config.register,
     };
+    let view = View::of(&visit.caller().person);
     let mut writer = SearchsetWriter::new(total, &links);
     for entry in &entries {
         let id = entry.sequence.to_string();
-        let event = render(&entry.record, &id, observer, View::Patient);
+        let event = render(&entry.record, &id, observer, view);
         writer.entry(
             Some(&format!("{}/AuditEvent/{id}", state.base)),
             event.to_string().as_bytes(),

@@ -227,7 +227,7 @@ async fn listed(
         let id = value.strip_prefix("Patient/").unwrap_or(value);
         let named = visit.store().patient_of(super::id_of(id)?).await?;
         if named.as_ref() != Some(&patient) {
-            return Err(End::Nothing(super::search::NOBODY));
+            return Err(End::Nothing(super::search::NOBODY, named));
         }
     }
     let wishes = visit.store().wishes(&patient).await?;

@@ -385,6 +385,16 @@ impl Service {
         own.next().unwrap()
     }
 
+    /// The records of one request, in their order.
+    pub async fn records_of(&self, request: &str) -> Vec<audit::Record> {
+        let records = self.audit().await.into_iter().map(|entry| entry.record);
+        let mut own: Vec<_> = records
+            .filter(|record| record.request_id == request)
+            .collect();
+        own.reverse();
+        own
+    }
+
     /// The newest record.
     pub async fn last_record(&self) -> audit::Record {
         self.audit().await.into_iter().next().unwrap().record

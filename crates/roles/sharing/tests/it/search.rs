@@ -335,17 +335,26 @@ async fn a_token_for_one_patient_shows_nothing_of_another() {
                 "{form:?}"
             );
             answers.push(reply.visible());
-            let record = service.last_record().await;
-            assert_eq!(
-                record.outcome,
-                Outcome::Refused {
-                    rule: "patient".into(),
-                    code: "other_patient".into()
-                },
-                "{form:?}"
-            );
-            assert!(record.disclosed.is_empty());
-            assert_eq!(record.patient, Some(identifier(ragnhild())));
+            let records = service.records_of(reply.header("x-request-id")).await;
+            let refused = |code: &str| Outcome::Refused {
+                rule: "patient".into(),
+                code: code.into(),
+            };
+            assert_eq!(records[0].outcome, refused("other_patient"), "{form:?}");
+            assert_eq!(records[0].patient, Some(identifier(ragnhild())));
+            // Whom it was attempted about finds it too; an id that is nobody's is about nobody.
+            match form[0].1 {
+                id if [&arnes, &local, &arnes_reading].contains(&&id.to_owned()) => {
+                    assert_eq!(records[1].outcome, refused("others_access"), "{form:?}");
+                    assert_eq!(records[1].patient, Some(identifier(arne())));
+                }
+                id if id == unknown_here => {
+                    assert_eq!(records[1].patient, Some(identifier(patient("hilde"))));
+                }
+                _ => assert_eq!(records.len(), 1, "{form:?}"),
+            }
+            assert!(records.len() < 3);
+            assert!(records.iter().all(|record| record.disclosed.is_empty()));
         }
         answers.dedup();
         assert_eq!(answers.len(), 1, "known, unknown and nobody look the same");
@@ -370,6 +379,26 @@ async fn a_token_for_one_patient_shows_nothing_of_another() {
             .search(&who, "Observation", &[("_count", "2")])
             .await;
         assert_eq!(first.json.get("total").and_then(Value::as_u64), None);
+    }
+    // Arne reads in plain words that he was asked about, by whom, and nothing of whom they came for.
+    for (owner, words) in [
+        (arne(), "gjaldt en annen pasient. Ingenting ble gitt ut"),
+        (ragnhild(), "annen pasient enn den innloggingen gjaldt"),
+    ] {
+        let log = service
+            .search(&service.citizen(owner), "AuditEvent", &[])
+            .await;
+        let events = log.json["entry"].as_array().unwrap();
+        let told = |event: &&Value| {
+            let why = event["resource"]["outcomeDesc"].as_str();
+            why.is_some_and(|why| why.contains(words))
+        };
+        let found: Vec<&Value> = events.iter().filter(told).collect();
+        assert!(found.len() >= 4, "{}", log.json);
+        let text = serde_json::to_string(&found).unwrap();
+        let other = [arne(), ragnhild()].map(|one| &one.number);
+        let other = other.into_iter().find(|number| **number != owner.number);
+        assert!(!text.contains(other.unwrap()), "{text}");
     }
 }
 

@@ -316,7 +316,8 @@ async fn nobody_reads_anothers_trail() {
                 .await
         )
         .len(),
-        1
+        3,
+        "one of his own, and two that Ragnhild attempted about him"
     );
     assert_eq!(
         found(

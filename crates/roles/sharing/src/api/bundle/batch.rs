@@ -181,8 +181,15 @@ async fn create(
                 refusals.push((entry.index, record().failed(Category::Invalid)));
                 ready.push(Err(placed(problem, entry)));
             }
-            Err(End::Refused(refusal) | End::Nothing(refusal)) => {
+            Err(End::Refused(refusal)) => {
                 refusals.push((entry.index, record().refused(&refusal)));
+                ready.push(Err(placed(refused(&refusal), entry)));
+            }
+            Err(End::Nothing(refusal, about)) => {
+                let record = record().refused(&refusal);
+                let other = about.map(|about| record.attempted(about));
+                let records = [Some(record), other].into_iter().flatten();
+                refusals.extend(records.map(|record| (entry.index, record)));
                 ready.push(Err(placed(refused(&refusal), entry)));
             }
         }

@@ -1,10 +1,11 @@
 //! `$explain-access`: what an earlier request here was refused or denied, or what was left out of what was given, by which rule,
-//! in plain Norwegian and English.
+//! in plain Norwegian (both) and English, and by which versions of which rules.
 //!
 //! Parameter `request`: the `X-Request-Id` of the answer. Told to the patient, to personnel of the organisation that asked
 //! (about the same patient), and to the organisation's own record system; to all others no such request is known. Who acts
 //! for a patient hears of their own requests alone. What a block of a kind hides is told to the patient alone
-//! ([`trust::explain`]).
+//! ([`trust::explain`]). What else the decision rested on (scopes, level of login, agreement, wishes by id, as of when settings
+//! elsewhere were known) is told to the controller's own systems alone.
 
 use crate::State;
 use axum::body::Body;
@@ -74,7 +75,18 @@ async fn told(
         Person::Citizen { .. } => Told::Patient,
         _ => Told::Organisation,
     };
-    let parts: Vec<Value> = records.iter().map(|one| part(&one.record, to)).collect();
+    let controller = permit.patient() == &PermitScope::OwnStore && permit.is_own();
+    let parts = records.iter().map(|one| {
+        let mut parts = part(&one.record, to);
+        parts.extend(
+            controller
+                .then(|| inputs(&one.record))
+                .into_iter()
+                .flatten(),
+        );
+        json!({"name": "decision", "part": parts})
+    });
+    let parts: Vec<Value> = parts.collect();
     let about = records.first().and_then(|one| one.record.patient.clone());
     visit
         .write(visit.record().permitted(&permit).about(about))
@@ -116,8 +128,36 @@ fn request_named(input: &[(String, String)]) -> Result<LogicalId, Problem> {
     })
 }
 
-/// One decision, as a parameter with parts.
-fn part(record: &Record, to: Told) -> Value {
+/// What a decision rested on.
+fn inputs(record: &Record) -> Vec<Value> {
+    let inputs = &record.inputs;
+    let agreement = record.agreement.as_ref().map(|(id, version)| {
+        let services: Vec<String> = inputs.agreed.iter().map(ToString::to_string).collect();
+        format!("{id}/{version} {}", services.join(" "))
+    });
+    let level = inputs.security_level.map(|level| level.to_string());
+    let as_of = inputs.settings_as_of.map(|as_of| as_of.to_string());
+    let scope = Some(inputs.scope.clone()).filter(|scope| !scope.is_empty());
+    let wishes = Some(inputs.wishes.join(" ")).filter(|ids| !ids.is_empty());
+    [
+        ("scope", scope),
+        ("security-level", level),
+        ("agreement", agreement),
+        ("wishes", wishes),
+        ("settings-as-of", as_of),
+    ]
+    .into_iter()
+    .filter_map(|(kind, value)| {
+        Some(json!({"name": "input", "part": [
+            {"name": "kind", "valueCode": kind},
+            {"name": "value", "valueString": value?},
+        ]}))
+    })
+    .collect()
+}
+
+/// The parts of one decision.
+fn part(record: &Record, to: Told) -> Vec<Value> {
     let outcome = match &record.outcome {
         Outcome::Allowed => "allowed",
         Outcome::Refused { .. } => "refused",
@@ -137,7 +177,7 @@ fn part(record: &Record, to: Told) -> Value {
         parts.push(json!({"name": "rules", "valueString": rules.join(" ")}));
     }
     parts.extend(explain(record, to).iter().map(reason));
-    json!({"name": "decision", "part": parts})
+    parts
 }
 
 fn reason(one: &Explanation) -> Value {
@@ -150,6 +190,7 @@ fn reason(one: &Explanation) -> Value {
     let mut parts = vec![
         json!({"name": "rule", "valueCode": one.rule}),
         text("nb", one.words.nb),
+        text("nn", one.words.nn),
         text("en", one.words.en),
     ];
     parts.extend(
@@ -162,6 +203,7 @@ fn reason(one: &Explanation) -> Value {
         json!({"name": "left-out", "part": [
             {"name": "detail", "valueCode": detail.code()},
             text("nb", words.nb),
+            text("nn", words.nn),
             text("en", words.en),
         ]})
     }));

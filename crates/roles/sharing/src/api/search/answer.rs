@@ -56,7 +56,7 @@ impl Named {
         }
         let permit = visit.permit(&ask)?;
         match (self, permit.patient()) {
-            (Named::Nobody, PermitScope::Patient(_)) => Err(End::Nothing(NOBODY)),
+            (Named::Nobody, PermitScope::Patient(_)) => Err(End::Nothing(NOBODY, None)),
             _ => Ok(permit),
         }
     }
