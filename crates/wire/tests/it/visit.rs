@@ -200,7 +200,7 @@ async fn trail(store: &Store) -> Vec<Record> {
 fn refused_with(end: Result<impl Sized, End>) -> &'static str {
     match end {
         Err(End::Refused(refusal)) => refusal.code,
-        Err(End::Nothing(refusal)) => refusal.code,
+        Err(End::Nothing(refusal, _)) => refusal.code,
         Err(End::Problem(_) | End::Audited(_)) => "a problem",
         Ok(_) => "allowed",
     }
@@ -292,12 +292,12 @@ async fn a_refusal_is_told_or_looks_like_nothing_and_is_on_record_either_way() {
     let told = door.ends(End::Refused(OTHER_MEMBER)).await.unwrap_err();
     assert_eq!(told, Problem::from(OTHER_MEMBER));
     assert_eq!(told.status(), StatusCode::FORBIDDEN);
-    let hidden = door.ends(End::Nothing(OTHER_MEMBER)).await.unwrap_err();
+    let hidden = door.ends(End::Nothing(OTHER_MEMBER, None)).await.unwrap_err();
     assert_eq!(hidden, Problem::not_found());
     // Where nothing is found, an answer that says so.
     let parts = door.request(&door.system());
     let empty = || Ok(nothing());
-    let work = async |_: &mut Visit<'_>| Err(End::Nothing(OTHER_MEMBER));
+    let work = async |_: &mut Visit<'_>| Err(End::Nothing(OTHER_MEMBER, None));
     let (ids, search) = (door.ids.clone(), Interaction::Search);
     let answer = door.desk.serve_or(&parts, ids, search, empty, work).await;
     assert_eq!(answer.unwrap().status(), StatusCode::OK);
@@ -312,6 +312,21 @@ async fn a_refusal_is_told_or_looks_like_nothing_and_is_on_record_either_way() {
     let audited = End::Audited(Problem::gone());
     assert_eq!(door.ends(audited).await.unwrap_err(), Problem::gone());
     assert_eq!(door.trail().await.len(), 3);
+    // Whom it was attempted about finds it too, by a record of her own under the same request.
+    let hidden = End::Nothing(OTHER_MEMBER, Some(person(OTHER)));
+    assert_eq!(door.ends(hidden).await.unwrap_err(), Problem::not_found());
+    let trail = door.trail().await;
+    let [.., first, second] = &trail[..] else {
+        panic!("{}", trail.len())
+    };
+    assert_eq!((trail.len(), &first.outcome), (5, &refused));
+    assert_eq!(second.patient, Some(person(OTHER)));
+    assert_eq!(second.request_id, first.request_id);
+    let attempted = Outcome::Refused {
+        rule: "patient".to_owned(),
+        code: "others_access".to_owned(),
+    };
+    assert_eq!(second.outcome, attempted);
 }
 
 #[tokio::test]
@@ -324,7 +339,7 @@ async fn the_rules_are_asked_with_the_patient_that_is_named() {
         ..search()
     };
     let found = visit.permit(&other);
-    assert!(matches!(&found, Err(End::Nothing(_))));
+    assert!(matches!(&found, Err(End::Nothing(_, Some(about))) if *about == person(OTHER)));
     assert_eq!(refused_with(found), "other_patient");
     let write = Ask::of(Interaction::Create, ResourceType::OBSERVATION);
     let found = visit.permit(&write);
