@@ -9,9 +9,8 @@ use fhir::ids::OrganisationNumber;
 use fhir::time::{Instant, LATEST, Range, Zone, parse_date};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use trust::keys::PublicKey;
 use trust::organisation::Register;
-use wire::contract::demo::KEY_MARK;
+use wire::contract::demo::is_sample;
 use wire::contract::operate::{Kind, OPERATE};
 
 /// Why a configuration cannot be used. Names the entry.
@@ -104,19 +103,6 @@ fn is_redirect(uri: &str) -> bool {
         && url.password().is_none()
 }
 
-/// `x` of keys whose private part is printed in RFC 7515 appendix A.3 and RFC 7517 appendix A.2.
-const PRINTED: [&str; 2] = [
-    "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
-    "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
-];
-
-/// A key of the demo, or one printed in a standard: others have its private part.
-pub(crate) fn is_sample(key: &PublicKey) -> bool {
-    let jwk = key.to_jwk();
-    let printed = |x: &&str| jwk["x"] == **x;
-    key.kid().is_some_and(|kid| kid.starts_with(KEY_MARK)) || PRINTED.iter().any(printed)
-}
-
 fn in_force(range: &Range, now: Instant) -> bool {
     range.lo <= now.0 && now.0 < range.hi
 }
@@ -132,6 +118,10 @@ impl Registry {
         };
         for participant in &config.participants {
             alone(participant.orgnr.to_string())?;
+            // Whoever has the private part signs agreements in the participant's name.
+            if config.demo.is_none() && participant.keys.keys().iter().any(is_sample) {
+                return Err(RegistryError::Sample(participant.orgnr.to_string()));
+            }
             organisations.add(participant.orgnr, &participant.name);
             for unit in &participant.units {
                 unit.resh

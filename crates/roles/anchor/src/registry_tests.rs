@@ -231,7 +231,7 @@ fn keys_that_others_have_are_for_the_demo_alone() {
     let own = trust::keys::SigningKey::generate().unwrap();
     let demo = own.named("demo-1").unwrap();
     let printed = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
-    let printed = PublicKey::from_jwk(printed).unwrap();
+    let printed = trust::keys::PublicKey::from_jwk(printed).unwrap();
     for (key, sample) in [
         (own.public(), false),
         (demo.public(), true),
@@ -254,8 +254,16 @@ fn keys_that_others_have_are_for_the_demo_alone() {
         let refused = sample.then(|| RegistryError::Sample("epj".into()));
         let opened = |config: &Config| Registry::new(config, Arc::default()).err();
         assert_eq!(opened(&config), refused, "{key:?}");
-        config.demo = Some(crate::config::Demo::default());
-        assert_eq!(opened(&config), None, "{key:?}");
+        // Nor does a participant sign papers by one.
+        let mut signs = self::config();
+        signs.participants[0].keys = trust::keys::KeySet::of(vec![key.clone()]).unwrap();
+        let orgnr = signs.participants[0].orgnr.to_string();
+        let refused = sample.then_some(RegistryError::Sample(orgnr));
+        assert_eq!(opened(&signs), refused, "{key:?}");
+        for mut config in [config, signs] {
+            config.demo = Some(crate::config::Demo::default());
+            assert_eq!(opened(&config), None, "{key:?}");
+        }
     }
 }
 

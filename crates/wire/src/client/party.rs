@@ -20,7 +20,7 @@ use trust::{assertion, dpop};
 use super::{Answer, Http, PeerError, Request};
 use crate::contract::Hidden;
 use crate::contract::anchor::{ClientCredentialsForm, TokenAnswer, TokenExchangeForm};
-use crate::contract::demo::ClientFile;
+use crate::contract::demo::{ClientFile, is_sample};
 use crate::oauth_error::OAuthCode;
 use crate::receipt::Receipt;
 
@@ -53,6 +53,24 @@ pub enum PartyError {
     /// The key is not a private P-256 key.
     #[error("the client file's key: {0}")]
     Key(#[from] trust::keys::KeyError),
+    /// The key is the demo's or is printed in a standard, and the issuer is not on this machine.
+    #[error(
+        "the client file's key is a sample that others have too; make one with `delt client-key`"
+    )]
+    Sample,
+}
+
+/// Is this issuer on this machine, as a demo's is?
+fn is_here(issuer: &str) -> bool {
+    let Ok(url) = url::Url::parse(issuer) else {
+        return false;
+    };
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
 }
 
 /// An access token bound to this party's key.
@@ -150,9 +168,12 @@ impl Party {
     /// The same from a file's content.
     ///
     /// # Errors
-    /// [`PartyError::Key`].
+    /// [`PartyError::Key`], and [`PartyError::Sample`] for a key that others have too: the demo's are for a demo on this machine.
     pub fn new(file: ClientFile, http: Http, clock: Clock, ids: Ids) -> Result<Self, PartyError> {
         let key = SigningKey::from_jwk(&file.jwk.0.to_string())?;
+        if is_sample(key.public()) && !is_here(&file.issuer) {
+            return Err(PartyError::Sample);
+        }
         let proof_key = SigningKey::generate()?;
         let inner = Inner {
             client_id: file.client_id,

@@ -8,6 +8,19 @@ use super::Hidden;
 /// What the `kid` of every key starts with that the demo makes; outside the demo such a key is refused.
 pub const KEY_MARK: &str = "demo-";
 
+/// `x` of keys whose private part is printed in RFC 7515 appendix A.3 and RFC 7517 appendix A.2.
+const PRINTED: [&str; 2] = [
+    "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+];
+
+/// Is it a key of the demo, or one printed in a standard? Others have its private part.
+pub fn is_sample(key: &trust::keys::PublicKey) -> bool {
+    let jwk = key.to_jwk();
+    let printed = |x: &&str| jwk["x"] == **x;
+    key.kid().is_some_and(|kid| kid.starts_with(KEY_MARK)) || PRINTED.iter().any(printed)
+}
+
 /// Path of the test-token route under the issuer (demo mode only).
 pub const TEST_TOKEN: &str = "/test-token";
 /// Path of the fault switch under the control URL (demo mode only).

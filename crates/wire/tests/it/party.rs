@@ -182,3 +182,41 @@ async fn with_the_anchors_nonce_it_asks_again_and_remembers_it() {
     party.token("https://third.example", SCOPE).await.unwrap();
     assert_eq!(region.anchor.tokens.load(Ordering::SeqCst), 3);
 }
+
+#[tokio::test]
+async fn a_sample_key_speaks_to_an_anchor_on_this_machine_alone() {
+    let region = Region::new().await;
+    let own = trust::keys::SigningKey::generate().unwrap();
+    let demo = own.named("demo-kit").unwrap();
+    let text = std::fs::read_to_string(region.client_file("kit")).unwrap();
+    let read = |key: &trust::keys::SigningKey, issuer: &str| {
+        let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
+        file["issuer"] = issuer.into();
+        file["jwk"] = serde_json::from_str(&key.to_private_jwk()).unwrap();
+        let file = serde_json::from_value(file).unwrap();
+        let house = &region.house;
+        Party::new(
+            file,
+            house.http.clone(),
+            house.clock.clone(),
+            house.ids.clone(),
+        )
+        .map(|_| ())
+    };
+    for here in [
+        "http://127.0.0.1:7070/anchor",
+        "http://[::1]:1/a",
+        "http://localhost:7070/anchor",
+    ] {
+        assert_eq!(read(&demo, here), Ok(()), "{here}");
+    }
+    for away in [
+        "https://delt.example/anchor",
+        "http://localhost.example/anchor",
+        "https://10.0.0.1/anchor",
+        "127.0.0.1",
+    ] {
+        assert_eq!(read(&demo, away), Err(PartyError::Sample), "{away}");
+        assert_eq!(read(&own, away), Ok(()), "{away}");
+    }
+}

@@ -8,11 +8,11 @@
 pub(crate) mod person;
 
 use crate::config::{Config, IdentityProvider};
-use crate::registry::is_sample;
 use crate::request::Pushed;
 use trust::token::Kind;
 use wire::House;
 use wire::client::{Registration, RelyingParty};
+use wire::contract::demo::is_sample;
 
 /// Why the identity providers of the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
