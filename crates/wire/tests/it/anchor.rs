@@ -26,6 +26,8 @@ pub struct Anchor {
     pub issuer: String,
     pub clock: store::Clock,
     pub key: Mutex<SigningKey>,
+    /// Published beside the one that signs: the next, or the one before.
+    pub beside: Mutex<Option<SigningKey>>,
     pub clients: Mutex<Vec<(String, KeySet)>>,
     pub jwks: Mutex<Jwks>,
     pub refuse: Mutex<Option<OAuthCode>>,
@@ -41,6 +43,7 @@ impl Anchor {
             issuer,
             clock,
             key: Mutex::new(SigningKey::generate().unwrap()),
+            beside: Mutex::default(),
             clients: Mutex::default(),
             jwks: Mutex::new(Jwks::Good),
             refuse: Mutex::default(),
@@ -111,7 +114,16 @@ async fn jwks(State(anchor): State<Arc<Anchor>>) -> Response {
     anchor.key_fetches.fetch_add(1, Ordering::SeqCst);
     match *anchor.jwks.lock().unwrap() {
         Jwks::Good => {
-            let keys = KeySet::of(vec![anchor.key.lock().unwrap().public().clone()]).unwrap();
+            let mut keys = vec![anchor.key.lock().unwrap().public().clone()];
+            keys.extend(
+                anchor
+                    .beside
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .map(|key| key.public().clone()),
+            );
+            let keys = KeySet::of(keys).unwrap();
             Json(keys.to_jwks()).into_response()
         }
         Jwks::Garbage => "{\"keys\":[{\"kty\":\"oct\"}]}".into_response(),

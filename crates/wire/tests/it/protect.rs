@@ -351,6 +351,65 @@ async fn a_key_that_the_anchor_removed_stops_working_within_a_minute() {
     );
 }
 
+/// When a key that was published signs, and how long after that the one before is published, in seconds: as the anchor does
+/// (`crates/roles/anchor/src/operate/ring.rs`).
+const PUBLISHED_AHEAD: i64 = 600;
+const PUBLISHED_AFTER: i64 = 320;
+
+#[tokio::test]
+async fn a_rotation_fails_no_request_from_the_publication_to_the_end_of_the_old_key() {
+    // The anchor answers all the time; is silent around the switch; or is silent from the first minute after the publication on.
+    for silent in [
+        0..0,
+        PUBLISHED_AHEAD - 60..PUBLISHED_AHEAD + 120,
+        120..2 * PUBLISHED_AHEAD,
+    ] {
+        let region = Region::new().await;
+        let stranger = Stranger::new(&region);
+        let sent = async |token: &str| stranger.send(&stranger.request(token)).await.status;
+        assert_eq!(sent(&stranger.token()).await, StatusCode::CREATED);
+        let first = region.anchor.key.lock().unwrap().clone();
+        let next = SigningKey::generate().unwrap();
+        *region.anchor.beside.lock().unwrap() = Some(next.clone());
+        // Tokens as they are used: each to its end, by whichever key signed it.
+        let mut tokens: Vec<(i64, String)> = Vec::new();
+        let mut by_new = 0;
+        for at in (0..=PUBLISHED_AHEAD + PUBLISHED_AFTER + 120).step_by(60) {
+            *region.anchor.jwks.lock().unwrap() = match silent.contains(&at) {
+                true => Jwks::Failing,
+                false => Jwks::Good,
+            };
+            if at == PUBLISHED_AHEAD {
+                *region.anchor.key.lock().unwrap() = next.clone();
+                *region.anchor.beside.lock().unwrap() = Some(first.clone());
+            }
+            if at >= PUBLISHED_AHEAD + PUBLISHED_AFTER {
+                *region.anchor.beside.lock().unwrap() = None;
+            }
+            by_new += i32::from(at >= PUBLISHED_AHEAD);
+            tokens.push((at, stranger.token()));
+            tokens.retain(|(made, _)| at < made + trust::token::LIFETIME_SECONDS);
+            for (made, token) in &tokens {
+                assert_eq!(
+                    sent(token).await,
+                    StatusCode::CREATED,
+                    "at {at} s, a token made at {made} s, the anchor silent in {silent:?}"
+                );
+            }
+            region.pass(60);
+        }
+        assert!(by_new > 5);
+        // And the old key is no key any more, where the anchor could be asked since; the last good set serves while it is silent.
+        let forged = trust::token::issue(&stranger.claims(), &first).unwrap();
+        let known = silent.end <= PUBLISHED_AHEAD + PUBLISHED_AFTER;
+        let expected = match known {
+            true => StatusCode::UNAUTHORIZED,
+            false => StatusCode::CREATED,
+        };
+        assert_eq!(sent(&forged).await, expected, "{silent:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_clock_that_was_set_back_keeps_no_removed_key_alive() {
     let region = Region::new().await;
