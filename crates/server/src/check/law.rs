@@ -119,17 +119,98 @@ mod tests {
         }
         page.push_str(
             "\n## Refused at a request\n\n\
-             In the order they are asked. No change of law is waited for: these are the law's own limits on who may see what.\n\n\
-             | Rule | Version | Source |\n| --- | --- | --- |\n",
+             The rules in the order they are asked, each with its refusals as the one who asked and the patient are told them (`$explain-access`).\n",
         );
         for rule in trust::rules::LIST {
+            let one = requests().into_iter().find(|one| one.rule == rule.name);
+            let one = one.unwrap_or_else(|| panic!("requests.toml has no row for {}", rule.name));
+            let change = match one.change.as_str() {
+                "" => "none is waited for",
+                change => change,
+            };
             let _ = writeln!(
                 page,
-                "| `{}` | {} | {} |",
-                rule.name, rule.version, rule.source
+                "\n### `{}`, version {}\n\n{}.\n\n\
+                 * What makes it right today: {}.\n* Change of law that would allow more: {change}.\n",
+                rule.name, rule.version, rule.source, one.remedy
             );
+            let codes = codes(rule.name);
+            if codes.is_empty() {
+                page.push_str("It refuses nothing, and leaves out what is not needed.\n");
+                continue;
+            }
+            page.push_str("| Refusal | In words |\n| --- | --- |\n");
+            for code in codes {
+                let words = trust::explain::of(&code);
+                assert_eq!(words.code, code, "a refusal without words");
+                let _ = writeln!(page, "| `{code}` | {} |", words.en);
+            }
         }
         page
+    }
+
+    /// What a rule needs to say yes.
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct AtRequest {
+        rule: String,
+        remedy: String,
+        change: String,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct RequestFile {
+        request: Vec<AtRequest>,
+    }
+
+    fn requests() -> Vec<AtRequest> {
+        let text = include_str!("../../../../spec/law/requests.toml");
+        let file: RequestFile = toml::from_str(text).expect("spec/law/requests.toml reads");
+        file.request
+    }
+
+    /// The codes of a rule's refusals, once each, as its source has them.
+    fn codes(rule: &str) -> Vec<String> {
+        let place = format!("../trust/src/rules/{rule}.rs");
+        let place = Path::new(env!("CARGO_MANIFEST_DIR")).join(place);
+        let source = std::fs::read_to_string(place).expect("a rule has a file of its name");
+        let body = source.split("#[cfg(test)]").next().unwrap_or_default();
+        let mut codes: Vec<String> = Vec::new();
+        for call in ["deny(", "refusal("] {
+            for after in body.split(call).skip(1) {
+                let texts: Vec<&str> = after.split('"').collect();
+                // `"rule", "code", …` right after the bracket.
+                let is_call = texts.first().is_some_and(|first| first.trim().is_empty());
+                let code = texts
+                    .get(3)
+                    .filter(|_| is_call)
+                    .map(|code| (*code).to_owned());
+                codes.extend(code.filter(|code| !codes.contains(code)));
+            }
+        }
+        codes
+    }
+
+    #[test]
+    fn every_rule_has_one_row_that_says_what_it_takes() {
+        let all = requests();
+        assert_eq!(all.len(), trust::rules::LIST.len());
+        for rule in trust::rules::LIST {
+            let rows: Vec<_> = all.iter().filter(|one| one.rule == rule.name).collect();
+            assert_eq!(rows.len(), 1, "{}", rule.name);
+            assert!(!rows[0].remedy.is_empty(), "{}", rule.name);
+        }
+        let refusing = trust::rules::LIST
+            .iter()
+            .filter(|rule| !codes(rule.name).is_empty());
+        assert!(refusing.count() > 14);
+        let block = ["blocked", "practitioner_blocked"];
+        assert!(
+            block
+                .iter()
+                .all(|code| codes("block").contains(&(*code).to_owned()))
+        );
     }
 
     #[test]
