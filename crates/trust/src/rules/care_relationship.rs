@@ -5,6 +5,9 @@
 //! Tillitsrammeverk data model v1.1 (`healthcare_service`, `purpose_of_use_details`: one of them, ATT-34, ATT-42). Example:
 //! assessment of a referral (VURDHENV) is a relation of care; quality work, research and a request for insight (KVAL, FORSK,
 //! INNSYN) have ways of their own in law, and a look-up for treatment that names them is refused.
+//!
+//! The relation is attested by the caller's organisation, and not confirmed by the data's own: no register says who treats whom. A false
+//! statement is followed up afterwards, by the log on both sides that the patient reads too (helsepersonelloven § 21 a; ATT-8).
 
 use super::{Answer, Question, Rule, deny};
 
