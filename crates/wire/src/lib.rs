@@ -8,6 +8,7 @@ pub mod contract;
 pub mod courier;
 pub mod drift;
 pub mod entries;
+pub mod explained;
 pub mod form;
 pub mod last_copy;
 pub mod may_look;

@@ -42,7 +42,7 @@ use store::Store;
 use trust::organisation::Register;
 use url::Url;
 use wire::client::Party;
-use wire::contract::gateway::{FHIR, MAY_LOOK};
+use wire::contract::gateway::{EXPLAIN, FHIR, MAY_LOOK};
 use wire::members::MemberBook;
 use wire::protect::GuardConfig;
 use wire::route::{Access, RouteRow, Routes};
@@ -211,6 +211,13 @@ pub const ROUTES: &[RouteRow] = &[
         },
     },
     RouteRow {
+        method: "POST",
+        path: EXPLAIN,
+        access: Access::Token {
+            scope: "patient/AuditEvent.s",
+        },
+    },
+    RouteRow {
         method: "GET",
         path: "/fhir/_page/{sealed}",
         access: Access::Token {
@@ -367,6 +374,7 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("POST", "/fhir/Consent/_search", api::consent::list)
         .on("DELETE", "/fhir/Consent/{id}", api::consent::end)
         .on("POST", MAY_LOOK, api::may_look::everywhere)
+        .on("POST", EXPLAIN, api::explain::everywhere)
         .on("GET", "/fhir/_page/{sealed}", api::page::page)
         .on("POST", "/fhir/Observation/$lastn", api::lastn::lastn)
         .on("POST", "/fhir/Observation/$stats", api::stats::stats)

@@ -1,7 +1,7 @@
 //! A citizen's wishes (Consent) at every holder at once: made, listed or taken back, each holder with a token of its own and
 //! a deadline, and what became of each of them. The gateway keeps none of it: a wish is known by what it means, so that the
-//! same wish at several holders is one, and doing it again repairs what did not reach everybody. Who may look is asked of every
-//! holder in the same way ([`Round::may_look`]).
+//! same wish at several holders is one, and doing it again repairs what did not reach everybody. Who may look, and why something
+//! was refused, is asked of every holder in the same way ([`Round::may_look`], [`Round::explain`]).
 
 use crate::State;
 use crate::deadline::Deadline;
@@ -13,7 +13,8 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use uuid::Uuid;
 use wire::client::{Answer, Request};
-use wire::contract::sharing::MAY_LOOK;
+use wire::contract::sharing::{EXPLAIN, MAY_LOOK};
+use wire::explained::{self, Decision};
 use wire::may_look::Told;
 use wire::receipt::{Receipt, SourceReport, SourceState, canonical};
 use wire::visit::Visit;
@@ -51,6 +52,14 @@ pub struct Heard<T = Vec<Held>> {
 }
 
 impl<T> Heard<T> {
+    /// What the gateway itself tells.
+    pub fn ours(told: Result<T, Fault>) -> Heard<T> {
+        Heard {
+            told,
+            milliseconds: None,
+        }
+    }
+
     /// What it told, if it did.
     pub fn told(&self) -> Option<&T> {
         self.told.as_ref().ok()
@@ -64,7 +73,8 @@ impl Heard {
     }
 }
 
-type Fault = (SourceState, String);
+/// Why one told nothing: its state, and in words.
+pub type Fault = (SourceState, String);
 
 /// One citizen's round of the holders.
 pub struct Round<'a> {
@@ -89,6 +99,28 @@ impl Round<'_> {
     pub async fn may_look(&self, sources: &[Source]) -> Vec<Heard<Told>> {
         let one = |source| self.one(source, move |base| self.who_may_look(source, base));
         join_all(sources.iter().map(one)).await
+    }
+
+    /// Asks every source that may be asked what it decided of a request of this id; in the order of `sources`.
+    pub async fn explain(
+        &self,
+        sources: &[Source],
+        request: &LogicalId,
+    ) -> Vec<Heard<Vec<Decision>>> {
+        let one = |source| self.one(source, move |base| self.why(base, request));
+        join_all(sources.iter().map(one)).await
+    }
+
+    async fn why(&self, base: &str, request: &LogicalId) -> Result<Vec<Decision>, Fault> {
+        let id = request.to_string();
+        let form = [("request", id.as_str())];
+        let request = Request::post_form(format!("{base}{EXPLAIN}"), form);
+        let answer = self.send(base, "user/AuditEvent.s", request).await?;
+        // Where no such request is known, nothing was decided.
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(Vec::new());
+        }
+        explained::read(&json(answer, &[StatusCode::OK])?).ok_or_else(unusable)
     }
 
     async fn one<'s, T, F: Future<Output = Result<T, Fault>>>(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fhir::resource::InformationService;
+use wire::explained::{Decision, Texts, Told};
 use wire::receipt::{SourceReport, SourceState};
 
 use crate::State;
@@ -15,7 +16,9 @@ pub struct LogLine {
     pub when: String,
     /// Who.
     pub name: String,
-    /// Where that person works.
+    /// As what that person works.
+    pub role: Option<String>,
+    /// Where that person works, and in which part of it.
     pub organisation: String,
     /// Who gave it, or refused it.
     pub holder: String,
@@ -27,6 +30,8 @@ pub struct LogLine {
     pub given: String,
     /// What of it was left out.
     pub without: Option<String>,
+    /// Of a refusal: what the form sends to ask why.
+    pub request: Option<String>,
     /// What the form sends to shut this person out.
     pub pseudonym: Option<String>,
 }
@@ -61,7 +66,12 @@ pub fn log(events: &[Event], state: &State, t: &Text) -> Vec<LogLine> {
     let line = |event: &Event| LogLine {
         when: when(state, &event.when),
         name: event.name.clone().unwrap_or_else(unknown),
-        organisation: event.organisation.clone().unwrap_or_default(),
+        role: event.role.clone(),
+        organisation: {
+            let places = [&event.organisation, &event.department];
+            let known: Vec<&str> = places.into_iter().flatten().map(String::as_str).collect();
+            known.join(", ")
+        },
         holder: event.holder.clone().unwrap_or_default(),
         why: event.purpose.as_deref().map_or_else(String::new, |code| {
             let key = format!("why.{code}");
@@ -81,9 +91,38 @@ pub fn log(events: &[Event], state: &State, t: &Text) -> Vec<LogLine> {
             let words: Vec<&str> = event.without.iter().filter_map(known).collect();
             t.fill("log.without", &[("details", &words.join(", "))])
         }),
+        request: event.request.clone().filter(|_| !event.allowed),
         pseudonym: event.pseudonym.clone(),
     };
     events.iter().map(line).collect()
+}
+
+/// Why one party decided as it did.
+pub struct Why {
+    /// Its name.
+    pub name: String,
+    /// When, and in words why: each decision of that request.
+    pub decisions: Vec<(String, Vec<String>)>,
+}
+
+/// Why, in her language.
+pub fn why(told: &[Told], state: &State, t: &Text) -> Vec<Why> {
+    let said = |words: &Texts| t.among(&words.nb, &words.nn, &words.en).clone();
+    let decision = |one: &Decision| {
+        let reasons = one.reasons.iter().map(|reason| said(&reason.words));
+        (when(state, &one.when), reasons.collect::<Vec<_>>())
+    };
+    let party = |one: &Told| Why {
+        name: state.name_of(one.organisation.as_str()).to_owned(),
+        decisions: one
+            .decisions
+            .iter()
+            .map(decision)
+            .filter(|(_, reasons)| !reasons.is_empty())
+            .collect(),
+    };
+    let all = told.iter().map(party);
+    all.filter(|one| !one.decisions.is_empty()).collect()
 }
 
 /// Names of people in the log, by pseudonym: a wish holds no name.

@@ -95,8 +95,8 @@ fn line(reader: &Reader, state: &State, t: &Text) -> Line {
         .map(|one| (&one.ways, what(one, state, t)));
     let shut = reader.shut.iter().map(|one| {
         let known = t.find(&format!("shut.{}", one.code));
-        // Only bokmål has words for what this page does not know.
-        let words = known.unwrap_or(trust::explain::of(&one.code).nb);
+        let general = trust::explain::of(&one.code);
+        let words = known.unwrap_or_else(|| t.among(general.nb, general.nn, general.en));
         (&one.ways, words.to_owned())
     });
     let said = opens.chain(shut);

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::alert::AlertPage;
 use crate::api::Fault;
-use crate::citizen::{Done, LogLine, WishLine};
+use crate::citizen::{Done, LogLine, Why, WishLine};
 use crate::clinician::PatientPage;
 use crate::list::Shown;
 use crate::may_look::Holder;
@@ -236,6 +236,20 @@ pub struct Log {
     /// Newest first.
     pub lines: Vec<LogLine>,
     /// Who did not tell theirs.
+    pub missing: Vec<Done>,
+}
+
+/// Why somebody was refused.
+#[derive(Template)]
+#[template(path = "why.html")]
+pub struct WhyRefused {
+    /// Around it.
+    pub shell: Shell,
+    /// Words.
+    pub t: Text,
+    /// Each party that knows of it.
+    pub parties: Vec<Why>,
+    /// Who did not tell.
     pub missing: Vec<Done>,
 }
 

@@ -90,6 +90,15 @@ fn flatten(source: &str) -> Catalogue {
 }
 
 impl Text {
+    /// The one of three texts that is in this language.
+    pub fn among<T>(&self, nb: T, nn: T, en: T) -> T {
+        match self.language {
+            Language::Nb => nb,
+            Language::Nn => nn,
+            Language::En => en,
+        }
+    }
+
     /// The words for `key`, in this language or else in bokmål.
     pub fn of<'a>(&self, key: &'a str) -> &'a str
     where

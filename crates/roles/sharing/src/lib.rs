@@ -38,7 +38,7 @@ use std::sync::Arc;
 use store::Store;
 use trust::{Facts, Party};
 use wire::contract::alert::TELL;
-use wire::contract::sharing::{COPY_STATE, MAY_LOOK, RECONCILE};
+use wire::contract::sharing::{COPY_STATE, EXPLAIN, MAY_LOOK, RECONCILE};
 use wire::contract::work_list::WORK_LIST;
 use wire::members::MemberBook;
 use wire::protect::{Guard, GuardConfig};
@@ -178,7 +178,7 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
-        path: "/$explain-access",
+        path: EXPLAIN,
         access: Access::Token {
             scope: "any; nothing of the patient's is read",
         },
@@ -628,11 +628,7 @@ pub fn routes(state: Arc<State>) -> Router {
         .on("GET", COPY_STATE, api::copy_state::read)
         .on("POST", COPY_STATE, api::copy_state::write)
         .on("POST", "/$purge", api::operation::purge::purge)
-        .on(
-            "POST",
-            "/$explain-access",
-            api::operation::explain::explain_access,
-        )
+        .on("POST", EXPLAIN, api::operation::explain::explain_access)
         .on("POST", MAY_LOOK, api::operation::may_look::of_the_patient)
         .on("GET", "/$reviews", api::review::list)
         .on("POST", "/$reviews", api::review::close)

@@ -174,6 +174,12 @@ async fn she_closes_her_record_to_a_neighbour_and_it_stays_closed() {
         assert_eq!(event["purposeOfEvent"][0]["coding"][0]["code"], "TREAT");
         assert_eq!(event["entity"][0]["name"], "IT17", "{event}");
         assert!(event["recorded"].is_string());
+        // As what she works: the code, and the words for it.
+        let role = &contained(event, "Practitioner")["qualification"][0]["code"]["coding"][0];
+        assert!(
+            role["code"].is_string() && role["display"].is_string(),
+            "{event}"
+        );
     }
     let identifiers = &contained(events[0], "Practitioner")["identifier"];
     assert_eq!(identifiers.as_array().unwrap().len(), 1, "{identifiers}");
@@ -280,8 +286,39 @@ async fn she_closes_her_record_to_a_neighbour_and_it_stays_closed() {
         }
     }
 
-    // She sees that she was refused.
+    // She sees that she was refused, and asks why with the id from her own log: every holder says it in plain words.
     let trail = her.search("AuditEvent", &[("_count", "200")]).await;
+    let named = by(&trail, neighbour.name.expose())
+        .into_iter()
+        .filter(|event| event["outcome"] == "4")
+        .find_map(|event| {
+            let entities = event["entity"].as_array()?;
+            let details = entities.iter().flat_map(|one| one["detail"].as_array());
+            let mut ids = details.flatten().filter(|one| one["type"] == "request-id");
+            let id = ids.next()?["valueString"].as_str()?;
+            refusals.iter().find(|one| *one == id)
+        });
+    let form = [("request", named.unwrap().as_str())];
+    let url = format!("{gateway}/$explain-access");
+    let reply = her.send(Request::post_form(url, form)).await;
+    assert_eq!(reply.status, 200, "{}", reply.json);
+    let told = wire::explained::Everywhere::read(&reply.json).unwrap();
+    let words = trust::explain::of("practitioner_blocked").into();
+    let saying: Vec<_> = told
+        .holders
+        .iter()
+        .filter(|one| {
+            one.decisions[0]
+                .reasons
+                .iter()
+                .any(|why| why.words == words)
+        })
+        .map(|one| one.organisation.to_string())
+        .collect();
+    assert!(
+        services.iter().all(|one| saying.contains(&one.orgnr)),
+        "{saying:?}"
+    );
     let refused_events = by(&trail, neighbour.name.expose())
         .into_iter()
         .filter(|event| event["outcome"] == "4")

@@ -202,6 +202,7 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("gateway", "POST", "/fhir/Consent/_search", Form("")),
     ("gateway", "DELETE", "/fhir/Consent/{id}", Nothing),
     ("gateway", "POST", "/fhir/$may-look", Form("")),
+    ("gateway", "POST", "/fhir/$explain-access", Form("")),
     ("gateway", "GET", "/fhir/_page/{sealed}", Nothing),
     ("gateway", "POST", "/fhir/Observation/$lastn", Form("max=1")),
     (
@@ -240,6 +241,7 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("portal", "GET", "/views/{id}/alerts", Nothing),
     ("portal", "POST", "/views/{id}/alerts", Form("")),
     ("portal", "GET", "/log", Nothing),
+    ("portal", "POST", "/why", Form("")),
     ("portal", "GET", "/may-look", Nothing),
     ("portal", "GET", "/blocks", Nothing),
     ("portal", "POST", "/blocks", Form("")),

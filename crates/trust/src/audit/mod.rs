@@ -422,6 +422,12 @@ impl Record {
         self
     }
 
+    /// Is it about a request that this person made themselves while acting for the patient?
+    pub fn is_asked_for_the_patient_by(&self, representative: &PersonIdentifier) -> bool {
+        let asker = self.person.as_ref();
+        asker.is_some_and(|asker| asker.represents && asker.identifier == *representative)
+    }
+
     /// Decided with these facts: the patient's wishes that held, and how far her settings elsewhere were known.
     pub fn with_facts(mut self, facts: &Facts) -> Record {
         self.inputs.wishes = facts.wishes().map(|wish| wish.id.clone()).collect();

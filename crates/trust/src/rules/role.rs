@@ -12,7 +12,7 @@ use crate::interaction::Interaction::{self, *};
 
 pub(super) const RULE: Rule = Rule {
     name: "role",
-    version: 5,
+    version: 6,
     source: "pasientjournalloven § 19; pasient- og brukerrettighetsloven § 5-1",
     check,
 };
@@ -109,6 +109,7 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
             WishesRead,
             WishEnded,
             MayLook,
+            Explain,
         ],
     ),
     (Party::Locator, Who::Practitioner, &[Locate]),

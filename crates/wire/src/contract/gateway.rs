@@ -13,6 +13,8 @@ pub const CHANGES: &str = "/fhir/_changes/{sealed}";
 pub const READ: &str = "/fhir/$read";
 /// Who may look at what is held about the patient, at every holder (`wire::may_look`).
 pub const MAY_LOOK: &str = "/fhir/$may-look";
+/// Why an earlier request was refused, or what was left out, at every holder (`wire::explained`).
+pub const EXPLAIN: &str = "/fhir/$explain-access";
 /// The key that signs receipts, as a key set; public.
 pub const KEYS: &str = "/jwks";
 /// A receipt again, by its id.

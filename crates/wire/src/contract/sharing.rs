@@ -17,6 +17,8 @@ pub const AUDIT_SEARCH: &str = "/AuditEvent/_search";
 pub const RECONCILE: &str = "/$reconcile";
 /// Who may look at what is held about the patient (`wire::may_look`).
 pub const MAY_LOOK: &str = "/$may-look";
+/// Why an earlier request was refused, or what was left out of what was given (`wire::explained`).
+pub const EXPLAIN: &str = "/$explain-access";
 /// How old the copy is; by POST the record system says up to when everything of it is here.
 pub const COPY_STATE: &str = "/$copy-state";
 /// Header of answers that give data: the instant (RFC 3339, UTC) up to which everything of the source is known to be here.

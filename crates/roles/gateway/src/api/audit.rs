@@ -110,7 +110,7 @@ async fn trail(state: &State, visit: &Visit<'_>, question: &Question) -> Result<
 }
 
 /// The gateway as one source among the others.
-fn ourselves(state: &State) -> Source {
+pub(super) fn ourselves(state: &State) -> Source {
     Source {
         organisation: state.owner.to_string(),
         name: state

@@ -67,6 +67,10 @@ fn statement(state: &State) -> Value {
                 "definition": "https://delt.example/fhir/OperationDefinition/may-look",
                 "documentation": "POST, by the patient or by whoever represents her where that covers the log; organization may name holders besides those that the locator names. Parameters: a holder for each that told (as its own may-look operation tells), and the receipt, which says who did not.",
             }, {
+                "name": "explain-access",
+                "definition": "https://delt.example/fhir/OperationDefinition/explain-access",
+                "documentation": "POST, by the patient, or by whoever represents her of their own requests: request (the request id that an entry of the log names); organization may name holders besides those that the locator names. Parameters: a holder for each that knows of the request (as its own explain-access operation tells), the gateway's own decisions among them, and the receipt, which says who did not tell.",
+            }, {
                 "name": "read",
                 "definition": "https://delt.example/fhir/OperationDefinition/read",
                 "documentation": "POST a form or Parameters: url (the full address of a resource, or of a version, as an answer gave it) and organization (whose it is). A searchset of at most one, with the receipt.",

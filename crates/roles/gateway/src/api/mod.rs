@@ -4,6 +4,7 @@ pub mod audit;
 pub mod changes;
 pub mod consent;
 pub mod everything;
+pub mod explain;
 pub mod file;
 pub mod lastn;
 pub mod lookup;

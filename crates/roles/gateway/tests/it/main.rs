@@ -8,6 +8,7 @@ mod anchor;
 mod changes;
 mod circuit;
 mod directory;
+mod explain;
 mod faults;
 mod file;
 mod filed;

@@ -104,11 +104,19 @@ async fn another_patient_than_the_tokens_is_nothing_and_on_record() {
     assert!(reply.matches().is_empty());
     assert!(world.asked().is_empty());
     let (entries, _) = world.records(Some(PROVEHEIM)).await;
-    let refused = Outcome::Refused {
+    let refused = |code: &str| Outcome::Refused {
         rule: "patient".into(),
-        code: "other_patient".into(),
+        code: code.into(),
     };
-    assert_eq!(entries[0].record.outcome, refused);
+    // Whom it was attempted about finds it too.
+    assert_eq!(entries[0].record.outcome, refused("others_access"));
+    let about = |at: usize| {
+        let patient = entries[at].record.patient.as_ref();
+        patient.unwrap().value().expose().to_owned()
+    };
+    assert_eq!(about(0), OTHER_PATIENT);
+    assert_eq!(entries[1].record.outcome, refused("other_patient"));
+    assert_eq!(about(1), PATIENT);
 }
 
 #[tokio::test]

@@ -96,6 +96,7 @@ impl Source {
             .route("/fhir/{type}/{id}", get(read))
             .route("/fhir/_page/{sealed}", get(page))
             .route("/fhir/$may-look", post(may_look))
+            .route("/fhir/$explain-access", post(explain))
             .route("/fhir/Consent", post(wish))
             .route("/fhir/Consent/_search", post(wishes))
             .route("/fhir/Consent/{id}", delete(wish_ended))
@@ -461,6 +462,36 @@ async fn may_look(State(source): State<Arc<Source>>, headers: HeaderMap, body: B
     let holds = !source.holds.lock().unwrap().is_empty();
     let told = may_look_at(&source.orgnr, holds).to_json();
     fhir_response(StatusCode::OK, told.to_string())
+}
+
+/// It knows of a request where it holds anything; of another than that there is none.
+async fn explain(State(source): State<Arc<Source>>, headers: HeaderMap, body: Body) -> Response {
+    let form = wire::form::read(&headers, body).await.unwrap().0;
+    source.admit(&headers, form);
+    if let Some(trouble) = trouble(&source).await {
+        return trouble;
+    }
+    if source.holds.lock().unwrap().is_empty() {
+        return wire::outcome::Problem::not_found().into_response();
+    }
+    let told = wire::explained::answer(&[explained()]).to_string();
+    fhir_response(StatusCode::OK, told)
+}
+
+/// What a holder decided.
+pub fn explained() -> wire::explained::Decision {
+    wire::explained::Decision {
+        when: "2027-01-15T08:00:00Z".to_owned(),
+        outcome: "refused".to_owned(),
+        rules: "audience/1 block/5".to_owned(),
+        reasons: vec![wire::explained::Reason {
+            rule: "block".to_owned(),
+            words: trust::explain::of("blocked").into(),
+            withheld: Vec::new(),
+            left_out: Vec::new(),
+        }],
+        inputs: Vec::new(),
+    }
 }
 
 /// What a holder tells.

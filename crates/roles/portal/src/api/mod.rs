@@ -58,6 +58,7 @@ pub const ROUTES: &[RouteRow] = &[
     row("GET", "/views/{id}/alerts", Access::Session),
     row("POST", "/views/{id}/alerts", Access::Session),
     row("GET", "/log", Access::Session),
+    row("POST", "/why", Access::Session),
     row("GET", "/may-look", Access::Session),
     row("GET", "/blocks", Access::Session),
     row("POST", "/blocks", Access::Session),
@@ -92,6 +93,7 @@ pub fn routes(state: Arc<State>, assets: Assets) -> Router {
         .on("GET", "/views/{id}/alerts", alert::show)
         .on("POST", "/views/{id}/alerts", alert::step)
         .on("GET", "/log", log::show)
+        .on("POST", "/why", log::why)
         .on("GET", "/may-look", may_look::show)
         .on("GET", "/blocks", blocks::show)
         .on("POST", "/blocks", blocks::make)

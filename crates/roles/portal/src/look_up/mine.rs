@@ -7,11 +7,13 @@ use fhir::json::{Json, Limits, Node};
 use fhir::systems;
 use http::Method;
 use serde_json::{Value, json};
+use trust::audit::fhir::REQUEST_ID;
 use trust::keys::SigningKey;
 use trust::wish::PSEUDONYM;
 use wire::client::{Answer, Request};
-use wire::contract::gateway::{FHIR, MAY_LOOK};
+use wire::contract::gateway::{EXPLAIN, FHIR, MAY_LOOK};
 use wire::contract::{CANONICAL, Hidden};
+use wire::explained;
 use wire::may_look::Everywhere;
 use wire::receipt::{Receipt, SourceReport};
 
@@ -50,8 +52,12 @@ pub struct Event {
     pub name: Option<String>,
     /// The issuer's pseudonym of that person, by which she can be shut out; health personnel alone has one.
     pub pseudonym: Option<String>,
+    /// As what that person works, in the words of the authorisation, or its code.
+    pub role: Option<String>,
     /// Where that person works.
     pub organisation: Option<String>,
+    /// In which part of it.
+    pub department: Option<String>,
     /// Who keeps this entry.
     pub holder: Option<String>,
     /// Code of the purpose, such as `TREAT`.
@@ -64,6 +70,8 @@ pub struct Event {
     pub without: Vec<String>,
     /// Whether it was allowed.
     pub allowed: bool,
+    /// By which id she asks why; who acts for her has it not.
+    pub request: Option<String>,
     /// Whether something was stored rather than looked at.
     pub wrote: bool,
 }
@@ -144,6 +152,24 @@ impl Mine<'_> {
         let told = Everywhere::read(&told).ok_or(unusable)?;
         let receipt = Receipt::read(&told.receipt).map_err(LookUpError::receipt)?;
         Ok((told, receipt.sources))
+    }
+
+    /// Why a request that her log names was decided as it was, by every party that knows of it.
+    ///
+    /// # Errors
+    /// As [`Mine::log`].
+    pub async fn why(
+        &self,
+        request: &str,
+    ) -> Result<(Vec<explained::Told>, Vec<SourceReport>), LookUpError> {
+        let url = format!("{}{EXPLAIN}", self.asker.state.config.gateway);
+        let form = [("request", request)];
+        let answer = self.asker.answer(Request::post_form(url, form)).await?;
+        let unusable = LookUpError::Unusable("not why something was decided");
+        let told = answer.json().map_err(|_| unusable.clone())?;
+        let told = explained::Everywhere::read(&told).ok_or(unusable)?;
+        let receipt = Receipt::read(&told.receipt).map_err(LookUpError::receipt)?;
+        Ok((told.holders, receipt.sources))
     }
 
     /// The wishes that hold.
@@ -230,7 +256,9 @@ fn event(node: Node<'_>) -> Event {
             .next()
             .and_then(|one| owned(one, "name")),
         pseudonym,
+        role: person.and_then(role),
         organisation: named("legal-entity").or_else(|| named("organisation")),
+        department: named("department"),
         holder: named("observer"),
         purpose: code.and_then(|one| owned(one, "code")),
         reason: purpose.and_then(|one| owned(one, "text")),
@@ -239,8 +267,24 @@ fn event(node: Node<'_>) -> Event {
             .collect(),
         without: without(node),
         allowed: node.text("outcome").as_deref() == Some("0"),
+        request: request(node),
         wrote: matches!(node.text("action").as_deref(), Some("C" | "U" | "D")),
     }
+}
+
+/// What a person is authorised as: in words, or else the code.
+fn role(practitioner: Node<'_>) -> Option<String> {
+    let code = items(practitioner, "qualification").next()?.get("code")?;
+    let coding = items(code, "coding").next()?;
+    let text = coding.text("display").or_else(|| coding.text("code"))?;
+    Some(text.into_owned())
+}
+
+/// The id of the request that an event is about.
+fn request(event: Node<'_>) -> Option<String> {
+    let mut details = items(event, "entity").flat_map(|entity| items(entity, "detail"));
+    let named = details.find(|one| one.text("type").as_deref() == Some(REQUEST_ID))?;
+    named.text("valueString").map(|id| id.into_owned())
 }
 
 /// What an event says was left out of what was given.

@@ -4,13 +4,17 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use trust::wish::PSEUDONYM;
 
-use crate::fake::{EVIL, Mood, NOW};
+use crate::fake::{EVIL, Mood, NOW, REQUEST};
 use crate::{Page, Portal};
 
 /// A look-up as the gateway shows it to the patient.
 fn event(name: &str, pseudonym: Option<&str>, purpose: &str, outcome: &str) -> Value {
     let mut practitioner =
         json!({"resourceType": "Practitioner", "id": "practitioner", "name": [{"text": name}]});
+    if pseudonym.is_some() {
+        practitioner["qualification"] =
+            json!([{"code": {"coding": [{"code": "LE", "display": "Lege"}]}}]);
+    }
     if let Some(pseudonym) = pseudonym {
         practitioner["identifier"] = json!([{"system": PSEUDONYM, "value": pseudonym}]);
     }
@@ -18,12 +22,14 @@ fn event(name: &str, pseudonym: Option<&str>, purpose: &str, outcome: &str) -> V
         |id: &str, name: &str| json!({"resourceType": "Organization", "id": id, "name": name});
     json!({
         "resourceType": "AuditEvent", "id": "1", "recorded": NOW, "outcome": outcome,
-        "contained": [practitioner, organisation("legal-entity", "Prøveheim"), organisation("observer", "Fjellvik")],
+        "contained": [practitioner, organisation("legal-entity", "Prøveheim"), organisation("observer", "Fjellvik"),
+            organisation("department", "Lungeavdelingen")],
         "agent": [{"name": name, "requestor": true}],
         "purposeOfEvent": [{"coding": [{"code": purpose}], "text": "bevisstløs"}],
         "entity": [
             {"name": "IT17", "detail": [{"type": "count", "valueString": "3"}, {"type": "reduced", "valueString": "narrative notes"}]},
             {"name": "IT03", "detail": [{"type": "reduced", "valueString": "narrative notes"}]},
+            {"detail": [{"type": "request-id", "valueString": REQUEST}]},
         ],
     })
 }
@@ -57,7 +63,8 @@ async fn she_reads_who_looked_and_shuts_one_of_them_out() {
     for words in [
         "Hvem har sett",
         "Berit Testnabo",
-        "Prøveheim",
+        "<span class=\"quiet small\">Lege</span>",
+        "Prøveheim, Lungeavdelingen",
         "nødrett",
         "«bevisstløs»",
         "målinger og funn, legemidler og vaksiner",
@@ -70,6 +77,8 @@ async fn she_reads_who_looked_and_shuts_one_of_them_out() {
     ] {
         assert!(log.body.contains(words), "{words} is not in {}", log.body);
     }
+    // Of a refusal alone it is asked why.
+    assert_eq!(log.body.matches(">Hvorfor?<").count(), 1);
     // Only for health personnel is there a button.
     assert_eq!(log.body.matches(">Sperr for denne personen<").count(), 1);
     let token = portal.fake.tokens.lock().unwrap()[0].clone();
@@ -197,6 +206,81 @@ async fn nobody_else_has_her_pages_and_she_has_nobody_elses() {
         .await;
     assert_eq!(reply.status, StatusCode::NOT_FOUND);
     assert!(portal.fake.wishes.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn she_asks_why_somebody_was_refused_and_is_told_in_her_language() {
+    let mut portal = start().await;
+    let words = |code| wire::explained::Texts::from(trust::explain::of(code));
+    let reason = |rule: &str, code| wire::explained::Reason {
+        rule: rule.to_owned(),
+        words: words(code),
+        withheld: Vec::new(),
+        left_out: Vec::new(),
+    };
+    let told = |number: &str, reasons| wire::explained::Told {
+        organisation: number.parse().unwrap(),
+        decisions: vec![wire::explained::Decision {
+            when: NOW.to_owned(),
+            outcome: "refused".to_owned(),
+            rules: String::new(),
+            reasons,
+            inputs: Vec::new(),
+        }],
+    };
+    *portal.fake.explained.lock().unwrap() = vec![
+        told("310001007", vec![reason("block", "practitioner_blocked")]),
+        told("310001074", Vec::new()),
+    ];
+    let code = trust::explain::of("practitioner_blocked");
+    for (language, title, words) in [
+        ("nb", "Hvorfor noen ikke fikk se", code.nb),
+        ("nn", "Kvifor nokon ikkje fekk sjå", code.nn),
+        ("en", "Why somebody was not allowed to see", code.en),
+    ] {
+        let form = portal.get("/log").await.form();
+        let fields = [
+            ("form", form.as_str()),
+            ("language", language),
+            ("back", "/log"),
+        ];
+        portal.post("/language", &fields).await;
+        let log = portal.get("/log").await;
+        let request = log.value_of("request");
+        assert_eq!(request, REQUEST);
+        let fields = [("form", &*log.form()), ("request", &*request)];
+        let why = portal.post("/why", &fields).await;
+        assert_eq!(why.status, StatusCode::OK, "{}", why.body);
+        for said in [title, words, "Fjellvik"] {
+            assert!(why.body.contains(said), "{said} is not in {}", why.body);
+        }
+        // Who has no reason to give is not shown.
+        assert_eq!(why.body.matches("id=\"party-").count(), 1);
+    }
+    // What nobody knows of is said; what our pages do not send is refused; trouble is said.
+    let form = portal.get("/log").await.form();
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    let none = portal
+        .post("/why", &[("form", &*form), ("request", unknown)])
+        .await;
+    assert!(
+        none.body.contains("None of those who answered knows"),
+        "{}",
+        none.body
+    );
+    let strange = portal
+        .post("/why", &[("form", &*form), ("request", "1")])
+        .await;
+    assert_eq!(strange.status, StatusCode::BAD_REQUEST);
+    let forged = portal
+        .post("/why", &[("form", "x"), ("request", unknown)])
+        .await;
+    assert_eq!(forged.status, StatusCode::FORBIDDEN);
+    *portal.fake.mood.lock().unwrap() = Mood::Babbling;
+    let trouble = portal
+        .post("/why", &[("form", &*form), ("request", unknown)])
+        .await;
+    assert_eq!(trouble.status, StatusCode::BAD_GATEWAY);
 }
 
 #[tokio::test]

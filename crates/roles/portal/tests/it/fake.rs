@@ -57,6 +57,8 @@ pub struct Fake {
     pub wishes: Mutex<Vec<Value>>,
     /// What the holders tell of who may look.
     pub may_look: Mutex<Vec<wire::may_look::Told>>,
+    /// What each party tells of the request that is asked about.
+    pub explained: Mutex<Vec<wire::explained::Told>>,
     /// Who does not answer when a wish is made or ended.
     pub away: Mutex<Option<&'static str>>,
     /// What its catalogue lists besides the demo's endpoints; `None`: it gives no answer.
@@ -66,6 +68,9 @@ pub struct Fake {
     /// How it behaves.
     pub mood: Mutex<Mood>,
 }
+
+/// The one request that can be asked about.
+pub const REQUEST: &str = "0cba6c4c-b43d-480b-b40f-aa5257452d80";
 
 /// How the fake behaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,6 +127,7 @@ pub async fn start(clock: Clock) -> Arc<Fake> {
         events: Mutex::default(),
         wishes: Mutex::default(),
         may_look: Mutex::default(),
+        explained: Mutex::default(),
         away: Mutex::default(),
         listed: Mutex::new(Some(Vec::new())),
         own: own::Service::default(),
@@ -133,6 +139,7 @@ pub async fn start(clock: Clock) -> Arc<Fake> {
         .route("/catalogue/fhir/{type}", get(listed))
         .route("/gateway/fhir/{type}/_search", post(search))
         .route("/gateway/fhir/$may-look", post(may_look))
+        .route("/gateway/fhir/$explain-access", post(explain))
         .route("/gateway/fhir/Consent", post(wish))
         .route("/gateway/fhir/Consent/_search", post(wishes))
         .route("/gateway/fhir/Consent/{id}", delete(wish_ended))
@@ -495,6 +502,26 @@ async fn may_look(State(fake): State<Arc<Fake>>, request: Request) -> Response {
             log: false,
             notes: false,
         }],
+        receipt: account(&fake),
+    };
+    Json(all.to_json()).into_response()
+}
+
+async fn explain(State(fake): State<Arc<Fake>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    if let Err(status) = fake.admit("POST", parts.uri.path(), &parts.headers) {
+        return status.into_response();
+    }
+    if *fake.mood.lock().unwrap() == Mood::Babbling {
+        return "<p>".into_response();
+    }
+    let body = axum::body::to_bytes(body, 10_000).await.unwrap();
+    let known = format!("request={REQUEST}").into_bytes() == body;
+    let all = wire::explained::Everywhere {
+        holders: match known {
+            true => fake.explained.lock().unwrap().clone(),
+            false => Vec::new(),
+        },
         receipt: account(&fake),
     };
     Json(all.to_json()).into_response()

@@ -11,17 +11,14 @@ use crate::State;
 use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
-use fhir::ids::LogicalId;
-use fhir::outcome::IssueCode;
 use fhir::resource::ResourceType;
 use http::{HeaderMap, StatusCode};
-use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{AuditEntry, AuditFilter};
-use trust::audit::{Outcome, Record};
-use trust::explain::{Explanation, Told, explain};
+use trust::audit::Record;
+use trust::explain::Told;
 use trust::{Ask, Interaction, PermitScope, Person};
-
+use wire::explained::{self, Decision};
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
@@ -48,7 +45,7 @@ async fn told(
     body: Body,
 ) -> Result<Response, End> {
     let permit = visit.permit(&Ask::of(Interaction::Explain, ResourceType::AUDIT_EVENT))?;
-    let asked = request_named(&wire::operation::read(headers, body).await?)?;
+    let asked = explained::request_named(&wire::operation::read(headers, body).await?)?;
     visit.asked(&format!("request={asked}"));
     let filter = AuditFilter {
         request_id: Some(asked.to_string()),
@@ -76,23 +73,20 @@ async fn told(
         _ => Told::Organisation,
     };
     let controller = permit.patient() == &PermitScope::OwnStore && permit.is_own();
-    let parts = records.iter().map(|one| {
-        let mut parts = part(&one.record, to);
-        parts.extend(
-            controller
-                .then(|| inputs(&one.record))
-                .into_iter()
-                .flatten(),
-        );
-        json!({"name": "decision", "part": parts})
-    });
-    let parts: Vec<Value> = parts.collect();
+    let decision = |one: &&AuditEntry| Decision {
+        inputs: match controller {
+            true => inputs(&one.record),
+            false => Vec::new(),
+        },
+        ..Decision::of(&one.record, to)
+    };
+    let decisions: Vec<Decision> = records.iter().map(decision).collect();
     let about = records.first().and_then(|one| one.record.patient.clone());
     visit
         .write(visit.record().permitted(&permit).about(about))
         .await?;
-    let answer = json!({"resourceType": "Parameters", "parameter": parts});
-    Ok(fhir_response(StatusCode::OK, answer.to_string()))
+    let answer = explained::answer(&decisions).to_string();
+    Ok(fhir_response(StatusCode::OK, answer))
 }
 
 /// Whether a record is about a request of the caller's own: the patient's are all hers, and hers alone are her blocks.
@@ -102,10 +96,7 @@ fn theirs(state: &State, visit: &Visit<'_>, record: &Record) -> bool {
         Person::Citizen {
             represents: None, ..
         } => true,
-        Person::Citizen { identifier, .. } => {
-            let asker = record.person.as_ref();
-            asker.is_some_and(|asker| asker.represents && asker.identifier == *identifier)
-        }
+        Person::Citizen { identifier, .. } => record.is_asked_for_the_patient_by(identifier),
         _ => {
             let (own, other) = (visit.caller().organisation, record.organisation);
             own.is_some() && own.map(controller) == other.map(controller)
@@ -113,23 +104,8 @@ fn theirs(state: &State, visit: &Visit<'_>, record: &Record) -> bool {
     }
 }
 
-fn request_named(input: &[(String, String)]) -> Result<LogicalId, Problem> {
-    let [(name, value)] = input else {
-        let words = "one parameter is expected: request, the X-Request-Id of the answer";
-        return Err(Problem::invalid(IssueCode::Required, "request", words));
-    };
-    if name != "request" {
-        let words = "this parameter is not known; expected: request";
-        return Err(Problem::invalid(IssueCode::NotSupported, name, words));
-    }
-    LogicalId::parse(value).map_err(|_| {
-        let words = "expected the X-Request-Id of an answer";
-        Problem::invalid(IssueCode::Value, "request", words)
-    })
-}
-
 /// What a decision rested on.
-fn inputs(record: &Record) -> Vec<Value> {
+fn inputs(record: &Record) -> Vec<(String, String)> {
     let inputs = &record.inputs;
     let agreement = record.agreement.as_ref().map(|(id, version)| {
         let services: Vec<String> = inputs.agreed.iter().map(ToString::to_string).collect();
@@ -147,65 +123,6 @@ fn inputs(record: &Record) -> Vec<Value> {
         ("settings-as-of", as_of),
     ]
     .into_iter()
-    .filter_map(|(kind, value)| {
-        Some(json!({"name": "input", "part": [
-            {"name": "kind", "valueCode": kind},
-            {"name": "value", "valueString": value?},
-        ]}))
-    })
+    .filter_map(|(kind, value)| Some((kind.to_owned(), value?)))
     .collect()
-}
-
-/// The parts of one decision.
-fn part(record: &Record, to: Told) -> Vec<Value> {
-    let outcome = match &record.outcome {
-        Outcome::Allowed => "allowed",
-        Outcome::Refused { .. } => "refused",
-        Outcome::Unauthenticated { .. } => "unauthenticated",
-        Outcome::Failed { .. } => "failed",
-    };
-    let mut parts = vec![
-        json!({"name": "when", "valueInstant": record.when.to_string()}),
-        json!({"name": "outcome", "valueCode": outcome}),
-    ];
-    if !record.rules.is_empty() {
-        let rules: Vec<String> = record
-            .rules
-            .iter()
-            .map(|(name, version)| format!("{name}/{version}"))
-            .collect();
-        parts.push(json!({"name": "rules", "valueString": rules.join(" ")}));
-    }
-    parts.extend(explain(record, to).iter().map(reason));
-    parts
-}
-
-fn reason(one: &Explanation) -> Value {
-    let text = |language: &str, words: &str| {
-        json!({"name": "text", "part": [
-            {"name": "language", "valueCode": language},
-            {"name": "value", "valueString": words},
-        ]})
-    };
-    let mut parts = vec![
-        json!({"name": "rule", "valueCode": one.rule}),
-        text("nb", one.words.nb),
-        text("nn", one.words.nn),
-        text("en", one.words.en),
-    ];
-    parts.extend(
-        one.withheld
-            .iter()
-            .map(|kind| json!({"name": "withheld", "valueCode": kind.to_string()})),
-    );
-    parts.extend(one.left_out.iter().map(|detail| {
-        let words = detail.words();
-        json!({"name": "left-out", "part": [
-            {"name": "detail", "valueCode": detail.code()},
-            text("nb", words.nb),
-            text("nn", words.nn),
-            text("en", words.en),
-        ]})
-    }));
-    json!({"name": "reason", "part": parts})
 }
