@@ -91,7 +91,7 @@ pub struct Access {
 pub struct Registering {
     #[command(flatten)]
     access: Access,
-    /// participant, client, agreement, delegation, processing-agreement or collaboration.
+    /// participant, client, agreement, delegation, processing-agreement, collaboration or representation.
     #[arg(value_parser = kind_of)]
     kind: Kind,
     /// The document (JSON), as it is signed.
@@ -110,7 +110,7 @@ pub struct Registering {
 
 fn kind_of(text: &str) -> Result<Kind, String> {
     serde_json::from_value(text.into()).map_err(|_| {
-        "one of participant, client, agreement, delegation, processing-agreement, collaboration"
+        "one of participant, client, agreement, delegation, processing-agreement, collaboration, representation"
             .to_owned()
     })
 }
@@ -167,6 +167,11 @@ pub enum Subject {
         /// Its id.
         id: String,
     },
+    /// Who may act for a patient (fullmakt, parents).
+    Representation {
+        /// Its id.
+        id: String,
+    },
 }
 
 impl Subject {
@@ -179,6 +184,7 @@ impl Subject {
             Subject::Delegation { id } => (Kind::Delegation, id, None),
             Subject::ProcessingAgreement { id } => (Kind::ProcessingAgreement, id, None),
             Subject::Collaboration { id } => (Kind::Collaboration, id, None),
+            Subject::Representation { id } => (Kind::Representation, id, None),
         };
         Order {
             kind,

@@ -45,7 +45,7 @@ use wire::contract::anchor::{
     AGREEMENTS, AUTHORIZE, DISCOVERY, END_SESSION, JWKS, PAR, PARTICIPANTS, REVOKE, SIGN_IN,
     SIGN_IN_AT, SIGN_IN_BACK, SIGN_IN_STYLE, SIGN_OUT, SIGNED_OUT, TOKEN,
 };
-use wire::contract::launch::{LAUNCH, NAME_PATIENT};
+use wire::contract::launch::{ACT_FOR, LAUNCH, NAME_PATIENT};
 use wire::contract::operate::{
     CHANGE_SCOPE, CHANGES, END, READ_SCOPE, REMOVE_KEY, RESUME, ROTATE_KEY, SUSPEND,
 };
@@ -303,6 +303,11 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
+        path: ACT_FOR,
+        access: Access::SignIn,
+    },
+    RouteRow {
+        method: "POST",
         path: SIGN_OUT,
         access: Access::SignIn,
     },
@@ -403,6 +408,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     let list = Arc::new(list);
     let mut book = register::Book::default();
     changes.iter().for_each(|change| book.apply(change));
+    register::unseal(&store, &mut book).await?;
     let base = Arc::new(config);
     let config = register::merged(&base, &book, &list.standings()).map_err(OpenError::Register)?;
     let registry = Registry::new(&config, list)?;
@@ -478,6 +484,7 @@ pub fn routes(state: Arc<State>) -> Router {
             .on("GET", SIGN_IN_AT, api::upstream::go)
             .on("GET", SIGN_IN_BACK, api::upstream::back)
             .on("POST", NAME_PATIENT, api::name_patient::name_patient)
+            .on("POST", ACT_FOR, api::act_for::act_for)
             .on("POST", SIGN_OUT, api::sign_out::sign_out)
             .on("GET", END_SESSION, api::sign_out::end_session)
             .on("POST", END_SESSION, api::sign_out::by_form)

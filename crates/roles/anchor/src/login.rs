@@ -78,15 +78,29 @@ impl Login {
     /// The representation in force for whom the citizen acts for; `None` for own data, and for a representation that has ended.
     pub(crate) fn representation(&self, state: &State) -> Option<trust::Representation> {
         let patient = self.patient.as_ref().filter(|_| self.represents())?;
-        let demo = state.config.demo.as_ref()?;
-        demo.representation(&self.number, patient).cloned()
+        if let Some(demo) = &state.config.demo
+            && let Some(known) = demo.representation(&self.number, patient)
+        {
+            return Some(known.clone());
+        }
+        let registered = state.acts_for(&self.number).into_iter();
+        let mut theirs = registered.filter(|one| one.patient == *patient);
+        theirs.next().map(|one| one.by.by)
     }
 
     /// Who acts for a citizen who signed in for herself.
     pub(crate) fn represented_by(&self, state: &State) -> Vec<trust::RepresentedBy> {
-        let demo = state.config.demo.as_ref().filter(|_| !self.represents());
-        demo.map(|demo| demo.represented_by(&self.number))
+        if self.represents() || self.kind != Kind::Citizen {
+            return Vec::new();
+        }
+        let demo = state.config.demo.as_ref();
+        let known = demo.map(|demo| demo.represented_by(&self.number));
+        let registered = state.acting_for(&self.number).into_iter();
+        known
             .unwrap_or_default()
+            .into_iter()
+            .chain(registered.map(|one| one.by))
+            .collect()
     }
 
     /// For the audit trail.

@@ -59,6 +59,7 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("anchor", "GET", "/sign-in/{provider}", Nothing),
     ("anchor", "GET", "/sign-in/{provider}/callback", Nothing),
     ("anchor", "POST", "/sign-in/patient", Form("number=1")),
+    ("anchor", "POST", "/sign-in/for", Form("for=own")),
     ("anchor", "POST", "/sign-out", Form("")),
     ("anchor", "GET", "/end-session", Nothing),
     ("anchor", "POST", "/end-session", Form("")),

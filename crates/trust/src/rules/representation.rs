@@ -3,7 +3,7 @@
 //! Source: pasient- og brukerrettighetsloven §§ 3-3, 3-4 and 5-1 (next of kin, children's parents, insight); vergemålsloven
 //! and avtaleloven for powers of attorney (fullmakt), whose scope the patient chooses. Being next of kin alone opens
 //! nothing: only a representation that the anchor knows, and put into the token, does. A parent's ends when the child turns
-//! 12; the register keeps that day. Example: Ragnhild's husband holds a power of attorney for plan (IT08) and curves (IT17):
+//! 12; the anchor's register keeps that day and asks it at each token (`anchor/src/register/representation.rs`). Example: Ragnhild's husband holds a power of attorney for plan (IT08) and curves (IT17):
 //! her medicines are not there for him, nor the notes in what he sees, nor the log of who looked, and her blocks are hers
 //! alone.
 

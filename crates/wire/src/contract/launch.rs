@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub const LAUNCH: &str = "/launch";
 /// Where a person who signed in names the patient, under the issuer.
 pub const NAME_PATIENT: &str = "/sign-in/patient";
+/// Where a citizen who signed in says for whom, under the issuer.
+pub const ACT_FOR: &str = "/sign-in/for";
 /// Where the portal is opened, under its base: `?iss=…&launch=…`.
 pub const OPEN: &str = "/launch";
 /// Where the portal takes codes, under its base.

@@ -67,6 +67,8 @@ pub enum Kind {
     ProcessingAgreement,
     /// A collaboration under § 9, by its id.
     Collaboration,
+    /// Who may act for a patient, by the document's id; it names nobody.
+    Representation,
 }
 
 /// What was done.
@@ -172,7 +174,8 @@ pub struct ChangeDocument {
     /// same text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signed_by: Vec<String>,
-    /// The order as its operator signed it, document and signatures included; changes of before orders were signed have none.
+    /// The order as its operator signed it, document and signatures included; changes of before orders were signed have none, nor
+    /// has one about a representation, which names people and lies sealed with the anchor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
     /// Why.

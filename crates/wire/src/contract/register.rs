@@ -181,6 +181,58 @@ pub struct Collaboration {
     pub until: Option<String>,
 }
 
+/// By what somebody acts for a patient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RepresentationGround {
+    /// The patient gave it, and chose what it covers (fullmakt).
+    Fullmakt,
+    /// A parent, until the child turns 12.
+    Parent,
+}
+
+/// Who may act for a patient: the one document about people. The list of changes names its id alone.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Representation {
+    /// Its id; never a number of anybody's.
+    pub id: String,
+    /// By what.
+    pub ground: RepresentationGround,
+    /// Fødselsnummer or D-nummer of who acts.
+    pub representative: String,
+    /// What they are called, which the patient is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub representative_name: Option<String>,
+    /// Fødselsnummer or D-nummer of the patient.
+    pub patient: String,
+    /// What she is called, for the choice at the sign-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient_name: Option<String>,
+    /// Information services it covers (`IT17` …).
+    pub services: Vec<String>,
+    /// Whether it covers the log of who looked.
+    #[serde(default)]
+    pub log: bool,
+    /// Whether it covers the notes of those who treat the patient.
+    #[serde(default)]
+    pub notes: bool,
+    /// First day in force, `yyyy-mm-dd`.
+    pub from: String,
+    /// Last day in force; open-ended if missing, but for a parent's, which ends when the child turns 12.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The day a child was born, for a parent's; a number does not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born: Option<String>,
+}
+
+impl std::fmt::Debug for Representation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Representation({})", self.id)
+    }
+}
+
 impl Collaboration {
     /// As published documents name its kind.
     pub fn kind(&self) -> AgreementKind {
@@ -222,7 +274,7 @@ pub struct Entry {
     pub version: u64,
     /// Whether it counts, apart from signatures.
     pub state: super::operate::Standing,
-    /// The document's text, as it was signed.
+    /// The document's text, as it was signed; empty for one about people, which is told to nobody.
     pub document: String,
     /// Detached signatures over it.
     pub signatures: Vec<String>,

@@ -292,7 +292,10 @@ async fn a_refusal_is_told_or_looks_like_nothing_and_is_on_record_either_way() {
     let told = door.ends(End::Refused(OTHER_MEMBER)).await.unwrap_err();
     assert_eq!(told, Problem::from(OTHER_MEMBER));
     assert_eq!(told.status(), StatusCode::FORBIDDEN);
-    let hidden = door.ends(End::Nothing(OTHER_MEMBER, None)).await.unwrap_err();
+    let hidden = door
+        .ends(End::Nothing(OTHER_MEMBER, None))
+        .await
+        .unwrap_err();
     assert_eq!(hidden, Problem::not_found());
     // Where nothing is found, an answer that says so.
     let parts = door.request(&door.system());

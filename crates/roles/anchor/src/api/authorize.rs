@@ -303,7 +303,7 @@ pub(crate) fn name_patient(
 }
 
 /// The origin that an answer leads to.
-fn origin(request: &Pushed) -> Result<String, Halt> {
+pub(super) fn origin(request: &Pushed) -> Result<String, Halt> {
     Url::parse(&request.redirect_uri)
         .map(|url| url.origin().ascii_serialization())
         .map_err(|_| Halt::Gone)

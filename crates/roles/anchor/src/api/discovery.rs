@@ -148,6 +148,10 @@ const SUMMARIES: &[(&str, &str)] = &[
         "POST /sign-in/patient",
         "The form on which health personnel names the patient (launch/patient)",
     ),
+    (
+        "POST /sign-in/for",
+        "The form on which a citizen says for whom she signed in (fullmakt, parents)",
+    ),
     ("POST /sign-out", "Ends the session at this browser"),
     (
         "GET /end-session",

@@ -1,5 +1,6 @@
 //! One file an interaction.
 
+pub(crate) mod act_for;
 pub(crate) mod authorization_code;
 pub(crate) mod authorize;
 pub(crate) mod client_credentials;

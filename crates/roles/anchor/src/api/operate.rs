@@ -202,11 +202,14 @@ fn known(
         ));
     }
     let paper = matches!(order.kind, Kind::ProcessingAgreement | Kind::Collaboration);
-    if action == Action::End && !paper && !matches!(order.kind, Kind::Agreement | Kind::Delegation)
-    {
+    let ends = matches!(
+        order.kind,
+        Kind::Agreement | Kind::Delegation | Kind::Representation
+    );
+    if action == Action::End && !paper && !ends {
         return Err(invalid(
             "kind",
-            "agreements of every kind and delegations end; others are suspended, and leave the register by its configuration",
+            "agreements of every kind, delegations and representations end; others are suspended, and leave the register by its configuration",
         ));
     }
     if action != Action::End && paper {
@@ -253,6 +256,7 @@ fn known(
         }
         Kind::Agreement => here(registry.has_agreement(&order.id)),
         Kind::Delegation => here(registry.has_delegation(&order.id)),
+        Kind::Representation => here(register::is_known(state, &order.id)),
         Kind::SigningKey => Err(invalid("kind", "signing keys have addresses of their own")),
         Kind::ProcessingAgreement | Kind::Collaboration => {
             here(registry.has_paper(order.kind, &order.id))

@@ -4,7 +4,7 @@
 //! (RFC 9207), so that no answer of one passes for another's.
 
 use super::authorize::{self, Halt, Standing};
-use super::sign_in;
+use super::{act_for, sign_in};
 use crate::State;
 use crate::sign_in::ticket::{Ticket, parameters, seal, unseal};
 use crate::sign_in::{PAGE_SECONDS, browser, session};
@@ -228,7 +228,10 @@ async fn answer(
     let sid = (state.house.ids)().simple().to_string();
     match person::login(&provider.config, &token, sid, now) {
         Ok(login) if standing.request.is_for(login.kind) => {
-            sign_in::signed_in(state, ids, standing, login, cookie).await
+            match act_for::asked(state, &standing, &login, cookie)? {
+                Some(page) => Ok(page),
+                None => sign_in::signed_in(state, ids, standing, login, cookie).await,
+            }
         }
         Ok(_) => Err(Halt::Malformed),
         Err(words) => {

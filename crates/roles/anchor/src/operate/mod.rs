@@ -35,8 +35,18 @@ pub(crate) struct Wanted {
     pub(crate) reason: String,
     /// Whose signatures stand on a registered document.
     pub(crate) signed_by: Vec<String>,
-    /// The order as its operator signed it.
+    /// The order as its operator signed it; empty: it is not for the list.
     pub(crate) order: String,
+    /// What is kept beside the list, in the same commit.
+    pub(crate) beside: Option<Beside>,
+}
+
+/// What is kept beside the list: the ledger, the key in it, and the value.
+#[derive(Clone)]
+pub(crate) struct Beside {
+    pub(crate) ledger: &'static str,
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
 }
 
 impl Wanted {
@@ -51,6 +61,7 @@ impl Wanted {
             reason: reason.to_owned(),
             signed_by: Vec::new(),
             order: order.to_owned(),
+            beside: None,
         }
     }
 }
@@ -73,7 +84,7 @@ pub(crate) fn document(
         kid: one.kid,
         from: one.from,
         signed_by: one.signed_by,
-        order: Some(one.order),
+        order: Some(one.order).filter(|order| !order.is_empty()),
         reason: one.reason,
         client_id: operator.caller.client_id.clone(),
         request_id: operator.ids.ours.to_string(),
@@ -163,7 +174,13 @@ pub(crate) async fn change_and(
     let mut after = Standings::clone(&before);
     let mut ledger = Vec::new();
     let mut made = Vec::new();
-    for one in wanted {
+    for mut one in wanted {
+        ledger.extend(one.beside.take().map(|beside| LedgerWrite {
+            ledger: beside.ledger,
+            key: beside.key,
+            value: Some(beside.value),
+            expect: Expect::Any,
+        }));
         let document = document(state, operator, &after, one);
         let payload = payload(&document).map_err(|_| unsigned())?;
         after.apply(&document, &payload);

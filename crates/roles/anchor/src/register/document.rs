@@ -4,7 +4,7 @@ use fhir::ids::OrganisationNumber;
 use serde::de::DeserializeOwned;
 use wire::contract::operate::Kind;
 use wire::contract::register::{
-    Agreement, Client, Collaboration, Delegation, Participant, ProcessingAgreement,
+    Agreement, Client, Collaboration, Delegation, Participant, ProcessingAgreement, Representation,
 };
 
 /// What a document says.
@@ -16,6 +16,7 @@ pub(crate) enum Document {
     Delegation(Delegation),
     ProcessingAgreement(ProcessingAgreement),
     Collaboration(Collaboration),
+    Representation(Representation),
 }
 
 /// A document in the register.
@@ -70,6 +71,7 @@ impl Document {
             Kind::Delegation => read(text).map(Document::Delegation),
             Kind::ProcessingAgreement => read(text).map(Document::ProcessingAgreement),
             Kind::Collaboration => read(text).map(Document::Collaboration),
+            Kind::Representation => read(text).map(Document::Representation),
             Kind::ClientKey => Err("a key is registered with its client".into()),
             Kind::SigningKey => Err("signing keys have addresses of their own".into()),
         }
@@ -84,13 +86,17 @@ impl Document {
             Document::Delegation(one) => &one.id,
             Document::ProcessingAgreement(one) => &one.id,
             Document::Collaboration(one) => &one.id,
+            Document::Representation(one) => &one.id,
         }
     }
 
-    /// Organisations that must sign it before it is in force. Participants and clients are the operator's own word.
+    /// Organisations that must sign it before it is in force. Participants, clients and representations are the
+    /// operator's own word.
     pub(crate) fn binds(&self) -> Vec<String> {
         let mut binds = match self {
-            Document::Participant(_) | Document::Client(_) => Vec::new(),
+            Document::Participant(_) | Document::Client(_) | Document::Representation(_) => {
+                Vec::new()
+            }
             Document::Agreement(one) => vec![one.consumer.clone(), one.provider.clone()],
             Document::Delegation(one) => vec![one.from.clone()],
             Document::ProcessingAgreement(one) => {

@@ -49,6 +49,8 @@ fn count(counts: &mut Registered, document: &Document) {
         Document::Delegation(one) => counts.delegations.push(one),
         Document::ProcessingAgreement(one) => counts.processing_agreements.push(one),
         Document::Collaboration(one) => counts.collaborations.push(one),
+        // The law that is asked is about organisations.
+        Document::Representation(_) => {}
     }
 }
 
@@ -159,6 +161,10 @@ fn put(config: &mut Config, held: &Held) -> Result<(), String> {
             };
             place(&mut config.papers, paper, |had| had.id == one.id);
         }
+        // Read when somebody signs in, by the day; here it is only seen to that it can be.
+        Document::Representation(one) => {
+            super::representation::read(one, &config.zone)?;
+        }
     }
     Ok(())
 }
@@ -184,7 +190,7 @@ fn key_set(keys: &[serde_json::Value]) -> Result<KeySet, String> {
         .map_err(|error| format!("keys: {error}"))
 }
 
-fn services(names: &[String]) -> Result<Vec<InformationService>, String> {
+pub(super) fn services(names: &[String]) -> Result<Vec<InformationService>, String> {
     let read = |name: &String| {
         InformationService::parse(name)
             .ok_or_else(|| "a service is no information service".to_owned())
@@ -221,7 +227,7 @@ pub(crate) fn version(base: &Config, standings: &Standings, kind: Kind, id: &str
             .iter()
             .find(|one| one.id == id)
             .map(|one| one.version),
-        Kind::ClientKey | Kind::SigningKey => None,
+        Kind::Representation | Kind::ClientKey | Kind::SigningKey => None,
     };
     configured.unwrap_or(0) + u64::from(standings.of(kind, id, None).changes)
 }

@@ -5,10 +5,12 @@
 mod document;
 mod merge;
 mod order;
+mod representation;
 
 pub(crate) use document::{Document, Held};
 pub(crate) use merge::merged;
 pub(crate) use order::{register, registered};
+pub(crate) use representation::{is_known, unseal};
 
 use fhir::ids::OrganisationNumber;
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,6 +84,11 @@ impl Book {
             document,
         };
         self.held.insert(key, held);
+    }
+
+    /// Takes in one that lay sealed beside the list.
+    fn put(&mut self, held: Held) {
+        self.held.insert(place(held.kind, &held.id), held);
     }
 
     pub(crate) fn get(&self, kind: Kind, id: &str) -> Option<&Held> {

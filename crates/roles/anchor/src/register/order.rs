@@ -2,7 +2,7 @@
 //! list of changes, and in force from the next request on.
 
 use super::document::{Document, organisation};
-use super::{keys_of, merge, merged};
+use super::{keys_of, merge, merged, representation};
 use crate::State;
 use crate::operate::{self, Operator, Standings, Wanted};
 use crate::registry::Registry;
@@ -60,12 +60,15 @@ fn readable(order: &RegisterOrder) -> Result<Document, Problem> {
     if order.signatures.len() > MOST_SIGNATURES {
         return Err(invalid("signatures", "more than 32 signatures"));
     }
-    let mut run = 0;
-    let person = order.document.bytes().any(|b| {
-        run = if b.is_ascii_digit() { run + 1 } else { 0 };
-        run == PERSON_DIGITS
-    });
-    if person {
+    let names_a_person = |text: &str| {
+        let mut run = 0;
+        text.bytes().any(|b| {
+            run = if b.is_ascii_digit() { run + 1 } else { 0 };
+            run == PERSON_DIGITS
+        })
+    };
+    let about_people = order.kind == Kind::Representation;
+    if !about_people && names_a_person(&order.document) {
         return Err(invalid(
             "document",
             "a document is never about a person, and holds no number of 11 digits",
@@ -74,6 +77,15 @@ fn readable(order: &RegisterOrder) -> Result<Document, Problem> {
     let document =
         Document::parse(order.kind, &order.document).map_err(|text| invalid("document", text))?;
     let id = document.id();
+    if names_a_person(id) {
+        return Err(invalid("document", "an id is nobody's number"));
+    }
+    if about_people && !order.signatures.is_empty() {
+        return Err(invalid(
+            "signatures",
+            "a representation is the operator's word; nobody else signs it here",
+        ));
+    }
     let named = !id.is_empty()
         && id.chars().count() <= LONGEST_ID
         && id
@@ -135,7 +147,7 @@ fn admitted(
             "it stands there already, with these signatures",
         ));
     }
-    let wanted = Wanted {
+    let mut wanted = Wanted {
         action: Action::Register,
         kind,
         id: id.to_owned(),
@@ -144,6 +156,7 @@ fn admitted(
         reason: order.reason.clone(),
         signed_by,
         order: signed,
+        beside: None,
     };
     let mut book = state.book.clone();
     book.apply(&operate::document(
@@ -152,6 +165,15 @@ fn admitted(
         standings,
         wanted.clone(),
     ));
+    if kind == Kind::Representation {
+        // The list names nobody: the order lies sealed beside it.
+        let sealed = representation::sealed(&state.store, &std::mem::take(&mut wanted.order))?;
+        wanted.beside = Some(operate::Beside {
+            ledger: representation::LEDGER,
+            key: id.as_bytes().to_vec(),
+            value: sealed,
+        });
+    }
     let config = merged(&state.base, &book, standings).map_err(|said| {
         let refused = said
             .into_iter()
@@ -226,7 +248,10 @@ pub(crate) fn registered(state: &Arc<State>) -> Result<Vec<String>, trust::keys:
             id: held.id.clone(),
             version: merge::version(&state.base, &standings, held.kind, &held.id),
             state: standings.of(held.kind, &held.id, None).state,
-            document: held.text.clone(),
+            document: match held.kind {
+                Kind::Representation => String::new(),
+                _ => held.text.clone(),
+            },
             signatures: held.signatures.clone(),
             unsigned_by: held.unsigned_by(),
         };

@@ -72,6 +72,19 @@ pub(crate) struct NamePatient<'a> {
     pub(crate) fault: bool,
 }
 
+/// Saying for whom.
+#[derive(Template)]
+#[template(path = "act_for.html")]
+pub(crate) struct ActFor<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) demo: bool,
+    /// Whom it is for: the client's organisation.
+    pub(crate) organisation: &'a str,
+    /// The form's own value.
+    pub(crate) ticket: String,
+    pub(crate) choices: Vec<Choice>,
+}
+
 /// A purpose of use in words.
 pub(crate) fn purpose(code: &str) -> &'static str {
     match code {

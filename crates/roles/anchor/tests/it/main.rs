@@ -15,6 +15,7 @@ mod pushed_request;
 mod refresh_token;
 mod region;
 mod register;
+mod representation;
 mod sign_in;
 mod sign_out;
 mod test_token;
