@@ -95,11 +95,14 @@ pub fn read(
         "criteria",
         &["backport-filter-criteria"],
     );
-    let mut patient = None;
+    let (mut patient, mut of_type) = (None, None);
     for (extension, topic) in filters.iter().filter_map(|(_, one)| Some((one, topic?))) {
         let text = extension.text("valueString");
         match text.and_then(|text| filter(&text, topic)) {
-            Some(one) if patient.is_none() => patient = Some(one),
+            Some((named, one)) if patient.is_none() => {
+                patient = Some(one);
+                of_type = named;
+            }
             _ => faults.add(
                 IssueCode::NotSupported,
                 "criteria.extension",
@@ -201,6 +204,7 @@ pub fn read(
         (Some(topic), true) => Ok(Asked {
             wanted: Wanted {
                 topic,
+                of_type,
                 patient,
                 reason,
                 endpoint: address,
@@ -252,16 +256,17 @@ fn extensions<'a, 'n>(
     found
 }
 
-/// The patient of a filter.
-fn filter(text: &str, topic: Topic) -> Option<LogicalId> {
-    let rest = match text.split_once('?') {
+/// The type of a filter, if it names one, and its patient.
+fn filter(text: &str, topic: Topic) -> Option<(Option<String>, LogicalId)> {
+    let (named, rest) = match text.split_once('?') {
         Some((name, rest)) => {
             topic.types().iter().find(|one| one.as_str() == name)?;
-            rest
+            (Some(name.to_owned()), rest)
         }
-        None => text,
+        None => (None, text),
     };
-    LogicalId::parse(rest.strip_prefix("patient=Patient/")?).ok()
+    let patient = LogicalId::parse(rest.strip_prefix("patient=Patient/")?).ok()?;
+    Some((named, patient))
 }
 
 /// A header's name and value.

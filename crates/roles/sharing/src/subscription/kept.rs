@@ -85,6 +85,9 @@ pub struct Wanted {
     /// About whom (the Patient's logical id); none: everybody in the organisation's own store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient: Option<LogicalId>,
+    /// Of this type alone, where the topic has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_type: Option<String>,
     /// Why, in the subscriber's words.
     pub reason: String,
     /// Where to.

@@ -75,7 +75,11 @@ impl State {
         };
         let mut found: BTreeMap<LogicalId, Vec<Event>> = BTreeMap::new();
         for one in &followed.written {
-            let wanted = |topic: Topic| concerned.iter().any(|kept| kept.wanted.topic == topic);
+            let asks = |kept: &Arc<Kept>, topic: Topic| {
+                let of_type = kept.wanted.of_type.as_ref();
+                kept.wanted.topic == topic && of_type.is_none_or(|of| *of == one.resource_type)
+            };
+            let wanted = |topic: Topic| concerned.iter().any(|kept| asks(kept, topic));
             let Some(topic) = self.topic(&person, one, wanted).await? else {
                 continue;
             };
@@ -86,7 +90,7 @@ impl State {
                 new: one.fate == WrittenFate::Created,
                 at: due.made,
             };
-            for kept in concerned.iter().filter(|kept| kept.wanted.topic == topic) {
+            for kept in concerned.iter().filter(|kept| asks(kept, topic)) {
                 found.entry(kept.id).or_default().push(event.clone());
             }
         }

@@ -152,6 +152,7 @@ pub fn bundle(
 pub fn subscription(kept: &Kept) -> Value {
     let Wanted {
         topic,
+        of_type,
         patient,
         reason,
         endpoint,
@@ -189,7 +190,9 @@ pub fn subscription(kept: &Kept) -> Value {
         },
     });
     if let Some(patient) = patient {
-        let filter = format!("patient=Patient/{patient}");
+        let of_type = of_type.as_ref().map(|of_type| format!("{of_type}?"));
+        let of_type = of_type.unwrap_or_default();
+        let filter = format!("{of_type}patient=Patient/{patient}");
         told["_criteria"] = json!({"extension": [{"url": canonical("backport-filter-criteria"), "valueString": filter}]});
     }
     if let Some(why) = &kept.why {

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// Canonicals of topics start so.
 const TOPICS: &str = "https://delt.example/fhir/SubscriptionTopic/";
+/// Status of answers that somebody is still giving.
+const BEGUN: &str = "in-progress";
 /// VKP's codes of alerts; those that start so are about readings that did not come.
 const VKP_MISSING: &str = "5.3";
 
@@ -14,7 +16,7 @@ const VKP_MISSING: &str = "5.3";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Topic {
-    /// A reading came, or was corrected.
+    /// A reading came, or answers to a questionnaire, or they were corrected.
     NewReading,
     /// A reading is in another zone of the patient's plan than the one before it of its kind.
     ZoneChange,
@@ -61,7 +63,11 @@ impl Topic {
     /// The types that an event of it can be about; a filter may name one of them.
     pub fn types(self) -> &'static [ResourceType] {
         match self {
-            Topic::NewReading | Topic::ZoneChange => &[ResourceType::OBSERVATION],
+            Topic::NewReading => &[
+                ResourceType::OBSERVATION,
+                ResourceType::QUESTIONNAIRE_RESPONSE,
+            ],
+            Topic::ZoneChange => &[ResourceType::OBSERVATION],
             Topic::Alert | Topic::MissingReading => {
                 &[ResourceType::TASK, ResourceType::DETECTED_ISSUE]
             }
@@ -73,6 +79,10 @@ impl Topic {
     pub fn of(resource: ResourceType, body: Glance<'_>) -> Option<Topic> {
         if resource == ResourceType::CARE_PLAN || resource == ResourceType::GOAL {
             return Some(Topic::PlanChange);
+        }
+        if resource == ResourceType::QUESTIONNAIRE_RESPONSE {
+            let status = body.get("status").and_then(Glance::str);
+            return (status.as_deref() != Some(BEGUN)).then_some(Topic::NewReading);
         }
         let codings = codings(body);
         let ours = codings
@@ -150,6 +160,16 @@ mod tests {
                 Some(Topic::ZoneChange),
             ),
             (ResourceType::OBSERVATION, coded(ASSESSMENT, "news2"), None),
+            (
+                ResourceType::QUESTIONNAIRE_RESPONSE,
+                r#"{"status":"completed"}"#.to_owned(),
+                Some(Topic::NewReading),
+            ),
+            (
+                ResourceType::QUESTIONNAIRE_RESPONSE,
+                r#"{"status":"in-progress"}"#.to_owned(),
+                None,
+            ),
             (
                 ResourceType::TASK,
                 coded(ASSESSMENT, "alert-readings"),

@@ -133,6 +133,65 @@ async fn a_pulse_is_held_against_the_heart_rate_before_it() {
     );
 }
 
+/// Answers to a questionnaire.
+fn answers(key: &str, status: &str) -> Value {
+    json!({
+        "resourceType": "QuestionnaireResponse",
+        "identifier": {"system": "urn:example:answers", "value": key},
+        "status": status,
+        "subject": {"identifier": {"system": systems::FNR, "value": ragnhild().number}},
+        "authored": "2026-11-21T08:00:00+01:00",
+        "item": [{"linkId": "score", "answer": [{"valueInteger": 18}]}],
+    })
+}
+
+#[tokio::test]
+async fn answers_are_new_readings_as_long_as_they_may_be_read() {
+    let region = Region::new().await;
+    let both = region.follows("new-reading").await;
+    let of_type = async |name: &str| {
+        let mut body = wanted(&region.endpoint(), "new-reading", Some(&region.patient));
+        let filter = format!("{name}?patient={}", region.patient);
+        body["_criteria"]["extension"][0]["valueString"] = json!(filter);
+        let path = region.followed(&region.gp(), &body).await;
+        let shown = region.get(&region.gp(), &path).await;
+        assert_eq!(shown["_criteria"]["extension"][0]["valueString"], filter);
+        path
+    };
+    let readings = of_type("Observation").await;
+    let given = of_type("QuestionnaireResponse").await;
+    region.hook.heard();
+    region.service.created(&answers("q-0", "in-progress")).await;
+    let id = region.service.created(&answers("q-1", "completed")).await;
+    let reading = region.reads("news", "87").await;
+    region.tells().await;
+    let foci = async |path: &str| {
+        let told = region.missed(path, "").await;
+        told.into_iter().map(|(_, focus)| focus).collect::<Vec<_>>()
+    };
+    let answered = format!("QuestionnaireResponse/{id}");
+    let read = format!("Observation/{reading}");
+    assert_eq!(foci(&both).await, [answered.clone(), read.clone()]);
+    assert_eq!(foci(&readings).await, [read]);
+    assert_eq!(foci(&given).await, [answered]);
+    let record = region.service.last_record_of(Interaction::Notify).await;
+    assert_eq!(record.patient, Some(identifier(ragnhild())));
+    // Read by the GP's own right.
+    let path = format!("/QuestionnaireResponse/{id}");
+    assert_eq!(region.get(&region.gp(), &path).await["status"], "completed");
+    // From the minute in which the agreement rests nothing is told, and nothing has a number.
+    region.hook.heard();
+    region.vouched(Standing::Active, Standing::Suspended);
+    region.service.clock.advance(61 * SECOND);
+    region.service.created(&answers("q-2", "completed")).await;
+    region.tells().await;
+    assert!(region.hook.heard().is_empty());
+    region.vouched(Standing::Active, Standing::Active);
+    region.service.clock.advance(61 * SECOND);
+    region.tells().await;
+    assert_eq!(foci(&given).await.len(), 1);
+}
+
 #[tokio::test]
 async fn plans_zones_and_alerts_are_topics_of_their_own() {
     let region = Region::with(|config| {
