@@ -78,6 +78,9 @@ pub fn check(json: &Json, node: Node<'_>, rules: &Rules) -> Result<Checked, Vec<
     if resource_type == ResourceType::OBSERVATION {
         observation::check(&mut findings, node, rules);
     }
+    if resource_type == ResourceType::QUESTIONNAIRE_RESPONSE {
+        observation::authored(&mut findings, node, rules);
+    }
     profile::check(&mut findings, node, resource_type, &rules.profiles);
     if let Some(mark) = subset::mark(node) {
         let words = "this resource is marked as a part of one (SUBSETTED): written back, what it lacks would be lost; the whole was expected";

@@ -5,8 +5,10 @@
 //! line in `FILES`.
 
 mod decimal;
+mod questionnaire;
 
 pub use decimal::Decimal;
+pub use questionnaire::Questionnaire;
 
 use crate::index::Coding;
 use crate::systems;
@@ -213,6 +215,9 @@ pub struct Kind {
     /// Known coded answers.
     #[serde(default, rename = "answer")]
     pub answers: Vec<Answer>,
+    /// The questionnaire whose score it is.
+    #[serde(default)]
+    pub questionnaire: Option<Questionnaire>,
     #[cfg_attr(
         not(test),
         expect(dead_code, reason = "read by the test of the examples")
@@ -310,6 +315,17 @@ pub fn all() -> &'static [Kind] {
 #[must_use]
 pub fn by_id(id: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|k| k.id == id)
+}
+
+/// The kind that is the score of the questionnaire with this canonical, whatever its version.
+#[must_use]
+pub fn of_questionnaire(canonical: &str) -> Option<&'static Kind> {
+    let plain = canonical.split('|').next().unwrap_or_default();
+    let is = |kind: &&Kind| {
+        let form = kind.questionnaire.as_ref();
+        form.is_some_and(|form| form.canonical == plain)
+    };
+    KINDS.iter().find(is)
 }
 
 /// The kinds that a coding names, the preferred first.

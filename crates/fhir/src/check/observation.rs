@@ -166,6 +166,24 @@ fn moment<'a>(findings: &mut Findings<'a>, at: Node<'a>, rules: &Rules) {
             "a time precise to at least the day was expected (vs-1)",
         );
     }
+    plausible(findings, at, range, rules);
+}
+
+/// When answers to a questionnaire were given: as plausible as when something was measured, for a score among them is read as of then.
+pub(super) fn authored<'a>(findings: &mut Findings<'a>, response: Node<'a>, rules: &Rules) {
+    let Some(at) = response.get("authored") else {
+        return;
+    };
+    let range = at
+        .str()
+        .and_then(|text| time::parse_date(&text, &rules.zone).ok());
+    if let Some(range) = range {
+        plausible(findings, at, range, rules);
+    }
+}
+
+/// A time at which something can have been measured or answered.
+fn plausible<'a>(findings: &mut Findings<'a>, at: Node<'a>, range: time::Range, rules: &Rules) {
     if range.lo < time::Instant::from_seconds(FIRST_SECOND).0 {
         let words = "the time lies before 1900";
         findings.doubt(at, Doubt::ImplausibleTime, IssueCode::Value, words);

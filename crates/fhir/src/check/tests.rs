@@ -659,3 +659,30 @@ fn types_that_only_the_published_definitions_know() {
         assert_eq!(found, [(expression.to_owned(), code)], "{issues:?}");
     }
 }
+
+#[test]
+fn answers_were_given_when_they_can_have_been() {
+    let rules = Rules {
+        now: Some("2026-11-21T09:00:00Z".parse().unwrap()),
+        ..Rules::default()
+    };
+    for (authored, taken) in [
+        ("2026-11-21T08:00:00+01:00", true),
+        ("2026-11-22T09:00:00Z", true),
+        ("2026-11-22T09:00:01Z", false),
+        ("2027-11-21", false),
+        ("1900-01-01T00:00:00Z", true),
+        ("1899-12-31T23:59:59Z", false),
+        ("2026", true),
+    ] {
+        let text = format!(
+            r#"{{"resourceType":"QuestionnaireResponse","status":"completed","authored":"{authored}"}}"#
+        );
+        let json = Json::parse(text, Limits::RESOURCE).unwrap();
+        let found = check(&json, json.root(), &rules);
+        assert_eq!(found.is_ok(), taken, "{authored}");
+        if let Err(issues) = found {
+            assert_eq!(fate(&issues), Fate::Quarantine, "{authored}");
+        }
+    }
+}

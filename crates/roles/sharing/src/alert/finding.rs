@@ -141,6 +141,7 @@ mod tests {
             "/min"
         };
         Reading {
+            resource: fhir::resource::ResourceType::OBSERVATION,
             id: id(n),
             version: 1,
             at: NOW.plus_micros(-minutes_ago * MINUTE),

@@ -49,6 +49,7 @@ fn plan(start: &str, end: Option<&str>, change: impl FnOnce(&mut PlanLimits)) ->
 
 fn reading(kind: &'static str, when: &str) -> Reading {
     Reading {
+        resource: fhir::resource::ResourceType::OBSERVATION,
         id: LogicalId::from(Uuid::from_u128(7)),
         version: 1,
         at: at(when),

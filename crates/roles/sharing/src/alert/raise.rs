@@ -148,8 +148,7 @@ impl State {
                 .iter()
                 .filter(|one| one.curve() == kind.curve());
             if let Some(one) = own.next() {
-                let reading = format!("Observation/{}/_history/{}", one.id, one.version);
-                told |= task::answered(&mut issue, &reading);
+                told |= task::answered(&mut issue, &one.reference());
             }
         }
         if told {

@@ -55,7 +55,7 @@ pub async fn plans(
     person: &PersonIdentifier,
 ) -> Result<Case, StoreError> {
     let query = of(person, ResourceType::CARE_PLAN);
-    walk(state, permit, query, Meets::Plan).await
+    walk(state, permit, vec![(query, Meets::Plan)]).await
 }
 
 /// Reads readings and earlier results of a time, all of them as of one moment.
@@ -68,7 +68,6 @@ pub async fn readings(
     person: &PersonIdentifier,
     range: Range,
 ) -> Result<Case, StoreError> {
-    let mut query = of(person, ResourceType::OBSERVATION);
     let bound = |prefix, micros: i64| DateParam {
         prefix,
         range: Range {
@@ -76,8 +75,16 @@ pub async fn readings(
             hi: micros.saturating_add(1),
         },
     };
-    query.dates = vec![bound(Prefix::Ge, range.lo), bound(Prefix::Lt, range.hi)];
-    walk(state, permit, query, Meets::Nothing).await
+    let within = |resource, meets| {
+        let mut query = of(person, resource);
+        query.dates = vec![bound(Prefix::Ge, range.lo), bound(Prefix::Lt, range.hi)];
+        (query, meets)
+    };
+    let wanted = vec![
+        within(ResourceType::OBSERVATION, Meets::Nothing),
+        within(ResourceType::QUESTIONNAIRE_RESPONSE, Meets::Answers),
+    ];
+    walk(state, permit, wanted).await
 }
 
 fn of(person: &PersonIdentifier, resource: ResourceType) -> Query {
@@ -89,24 +96,26 @@ fn of(person: &PersonIdentifier, resource: ResourceType) -> Query {
 async fn walk(
     state: &State,
     permit: &Permit,
-    query: Query,
-    meets: Meets,
+    wanted: Vec<(Query, Meets)>,
 ) -> Result<Case, StoreError> {
-    let reader = Reader {
-        case: Case::default(),
-        meets,
-        zone: state.config.zone.clone(),
+    let reader = |(query, meets)| {
+        let reader = Reader {
+            case: Case::default(),
+            meets,
+            zone: state.config.zone.clone(),
+        };
+        (query, reader)
     };
-    let walked = state
-        .desk
-        .store
-        .walk(permit, vec![(query, reader)], MOST)
-        .await?;
-    Ok(walked
-        .into_iter()
-        .next()
-        .map(|one| one.case)
-        .unwrap_or_default())
+    let wanted = wanted.into_iter().map(reader).collect();
+    let walked = state.desk.store.walk(permit, wanted, MOST).await?;
+    let mut whole = Case::default();
+    for Reader { case, .. } in walked {
+        whole.readings.extend(case.readings);
+        whole.held.extend(case.held);
+        whole.submitted.extend(case.submitted);
+        whole.plans.extend(case.plans);
+    }
+    Ok(whole)
 }
 
 /// What the series at hand holds.
@@ -116,6 +125,7 @@ enum Meets {
     Reading(&'static Kind),
     Result,
     Submitted,
+    Answers,
     Plan,
 }
 
@@ -127,7 +137,7 @@ struct Reader {
 
 impl Walker for Reader {
     fn enters(&mut self, codes: &[Coding]) -> bool {
-        if matches!(self.meets, Meets::Plan) {
+        if matches!(self.meets, Meets::Plan | Meets::Answers) {
             return true;
         }
         let ours = |coding: &Coding| coding.system.as_deref() == Some(systems::ASSESSMENT);
@@ -148,6 +158,20 @@ impl Walker for Reader {
                 let value = Reading::value(kind, met.status, met.body()?);
                 if let (Some(value), Some(at)) = (value, met.start) {
                     self.case.readings.push(Reading {
+                        resource: ResourceType::OBSERVATION,
+                        id: met.id,
+                        version: met.version(),
+                        at,
+                        kind: &kind.id,
+                        value,
+                    });
+                }
+            }
+            Meets::Answers => {
+                let score = Reading::score(met.status, met.body()?);
+                if let (Some((kind, value)), Some(at)) = (score, met.start) {
+                    self.case.readings.push(Reading {
+                        resource: ResourceType::QUESTIONNAIRE_RESPONSE,
                         id: met.id,
                         version: met.version(),
                         at,

@@ -30,6 +30,7 @@ fn reading(n: u128, minutes: i64, kind: &'static str, value: &str) -> Reading {
         }
     };
     Reading {
+        resource: fhir::resource::ResourceType::OBSERVATION,
         id: LogicalId(Uuid::from_u128(n)),
         version: 1,
         at: Instant(minutes * MINUTE),

@@ -1,9 +1,11 @@
-//! One reading as an assessment sees it: what was measured, when, and in which version of which Observation.
+//! One reading as an assessment sees it: what was measured, when, and in which version of which Observation, or of which answers to a
+//! questionnaire that have a score.
 
 use fhir::ids::LogicalId;
 use fhir::index::Coding;
 use fhir::json::Glance;
 use fhir::measurement::{self, Decimal, Kind};
+use fhir::resource::ResourceType;
 use fhir::systems;
 use fhir::time::Instant;
 
@@ -11,10 +13,15 @@ use fhir::time::Instant;
 /// never measured, and of the unknown nobody knows (FHIR R4 observation-status).
 pub const NOT_JUDGED: [&str; 3] = ["entered-in-error", "cancelled", "unknown"];
 
+/// Status codes of answers that are judged: given, all of them (FHIR R4 questionnaire-answers-status).
+const GIVEN: [&str; 2] = ["completed", "amended"];
+
 /// A reading.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
-    /// The Observation.
+    /// Observation or QuestionnaireResponse.
+    pub resource: ResourceType,
+    /// Its id.
     pub id: LogicalId,
     /// Its version.
     pub version: u64,
@@ -41,6 +48,23 @@ impl Reading {
     /// Whose limits are its: pulse goes with heart rate.
     pub fn curve(&self) -> &'static str {
         measurement::by_id(self.kind).map_or(self.kind, Kind::curve)
+    }
+
+    /// Where it is, in the version that was looked at.
+    pub fn reference(&self) -> String {
+        format!("{}/{}/_history/{}", self.resource, self.id, self.version)
+    }
+
+    /// Reads the score out of a stored QuestionnaireResponse; `None` for a questionnaire that is not known here, and where there is
+    /// nothing to judge: unfinished, taken back, a score that is not the sum of its parts, or that cannot be one.
+    pub fn score(status: &str, body: Glance<'_>) -> Option<(&'static Kind, Value)> {
+        if !GIVEN.contains(&status) {
+            return None;
+        }
+        let kind = measurement::of_questionnaire(&body.get("questionnaire")?.str()?)?;
+        let score = kind.questionnaire.as_ref()?.score(body)?;
+        let unit = kind.units.first().filter(|unit| unit.is_plausible(score))?;
+        Some((kind, Value::Number(score, unit.code.clone())))
     }
 
     /// Reads the value out of a stored Observation of a known kind; `None` where there is nothing to judge.
@@ -194,6 +218,41 @@ mod tests {
         for status in NOT_JUDGED {
             let body = format!(r#"{{"valueQuantity":{{"value":87,{ucum},"code":"%"}}}}"#);
             assert_eq!(value("oxygen-saturation", status, &body), None, "{status}");
+        }
+    }
+
+    #[test]
+    fn answers_with_a_score_count_when_they_are_given() {
+        let of = |status: &str, canonical: &str, score: &str| {
+            let body = format!(
+                r#"{{"questionnaire":"{canonical}","item":[{{"linkId":"score","answer":[{{"valueInteger":{score}}}]}}]}}"#
+            );
+            Reading::score(status, Glance::of(body.as_bytes()))
+                .map(|(kind, value)| (kind.id.as_str(), Some(value)))
+        };
+        let cat = "https://delt.example/fhir/Questionnaire/cat";
+        for status in GIVEN {
+            assert_eq!(
+                of(status, cat, "26"),
+                Some(("cat-score", number("26", "{score}")))
+            );
+        }
+        for status in ["in-progress", "stopped", "entered-in-error", ""] {
+            assert_eq!(of(status, cat, "26"), None, "{status}");
+        }
+        assert_eq!(
+            of(
+                "completed",
+                "https://delt.example/fhir/Questionnaire/other",
+                "26"
+            ),
+            None
+        );
+        for border in ["0", "40"] {
+            assert!(of("completed", cat, border).is_some(), "{border}");
+        }
+        for beyond in ["-1", "41"] {
+            assert_eq!(of("completed", cat, beyond), None, "{beyond}");
         }
     }
 

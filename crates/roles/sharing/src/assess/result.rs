@@ -347,7 +347,7 @@ fn by_plan(plan: &super::judge::Plan) -> Json {
 }
 
 fn derived(inputs: &[&Reading]) -> Json {
-    let reference = |one: &&Reading| json!({"reference": format!("Observation/{}/_history/{}", one.id, one.version)});
+    let reference = |one: &&Reading| json!({"reference": one.reference()});
     Json::Array(inputs.iter().map(reference).collect())
 }
 

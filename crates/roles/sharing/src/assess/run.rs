@@ -396,7 +396,7 @@ impl State {
         for one in &followed.erased {
             match (one.resource_type.as_str(), one.at) {
                 // Of which kind it was nobody knows any more.
-                ("Observation", Some(at)) => touched.push(Range {
+                ("Observation" | "QuestionnaireResponse", Some(at)) => touched.push(Range {
                     lo: at,
                     hi: at.saturating_add(judge::SPEAKS + 1),
                 }),
@@ -408,6 +408,7 @@ impl State {
         for one in &followed.written {
             let resource = match one.resource_type.as_str() {
                 "Observation" => ResourceType::OBSERVATION,
+                "QuestionnaireResponse" => ResourceType::QUESTIONNAIRE_RESPONSE,
                 "CarePlan" => ResourceType::CARE_PLAN,
                 _ => continue,
             };
@@ -456,6 +457,13 @@ impl State {
         };
         if resource == ResourceType::CARE_PLAN {
             return Some(self.since(read(&["period", "start"]).map(|start| start.lo)));
+        }
+        if resource == ResourceType::QUESTIONNAIRE_RESPONSE {
+            let at = read(&["authored"])?;
+            return Some(Range {
+                lo: at.lo,
+                hi: at.lo.saturating_add(1),
+            });
         }
         let glance = fhir::json::Glance::of(json.bytes());
         if case::name(glance).is_some() {

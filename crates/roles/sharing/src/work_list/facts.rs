@@ -5,6 +5,7 @@ use crate::assess::{Held, Reading};
 use fhir::ids::LogicalId;
 use fhir::measurement;
 use fhir::plan::{ZONES, Zone};
+use fhir::resource::ResourceType;
 use fhir::systems::ASSESSMENT;
 use fhir::time::Instant;
 use serde_json::Value;
@@ -31,8 +32,8 @@ pub struct Facts {
     /// Whether a result does not read, or the newest of a curve that her plan limits is not judged (it waits, was given up, or is in
     /// a unit that the plan has no limits in): this is not all that her readings mean.
     pub unread: bool,
-    /// The Observations that it was taken from, each with its version.
-    pub from: Vec<(LogicalId, u64)>,
+    /// The resources that it was taken from, each with its version.
+    pub from: Vec<(ResourceType, LogicalId, u64)>,
 }
 
 /// A result that holds, read.
@@ -132,9 +133,10 @@ pub fn facts(
     let newest = curves.values().max_by_key(|one| (one.at, one.id));
     let mut from: Vec<_> = judged
         .iter()
-        .map(|(_, held)| (held.id, held.version))
-        .chain(score.iter().map(|(held, _)| (held.id, held.version)))
-        .chain(newest.map(|one| (one.id, one.version)))
+        .map(|(_, held)| *held)
+        .chain(score.iter().map(|(held, _)| *held))
+        .map(|held| (ResourceType::OBSERVATION, held.id, held.version))
+        .chain(newest.map(|one| (one.resource, one.id, one.version)))
         .collect();
     from.sort_unstable();
     from.dedup();
@@ -234,6 +236,7 @@ mod tests {
 
     fn reading(n: u128, hours_ago: i64, kind: &'static str) -> Reading {
         Reading {
+            resource: fhir::resource::ResourceType::OBSERVATION,
             id: id(n),
             version: 1,
             at: AT.plus_micros(-hours_ago * HOUR),
@@ -299,7 +302,13 @@ mod tests {
         let of_spo2 = |one: &Reading| one.kind == spo2;
         let found = facts(&readings, &results, of_spo2, AT);
         assert_eq!((found.zone, found.unread), (Some(Zone::Red), true));
-        assert!(found.from.contains(&(id(102), 2)), "{:?}", found.from);
+        assert!(
+            found
+                .from
+                .contains(&(ResourceType::OBSERVATION, id(102), 2)),
+            "{:?}",
+            found.from
+        );
         // Judged, it says what it says; and what the plan does not limit is not waited for.
         let mut judged = results.to_vec();
         judged.push(zone(3, 2, "green"));
@@ -385,7 +394,9 @@ mod tests {
             "the red one is not the newest"
         );
         assert_eq!(found.newest, Some(AT.plus_micros(-2 * HOUR)));
-        assert_eq!(found.from, [(id(2), 1), (id(102), 2), (id(103), 2)]);
+        let from = [(2, 1), (102, 2), (103, 2)];
+        let from = from.map(|(n, version)| (ResourceType::OBSERVATION, id(n), version));
+        assert_eq!(found.from, from);
         assert_eq!(unlimited(&readings, &[]).zone, None);
         let nothing = unlimited(&[], &[]);
         assert_eq!((nothing.newest, nothing.trend), (None, Trend::Unknown));

@@ -130,7 +130,7 @@ impl State {
         unread.0 |= results || assess::is_unreadable(&plans, now);
         let mut given: Vec<_> = from
             .into_iter()
-            .map(|(id, version)| entry(ResourceType::OBSERVATION, id, version))
+            .map(|(resource, id, version)| entry(resource, id, version))
             .collect();
         let mut awaited = Vec::new();
         let mut alerts = Vec::new();

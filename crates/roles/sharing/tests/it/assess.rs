@@ -536,6 +536,107 @@ async fn a_result_is_nobodys_to_change_or_to_take_back() {
     assert_eq!(results(&service, ZONES).await, found);
 }
 
+/// A CAT that came to this, all eight answers with it.
+fn cat(key: &str, when: &str, total: u32) -> Value {
+    let part = |n: u32| {
+        let points = total / 8 + u32::from(n <= total % 8);
+        json!({"linkId": n.to_string(), "answer": [{"valueInteger": points}]})
+    };
+    let mut items: Vec<Value> = (1..=8).map(part).collect();
+    items.push(json!({"linkId": "score", "answer": [{"valueInteger": total}]}));
+    json!({
+        "resourceType": "QuestionnaireResponse",
+        "identifier": {"system": "urn:example:answers", "value": key},
+        "questionnaire": "https://delt.example/fhir/Questionnaire/cat|1",
+        "status": "completed",
+        "subject": {"identifier": {"system": fhir::systems::FNR, "value": ragnhild().number}},
+        "authored": when,
+        "item": items,
+    })
+}
+
+#[tokio::test]
+async fn the_score_of_answers_is_judged_by_the_plan_and_corrected_with_them() {
+    let service = assessing().await;
+    let band = |zone, low: Option<&str>, high: Option<&str>, over: Option<&str>| Criterion {
+        kind: "cat-score".into(),
+        zone,
+        low: low.map(decimal),
+        high: high.map(decimal),
+        unit: "{score}".into(),
+        repeated: None,
+        baseline: over.map(|delta| fhir::plan::Baseline {
+            value: decimal("18"),
+            delta: Some(decimal(delta)),
+        }),
+    };
+    // Baseline 18 and + 5.
+    let limits = PlanLimits {
+        title: "Egenbehandlingsplan (syntetisk)".into(),
+        version: Some("1".into()),
+        status: "active".into(),
+        identifier: Some(("urn:example:plans".into(), "cat".into())),
+        start: Some("2026-11-01".into()),
+        patient: Some(identifier(ragnhild())),
+        criteria: vec![
+            band(Zone::Green, None, Some("22"), None),
+            band(Zone::Yellow, Some("23"), None, Some("5")),
+        ],
+        schedule: vec![Scheduled {
+            kind: "cat-score".into(),
+            days: vec![],
+            times: vec!["08:30:00".into()],
+            from: None,
+            through: None,
+        }],
+        ..PlanLimits::default()
+    };
+    let plan: Value = serde_json::from_slice(&plan_to_json(&limits)).unwrap();
+    service.created(&plan).await;
+    let mut wrong = cat("q-4", "2026-11-20T08:31:00+01:00", 30);
+    wrong["item"][0]["answer"][0]["valueInteger"] = json!(1);
+    let mut begun = cat("q-5", "2026-11-20T08:32:00+01:00", 30);
+    begun["status"] = json!("in-progress");
+    for body in [
+        cat("q-1", "2026-11-17T08:30:00+01:00", 18),
+        cat("q-2", "2026-11-18T08:30:00+01:00", 22),
+        wrong,
+        begun,
+    ] {
+        service.created(&body).await;
+    }
+    let id = service
+        .created(&cat("q-3", "2026-11-19T08:30:00+01:00", 23))
+        .await;
+    let found = results(&service, ZONES).await;
+    // A score that is not the sum of its parts is judged as little as what is not finished.
+    assert_eq!(zones(&found), ["green", "green", "yellow"]);
+    let input = format!("QuestionnaireResponse/{id}/_history/1");
+    assert_eq!(found[2]["derivedFrom"], json!([{"reference": input}]));
+    assert!(found[2]["component"].is_null(), "the plan asks for it");
+    // Corrected, it is judged by what it says now; taken back, not at all.
+    let owner = service.record_system(FJELLVIK);
+    let mut corrected = cat("q-3", "2026-11-19T08:30:00+01:00", 21);
+    corrected["status"] = json!("amended");
+    corrected["id"] = json!(id);
+    let path = format!("/QuestionnaireResponse/{id}");
+    let reply = service
+        .put(&owner, &path, Some("W/\"1\""), &corrected)
+        .await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    let found = results(&service, ZONES).await;
+    assert_eq!(zones(&found), ["green", "green", "green"]);
+    corrected["status"] = json!("entered-in-error");
+    let reply = service
+        .put(&owner, &path, Some("W/\"2\""), &corrected)
+        .await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    assert_eq!(
+        results(&service, ZONES).await[2]["status"],
+        "entered-in-error"
+    );
+}
+
 #[tokio::test]
 async fn resources_as_long_as_they_may_be_keep_nothing_from_being_judged() {
     let service = assessing().await;
