@@ -49,13 +49,22 @@ pub fn write<'a>(
     resource_type: &str,
     entries: impl IntoIterator<Item = (String, &'a [u8])>,
 ) -> Vec<u8> {
+    let entries = entries.into_iter();
+    write_mixed(kind, entries.map(|(url, body)| (url, resource_type, body)))
+}
+
+/// The same of resources of several types; each item names its own.
+pub fn write_mixed<'a>(
+    kind: BundleKind,
+    entries: impl IntoIterator<Item = (String, &'a str, &'a [u8])>,
+) -> Vec<u8> {
     let mut out = match kind {
         BundleKind::Collection => {
             br#"{"resourceType":"Bundle","type":"collection","entry":["#.to_vec()
         }
         BundleKind::Batch => br#"{"resourceType":"Bundle","type":"batch","entry":["#.to_vec(),
     };
-    for (n, (full_url, body)) in entries.into_iter().enumerate() {
+    for (n, (full_url, resource_type, body)) in entries.into_iter().enumerate() {
         if n > 0 {
             out.push(b',');
         }

@@ -141,7 +141,7 @@ impl HomeSystem {
             .await?)
     }
 
-    /// Posts a bundle of `count` entries under an `Idempotency-Key`, if one is given, and reads an answer for each; tries again while
+    /// Posts a bundle of `count` entries, readings and answers to questionnaires, under an `Idempotency-Key`, if one is given, and reads an answer for each; tries again while
     /// the hub is busy or away, and waits as long as it says.
     ///
     /// # Errors
@@ -158,7 +158,7 @@ impl HomeSystem {
             let value = HeaderValue::try_from(key.to_string());
             request = request.header(name, value.map_err(|_| SendError::Unaccounted)?);
         }
-        let answer = patiently(&self.party, &self.base, hub::WRITE_SCOPE, &request).await?;
+        let answer = patiently(&self.party, &self.base, hub::HOME_SCOPES, &request).await?;
         answers(&answer, count)
     }
 

@@ -2,6 +2,7 @@
 //! record system, callers), a harness for the real binary, and fakes for clock and ids. Depends on the four languages
 //! alone; serves `tests/` folders and, in `server`, `delt demo`, `delt simulate` and `delt bench`.
 
+pub mod answers;
 pub mod background;
 pub mod bench_load;
 pub mod browser;

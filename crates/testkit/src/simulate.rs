@@ -7,6 +7,7 @@
 pub mod habit;
 pub mod trouble;
 
+use crate::answers::{answers, is_score};
 use crate::bundle::{self, BundleKind};
 use crate::calendar::{Calendar, moment};
 use crate::dice::{Dice, named};
@@ -60,7 +61,9 @@ pub struct Sent {
     pub taken: Instant,
     /// What is wrong with the clock of the device that measured it.
     pub clock: Option<ClockError>,
-    /// The Observation as FHIR JSON.
+    /// What it is sent as: Observation, or QuestionnaireResponse of what is the score of a questionnaire.
+    pub resource_type: &'static str,
+    /// That as FHIR JSON.
     pub body: Bytes,
 }
 
@@ -87,8 +90,9 @@ impl Sending {
     /// As a Bundle of type batch.
     pub fn bundle(&self) -> Bytes {
         let name = |one: &Sent| identifier(&one.key).1;
-        let entries = self.readings.iter().map(|one| (name(one), &one.body[..]));
-        bundle::write(BundleKind::Batch, "Observation", entries).into()
+        let entries = self.readings.iter();
+        let entries = entries.map(|one| (name(one), one.resource_type, &one.body[..]));
+        bundle::write_mixed(BundleKind::Batch, entries).into()
     }
 }
 
@@ -263,7 +267,7 @@ impl Homes {
             serial: format!("SYNT-{}-{device}", home.name.replace('/', "-")),
             owner: String::new(),
         };
-        let body = observation(&Reading {
+        let reading = Reading {
             key: &key,
             kind: one.kind,
             value: &one.value,
@@ -278,12 +282,18 @@ impl Homes {
                 name: &self.sender.name,
             },
             device: Some(&device),
-        });
+        };
+        let (resource_type, body) = if is_score(one.kind) {
+            ("QuestionnaireResponse", answers(&reading))
+        } else {
+            ("Observation", observation(&reading))
+        };
         Sent {
-            key,
+            resource_type,
             taken: moment(&one.taken),
             clock,
             body: body.to_string().into(),
+            key,
         }
     }
 }

@@ -93,6 +93,49 @@ fn the_hubs_checks_take_every_reading_but_those_a_year_ahead() {
 }
 
 #[test]
+fn a_questionnaire_is_sent_as_answers_that_come_to_its_score() {
+    let all = sent(&homes(2, 20, Some("copd"), Troubles::USUAL), 60);
+    let mut seen = std::collections::BTreeSet::new();
+    for one in all.iter().flat_map(|sending| &sending.readings) {
+        let body: serde_json::Value = serde_json::from_slice(&one.body).unwrap();
+        assert_eq!(body["resourceType"], one.resource_type);
+        if !one.key.ends_with("/cat") {
+            assert_eq!(one.resource_type, "Observation", "{}", one.key);
+            continue;
+        }
+        assert_eq!(one.resource_type, "QuestionnaireResponse");
+        let items = body["item"].as_array().unwrap();
+        let points: Vec<i64> = items
+            .iter()
+            .map(|item| item["answer"][0]["valueInteger"].as_i64().unwrap())
+            .collect();
+        let (score, parts) = points.split_last().unwrap();
+        assert_eq!((parts.len(), parts.iter().sum::<i64>()), (8, *score));
+        assert!(
+            parts.iter().all(|points| (0..=5).contains(points)),
+            "{parts:?}"
+        );
+        let name = body["questionnaire"].as_str().unwrap();
+        let kind = fhir::measurement::of_questionnaire(name).unwrap();
+        let form = kind.questionnaire.as_ref().unwrap();
+        let read = form.score(fhir::json::Glance::of(&one.body)).unwrap();
+        assert_eq!(
+            (kind.id.as_str(), read.to_string()),
+            ("cat-score", score.to_string())
+        );
+        seen.insert(*score);
+    }
+    assert!(seen.len() > 5, "{seen:?}");
+    let bundle = all
+        .iter()
+        .find(|sending| sending.readings.iter().any(|one| one.key.ends_with("/cat")));
+    let bundle: serde_json::Value = serde_json::from_slice(&bundle.unwrap().bundle()).unwrap();
+    for entry in bundle["entry"].as_array().unwrap() {
+        assert_eq!(entry["request"]["url"], entry["resource"]["resourceType"]);
+    }
+}
+
+#[test]
 fn rhythms_are_as_asked_for() {
     let all = homes(7, 30, Some("copd"), Troubles::NONE);
     let (mut mornings, mut evenings, mut weighed) = (0, 0, 0);
@@ -233,16 +276,16 @@ fn gaps_are_days_without_anything_and_clocks_are_a_devices_own() {
     for sending in &wrong {
         for one in &sending.readings {
             let body: serde_json::Value = serde_json::from_slice(&one.body).unwrap();
-            let device = body["device"]["identifier"]["value"]
-                .as_str()
-                .unwrap()
-                .to_owned();
+            // Answers are nobody's device's; whoever fills in looks at a clock too.
+            let device = body["device"]["identifier"]["value"].as_str();
+            let device = device.unwrap_or(one.resource_type).to_owned();
             assert_eq!(
                 of_device.entry((sending.home, device)).or_insert(one.clock),
                 &one.clock
             );
-            let shown: jiff::Timestamp =
-                body["effectiveDateTime"].as_str().unwrap().parse().unwrap();
+            let shown = body["effectiveDateTime"].as_str();
+            let shown = shown.or(body["authored"].as_str()).unwrap();
+            let shown: jiff::Timestamp = shown.parse().unwrap();
             let off = (shown.as_microsecond() - one.taken.0) / 60_000_000;
             let (at, sound) = match one.clock {
                 None => (0, off == 0),

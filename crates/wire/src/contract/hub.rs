@@ -22,6 +22,8 @@ pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub const WRITE_SCOPE: &str = "system/Observation.c";
 /// Scope with which a home system writes answers to questionnaires.
 pub const ANSWER_SCOPE: &str = "system/QuestionnaireResponse.c";
+/// Scopes with which a home system sends both in one Bundle.
+pub const HOME_SCOPES: &str = "system/Observation.c system/QuestionnaireResponse.c";
 /// Scope with which an organisation's sharing service files documents in its record system.
 pub const NOTE_SCOPE: &str = "system/Composition.c";
 
