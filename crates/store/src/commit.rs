@@ -27,6 +27,8 @@ pub struct Change {
     pub purge: Option<Purge>,
     /// Ledger entries to write or remove.
     pub ledger: Vec<LedgerWrite>,
+    /// Patients of whom the locator is told anew, each kind that is here as a turn of its own: what they have closed has changed.
+    pub retold: Vec<PersonIdentifier>,
     /// Things to send to others.
     pub outbox: Vec<OutboxEntry>,
     /// Deliveries that this change is the carrying out of: they are done with it, or it fails with

@@ -11,6 +11,7 @@ use crate::backend::sqlite::writer::Writer;
 use crate::commit::{Committed, Presence};
 use crate::errors::StoreError;
 use crate::patient::person_of;
+use crate::prepare::person_mac;
 use crate::publish::View;
 use crate::record::NOBODY;
 
@@ -87,6 +88,40 @@ impl Writer {
         if held.unwrap_or(false) == present {
             return Ok(());
         }
+        self.turned(patient, service, present, committed)
+    }
+
+    /// Makes a turn of its own of each service that is here of a patient, whoever is told of turns.
+    pub(crate) fn retell(
+        &mut self,
+        patient: &PersonIdentifier,
+        committed: &mut Committed,
+    ) -> Result<(), StoreError> {
+        if self.set.announce.is_none() {
+            return Ok(());
+        }
+        let mac = person_mac(&self.set.keys, patient);
+        let mut statement = self.connection.prepare_cached(
+            "SELECT p.patient, p.service FROM presence p JOIN patient t ON t.n = p.patient
+             WHERE t.mac = ? AND p.present = 1 ORDER BY p.service",
+        )?;
+        let held: Vec<(i64, u8)> = statement
+            .query_map([mac], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        drop(statement);
+        for (patient, service) in held {
+            self.turned(patient, service_of(service)?, true, committed)?;
+        }
+        Ok(())
+    }
+
+    fn turned(
+        &mut self,
+        patient: i64,
+        service: InformationService,
+        present: bool,
+        committed: &mut Committed,
+    ) -> Result<(), StoreError> {
         self.counters.sequence += 1;
         self.connection
             .prepare_cached("INSERT OR REPLACE INTO presence(patient, service, present, sequence) VALUES (?, ?, ?, ?)")?

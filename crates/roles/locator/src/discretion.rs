@@ -4,10 +4,34 @@
 //! Entitled are the patient herself, the holder's own people, those of the organisations that the holder names, and who
 //! breaks the glass with a written reason: purpose and reason stand in the gateway's record, which the patient sees. One who represents her is not: the answer is about her illness, not
 //! about her plan and curves.
+//!
+//! The same gate stands before what a patient has closed (decision 0029): to those to whom it is closed she is not known there.
 
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
+use fhir::time::Instant;
 use trust::attest::Purpose;
 use trust::{Caller, Person};
+use wire::contract::locator::Closing;
+
+/// Whether nothing of what a patient has closed by `now` is closed to `caller`. She closes to health personnel: she herself, and who
+/// represents her, ask as before.
+pub fn open(
+    closed: &[Closing],
+    now: Instant,
+    caller: &Caller,
+    same: impl Fn(OrganisationNumber, OrganisationNumber) -> bool,
+) -> bool {
+    if matches!(caller.person, Person::Citizen { .. }) {
+        return true;
+    }
+    let stands = |closing: &&Closing| closing.until.is_none_or(|until| now < until);
+    let to = |closing: &Closing| match (closing.to, caller.organisation) {
+        (None, _) => true,
+        (Some(closed), Some(own)) => same(closed, own),
+        (Some(_), None) => false,
+    };
+    !closed.iter().filter(stands).any(to)
+}
 
 /// Whether `caller` may hear that `patient` is known to `holder`, which names the organisations `known_to`. `same`: whether two
 /// organisations are one, as a unit and its controller.

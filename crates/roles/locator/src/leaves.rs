@@ -101,18 +101,14 @@ pub async fn repair(
     }
     for entry in &repair.entries {
         let place = Place::of(newest, seat, &entry.patient, entry.kind);
-        let pointer = Pointer {
-            state: entry.state,
-            sequence: entry.sequence,
-            when: now,
-        };
+        let pointer = Pointer::announced(entry, now);
         let held = place.held(state).await?;
         let held = held.filter(|_| !gone.contains(&place.pointer_key()));
         // What has turned since it was compared (somebody was erased meanwhile) is newer than the repair. Where the locator was
         // ahead of the holder, what it had is a stray, and goes first.
         let stands = held.is_some_and(|(held, leaf)| leaf && held.sequence >= pointer.sequence);
         if !stands {
-            ledger.extend(place.writes(Some(&pointer)));
+            ledger.extend(place.writes(Some(&pointer))?);
             changed += 1;
         }
     }

@@ -24,10 +24,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use fhir::ids::{OrganisationNumber, PersonIdentifier};
+use fhir::time::Instant;
 use store::Store;
 use trust::organisation::Register;
 use trust::{Caller, Facts, Party};
 use url::Url;
+use wire::contract::locator::Closing;
 use wire::protect::GuardConfig;
 use wire::route::{Access, RouteRow, Routes};
 use wire::{House, Worker};
@@ -121,6 +123,19 @@ impl State {
         seat.known_to
             .as_ref()
             .is_none_or(|named| discretion::told(named, seat.orgnr, same, caller, patient))
+    }
+
+    /// Whether what a patient has closed of a pointer at `seat` lets this caller hear of it at `now`.
+    fn is_open(
+        &self,
+        seat: &pointer::Seat,
+        closed: &[Closing],
+        now: Instant,
+        (caller, patient): (&Caller, &PersonIdentifier),
+    ) -> bool {
+        let same = |a: OrganisationNumber, b| self.controller(a) == self.controller(b);
+        discretion::open(closed, now, caller, same)
+            || discretion::told(&[], seat.orgnr, same, caller, patient)
     }
 
     /// Is it bound by the agreement, itself or by its controller?

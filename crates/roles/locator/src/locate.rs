@@ -1,10 +1,12 @@
 //! Who holds what about one person: one range of the ledger (two while a key is changed), whoever it is. A person that nobody announced, one whose
-//! pointers are all absent, and one whose kinds or holders the caller may not hear of give the same answer by the same steps.
+//! pointers are all absent, one whose kinds or holders the caller may not hear of, and one who closed them to the caller give the same answer by the same steps.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use fhir::ids::PersonIdentifier;
 use fhir::resource::InformationService;
+use fhir::time::Instant;
 use store::StoreError;
 use trust::Caller;
 use wire::contract::locator::{Holder, LocateAnswer, Presence};
@@ -23,7 +25,7 @@ pub struct Found {
     pub sequences: Vec<u64>,
 }
 
-/// The members' services that hold any of `kinds` and that `caller` may hear of, in the agreement's order.
+/// The members' services that hold any of `kinds` and that `caller` may hear of at `now`, in the agreement's order.
 ///
 /// # Errors
 /// What the store said.
@@ -32,6 +34,7 @@ pub async fn holders(
     caller: &Caller,
     patient: &PersonIdentifier,
     kinds: &[InformationService],
+    now: Instant,
 ) -> Result<Found, StoreError> {
     let keys = state.reception.keys().pointers();
     let mut newest: BTreeMap<(String, InformationService), Pointer> = BTreeMap::new();
@@ -42,16 +45,24 @@ pub async fn holders(
         for entry in &entries {
             let (service, kind) = parts(&entry.key)?;
             let pointer = Pointer::from_bytes(&entry.value)?;
-            let held = newest.entry((service.to_owned(), kind)).or_insert(pointer);
-            // While pointers move to a new key one may stand under both; the later turn counts.
-            if pointer.sequence > held.sequence {
-                *held = pointer;
+            match newest.entry((service.to_owned(), kind)) {
+                Entry::Vacant(vacant) => drop(vacant.insert(pointer)),
+                // While pointers move to a new key one may stand under both; the later turn counts.
+                Entry::Occupied(mut held) if pointer.sequence > held.get().sequence => {
+                    held.insert(pointer);
+                }
+                Entry::Occupied(_) => {}
             }
         }
     }
     let mut present: Vec<(&str, InformationService, u64)> = Vec::new();
     for ((service, kind), pointer) in &newest {
-        if pointer.state == Presence::Present && kinds.contains(kind) {
+        let Some(seat) = state.roll.seat(service) else {
+            continue;
+        };
+        // What is closed to the caller is as if it were not there.
+        let open = state.is_open(seat, &pointer.closed, now, (caller, patient));
+        if pointer.state == Presence::Present && kinds.contains(kind) && open {
             present.push((service, *kind, pointer.sequence));
         }
     }

@@ -1,7 +1,7 @@
 //! What rests in the locator's ledgers: pointers, what holders compare them by, and when each holder was last heard.
 //!
 //! Pointer: key = pseudonym (32 bytes) | service id | number of the information service (1 byte); value = format (1) |
-//! present (1) | sequence (8) | when (8). An absent pointer stays, so that an older "present" that comes late is known as
+//! present (1) | sequence (8) | when (8), and, where the patient has closed something of it, what (JSON; format 2). An absent pointer stays, so that an older "present" that comes late is known as
 //! older.
 //!
 //! Leaf: key = service id | 0 | version of the pointer key (4) | tag (16) | number of the information service (1); value =
@@ -15,7 +15,7 @@ use fhir::resource::InformationService;
 use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError};
-use wire::contract::locator::{Presence, Registration};
+use wire::contract::locator::{Announcement, Closing, Presence, Registration};
 use wire::drift::Leaf;
 
 use crate::Holder;
@@ -27,10 +27,13 @@ pub const POINTERS: &str = "pointer";
 pub const LEAVES: &str = "leaf";
 /// Ledger of holders.
 pub const HOLDERS: &str = "holder";
-const FORMAT: u8 = 1;
+/// One that nothing is closed of.
+const OPEN: u8 = 1;
+/// One that something is closed of.
+const CLOSED: u8 = 2;
 
 /// State of one kind of data about one person at one holder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pointer {
     /// Whether there is data.
     pub state: Presence,
@@ -38,15 +41,34 @@ pub struct Pointer {
     pub sequence: u64,
     /// When the locator took it in.
     pub when: Instant,
+    /// What the patient has closed of it.
+    pub closed: Vec<Closing>,
 }
 
 impl Pointer {
+    /// What was announced, taken in at `when`.
+    pub fn announced(entry: &Announcement, when: Instant) -> Self {
+        Self {
+            state: entry.state,
+            sequence: entry.sequence,
+            when,
+            closed: entry.closed.clone(),
+        }
+    }
+
     /// As it rests.
-    pub fn to_bytes(self) -> Vec<u8> {
-        let mut bytes = vec![FORMAT, u8::from(self.state == Presence::Present)];
+    ///
+    /// # Errors
+    /// [`StoreError::Bug`] without a JSON form.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, StoreError> {
+        let format = if self.closed.is_empty() { OPEN } else { CLOSED };
+        let mut bytes = vec![format, u8::from(self.state == Presence::Present)];
         bytes.extend(self.sequence.to_be_bytes());
         bytes.extend(self.when.0.to_be_bytes());
-        bytes
+        if format == CLOSED {
+            bytes.extend(serde_json::to_vec(&self.closed).map_err(|_| StoreError::Bug)?);
+        }
+        Ok(bytes)
     }
 
     /// Reads it back.
@@ -55,21 +77,31 @@ impl Pointer {
     /// [`StoreError::Damaged`] for anything else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StoreError> {
         let damaged = StoreError::Damaged("a pointer has an unexpected form");
-        let [FORMAT, present @ (0 | 1), rest @ ..] = bytes else {
+        let [format @ (OPEN | CLOSED), present @ (0 | 1), rest @ ..] = bytes else {
             return Err(damaged);
         };
-        let (Some((sequence, rest)), present) = (rest.split_first_chunk(), *present == 1) else {
+        let read = || {
+            let (sequence, rest) = rest.split_first_chunk()?;
+            let (when, rest) = rest.split_first_chunk()?;
+            let closed: Vec<Closing> = match *format {
+                OPEN if rest.is_empty() => Vec::new(),
+                OPEN => return None,
+                _ => serde_json::from_slice(rest).ok()?,
+            };
+            Some((*sequence, *when, closed))
+        };
+        let Some((sequence, when, closed)) = read() else {
             return Err(damaged);
         };
-        let when: [u8; 8] = rest.try_into().map_err(|_| damaged)?;
         Ok(Self {
-            state: if present {
+            state: if *present == 1 {
                 Presence::Present
             } else {
                 Presence::Absent
             },
-            sequence: u64::from_be_bytes(*sequence),
+            sequence: u64::from_be_bytes(sequence),
             when: Instant(i64::from_be_bytes(when)),
+            closed,
         })
     }
 }
@@ -291,17 +323,26 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
     use super::*;
     use fhir::ids::{PersonIdentifier, PersonNumbers};
-    use wire::contract::locator::{Announcement, CatchUp};
+    use wire::contract::locator::CatchUp;
 
     #[test]
     fn what_is_written_reads_back_and_nothing_else_does() {
-        for (state, sequence) in [(Presence::Present, 0), (Presence::Absent, u64::MAX)] {
+        let closing = Closing {
+            to: None,
+            until: Some(Instant(1_000_000)),
+        };
+        for (state, sequence, closed) in [
+            (Presence::Present, 0, vec![]),
+            (Presence::Absent, u64::MAX, vec![]),
+            (Presence::Present, 7, vec![closing]),
+        ] {
             let pointer = Pointer {
                 state,
                 sequence,
                 when: Instant(-5),
+                closed,
             };
-            let bytes = pointer.to_bytes();
+            let bytes = pointer.to_bytes().unwrap();
             assert_eq!(Pointer::from_bytes(&bytes).unwrap(), pointer);
             assert!(Pointer::from_bytes(&bytes[1..]).is_err());
             assert!(Pointer::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
@@ -310,6 +351,7 @@ mod tests {
             state: Presence::Present,
             sequence: 7,
             when: Instant(1),
+            closed: Vec::new(),
         };
         let one = leaf_key("fjellvik", 2, &[3; TAG], InformationService::PLANS);
         assert!(
@@ -331,6 +373,7 @@ mod tests {
             kind: InformationService::MEASUREMENTS,
             state: Presence::Present,
             sequence: *sequence,
+            closed: Vec::new(),
         });
         Registration {
             holder: "fjellvik".to_owned(),

@@ -51,12 +51,15 @@ impl Place {
     }
 
     /// What it takes to set the pointer, or to make it go.
-    pub fn writes(&self, pointer: Option<&Pointer>) -> [LedgerWrite; 2] {
-        [
+    ///
+    /// # Errors
+    /// [`StoreError::Bug`] for a pointer without a form.
+    pub fn writes(&self, pointer: Option<&Pointer>) -> Result<[LedgerWrite; 2], StoreError> {
+        Ok([
             LedgerWrite {
                 ledger: POINTERS,
                 key: self.pointer_key(),
-                value: pointer.map(|pointer| pointer.to_bytes()),
+                value: pointer.map(Pointer::to_bytes).transpose()?,
                 expect: Expect::Any,
             },
             LedgerWrite {
@@ -65,7 +68,7 @@ impl Place {
                 value: pointer.map(|pointer| pointer::leaf_value(&self.person, pointer)),
                 expect: Expect::Any,
             },
-        ]
+        ])
     }
 
     /// What is held there, and whether it can be compared.
@@ -98,11 +101,7 @@ pub async fn changes(
     let mut latest: BTreeMap<Vec<u8>, (Place, Pointer)> = BTreeMap::new();
     for entry in &registration.entries {
         let place = Place::of(newest, seat, &entry.patient, entry.kind);
-        let announced = Pointer {
-            state: entry.state,
-            sequence: entry.sequence,
-            when: now,
-        };
+        let announced = Pointer::announced(entry, now);
         match latest.entry(place.pointer_key()) {
             Entry::Vacant(vacant) => drop(vacant.insert((place, announced))),
             Entry::Occupied(mut held) if announced.sequence > held.get().1.sequence => {
@@ -117,9 +116,9 @@ pub async fn changes(
             Some((held, true)) if held.sequence >= announced.sequence => {}
             // What came before pointers were compared gets its leaf when it is told again.
             Some((held, false)) if held.sequence >= announced.sequence => {
-                ledger.extend(place.writes(Some(&held)));
+                ledger.extend(place.writes(Some(&held))?);
             }
-            _ => ledger.extend(place.writes(Some(announced))),
+            _ => ledger.extend(place.writes(Some(announced))?),
         }
     }
     let heard = Heard::after(seat.heard(), now, registration);

@@ -3,16 +3,22 @@
 //! What to tell is written by the data's own commit into the outbox; here it is only carried, in order and until it is
 //! taken. A heartbeat with the highest sequence number lets others see that nothing is missing; a locator that answers that it
 //! lacks some (it lost its memory, or an older one was put back) is told again from where it lacks them.
+//!
+//! What the patient has closed goes with each announcement, as it stands when it is told: a wish makes a turn of its own in its commit,
+//! so a later one is told later (decision 0029).
 
 use crate::State;
+use fhir::resource::InformationService;
+use fhir::time::Instant;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Due;
+use trust::wish::{Closed, Wish};
 use wire::Worker;
 use wire::client::Request;
 use wire::contract::locator::{
-    Accepted, Announcement, CatchUp, MAX_ENTRIES, OUTBOX_RECEIVER, Presence, REGISTER,
-    REGISTER_SCOPE, Registration,
+    Accepted, Announcement, CatchUp, Closing, MAX_CLOSINGS, MAX_ENTRIES, OUTBOX_RECEIVER, Presence,
+    REGISTER, REGISTER_SCOPE, Registration,
 };
 use wire::courier::{self, Deliver, Fate};
 
@@ -52,10 +58,13 @@ impl Deliver for Announcing {
         let mut fates = Vec::with_capacity(batch.len());
         for due in batch {
             match serde_json::from_slice::<Announcement>(&due.body) {
-                Ok(entry) => {
-                    entries.push(entry);
-                    fates.push(Fate::Done);
-                }
+                Ok(entry) => match self.0.with_closings(entry).await {
+                    Ok(entry) => {
+                        entries.push(entry);
+                        fates.push(Fate::Done);
+                    }
+                    Err(error) => fates.push(Fate::Retry(error.to_string())),
+                },
                 Err(_) => fates.push(Fate::Dead("not an announcement".into())),
             }
         }
@@ -116,7 +125,55 @@ async fn tell(
         .map_err(|e| e.to_string())
 }
 
+/// What the locator hears that a patient has closed of a kind here: blocks and reservation, and neither whom she named nor why.
+/// A named practitioner is the holder's alone to refuse.
+fn closings(wishes: &[Wish], kind: InformationService, now: Instant) -> Vec<Closing> {
+    let closing = |wish: &Wish| {
+        let to = match &wish.closed {
+            Closed::Sharing | Closed::Everything => None,
+            Closed::Services { services } if services.contains(&kind) => None,
+            Closed::Organisation { organisation } => Some(*organisation),
+            Closed::Services { .. } | Closed::Practitioner { .. } => return None,
+        };
+        let until = wish.until;
+        Some(Closing { to, until })
+    };
+    let holding = wishes.iter().filter(|wish| wish.holds(now));
+    let mut all: Vec<Closing> = holding.filter_map(closing).collect();
+    all.sort();
+    all.dedup();
+    let whole = Closing {
+        to: None,
+        until: None,
+    };
+    // Closed to everybody for good says it all.
+    if all.contains(&whole) || all.len() > MAX_CLOSINGS {
+        all = vec![whole];
+    }
+    all
+}
+
+/// Whether the locator hears of what this closes.
+pub(crate) fn is_told(closed: &Closed) -> bool {
+    !matches!(closed, Closed::Practitioner { .. })
+}
+
 impl State {
+    /// The announcement with what the patient has closed of it by now.
+    pub(crate) async fn with_closings(
+        &self,
+        announcement: Announcement,
+    ) -> Result<Announcement, store::StoreError> {
+        if announcement.state == Presence::Absent {
+            return Ok(announcement);
+        }
+        let wishes = self.desk.store.wishes(&announcement.patient).await?;
+        Ok(Announcement {
+            closed: closings(&wishes, announcement.kind, (self.house.clock)()),
+            ..announcement
+        })
+    }
+
     /// One heartbeat to the locator; what the locator says that it lacks is told again, as it stands now.
     ///
     /// # Errors
@@ -140,21 +197,26 @@ impl State {
             } else {
                 last
             };
-            let entries = turns.into_iter().map(|turn| Announcement {
-                patient: turn.patient,
-                kind: turn.service,
-                state: if turn.present {
-                    Presence::Present
-                } else {
-                    Presence::Absent
-                },
-                sequence: turn.sequence,
-            });
+            let mut entries = Vec::with_capacity(turns.len());
+            for turn in turns {
+                let announcement = Announcement {
+                    patient: turn.patient,
+                    kind: turn.service,
+                    state: if turn.present {
+                        Presence::Present
+                    } else {
+                        Presence::Absent
+                    },
+                    sequence: turn.sequence,
+                    closed: Vec::new(),
+                };
+                entries.push(self.with_closings(announcement).await.map_err(wrong)?);
+            }
             let catch_up = CatchUp {
                 after: complete,
                 through,
             };
-            match tell(self, entries.collect(), Some(catch_up)).await? {
+            match tell(self, entries, Some(catch_up)).await? {
                 Some(reached) if reached > complete => complete = reached,
                 _ => return Err("the locator did not come further".to_owned()),
             }

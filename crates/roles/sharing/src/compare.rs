@@ -205,6 +205,7 @@ impl State {
                     kind: turn.service,
                     state,
                     sequence: turn.sequence,
+                    closed: Vec::new(),
                 };
                 held.insert(leaf, announcement);
             }
@@ -221,8 +222,12 @@ impl State {
             self.mend(Vec::new(), part.to_vec()).await?;
         }
         for part in missing.chunks(MAX_ENTRIES) {
-            let entries = part.iter().filter_map(|leaf| held.get(leaf).cloned());
-            self.mend(entries.collect(), Vec::new()).await?;
+            let mut entries = Vec::with_capacity(part.len());
+            for announcement in part.iter().filter_map(|leaf| held.get(leaf).cloned()) {
+                let told = self.with_closings(announcement).await;
+                entries.push(told.map_err(|error| error.to_string())?);
+            }
+            self.mend(entries, Vec::new()).await?;
         }
         Ok(())
     }

@@ -323,6 +323,7 @@ impl State {
         Change {
             audit: Some(record),
             ledger: writes,
+            retold: vec![replica.patient.clone()],
             ..Change::default()
         }
     }

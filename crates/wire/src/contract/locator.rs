@@ -38,6 +38,22 @@ pub enum Presence {
     Absent,
 }
 
+/// Most of [`Announcement::closed`].
+pub const MAX_CLOSINGS: usize = 200;
+
+/// What a patient has closed of a pointer to health personnel: the locator tells of it to the holder's own people and to who breaks the
+/// glass with a written reason, and to those to whom it is closed as if she were unknown there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Closing {
+    /// To this organisation and its sub-units alone; absent: to everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<OrganisationNumber>,
+    /// Until then, RFC 3339 in UTC; absent: until the holder announces otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Instant>,
+}
+
 /// State of one pointer; also the body of an outbox entry of topic `announce`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +66,9 @@ pub struct Announcement {
     pub state: Presence,
     /// The holder's own sequence number; the locator keeps the highest per pointer.
     pub sequence: u64,
+    /// What the patient has closed of it, at most [`MAX_CLOSINGS`]: by no name of hers and for no reason of hers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<Closing>,
 }
 
 /// `POST {locator}/register`. Without entries it is a heartbeat.

@@ -54,7 +54,7 @@ async fn answer(
         return Err(Problem::bug("a permit to locate names no patient").into());
     };
     spend(state, guest, patient)?;
-    let found = locate::holders(state, guest.caller(), patient, &kinds).await?;
+    let found = locate::holders(state, guest.caller(), patient, &kinds, guest.now()).await?;
     let record = guest
         .record()
         .permitted(&permit)

@@ -6,7 +6,10 @@ pub mod openapi;
 pub mod register;
 pub mod repair;
 
+use fhir::outcome::IssueCode;
 use trust::{Category, Refusal};
+use wire::contract::locator::{Announcement, MAX_CLOSINGS};
+use wire::outcome::Problem;
 use wire::visit::End;
 
 use crate::State;
@@ -19,6 +22,15 @@ fn own_seat<'a>(state: &'a State, guest: &Guest<'_>, holder: &str) -> Result<&'a
     let seat = state.roll.seat(holder);
     seat.filter(|seat| Some(state.controller(seat.orgnr)) == own)
         .ok_or(End::Refused(NOT_OWN))
+}
+
+/// Nobody's list of what is closed has no end.
+fn bounded(entries: &[Announcement]) -> Result<(), Problem> {
+    if entries.iter().any(|one| one.closed.len() > MAX_CLOSINGS) {
+        let words = format!("more than {MAX_CLOSINGS} closings of one pointer");
+        return Err(Problem::invalid(IssueCode::TooLong, "entries", words));
+    }
+    Ok(())
 }
 
 /// A refusal of the locator's own agreement.

@@ -16,13 +16,14 @@ use wire::outcome::{Problem, json_response};
 use wire::request_id::RequestIds;
 use wire::visit::End;
 
-use super::{NOT_A_MEMBER, own_seat};
+use super::{NOT_A_MEMBER, bounded, own_seat};
 use crate::State;
 use crate::reception::Guest;
 use crate::register;
 
-/// Largest body, in bytes: [`MAX_ENTRIES`] entries are about 80 kB.
-const BODY: usize = 256 * 1024;
+/// Largest body, in bytes: [`MAX_ENTRIES`] entries are about 80 kB, and what patients have closed a little more; with all that they may
+/// close, 7 MB.
+const BODY: usize = 8 * 1024 * 1024;
 
 /// `POST {locator}/register`: 200 and how many entries were taken in.
 pub async fn register(
@@ -56,6 +57,7 @@ async fn take(
     if !state.is_member(seat.orgnr) {
         return Err(End::Refused(NOT_A_MEMBER));
     }
+    bounded(&registration.entries)?;
     if count > MAX_ENTRIES {
         let words = format!("more than {MAX_ENTRIES} entries");
         return Err(Problem::invalid(IssueCode::TooLong, "entries", words).into());

@@ -16,13 +16,13 @@ use wire::outcome::{Problem, json_response};
 use wire::request_id::RequestIds;
 use wire::visit::End;
 
-use super::{NOT_A_MEMBER, own_seat};
+use super::{NOT_A_MEMBER, bounded, own_seat};
 use crate::State;
 use crate::leaves;
 use crate::reception::Guest;
 
-/// Largest body, in bytes.
-const BODY: usize = 256 * 1024;
+/// Largest body, in bytes, as of a registration.
+const BODY: usize = 8 * 1024 * 1024;
 
 /// `POST {locator}/repair`: 200 and how many pointers changed.
 pub async fn repair(
@@ -55,6 +55,7 @@ async fn take(
     if !state.is_member(seat.orgnr) {
         return Err(End::Refused(NOT_A_MEMBER));
     }
+    bounded(&repair.entries)?;
     if entries > MAX_ENTRIES || strays > MAX_ENTRIES {
         let words = format!("more than {MAX_ENTRIES} entries or strays");
         return Err(Problem::invalid(IssueCode::TooLong, "entries", words).into());

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use locator::Budget;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::people::Directory;
 use trust::Category;
 use trust::audit::Outcome;
@@ -136,6 +136,126 @@ async fn a_holder_whose_name_tells_the_illness_is_told_of_to_those_entitled_alon
     ] {
         let reply = asked(&entitled).await;
         assert_eq!(reply.json["holders"][0]["service"], "proveheim", "{who}");
+    }
+}
+
+/// What she has closed of her measurements at Fjellvik, as its `sequence`th turn.
+async fn closed(world: &World, sequence: u64, closed: Value) {
+    let mut turn = entry(patient(), "IT17", "present", sequence);
+    turn["closed"] = closed;
+    world.announce(json!([turn]), sequence).await;
+}
+
+#[tokio::test]
+async fn what_she_has_closed_is_as_the_unknown_to_whom_it_is_closed_and_opens_again() {
+    let mut world = World::new().await;
+    let kinds = json!({"kinds": ["IT17"]});
+    let unknown = {
+        let claims = world.physician_claims(PROVEBAKKEN, other_patient());
+        let reply = world.send(&claims, "/locate", &kinds).await;
+        assert_eq!(reply.json["holders"], json!([]));
+        reply.visible()
+    };
+    let sees = async |world: &World, claims: &Claims| {
+        let reply = world.send(claims, "/locate", &kinds).await;
+        assert_eq!(reply.status, StatusCode::OK);
+        let told = reply.json["holders"][0]["service"] == "fjellvik";
+        assert!(told || reply.visible() == unknown, "{}", reply.json);
+        told
+    };
+    let breaking = |world: &World, reason: Option<&str>| {
+        let mut breaking = world.physician_claims(PROVEBAKKEN, patient());
+        let relation = &mut breaking.attest.as_mut().unwrap().care_relationship;
+        relation.purpose_of_use.as_mut().unwrap().code = "BTG".into();
+        relation.reason = reason.map(str::to_owned);
+        breaking
+    };
+    let relative = |world: &World| {
+        let mut relative = world.citizen_claims(other_patient());
+        relative.patient = world.citizen_claims(patient()).patient;
+        relative.represents = Some(trust::Representation {
+            id: "fullmakt-1".into(),
+            services: vec![fhir::resource::InformationService::MEASUREMENTS],
+            log: true,
+            notes: true,
+        });
+        relative
+    };
+    // To all health personnel.
+    closed(&world, 1, json!([{}])).await;
+    for restarted in [false, true] {
+        if restarted {
+            world = world.reopen(|_| {}).await;
+        }
+        for (who, entitled, told) in [
+            (
+                "another",
+                world.physician_claims(PROVEBAKKEN, patient()),
+                false,
+            ),
+            (
+                "who breaks the glass without a word",
+                breaking(&world, None),
+                false,
+            ),
+            (
+                "who breaks the glass",
+                breaking(&world, Some("bevisstløs ved ankomst")),
+                true,
+            ),
+            (
+                "the holder's own",
+                world.physician_claims(FJELLVIK, patient()),
+                true,
+            ),
+            ("she herself", world.citizen_claims(patient()), true),
+            ("who represents her", relative(&world), true),
+        ] {
+            assert_eq!(sees(&world, &entitled).await, told, "{who}");
+        }
+    }
+    // Another kind is not closed with it.
+    let other = entry(patient(), "IT03", "present", 2);
+    world.announce(json!([other]), 2).await;
+    let both = world.locate(patient(), &["IT17", "IT03"]).await;
+    assert_eq!(both.json["holders"][0]["kinds"], json!(["IT03"]));
+    // To one organisation, its clinics with it, and to nobody else.
+    closed(&world, 3, json!([{"to": PROVEHEIM}])).await;
+    for (orgnr, told) in [
+        (PROVEHEIM, false),
+        ("310001929", false),
+        (PROVEBAKKEN, true),
+    ] {
+        let claims = world.physician_claims(orgnr, patient());
+        assert_eq!(sees(&world, &claims).await, told, "{orgnr}");
+    }
+    // An older turn that comes late opens nothing.
+    closed(&world, 2, json!([])).await;
+    assert!(!sees(&world, &world.physician_claims(PROVEHEIM, patient())).await);
+    // Until a moment, and not in it.
+    closed(&world, 4, json!([{"until": "2027-01-15T08:01:00Z"}])).await;
+    world.clock.advance(59_999_999);
+    assert!(!sees(&world, &world.physician_claims(PROVEHEIM, patient())).await);
+    world.clock.advance(1);
+    assert!(sees(&world, &world.physician_claims(PROVEHEIM, patient())).await);
+    // Taken back.
+    closed(&world, 5, json!([{}])).await;
+    assert!(!sees(&world, &world.physician_claims(PROVEHEIM, patient())).await);
+    closed(&world, 6, json!([])).await;
+    assert!(sees(&world, &world.physician_claims(PROVEHEIM, patient())).await);
+    // A list without end is refused.
+    let mut turn = entry(patient(), "IT17", "present", 7);
+    turn["closed"] = vec![json!({"to": PROVEHEIM}); 201].into();
+    for (path, body) in [
+        (
+            "/register",
+            json!({"holder": "fjellvik", "entries": [turn], "high_water": 7}),
+        ),
+        ("/repair", json!({"holder": "fjellvik", "entries": [turn]})),
+    ] {
+        let claims = world.service_claims(trust::ClientUse::Service, FJELLVIK);
+        let reply = world.send(&claims, path, &body).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{path}");
     }
 }
 
@@ -333,6 +453,7 @@ async fn a_budget_of_distinct_patients_ends_in_429() {
             }
     });
     assert_eq!(busy.count(), 1);
+    assert_eq!(world.state.budgets_exceeded(), 1, "the alarm's figure");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! alone (FHIR R4 consent.html; pasient- og brukerrettighetsloven § 5-3). In force from the next request.
 
 use crate::State;
+use crate::announce::is_told;
 use crate::consent;
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
@@ -75,6 +76,10 @@ pub async fn end(
         change
             .ledger
             .push(visit.store().wish_ended(&patient, &id.to_string()));
+        let ended = kept.iter().find(|one| one.id == id.to_string());
+        if ended.is_some_and(|one| is_told(&one.closed)) {
+            change.retold.push(patient);
+        }
         visit.commit(change).await?;
         Ok(fhir_response(StatusCode::NO_CONTENT, ""))
     };
@@ -156,6 +161,9 @@ async fn made(
         .iter()
         .map(|one| visit.store().wish_ended(&patient, &one.id));
     change.ledger.extend(forgotten);
+    if is_told(&wish.closed) {
+        change.retold.push(patient.clone());
+    }
     visit.commit(change).await?;
     Ok(answer(state, StatusCode::CREATED, &wish, &patient))
 }

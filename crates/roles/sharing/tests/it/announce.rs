@@ -77,6 +77,21 @@ async fn waiting(service: &Service) -> Vec<(String, Presence, u64)> {
         .collect()
 }
 
+/// The last turn of a patient that waits to be told.
+async fn waiting_of(
+    service: &Service,
+    patient: fhir::ids::PersonIdentifier,
+) -> (String, Presence, u64) {
+    let store = service.state.store();
+    let due = store.outbox_due(OUTBOX_RECEIVER, service.clock.now(), 100);
+    let due = due.await.unwrap();
+    let read = due
+        .iter()
+        .map(|due| serde_json::from_slice::<Announcement>(&due.body).unwrap());
+    let one = read.filter(|one| one.patient == patient).last().unwrap();
+    (one.kind.to_string(), one.state, one.sequence)
+}
+
 #[tokio::test]
 async fn only_the_first_and_the_last_of_a_kind_are_announced() {
     let service = with_locator("http://locator.test").await;
@@ -224,6 +239,14 @@ struct Memory {
     complete: u64,
 }
 
+impl Memory {
+    fn entries(&self) -> Vec<Value> {
+        let told = self.told.iter();
+        let entries = told.map(|one| one["entries"].as_array().unwrap().clone());
+        entries.flatten().collect()
+    }
+}
+
 #[tokio::test]
 async fn a_locator_that_lost_its_memory_is_told_again_as_things_stand_now() {
     let memory: Arc<Mutex<Memory>> = Arc::default();
@@ -285,6 +308,92 @@ async fn a_locator_that_lost_its_memory_is_told_again_as_things_stand_now() {
         json!({"after": 2, "through": 3})
     );
     assert_eq!(memory.told[2]["entries"].as_array().unwrap().len(), 1);
+}
+
+/// Numbers and closings of the turns that the locator was told last.
+fn last_told(memory: &Mutex<Memory>) -> Vec<(u64, Value)> {
+    let memory = memory.lock().unwrap();
+    let entries = memory.told.last().unwrap()["entries"].as_array().unwrap();
+    let turn = |entry: &Value| {
+        assert_eq!(entry["state"], "present");
+        let closed = entry.get("closed").cloned().unwrap_or_default();
+        (entry["sequence"].as_u64().unwrap(), closed)
+    };
+    entries.iter().map(turn).collect()
+}
+
+#[tokio::test]
+async fn a_block_and_its_end_are_told_to_the_locator_by_their_own_commits() {
+    let memory: Arc<Mutex<Memory>> = Arc::default();
+    let kept = memory.clone();
+    let register = move |body: String| {
+        let sent: Value = serde_json::from_str(&body).unwrap();
+        let mut memory = kept.lock().unwrap();
+        if let Some(through) = sent["catch_up"]["through"].as_u64() {
+            memory.complete = through;
+        }
+        let complete = memory.complete;
+        memory.told.push(sent);
+        std::future::ready(axum::Json(json!({ "accepted": 0, "complete": complete })))
+    };
+    let service = told_to(register).await;
+    service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    service.created(&reading(arne(), "r-1", WHEN, "91")).await;
+    assert_eq!(service.state.store().presence_high_water().await, Ok(2));
+    let her = crate::wishes::patient(&service);
+    let organisation = crate::wishes::actor("urn:oid:2.16.578.1.12.4.1.4.101", PROVEHEIM);
+    let plans = json!({"class": [{
+        "system": "https://delt.example/fhir/CodeSystem/information-service", "code": "IT08",
+    }]});
+    let person = crate::wishes::actor(trust::wish::PSEUDONYM, "the-neighbour");
+    let until = json!({"period": {"end": "2026-12-01T00:00:00Z"}});
+    // Each of them makes a turn of hers alone, and the outbox holds it from that commit on.
+    for (provision, closed) in [
+        (json!({}), json!([{}])),
+        (organisation, json!([{"to": PROVEHEIM}])),
+        // To the end of that second.
+        (until, json!([{"until": "2026-12-01T00:00:01Z"}])),
+        // Of plans, of which nothing is here: a turn, and nothing closed.
+        (plans, Value::Null),
+    ] {
+        let before = service.state.store().presence_high_water().await.unwrap();
+        let id = crate::wishes::closed(&service, provision).await;
+        let (_, _, sequence) = waiting_of(&service, identifier(ragnhild())).await;
+        assert_eq!(sequence, before + 1, "{closed}");
+        memory.lock().unwrap().complete = before;
+        service.state.heartbeat().await.unwrap();
+        assert_eq!(last_told(&memory), [(before + 1, closed.clone())]);
+        let ended = service.delete(&her, &format!("/Consent/{id}"), None).await;
+        assert_eq!(ended.status, http::StatusCode::NO_CONTENT);
+        service.state.heartbeat().await.unwrap();
+        assert_eq!(last_told(&memory), [(before + 2, Value::Null)], "{closed}");
+    }
+    // A named practitioner is no matter of the locator's.
+    let before = service.state.store().presence_high_water().await.unwrap();
+    let id = crate::wishes::closed(&service, person).await;
+    service.delete(&her, &format!("/Consent/{id}"), None).await;
+    assert_eq!(
+        service.state.store().presence_high_water().await,
+        Ok(before)
+    );
+    // The courier brings the same: what waited is told as it is closed by then.
+    crate::wishes::closed(&service, json!({})).await;
+    memory.lock().unwrap().told.clear();
+    let told = async {
+        loop {
+            let heard = memory.lock().unwrap().entries();
+            let hers = heard.iter().filter(|one| one["sequence"] == before + 1);
+            if let Some(one) = hers.last() {
+                return one["closed"].clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let mut closed = Value::Null;
+    working(&service, async { closed = told.await }).await;
+    assert_eq!(closed, json!([{}]));
 }
 
 #[tokio::test]

@@ -378,6 +378,9 @@ impl Writer {
         for write in &rest.ledger {
             ledger::write(&self.connection, write, now)?;
         }
+        for patient in &rest.retold {
+            self.retell(patient, &mut committed)?;
+        }
         for delivery in &rest.carried {
             outbox::carry(&self.connection, *delivery, now)?;
         }
