@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use trust::keys::{KeySet, PublicKey};
+use wire::inert::unfit;
 use wire::receipt::{Receipt, SourceReport, verify};
 
 /// Largest file read.
@@ -116,7 +117,7 @@ fn line(source: &SourceReport) -> String {
     if let Some(reason) = &source.reason {
         words += &format!(" ({reason})");
     }
-    // A member's text may hold anything: nothing of it steers a terminal.
-    let plain = words.chars().map(|c| if c.is_control() { '?' } else { c });
+    // A member's text may hold anything: nothing of it steers a terminal or turns a line.
+    let plain = words.chars().map(|c| if unfit(c) { '?' } else { c });
     plain.chain(['\n']).collect()
 }

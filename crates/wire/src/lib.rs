@@ -10,6 +10,7 @@ pub mod drift;
 pub mod entries;
 pub mod explained;
 pub mod form;
+pub mod inert;
 pub mod last_copy;
 pub mod may_look;
 pub mod members;

@@ -17,6 +17,7 @@ use wire::contract::catalogue::{
     AffiliationRole, Endpoint, HealthcareService, Organization, OrganizationAffiliation, TYPES,
 };
 use wire::contract::statement::{AFFILIATION_SYSTEM, PROFILE, Said, TERMS, id_of, key_end};
+use wire::inert::unfit;
 use wire::members::{Believed, Members};
 use wire::outcome::Problem;
 use wire::visit::End;
@@ -295,12 +296,6 @@ fn inert(value: &Value, place: &str) -> Result<(), Fault> {
         }),
         _ => Ok(()),
     }
-}
-
-/// Characters that would move a cursor or turn the direction of what stands beside them (Unicode bidi controls).
-fn unfit(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Whether a text is an absolute URL of one of these schemes, without user info.

@@ -5,7 +5,7 @@
 //! Bounded: one request an address and round, few at once, a short deadline, a small answer, through the outgoing client
 //! and its rules; rounds are jittered, so that many catalogues do not knock together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use wire::Worker;
 use wire::client::{Answer, PeerError, Request};
-use wire::contract::METADATA;
 use wire::contract::statement::{PROBE, PROFILE};
+use wire::contract::{INFORMATION_SERVICE_SYSTEM, METADATA};
 
 use crate::State;
 use crate::entry::Entry;
@@ -61,6 +61,8 @@ pub struct Seen {
     pub owner: Owner,
     /// Promised profiles that it does not claim.
     pub missing: usize,
+    /// Kinds of information that the entry declares and of which it serves no type.
+    pub unserved: usize,
     /// Whole days until the certificate ends; `None` without TLS.
     pub certificate_days: Option<i64>,
 }
@@ -79,6 +81,7 @@ impl Seen {
             json!({"url": "capability", "valueBoolean": self.fault.is_none()}),
             json!({"url": "owner", "valueCode": owner}),
             json!({"url": "missingProfiles", "valueUnsignedInt": self.missing}),
+            json!({"url": "missingKinds", "valueUnsignedInt": self.unserved}),
         ];
         if let Some(version) = &self.fhir_version {
             parts.push(json!({"url": "fhirVersion", "valueString": version}));
@@ -191,6 +194,7 @@ fn judge(entry: &Entry, answered: Result<Answer, PeerError>, at: Instant) -> See
         fhir_version: None,
         owner: Owner::Unsaid,
         missing: 0,
+        unserved: 0,
         certificate_days: None,
     };
     let answer = match answered {
@@ -230,7 +234,26 @@ fn judge(entry: &Entry, answered: Result<Answer, PeerError>, at: Instant) -> See
         _ => Owner::Unsaid,
     };
     seen.missing = missing(&entry.kept.resource, &statement);
+    seen.unserved = unserved(&entry.kept.resource, &statement);
     seen
+}
+
+/// How many of the declared kinds of information no served type belongs to.
+fn unserved(resource: &Value, statement: &Value) -> usize {
+    let served: BTreeSet<String> = list(&statement["rest"])
+        .flat_map(|rest| list(&rest["resource"]))
+        .filter_map(|one| ResourceType::parse(one["type"].as_str()?)?.information_service())
+        .map(|kind| kind.to_string())
+        .collect();
+    let declared: BTreeSet<&str> = list(&resource["payloadType"])
+        .flat_map(|one| list(&one["coding"]))
+        .filter(|one| one["system"] == INFORMATION_SERVICE_SYSTEM)
+        .filter_map(|one| one["code"].as_str())
+        .collect();
+    declared
+        .iter()
+        .filter(|one| !served.contains(**one))
+        .count()
 }
 
 /// How many of the promised profiles are not claimed.
@@ -272,6 +295,10 @@ mod tests {
             owner: OrganisationNumber::parse("310001007").unwrap(),
             resource: json!({
                 "resourceType": "Endpoint", "id": "e", "address": "https://x.example/fhir",
+                "payloadType": [
+                    {"coding": [{"system": INFORMATION_SERVICE_SYSTEM, "code": "IT17"}]},
+                    {"coding": [{"system": INFORMATION_SERVICE_SYSTEM, "code": "IT03"}]},
+                ],
                 "extension": [
                     {"url": PROFILE, "valueCanonical": "http://a/1"},
                     {"url": PROFILE, "valueCanonical": "http://a/2"},
@@ -306,6 +333,7 @@ mod tests {
     fn whose_statement_answers_and_what_it_claims() {
         let own = seen(200, &statement("310001007"));
         assert_eq!((own.owner, own.missing, own.fault), (Owner::Same, 1, None));
+        assert_eq!(own.unserved, 1, "readings are served and medicines are not");
         assert_eq!(own.fhir_version.as_deref(), Some("4.0.1"));
         assert_eq!(seen(200, &statement("310001074")).owner, Owner::Other);
         let silent = r#"{"resourceType":"CapabilityStatement"}"#;

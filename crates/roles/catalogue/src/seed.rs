@@ -8,6 +8,7 @@ use trust::organisation::Register;
 use url::Url;
 use wire::contract::catalogue::{AffiliationRole, Endpoint, EndpointStatus};
 use wire::contract::statement::{Offer, affiliation, id_of};
+use wire::inert::unfit;
 
 use crate::accept::is_link;
 use crate::entry::{Entry, Kept};
@@ -187,9 +188,9 @@ fn sound(config: &Config, service: &Service) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Text from members is text and nothing else: pages escape it, and nothing in it can move a cursor.
+/// Text from members is text and nothing else: pages escape it, and nothing in it can move a cursor or turn a line.
 fn text(whose: &str, value: &str) -> Result<(), OpenError> {
-    if value.trim().is_empty() || value.chars().any(char::is_control) {
+    if value.trim().is_empty() || value.chars().any(unfit) {
         return Err(OpenError::Text(whose.escape_default().to_string()));
     }
     Ok(())

@@ -14,6 +14,7 @@ use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{Change, Expect, LedgerWrite, Store, StoreError};
+use trust::audit::{Disclosed, Record};
 use wire::contract::catalogue::AffiliationRole;
 
 use crate::entry::{Entry, Kept};
@@ -291,13 +292,25 @@ impl Past {
     }
 }
 
-/// Commits a plan for which no request is on record: what the configuration says.
-pub async fn settle(store: &Store, shelf: &Shelf, changed: Vec<Kept>) -> Result<Shelf, StoreError> {
+/// Commits a plan that no request asked for: what the configuration says, with a record of what it changed, or (`None`) what an earlier
+/// program left to be numbered.
+pub async fn settle(
+    store: &Store,
+    shelf: &Shelf,
+    changed: Vec<Kept>,
+    record: Option<Record>,
+) -> Result<Shelf, StoreError> {
     if changed.is_empty() {
         return Ok(shelf.clone());
     }
     let mut planned = shelf.plan(changed)?;
+    let disclosed = planned.entries.iter().map(|entry| Disclosed {
+        resource: entry.resource_type.as_str().to_owned(),
+        id: entry.id.clone(),
+        version: entry.version,
+    });
     let change = Change {
+        audit: record.map(|record| record.disclosing(disclosed.collect())),
         ledger: std::mem::take(&mut planned.ledger),
         ..Change::default()
     };

@@ -93,6 +93,11 @@ async fn names_are_text_and_nothing_else() {
 async fn ids_stay_and_versions_count_only_what_changed() {
     let world = World::new().await;
     let before = all(&world, "Endpoint").await;
+    let [first] = &world.settled().await[..] else {
+        panic!("one start, one record");
+    };
+    assert_eq!(first.len(), 16);
+    assert!(first.iter().all(|(_, version)| *version == 1));
     let (issuer, clock) = (world.issuer.clone(), world.clock.clone());
     let kept = world.close();
     clock.advance(3_600_000_000);
@@ -102,6 +107,9 @@ async fn ids_stay_and_versions_count_only_what_changed() {
         .await
         .unwrap();
     let world = World::around(issuer, clock, state, kept);
+    // What the configuration changes is on record as what an owner states is.
+    let moved = vec![("Endpoint".to_owned(), 2)];
+    assert_eq!(world.settled().await[1..], [moved]);
     let after = all(&world, "Endpoint").await;
     assert_eq!(before[0], after[0]);
     assert_eq!(before[2], after[2]);

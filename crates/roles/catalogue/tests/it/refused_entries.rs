@@ -23,6 +23,8 @@ async fn what_is_not_an_entry_is_refused_with_its_place() {
         ("contained", set("contained", json!([]))),
         ("a control character", set("name", "a\u{1b}[2J".into())),
         ("a turned direction", set("name", "a\u{202e}b".into())),
+        ("an Arabic mark", set("name", "a\u{61c}b".into())),
+        ("a line's end", set("name", "a\u{2028}b".into())),
         ("no text", set("name", " ".into())),
         ("a long text", set("name", long.into())),
         ("another id", set("id", "x".into())),

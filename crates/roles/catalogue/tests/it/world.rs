@@ -120,6 +120,9 @@ pub fn house(folder: &Path, clock: &FixedClock) -> House {
     }
 }
 
+/// What the record of a start says.
+const CONFIGURATION: &str = "the operator's configuration";
+
 impl World {
     pub async fn new() -> Self {
         let clock = FixedClock::at(Instant::from_seconds(1_800_000_000));
@@ -208,8 +211,26 @@ impl World {
         entries.iter().map(identifier).collect()
     }
 
-    /// The audit trail, oldest first.
+    /// The audit trail of requests, oldest first.
     pub async fn trail(&self) -> Vec<AuditEntry> {
+        let mut entries = self.whole_trail().await;
+        entries.retain(|one| one.record.asked != CONFIGURATION);
+        entries
+    }
+
+    /// What the configuration changed, as it is on record: of each start the entries and their versions.
+    pub async fn settled(&self) -> Vec<Vec<(String, u64)>> {
+        let mut entries = self.whole_trail().await;
+        entries.retain(|one| one.record.asked == CONFIGURATION);
+        let told = |one: AuditEntry| {
+            assert_eq!(one.record.interaction, trust::Interaction::Publish);
+            let disclosed = one.record.disclosed.into_iter();
+            disclosed.map(|one| (one.resource, one.version)).collect()
+        };
+        entries.into_iter().map(told).collect()
+    }
+
+    async fn whole_trail(&self) -> Vec<AuditEntry> {
         let filter = AuditFilter {
             limit: 1_000,
             ..AuditFilter::default()
