@@ -19,7 +19,7 @@ use crate::question::Question;
 use fhir::json::{Json, Limits};
 use fhir::time::Instant;
 use futures::future::join_all;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use wire::client::Request;
 use wire::paging::Ticket;
 use wire::receipt::SourceState;
@@ -140,6 +140,7 @@ impl Past<'_> {
         let mut gave = Gave::default();
         // Where each id was put; nowhere if it is gone, or not what was asked for any more. Newest versions come first.
         let mut seen: HashMap<String, Option<usize>> = HashMap::new();
+        let mut told_gone = HashSet::new();
         for pages in 1.. {
             let told = line.ask(request).await.and_then(|answer| {
                 gave.copy = Copied::of(&answer, resource);
@@ -160,11 +161,10 @@ impl Past<'_> {
             line.good();
             gave.dropped.add(page.dropped);
             for past in page.past {
-                let url = || format!("{base}/{resource}/{}", past.id);
                 let mut take_back = || {
-                    let told = (self.source.organisation.clone(), url());
-                    if !gone.contains(&told) {
-                        gone.push(told);
+                    if told_gone.insert(past.id.clone()) {
+                        let url = format!("{base}/{resource}/{}", past.id);
+                        gone.push((self.source.organisation.clone(), url));
                     }
                 };
                 match (seen.get(&past.id).copied(), past.what) {
