@@ -387,18 +387,19 @@ pub(crate) fn by_key(connection: &Connection, key: &str) -> Result<Vec<Delivery>
         .collect::<Result<_, _>>()?)
 }
 
-/// The dead letters of a receiver, oldest first.
+/// The dead letters of a receiver, oldest first, after the parcel with this key.
 pub(crate) fn dead_letters(
     connection: &Connection,
     name: &str,
+    after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<Delivery>, StoreError> {
     let mut statement = connection.prepare_cached(&format!(
         "{COLUMNS} WHERE r.name = ?1 AND d.state = 1 AND d.receiver = (SELECT n FROM receiver WHERE name = ?1)
-         ORDER BY p.n LIMIT ?2"
+         AND p.n > coalesce((SELECT max(n) FROM parcel WHERE key = ?3), 0) ORDER BY p.n LIMIT ?2"
     ))?;
     Ok(statement
-        .query_map(params![name, limit as i64], delivery)?
+        .query_map(params![name, limit as i64, after], delivery)?
         .collect::<Result<_, _>>()?)
 }
 

@@ -519,20 +519,23 @@ impl Store {
             .await
     }
 
-    /// The dead letters of a receiver, oldest first.
+    /// The dead letters of a receiver, oldest first; those that were committed after the one with the key `after`, if one is named.
     ///
     /// # Errors
     /// Input/output and damage.
     pub async fn outbox_dead_letters(
         &self,
         receiver: &str,
+        after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Delivery>, StoreError> {
-        let receiver = receiver.to_owned();
+        let (receiver, after) = (receiver.to_owned(), after.map(str::to_owned));
         let limit = limit.min(MOST);
         self.0
             .readers
-            .ask(move |reader| outbox::dead_letters(&reader.connection, &receiver, limit))
+            .ask(move |reader| {
+                outbox::dead_letters(&reader.connection, &receiver, after.as_deref(), limit)
+            })
             .await
     }
 

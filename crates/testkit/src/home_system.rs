@@ -137,7 +137,7 @@ impl HomeSystem {
         let request = Request::post_fhir(&self.base, body).deadline(DEADLINE);
         Ok(self
             .party
-            .send(&self.base, hub::WRITE_SCOPE, request)
+            .send(&self.base, hub::DOCUMENT_SCOPE, request)
             .await?)
     }
 

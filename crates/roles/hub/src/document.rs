@@ -8,6 +8,7 @@
 
 use crate::State;
 use crate::intake::{self, Accepted, Refused, Taken, Unit};
+use crate::versions::Said;
 use crate::{address, assignment, deliver};
 use bytes::Bytes;
 use fhir::bundle::{Entry, Role, links};
@@ -18,7 +19,8 @@ use fhir::json::{Json, Limits, Node, quote};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::{Checked, InformationService, ResourceType};
 use fhir::systems;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use trust::scope::{Access, Context};
 use trust::{Caller, ClientUse};
 use wire::contract::hub::ReceiverKind;
 use wire::outcome::Problem;
@@ -41,6 +43,7 @@ const TYPES: [&str; 4] = [
 pub async fn take(state: &State, caller: &Caller, json: &Json) -> Result<Accepted, Refused> {
     let root = json.root();
     let sent = wire::bundle::sent(root).map_err(Refused::plain)?;
+    may(caller, &sent)?;
     let mut faults = Vec::new();
     let (system, value) = named(root, &sent, &mut faults);
     let mut of_all: Option<PersonIdentifier> = None;
@@ -104,6 +107,8 @@ pub async fn take(state: &State, caller: &Caller, json: &Json) -> Result<Accepte
         identity: &key,
         digest: identity::content(root),
         correction: false,
+        said: Said::default(),
+        came: None,
         remarks,
         kind: InformationService::DOCUMENTS,
         measured: None,
@@ -126,6 +131,25 @@ pub async fn take(state: &State, caller: &Caller, json: &Json) -> Result<Accepte
         assignment::bind(state, owner, device, when, of, &place).await?;
     }
     Ok(accepted)
+}
+
+/// Whether the sender may bring each kind of resource that the document holds. What a sharing service says of an alert is no reading
+/// and no answer: those it has from here.
+fn may(caller: &Caller, sent: &[Entry<'_>]) -> Result<(), Refused> {
+    let kinds = sent.iter().filter_map(|entry| entry.resource);
+    let kinds = kinds.filter_map(|one| ResourceType::of(one).ok());
+    let known = kinds.filter(|kind| TYPES.contains(&kind.as_str()));
+    for kind in known.collect::<BTreeSet<_>>() {
+        if caller.use_ == ClientUse::Service && intake::topic(kind).is_some() {
+            let words = "a sharing service files what is said of an alert, and sends no readings and no answers";
+            return Err(Refused::plain(Problem::forbidden(words)));
+        }
+        let scopes = &caller.scopes;
+        if !scopes.covers(Context::System, kind.as_str(), Access::Create) {
+            return Err(Refused::plain(Problem::insufficient_scope()));
+        }
+    }
+    Ok(())
 }
 
 /// What a sharing service sends came from its own store: it is for its organisation's record system alone, and there must be one that

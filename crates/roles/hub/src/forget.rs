@@ -2,7 +2,7 @@
 //! clinical body is gone (CONTRACT section 5), answers under an `Idempotency-Key`, what nobody replayed from quarantine, and
 //! assignments that no reading can be held against any more.
 
-use crate::{State, amount, assignment, day, idempotency, intake, quarantine};
+use crate::{State, amount, assignment, day, idempotency, intake, quarantine, versions};
 use fhir::time::Instant;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +40,7 @@ pub async fn round(state: &State) -> Result<(), StoreError> {
     idempotency::forget(state, now).await?;
     quarantine::forget(state, before(state.config.bounds.quarantine_days)).await?;
     amount::forget(state).await?;
+    versions::forget(&state.desk.store).await?;
     // A reading may come that late, and lie aside that long.
     let bounds = &state.config.bounds;
     let late = bounds.backlog_days.saturating_add(bounds.quarantine_days);

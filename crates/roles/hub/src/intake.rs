@@ -1,9 +1,10 @@
 //! One entry's way in, a reading or answers to a questionnaire: checked, addressed, known or new. Nothing here waits on the network.
 //!
 //! What makes a resend harmless is the ledger `reading`: under a keyed hash of owner and identity it keeps the content's
-//! digest and the first answer, also after the clinical body is delivered and gone.
+//! digest and the first answer (`versions`), also after the clinical body is delivered and gone.
 
 use crate::amount::{self, Counts, Measured, Way};
+use crate::versions::{self, Known, Said};
 use crate::{Destination, State};
 use crate::{address, assignment, held};
 use bytes::Bytes;
@@ -15,7 +16,6 @@ use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::{Checked, InformationService, ResourceType};
 use fhir::systems;
 use fhir::time::Instant;
-use serde::{Deserialize, Serialize};
 use store::{Change, Expect, LedgerWrite, OutboxEntry, StoreError};
 use trust::Caller;
 use trust::scope::{Access, Context};
@@ -26,6 +26,8 @@ use wire::outcome::Problem;
 pub const READINGS: &str = "reading";
 /// Known readings looked at in one step of forgetting.
 const PAGE: usize = 1_000;
+/// Why a correction is kept aside that is older than what is known.
+pub const OUTDATED: &str = "outdated";
 /// Outbox topic of readings.
 pub const TOPIC: &str = "observation";
 /// Outbox topic of answers to questionnaires.
@@ -40,13 +42,6 @@ const TAKEN: [(ResourceType, &str); 2] = [
 pub fn topic(kind: ResourceType) -> Option<&'static str> {
     let found = TAKEN.iter().find(|(taken, _)| *taken == kind);
     found.map(|(_, topic)| *topic)
-}
-
-/// What the ledger remembers of a reading: nothing clinical.
-#[derive(Serialize, Deserialize)]
-struct Known {
-    key: String,
-    digest: [u8; 32],
 }
 
 /// An entry that can be acknowledged.
@@ -106,13 +101,15 @@ impl Refused {
     }
 }
 
-/// Checks one entry and says what must become durable for it. `tagged` is the organisation number that its Bundle names.
+/// Checks one entry and says what must become durable for it. `tagged` is the organisation number that its Bundle names; `came`, since
+/// when it lay aside, if it did.
 pub async fn take(
     state: &State,
     caller: &Caller,
     json: &Json,
     node: Node<'_>,
     tagged: Option<&str>,
+    came: Option<Instant>,
 ) -> Result<Accepted, Refused> {
     if node.raw().len() > Limits::RESOURCE.bytes {
         return Err(Refused {
@@ -161,6 +158,8 @@ pub async fn take(
         identity: &identity.key,
         digest: identity.digest,
         correction: identity.correction,
+        said: Said::of(node),
+        came,
         remarks: checked.remarks().to_vec(),
         kind,
         measured: (what == ResourceType::OBSERVATION).then(|| {
@@ -263,6 +262,10 @@ pub struct Unit<'a> {
     pub digest: [u8; 32],
     /// Whether it comes as a correction of an earlier one.
     pub correction: bool,
+    /// When this version of it was made, as its sender says.
+    pub said: Said,
+    /// Since when it lay aside, if it did.
+    pub came: Option<Instant>,
     /// What was remarked of it.
     pub remarks: Vec<Issue>,
     /// Whoever takes this kind gets it.
@@ -277,6 +280,14 @@ pub struct Unit<'a> {
     pub body: Bytes,
     /// What the sender is told when it is known with other content.
     pub known_otherwise: Issue,
+}
+
+fn outdated() -> Issue {
+    Issue::error(
+        IssueCode::Conflict,
+        "",
+        "a newer version of this was taken in before, by what both say of when they were made; this one would replace it",
+    )
 }
 
 /// Looks it up by its identity and prepares the ledger and outbox writes of a new one.
@@ -297,33 +308,42 @@ pub async fn remember(
         .ledger_get(READINGS, &ledger_key)
         .await
         .map_err(unavailable)?;
-    let known: Option<(Known, u64)> =
-        entry.and_then(|e| Some((serde_json::from_slice(&e.value).ok()?, e.version)));
     let bug = |_| Refused {
         problem: Problem::bug("a ledger entry cannot be written"),
         quarantine: None,
     };
-    let (expect, fate, before) = match known {
-        Some((known, _)) if known.digest == unit.digest => {
-            return Ok(Accepted {
-                key: known.key,
-                fate: Taken::Before,
-                patient,
-                change: Change::default(),
-                remarks: unit.remarks,
-                counts: Counts::default(),
-            });
-        }
-        Some((known, version)) if unit.correction => {
-            (Expect::Version(version), Taken::Corrected, Some(known.key))
-        }
-        Some(_) => return Err(Refused::quarantined("conflict", unit.known_otherwise)),
-        None => (Expect::Absent, Taken::New, None),
-    };
+    let known = entry.map(|entry| Ok((Known::read(&entry.value)?, entry)));
+    let known = known.transpose().map_err(unavailable)?;
+    if let Some((known, _)) = &known
+        && let Some(first) = known.answered(&unit.digest)
+    {
+        return Ok(Accepted {
+            key: first.to_owned(),
+            fate: Taken::Before,
+            patient,
+            change: Change::default(),
+            remarks: unit.remarks,
+            counts: Counts::default(),
+        });
+    }
     let key = (state.house.ids)().to_string();
-    let known = Known {
-        key: key.clone(),
-        digest: unit.digest,
+    let (expect, fate, before, known) = match known {
+        None => {
+            let known = Known::new(key.clone(), unit.digest, unit.said);
+            (Expect::Absent, Taken::New, None, known)
+        }
+        Some(_) if !unit.correction => {
+            return Err(Refused::quarantined("conflict", unit.known_otherwise));
+        }
+        Some((known, entry)) if known.is_after(&unit.said, unit.came, entry.updated) => {
+            return Err(Refused::quarantined(OUTDATED, outdated()));
+        }
+        Some((known, entry)) => {
+            let before = known.key.clone();
+            let known = known.corrected(key.clone(), unit.digest, unit.said);
+            let expect = Expect::Version(entry.version);
+            (expect, Taken::Corrected, Some(before), known)
+        }
     };
     let value = serde_json::to_vec(&known).map_err(bug)?;
     let known = LedgerWrite {
@@ -333,6 +353,8 @@ pub async fn remember(
         expect,
     };
     let mut ledger = vec![known];
+    let superseded = before.as_deref();
+    ledger.extend(superseded.map(|before| versions::superseded(before, &key)));
     let (mut counts, mut receivers) = (Counts::default(), Vec::new());
     // What it corrects, if that still waits for its day and so is not there yet: it takes that one's place.
     let replaced = match &before {
@@ -412,10 +434,13 @@ pub async fn forget(state: &State, oldest: Instant) -> Result<(), StoreError> {
     while let Some(page) = pages.next().await? {
         let mut over = Vec::new();
         for entry in page.into_iter().filter(|entry| entry.updated < oldest) {
-            let known: Known = serde_json::from_slice(&entry.value)
-                .map_err(|_| StoreError::Damaged("a known reading"))?;
-            let held = held::of(store, &known.key).await?.is_some();
-            if !held && store.outbox_by_key(&known.key).await?.is_empty() {
+            let known = Known::read(&entry.value)?;
+            let mut there = false;
+            for key in known.keys() {
+                there |= held::of(store, key).await?.is_some();
+                there |= !store.outbox_by_key(key).await?.is_empty();
+            }
+            if !there {
                 over.push(Change {
                     ledger: vec![LedgerWrite {
                         ledger: READINGS,

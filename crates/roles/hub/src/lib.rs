@@ -24,6 +24,7 @@ mod quarantine;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 pub use amount::{Amount, Form, Rule};
 pub use bounds::{Bounds, Rate};

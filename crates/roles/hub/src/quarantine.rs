@@ -6,22 +6,23 @@
 //! what is kept does not load it.
 
 use crate::State;
-use crate::intake::Refused;
+use crate::intake::{self, Refused};
 use crate::tally::Tally;
+use fhir::ids::PersonIdentifier;
 use fhir::json::Node;
 use fhir::outcome::{Issue, IssueCode};
 use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 use store::{Change, Expect, LedgerEntry, LedgerWrite, Store, StoreError};
-use wire::contract::hub::{Quarantine, QuarantineEntry};
+use trust::audit::Record;
+use trust::{Category, ClientUse};
+use wire::contract::hub::QuarantineEntry;
 use wire::outcome::Problem;
 use wire::visit::Visit;
 
 const LEDGER: &str = "quarantine";
 const BODIES: &str = "quarantine-body";
-/// Entries shown in one answer.
-const SHOWN: usize = 500;
-/// Descriptions looked at for one answer, or in one step of counting or forgetting: they lie by hash, not by time.
+/// Descriptions looked at in one step: they lie by hash, not by time.
 const LOOKED_AT: usize = 10_000;
 /// Bytes of the hash at the end of a key.
 const HASH: usize = 16;
@@ -44,6 +45,8 @@ pub struct Aside {
     key: Vec<u8>,
     version: u64,
     bytes: usize,
+    /// When it came.
+    pub received: Instant,
     /// As it was sent.
     pub body: Vec<u8>,
     /// The organisation number that its Bundle named.
@@ -85,18 +88,60 @@ fn bytes_of(entry: &LedgerEntry) -> usize {
     serde_json::from_slice::<Kept>(&entry.value).map_or(0, |kept| kept.bytes)
 }
 
-/// What keeps an entry aside, to be written with the request's record; nothing when it is not one to keep. Where the
-/// sender's room is used up, `refused` says so instead.
+/// What keeps an entry aside, and what is on record of it; both become durable together.
+pub struct Keeping {
+    /// What is written.
+    pub writes: Vec<LedgerWrite>,
+    id: String,
+    reason: &'static str,
+    patient: Option<PersonIdentifier>,
+}
+
+impl Keeping {
+    /// The record of it: whose it is, and why it is not taken in.
+    pub fn on(&self, mut record: Record) -> Record {
+        record.asked = format!(
+            "{} kept aside as {}: {}",
+            record.asked, self.id, self.reason
+        );
+        let category = match self.reason {
+            "conflict" | intake::OUTDATED => Category::Conflict,
+            _ => Category::Invalid,
+        };
+        record.about(self.patient.clone()).failed(category)
+    }
+}
+
+/// Whose an entry is, as far as can be read of one that is not taken in: a document's is its Composition's.
+fn whose(state: &State, node: Node<'_>) -> Option<PersonIdentifier> {
+    let document = fhir::bundle::entries(node).next();
+    let one = document.and_then(|entry| entry.resource).unwrap_or(node);
+    let read = |member: &str| {
+        let identifier = one.path(&[member, "identifier"])?;
+        let (system, value) = (identifier.text("system")?, identifier.text("value")?);
+        PersonIdentifier::parse(&system, &value, state.config.person_numbers).ok()
+    };
+    read("subject").or_else(|| read("patient"))
+}
+
+/// What keeps an entry aside; nothing when it is not one to keep: where the sender's room is used up, which `refused` then says, where
+/// the patient may be alive and everybody is synthetic, and for a sharing service, which has what it files and looks into no quarantine.
 pub async fn keep(
     state: &State,
     visit: &Visit<'_>,
     refused: &mut Refused,
     node: Node<'_>,
     tagged: Option<&str>,
-) -> Result<Vec<LedgerWrite>, StoreError> {
+) -> Result<Option<Keeping>, StoreError> {
     let Some(reason) = refused.quarantine else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
+    let patient = whose(state, node);
+    let real = |person: &PersonIdentifier| state.config.synthetic_only && !person.is_synthetic();
+    if visit.caller().use_ == ClientUse::Service || patient.as_ref().is_some_and(real) {
+        refused.quarantine = None;
+        return Ok(None);
+    }
     let body = node.raw().as_bytes();
     let store = &state.desk.store;
     let hash: [u8; HASH] = store.keyed(LEDGER, body);
@@ -112,7 +157,7 @@ pub async fn keep(
         issues.push(Issue::error(IssueCode::Throttled, "", words));
         refused.problem = Problem::unprocessable(issues);
         refused.quarantine = None;
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let identifier = node.all(&["identifier"]).into_iter().next();
     let identifier = identifier.and_then(|first| {
@@ -139,26 +184,57 @@ pub async fn keep(
         // Counted before it is written, so that one bundle cannot pass the cap; the hourly round counts anew.
         state.aside.add(&sender, body.len());
     }
-    Ok(vec![
-        write(LEDGER, &key, Some(description)),
-        write(BODIES, &key, Some(body.to_vec())),
-    ])
+    Ok(Some(Keeping {
+        writes: vec![
+            write(LEDGER, &key, Some(description)),
+            write(BODIES, &key, Some(body.to_vec())),
+        ],
+        id: kept.entry.id,
+        reason,
+        patient,
+    }))
 }
 
-/// A sender's own entries, newest first.
-pub async fn of(state: &State, client: &str) -> Result<Quarantine, StoreError> {
-    let kept = state
-        .desk
-        .store
-        .ledger_scan(LEDGER, &prefix(client), None, LOOKED_AT)
-        .await?;
-    let mut entries: Vec<QuarantineEntry> = kept
-        .iter()
-        .filter_map(|entry| serde_json::from_slice(&entry.value).ok())
-        .collect();
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.received));
-    entries.truncate(SHOWN);
-    Ok(Quarantine { entries })
+/// Where a page of a sender's entries begins: after the one that was received then, with this id.
+pub type Place = (Instant, String);
+
+/// A place as addresses have it.
+pub fn written((received, id): &Place) -> String {
+    format!("{}.{id}", received.0)
+}
+
+/// The place that is written so.
+pub fn place(text: &str) -> Option<Place> {
+    let (received, id) = text.split_once('.')?;
+    let id = hash_of(id).map(hex)?;
+    Some((Instant(received.parse().ok()?), id))
+}
+
+/// A sender's own entries, newest first, from a place on and so many at most; how many there are in all, and after which there are more.
+///
+/// # Errors
+/// Of the store.
+pub async fn of(
+    state: &State,
+    client: &str,
+    after: Option<&Place>,
+    most: usize,
+) -> Result<(Vec<QuarantineEntry>, usize, Option<Place>), StoreError> {
+    let prefix = prefix(client);
+    let mut pages = state.desk.store.ledger_pages(LEDGER, &prefix, LOOKED_AT);
+    let mut all: Vec<QuarantineEntry> = Vec::new();
+    while let Some(page) = pages.next().await? {
+        let read = |entry: &LedgerEntry| serde_json::from_slice(&entry.value).ok();
+        all.extend(page.iter().filter_map(read));
+    }
+    let total = all.len();
+    let of = |entry: &QuarantineEntry| (entry.received, entry.id.clone());
+    all.retain(|entry| after.is_none_or(|after| of(entry) < *after));
+    all.sort_by_cached_key(|entry| std::cmp::Reverse(of(entry)));
+    let more = all.len() > most;
+    all.truncate(most);
+    let last = all.last().map(of).filter(|_| more);
+    Ok((all, total, last))
 }
 
 /// A sender's entry by its id.
@@ -180,6 +256,7 @@ pub async fn one(state: &State, client: &str, id: &str) -> Result<Option<Aside>,
         key,
         version: description.version,
         bytes: kept.bytes,
+        received: kept.entry.received,
         body: body.value,
         tagged: kept.tagged,
     }))

@@ -474,3 +474,30 @@ async fn an_assignment_that_was_not_written_is_not_counted_but_another_of_the_sa
     failed.undone(&hub.state).await;
     assert_eq!(count(), 1);
 }
+
+#[tokio::test]
+async fn a_known_reading_that_does_not_read_is_damage_and_not_taken_for_new() {
+    let hub = Hub::new().await;
+    assert_eq!(hub.send(FJELLVIK, "r-1").await, StatusCode::CREATED);
+    let store = hub.state.store();
+    let known = store.ledger_scan("reading", b"", None, 10).await.unwrap();
+    let spoilt = store::LedgerWrite {
+        ledger: "reading",
+        key: known[0].key.clone(),
+        value: Some(b"spoilt".to_vec()),
+        expect: store::Expect::Any,
+    };
+    let change = store::Change {
+        ledger: vec![spoilt],
+        ..store::Change::default()
+    };
+    store.commit(change).await.unwrap();
+    let reply = hub
+        .post(FJELLVIK, "/fhir/Observation", reading("r-1"))
+        .await;
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    let words = reply.json["issue"][0]["diagnostics"].as_str().unwrap();
+    assert!(!words.contains("at once"), "{words}");
+    let waits = store.outbox_state("310001007/sharing").await.unwrap();
+    assert_eq!(waits.pending, 1);
+}

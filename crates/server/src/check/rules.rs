@@ -166,13 +166,15 @@ pub fn notes_can_be_filed(config: &Config, _day: &str, found: &mut Vec<Refusal>)
             .filter(|one| one.orgnr == service.orgnr && one.use_ == "service")
             .peekable();
         let may = |one: &crate::config::Client| {
-            one.audiences.contains(&at) && one.scopes.iter().any(|one| one == hub::NOTE_SCOPE)
+            let mut needed = hub::NOTE_SCOPE.split(' ');
+            one.audiences.contains(&at)
+                && needed.all(|scope| one.scopes.iter().any(|one| one == scope))
         };
         if own.peek().is_some() && !own.any(may) {
             found.push(Refusal::ours(
                 format!("service.{}.client_file", service.id),
                 format!("notes of alerts are to be filed at {at}, and no client of the service may: they would never stand in the record"),
-                "give its [[client]] the scope system/Composition.c and the hub's FHIR base as an audience, or take documents (IT09) out of record_system.kinds",
+                "give its [[client]] the scopes system/Composition.c and system/DetectedIssue.c and the hub's FHIR base as an audience, or take documents (IT09) out of record_system.kinds",
             ));
         }
     }

@@ -221,9 +221,11 @@ fn a_service_that_files_notes_has_a_client_that_may() {
         })
     };
     let hub = "https://delt.example/hub/fhir";
-    assert_eq!(found(&["system/Composition.c"], &[hub]), vec![]);
+    let needed = ["system/Composition.c", "system/DetectedIssue.c"];
+    assert_eq!(found(&needed, &[hub]), vec![]);
     for (scopes, audiences) in [
-        (&["system/Composition.c"][..], &[][..]),
+        (&needed[..], &[][..]),
+        (&needed[..1], &[hub]),
         (&["system/Pointer.c"], &[hub]),
     ] {
         refused(

@@ -188,7 +188,7 @@ async fn post(
     sender: &Party,
 ) -> anyhow::Result<wire::client::Answer> {
     Ok(sender
-        .send(audience, hub::HOME_SCOPES, Request::post_fhir(url, body))
+        .send(audience, hub::DOCUMENT_SCOPE, Request::post_fhir(url, body))
         .await?)
 }
 

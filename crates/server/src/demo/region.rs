@@ -273,7 +273,7 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
             orgnr: o.orgnr.clone(),
             registered_use: "home-system",
             use_: ClientUse::HomeSystem,
-            scopes: vec!["system/Observation.c", "system/QuestionnaireResponse.c"],
+            scopes: wire::contract::hub::DOCUMENT_SCOPE.split(' ').collect(),
             audiences: vec![hub.clone()],
         });
     }
@@ -369,12 +369,14 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
             &format!("deling-{}", s.id),
             directory.orgnr(&s.organisation),
             "service",
-            vec![
+            [
                 "system/Pointer.c",
                 wire::contract::statement::PUBLISH_SCOPE,
                 wire::contract::alert::TELL_SCOPE,
-                wire::contract::hub::NOTE_SCOPE,
-            ],
+            ]
+            .into_iter()
+            .chain(wire::contract::hub::NOTE_SCOPE.split(' '))
+            .collect(),
             [locator.clone(), catalogue.clone(), hub.clone()]
                 .into_iter()
                 .chain(others)

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use testkit::record_system::DOCUMENTS;
 use wire::client::Request;
 use wire::contract::demo::ClientUse;
-use wire::contract::hub::{Delivery, Progress, WRITE_SCOPE};
+use wire::contract::hub::{DOCUMENT_SCOPE, Delivery, Progress};
 
 const CODES: &str = "http://ehelse.no/fhir/CodeSystem/vkp-alert-code-v090";
 
@@ -68,7 +68,7 @@ async fn an_alert_from_the_home_system_is_in_the_record_and_found_by_look_up() {
     let sent = document(&weight, &id);
     let request = Request::post_fhir(region.hub(), sent.to_string());
     let answer = home
-        .send(&region.hub(), WRITE_SCOPE, request)
+        .send(&region.hub(), DOCUMENT_SCOPE, request)
         .await
         .unwrap();
     assert_eq!(
@@ -82,7 +82,7 @@ async fn an_alert_from_the_home_system_is_in_the_record_and_found_by_look_up() {
     let delivered = async || {
         let request = Request::get(format!("{}/deliveries/{key}", region.ready.hub));
         let answer = home
-            .send(&region.hub(), WRITE_SCOPE, request)
+            .send(&region.hub(), DOCUMENT_SCOPE, request)
             .await
             .unwrap();
         let delivery: Delivery = answer.json().unwrap();

@@ -192,7 +192,7 @@ async fn states_tell_how_a_receiver_stands() {
         (state.pending, state.oldest, state.dead),
         (2, Some(first), 1)
     );
-    let dead = store.outbox_dead_letters("epj", 10).await.unwrap();
+    let dead = store.outbox_dead_letters("epj", None, 10).await.unwrap();
     assert_eq!(
         (dead[0].key.as_str(), dead[0].state, dead[0].attempts),
         ("2", DeliveryState::Dead, 1)

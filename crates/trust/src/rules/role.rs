@@ -124,8 +124,12 @@ const TABLE: &[(Party, Who, &[Interaction])] = &[
     ),
     // For which organisation, the hub takes from who asks.
     (Party::Hub, Who::Any(ClientUse::RecordSystem), &[Assign]),
-    // Documents for its own organisation's record system, and nothing else: the hub asks that of what is sent.
-    (Party::Hub, Who::Any(ClientUse::Service), &[Batch]),
+    // Documents for its own organisation's record system and what became of each, and nothing else: the hub asks that of what is sent.
+    (
+        Party::Hub,
+        Who::Any(ClientUse::Service),
+        &[Batch, Deliveries],
+    ),
 ];
 
 fn is(question: &Question<'_>, who: Who) -> bool {

@@ -24,8 +24,10 @@ pub const WRITE_SCOPE: &str = "system/Observation.c";
 pub const ANSWER_SCOPE: &str = "system/QuestionnaireResponse.c";
 /// Scopes with which a home system sends both in one Bundle.
 pub const HOME_SCOPES: &str = "system/Observation.c system/QuestionnaireResponse.c";
-/// Scope with which an organisation's sharing service files documents in its record system.
-pub const NOTE_SCOPE: &str = "system/Composition.c";
+/// Scope with which a home system writes documents: each kind of resource in one asks its own.
+pub const DOCUMENT_SCOPE: &str = "system/Composition.c system/DetectedIssue.c system/Observation.c system/QuestionnaireResponse.c";
+/// Scope with which an organisation's sharing service files what is said of an alert in its record system, and asks what became of it.
+pub const NOTE_SCOPE: &str = "system/Composition.c system/DetectedIssue.c";
 
 /// What kind of receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -110,11 +112,20 @@ pub enum Progress {
     LeftOut,
 }
 
+/// What a receiver refused for good, `DeadLetters`.
+pub const DEAD_LETTERS: &str = "/dead-letters";
+
 /// `GET {hub}/dead-letters`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetters {
-    /// Oldest first, one receiver after the other; at most 500 a receiver.
+    /// Oldest first, one receiver after the other; at most 500 in a page.
     pub entries: Vec<DeadLetter>,
+    /// How many there are in all.
+    #[serde(default)]
+    pub total: u64,
+    /// Where the next page is, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// One entry that one receiver refused for good. `POST {hub}/deliveries/{key}/replay` delivers it again.
@@ -138,8 +149,14 @@ pub struct DeadLetter {
 /// `GET {hub}/quarantine`. `POST {hub}/quarantine/{id}/replay` takes an entry in as if it were sent now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quarantine {
-    /// Newest first.
+    /// Newest first; at most 500 in a page.
     pub entries: Vec<QuarantineEntry>,
+    /// How many there are in all.
+    #[serde(default)]
+    pub total: u64,
+    /// Where the next page is, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// One entry that was held back, with the reason its sender can read.

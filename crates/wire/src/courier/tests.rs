@@ -232,7 +232,11 @@ async fn a_refused_entry_becomes_a_dead_letter_with_its_reason_and_blocks_nobody
     rig.courier(receiver, rig.passing_time()).run().await;
     let state = rig.store.outbox_state(RECEIVER).await.unwrap();
     assert_eq!((state.pending, state.dead), (0, 1));
-    let letters = rig.store.outbox_dead_letters(RECEIVER, 10).await.unwrap();
+    let letters = rig
+        .store
+        .outbox_dead_letters(RECEIVER, None, 10)
+        .await
+        .unwrap();
     assert_eq!(
         (letters[0].key.as_str(), letters[0].reason.as_deref()),
         ("a1", Some("unknown code"))

@@ -1,6 +1,7 @@
 //! An organisation's record system says which of its devices measures whom, and until when; and reads back what it said
 //! (`assignment`). Always for its own organisation, which must have a receiver here.
 
+use super::page::Page;
 use super::receive::pace;
 use crate::quarantine::{hash_of, hex};
 use crate::{State, assignment};
@@ -18,7 +19,6 @@ use trust::{Ask, Interaction, Permit};
 use wire::contract::hub::{
     ASSIGNMENTS, Assigned, AssignmentEnd, Assignments, Named, NewAssignment,
 };
-use wire::form::Form;
 use wire::outcome::{Problem, json_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
@@ -191,32 +191,16 @@ async fn ended(
     Ok(json_response(StatusCode::OK, &asked))
 }
 
-/// Which page is asked for: how many, and after which device.
-fn page(parts: &Parts) -> Result<(usize, Option<assignment::Mac>), Problem> {
-    let form = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
-    let asked = form.and_then(Form::once).ok().and_then(|mut form| {
-        let mut one = |name| form.take(name).pop();
-        let (count, after) = (one("count"), one("after"));
-        let count = count.map(|text| text.parse().ok().filter(|count| *count > 0));
-        let after = after.map(|text| hash_of(&text));
-        // What was given must be sound.
-        let sound = count != Some(None) && after != Some(None) && form.0.is_empty();
-        sound.then(|| (count.flatten().unwrap_or(SHOWN).min(SHOWN), after.flatten()))
-    });
-    let words = "a page has `count` from 1 and `after` as the page before named it, each once, and nothing else";
-    asked.ok_or_else(|| Problem::invalid(IssueCode::Value, "after", words))
-}
-
 async fn listed(state: &State, visit: &mut Visit<'_>, parts: &Parts) -> Result<Response, End> {
     let (permit, orgnr) = asker(state, visit)?;
-    let (count, after) = page(parts)?;
-    if let Some(after) = after {
+    let page = Page::of(parts, SHOWN, hash_of)?;
+    if let Some(after) = page.after {
         visit.asked(&format!("after device {}", hex(after)));
     }
-    let (assignments, more) = assignment::of(state, orgnr, after, count).await?;
+    let (assignments, more) = assignment::of(state, orgnr, page.after, page.count).await?;
     visit.write(visit.record().permitted(&permit)).await?;
     let base = state.config.base.as_str().trim_end_matches('/');
-    let next = more.map(|last| format!("{base}{ASSIGNMENTS}?count={count}&after={}", hex(last)));
+    let next = more.map(|last| page.next(&format!("{base}{ASSIGNMENTS}"), &hex(last)));
     Ok(json_response(
         StatusCode::OK,
         &Assignments { assignments, next },

@@ -1,20 +1,28 @@
 //! What became of what was sent: delivery state per receiver, per entry, and what was kept aside. A sender sees the
 //! organisation it is registered to send for, and its own quarantine.
 
+use super::page::Page;
+use super::receive::pace;
 use crate::held::{self, Kept};
-use crate::{Destination, State, amount, quarantine};
+use crate::{Destination, State, amount, document, quarantine};
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use fhir::ids::OrganisationNumber;
 use fhir::resource::ResourceType;
 use http::StatusCode;
+use http::request::Parts;
 use std::sync::Arc;
 use store::DeliveryState as Stands;
-use trust::{Ask, Interaction};
-use wire::contract::hub::{Deliveries, Delivery, DeliveryState, Progress, ReceiverState};
+use trust::{Ask, ClientUse, Interaction, Permit};
+use wire::contract::hub::{
+    Deliveries, Delivery, DeliveryState, Progress, QUARANTINE, Quarantine, ReceiverState,
+};
 use wire::outcome::{Problem, json_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
+
+/// Entries shown in one answer.
+pub(super) const SHOWN: usize = 500;
 
 /// `GET {hub}/deliveries`.
 pub async fn all(
@@ -45,22 +53,33 @@ pub async fn one(
         .await
 }
 
-/// `GET {hub}/quarantine`.
+/// `GET {hub}/quarantine?count=N&after=…`: a page, newest first, and where the next is.
 pub async fn quarantine(
     extract::State(state): extract::State<Arc<State>>,
     ids: RequestIds,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let work = async |visit: &mut Visit<'_>| kept_aside(&state, visit).await;
+    let work = async |visit: &mut Visit<'_>| kept_aside(&state, visit, &parts).await;
     state
         .desk
         .serve(&parts, ids, Interaction::Deliveries, work)
         .await
 }
 
-async fn receivers(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
+/// Whether a home system may ask what became of what was sent, at the pace of all who send.
+pub(super) fn asker(state: &State, visit: &Visit<'_>) -> Result<Permit, End> {
     let permit = visit.permit(&Ask::of(Interaction::Deliveries, ResourceType::OBSERVATION))?;
+    if visit.caller().use_ == ClientUse::Service {
+        let words = "a sharing service asks after each document that it filed, and nothing else";
+        return Err(Problem::forbidden(words).into());
+    }
+    pace(state, visit, 1)?;
+    Ok(permit)
+}
+
+async fn receivers(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
+    let permit = asker(state, visit)?;
     let mut receivers = Vec::new();
     for destination in theirs(state, visit) {
         let stands = state.desk.store.outbox_state(&destination.name).await?;
@@ -80,7 +99,16 @@ async fn receivers(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
 }
 
 async fn entry(state: &State, visit: &Visit<'_>, key: String) -> Result<Response, End> {
-    let permit = visit.permit(&Ask::of(Interaction::Deliveries, ResourceType::OBSERVATION))?;
+    let permit = match visit.caller().use_ {
+        // What it files is about alerts; it needs no scope for readings.
+        ClientUse::Service => {
+            let filed = Ask::of(Interaction::Deliveries, ResourceType::DETECTED_ISSUE);
+            let permit = visit.permit(&filed)?;
+            pace(state, visit, 1)?;
+            permit
+        }
+        _ => asker(state, visit)?,
+    };
     let delivery = stands_of(state, visit, key).await?;
     visit.write(visit.record().permitted(&permit)).await?;
     Ok(json_response(StatusCode::OK, &delivery))
@@ -104,7 +132,12 @@ pub(super) async fn stands_of(
     if let Some(note) = &noted {
         sent.extend(store.outbox_by_key(note).await?);
     }
+    // What a sharing service files are documents, for its organisation's record system.
+    let service = visit.caller().use_ == ClientUse::Service;
     for delivery in sent {
+        if service && delivery.topic != document::TOPIC {
+            continue;
+        }
         let Some(destination) = theirs(state, visit).find(|d| d.name == delivery.receiver) else {
             continue;
         };
@@ -154,11 +187,26 @@ pub(super) async fn stands_of(
     Ok(Delivery { key, receivers })
 }
 
-async fn kept_aside(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
-    let permit = visit.permit(&Ask::of(Interaction::Deliveries, ResourceType::OBSERVATION))?;
-    let kept = quarantine::of(state, &visit.caller().client_id).await?;
+async fn kept_aside(state: &State, visit: &Visit<'_>, parts: &Parts) -> Result<Response, End> {
+    let permit = asker(state, visit)?;
+    let page = Page::of(parts, SHOWN, quarantine::place)?;
+    let client = &visit.caller().client_id;
+    let (entries, total, more) =
+        quarantine::of(state, client, page.after.as_ref(), page.count).await?;
     visit.write(visit.record().permitted(&permit)).await?;
+    let list = address(state, QUARANTINE);
+    let kept = Quarantine {
+        entries,
+        total: total as u64,
+        next: more.map(|last| page.next(&list, &quarantine::written(&last))),
+    };
     Ok(json_response(StatusCode::OK, &kept))
+}
+
+/// Where a list is asked for.
+pub(super) fn address(state: &State, path: &str) -> String {
+    let base = state.config.base.as_str().trim_end_matches('/');
+    format!("{base}{path}")
 }
 
 /// The receivers of the organisation that the caller sends for.

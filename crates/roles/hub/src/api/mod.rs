@@ -3,5 +3,6 @@
 pub mod assignments;
 pub mod deliveries;
 pub mod metadata;
+mod page;
 pub mod receive;
 pub mod replay;

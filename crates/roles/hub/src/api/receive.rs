@@ -10,7 +10,7 @@ use crate::amount::Counts;
 use crate::document;
 use crate::idempotency::{self, Answer as First, Begun, Running};
 use crate::intake::{self, Accepted, Refused, Taken};
-use crate::quarantine;
+use crate::quarantine::{self, Keeping};
 use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
@@ -23,7 +23,7 @@ use futures::future::join_all;
 use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
-use store::{Change, Expect, LedgerWrite, StoreError};
+use store::{Change, Expect, StoreError};
 use trust::{Ask, Category, ClientUse, Interaction, Permit};
 use wire::outcome::Problem;
 use wire::request_id::RequestIds;
@@ -124,7 +124,11 @@ fn settled(answer: &Answer) -> bool {
     // Another token may have the right.
     let passing =
         |status: StatusCode| status.is_server_error() || matches!(status.as_u16(), 403 | 429);
-    !answer.as_ref().is_err_and(|p| passing(p.status()))
+    // What found no room aside finds it when there is some.
+    let crowded = |p: &Problem| p.issues().iter().any(|i| i.code == IssueCode::Throttled);
+    !answer
+        .as_ref()
+        .is_err_and(|p| passing(p.status()) || crowded(p))
 }
 
 /// Gives an answer, kept for its `Idempotency-Key` first if it is settled. The request's record is written already.
@@ -323,7 +327,7 @@ impl Sent<'_> {
     ) -> Result<Accepted, Refused> {
         match self.what {
             What::Reading { tagged } => {
-                intake::take(state, visit.caller(), json, self.node, tagged).await
+                intake::take(state, visit.caller(), json, self.node, tagged, None).await
             }
             What::Document => document::take(state, visit.caller(), json).await,
         }
@@ -335,7 +339,7 @@ impl Sent<'_> {
         state: &State,
         visit: &Visit<'_>,
         refused: &mut Refused,
-    ) -> Result<Vec<LedgerWrite>, StoreError> {
+    ) -> Result<Option<Keeping>, StoreError> {
         let tagged = match self.what {
             What::Reading { tagged } => tagged,
             What::Document => None,
@@ -399,7 +403,8 @@ async fn take_all(
             }
         }
     }
-    let proven = commit_all(visit, permit, groups, aside, &mut answers).await?;
+    let lone = sent.len() == 1;
+    let proven = commit_all(visit, permit, groups, (aside, lone), &mut answers).await?;
     if !proven {
         visit.write(visit.record().permitted(permit)).await?;
     }
@@ -444,26 +449,38 @@ fn add(groups: &mut Vec<Group>, at: usize, mut accepted: Accepted) {
     group.entries.push((at, accepted));
 }
 
-/// Makes the groups durable. Whether the request's proof and record were written with them: so it is for one patient and
-/// nothing kept aside, the common request, in one commit; otherwise the request has a record of its own, first.
+/// Makes the groups durable, and what is kept aside. Whether the request's proof and record were written with them: so it is for one
+/// patient and nothing kept aside, the common request, in one commit; otherwise the request has a record of its own, first, and each
+/// entry kept aside has one that says whose it is and why. `lone`: the request sent one thing, whose record is the request's.
 async fn commit_all(
     visit: &Visit<'_>,
     permit: &Permit,
     groups: Vec<Group>,
-    aside: Vec<LedgerWrite>,
+    (mut aside, lone): (Vec<Keeping>, bool),
     answers: &mut [Option<Answer>],
 ) -> Result<bool, End> {
     let record = visit.record().permitted(permit);
     let together = groups.len() == 1 && aside.is_empty();
     if !together {
-        let own = if groups.is_empty() {
-            record.clone().failed(Category::Invalid)
-        } else {
-            record.clone()
+        let one = if lone { aside.pop() } else { None };
+        let own = match &one {
+            Some(kept) => kept.on(record.clone()),
+            None if groups.is_empty() => record.clone().failed(Category::Invalid),
+            None => record.clone(),
         };
         let mut change = visit.change(own);
-        change.ledger = aside;
+        change.ledger = one.map(|kept| kept.writes).unwrap_or_default();
         visit.commit(change).await?;
+    }
+    let kept = aside.into_iter().map(|kept| {
+        visit.commit(Change {
+            audit: Some(kept.on(record.clone())),
+            ledger: kept.writes,
+            ..Change::default()
+        })
+    });
+    for kept in join_all(kept).await {
+        kept?;
     }
     let record = &record;
     // All at once, so that the store makes them durable together: a hundred patients cost one flush, not a hundred.
@@ -517,8 +534,13 @@ async fn alone(
         let mut accepted = match one.take(state, visit, json).await {
             Ok(accepted) => accepted,
             Err(mut refused) => {
-                let ledger = one.keep(state, visit, &mut refused).await?;
-                let audit = Some(visit.record().failed(Category::Conflict));
+                let kept = one.keep(state, visit, &mut refused).await?;
+                let record = visit.record();
+                let (record, ledger) = match kept {
+                    Some(kept) => (kept.on(record), kept.writes),
+                    None => (record.failed(Category::Conflict), Vec::new()),
+                };
+                let audit = Some(record);
                 state
                     .desk
                     .store

@@ -1,25 +1,28 @@
 //! What a sender does once the cause is mended: an entry kept aside is taken in as if it were sent now, and a dead letter
 //! of its organisation is delivered again.
 
-use super::deliveries::{stands_of, theirs};
-use super::receive::{acknowledged, status};
-use crate::{State, document, intake, quarantine};
+use super::deliveries::{SHOWN, address, asker, stands_of, theirs};
+use super::page::Page;
+use super::receive::{acknowledged, pace, status};
+use crate::intake::Refused;
+use crate::{State, document, intake, quarantine, versions};
 use axum::extract::{self, Path, Request};
 use axum::response::Response;
 use bytes::Bytes;
 use fhir::json::{Json, Limits};
 use fhir::resource::ResourceType;
 use http::StatusCode;
+use http::request::Parts;
 use std::sync::Arc;
 use store::{Change, DeliveryState as Stands};
 use trust::{Ask, Interaction};
-use wire::contract::hub::{DeadLetter, DeadLetters};
+use wire::contract::hub::{DEAD_LETTERS, DeadLetter, DeadLetters};
 use wire::outcome::{Problem, json_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
 
-/// Dead letters of one receiver shown in one answer.
-const SHOWN: usize = 500;
+/// Said of what would be delivered over a newer version of it.
+const OVERTAKEN: &str = "a newer version of this was taken in since, and is delivered in its place; this one is not delivered over it";
 
 /// `POST {hub}/quarantine/{id}/replay`.
 pub async fn quarantined(
@@ -36,14 +39,14 @@ pub async fn quarantined(
         .await
 }
 
-/// `GET {hub}/dead-letters`.
+/// `GET {hub}/dead-letters?count=N&after=…`: a page, and where the next is.
 pub async fn dead_letters(
     extract::State(state): extract::State<Arc<State>>,
     ids: RequestIds,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let work = async |visit: &mut Visit<'_>| dead(&state, visit).await;
+    let work = async |visit: &mut Visit<'_>| dead(&state, visit, &parts).await;
     state
         .desk
         .serve(&parts, ids, Interaction::Deliveries, work)
@@ -67,6 +70,7 @@ pub async fn delivery(
 
 async fn taken(state: &State, visit: &Visit<'_>, id: &str) -> Result<Response, End> {
     let permit = visit.permit(&Ask::of(Interaction::Create, ResourceType::OBSERVATION))?;
+    pace(state, visit, 1)?;
     let aside = quarantine::one(state, &visit.caller().client_id, id)
         .await?
         .ok_or_else(Problem::not_found)?;
@@ -76,7 +80,8 @@ async fn taken(state: &State, visit: &Visit<'_>, id: &str) -> Result<Response, E
     let (kind, taken) = match kind.as_deref() {
         Some("Bundle") => ("Bundle", document::take(state, caller, &json).await),
         _ => {
-            let taken = intake::take(state, caller, &json, root, tagged).await;
+            let taken =
+                intake::take(state, caller, &json, root, tagged, Some(aside.received)).await;
             let answers = kind.as_deref() == Some(ResourceType::QUESTIONNAIRE_RESPONSE.as_str());
             let kind = if answers {
                 ResourceType::QUESTIONNAIRE_RESPONSE
@@ -86,7 +91,7 @@ async fn taken(state: &State, visit: &Visit<'_>, id: &str) -> Result<Response, E
             (kind.as_str(), taken)
         }
     };
-    let accepted = taken.map_err(|refused| refused.problem)?;
+    let accepted = taken.map_err(told)?;
     let record = visit.record().permitted(&permit);
     let proof = visit.change(record.about(Some(accepted.patient)));
     let mut ledger = accepted.change.ledger;
@@ -103,12 +108,41 @@ async fn taken(state: &State, visit: &Visit<'_>, id: &str) -> Result<Response, E
     Ok(acknowledged(kind, &accepted.key, status(accepted.fate)).response())
 }
 
-async fn dead(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
-    let permit = visit.permit(&Ask::of(Interaction::Deliveries, ResourceType::OBSERVATION))?;
-    let mut entries = Vec::new();
+/// What is told of one that is not taken in now. One that a newer version has overtaken is not wrong: it is too late.
+fn told(refused: Refused) -> Problem {
+    match refused.quarantine {
+        Some(intake::OUTDATED) => Problem::conflict(OVERTAKEN),
+        _ => refused.problem,
+    }
+}
+
+/// Where a page of dead letters begins: after this receiver's entry with this key.
+fn place(text: &str) -> Option<(String, String)> {
+    let (receiver, key) = text.rsplit_once('/')?;
+    Some((receiver.to_owned(), key.to_owned()))
+}
+
+async fn dead(state: &State, visit: &Visit<'_>, parts: &Parts) -> Result<Response, End> {
+    let permit = asker(state, visit)?;
+    let page = Page::of(parts, SHOWN, place)?;
+    let store = &state.desk.store;
+    let (mut entries, mut total) = (Vec::new(), 0);
+    let mut before = page.after.is_some();
     for destination in theirs(state, visit) {
-        let store = &state.desk.store;
-        for letter in store.outbox_dead_letters(&destination.name, SHOWN).await? {
+        total += store.outbox_state(&destination.name).await?.dead;
+        let begins = page.after.as_ref();
+        let begins = begins.filter(|(receiver, _)| *receiver == destination.name);
+        before &= begins.is_none();
+        if before || entries.len() > page.count {
+            continue;
+        }
+        let key = begins.map(|(_, key)| key.as_str());
+        // One more than is shown tells whether there is more.
+        let most = page.count.saturating_add(1) - entries.len();
+        for letter in store
+            .outbox_dead_letters(&destination.name, key, most)
+            .await?
+        {
             entries.push(DeadLetter {
                 key: letter.key,
                 receiver: letter.receiver,
@@ -119,12 +153,22 @@ async fn dead(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
             });
         }
     }
+    let more = entries.len() > page.count;
+    entries.truncate(page.count);
     visit.write(visit.record().permitted(&permit)).await?;
-    Ok(json_response(StatusCode::OK, &DeadLetters { entries }))
+    let list = address(state, DEAD_LETTERS);
+    let last = entries.last().filter(|_| more);
+    let next = last.map(|last| page.next(&list, &format!("{}/{}", last.receiver, last.key)));
+    let letters = DeadLetters {
+        entries,
+        total,
+        next,
+    };
+    Ok(json_response(StatusCode::OK, &letters))
 }
 
 async fn revived(state: &State, visit: &Visit<'_>, key: String) -> Result<Response, End> {
-    let permit = visit.permit(&Ask::of(Interaction::Deliveries, ResourceType::OBSERVATION))?;
+    let permit = asker(state, visit)?;
     let store = &state.desk.store;
     let all = store.outbox_by_key(&key).await?;
     let dead: Vec<_> = all
@@ -138,6 +182,9 @@ async fn revived(state: &State, visit: &Visit<'_>, key: String) -> Result<Respon
         let delivery = stands_of(state, visit, key).await?;
         visit.write(visit.record().permitted(&permit)).await?;
         return Ok(json_response(StatusCode::OK, &delivery));
+    }
+    if versions::later(store, &key).await?.is_some() {
+        return Err(Problem::conflict(OVERTAKEN).into());
     }
     visit.write(visit.record().permitted(&permit)).await?;
     for id in dead {

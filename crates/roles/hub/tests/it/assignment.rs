@@ -98,6 +98,14 @@ async fn what_a_device_measures_of_somebody_else_is_kept_aside_and_replayed_when
             .iter()
             .any(|one| one.record.interaction == trust::Interaction::Assign)
     );
+    let aside = records.iter().map(|one| &one.record);
+    let mut aside = aside.filter(|one| one.asked.ends_with(": assigned-otherwise"));
+    let record = aside.next().expect("a record of what was kept aside");
+    assert_eq!(
+        record.patient.as_ref().unwrap().value().expose(),
+        him.number
+    );
+    assert_eq!(aside.count(), 0);
 }
 
 #[tokio::test]

@@ -325,11 +325,20 @@ async fn what_a_sharing_service_files_goes_to_its_own_record_system_alone() {
         let reply = hub.post(&whole, path, &body).await;
         assert_eq!(reply.status, StatusCode::FORBIDDEN, "{path} {}", reply.json);
     }
+    // Nor does it bring readings or answers in a document, or look into what others sent.
     let asks = service(FJELLVIK, "system/*.cruds");
-    assert_eq!(
-        hub.get(&asks, "/deliveries").await.status,
-        StatusCode::FORBIDDEN
-    );
+    let mut answered = note(ragnhild(), "n-answers");
+    let given = json!({"fullUrl": full_url(3), "resource": answers(ragnhild(), "a-1")});
+    answered["entry"].as_array_mut().unwrap().push(given);
+    for body in [alert(ragnhild(), "n-reading"), answered] {
+        let reply = hub.post(&asks, "/fhir", &body).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{}", reply.json);
+    }
+    for path in ["/deliveries", "/quarantine", "/dead-letters"] {
+        let status = hub.get(&asks, path).await.status;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{path}");
+    }
+    assert!(hub.waiting(SHARING).await.is_empty());
     // Another's service files nothing in Fjellvik's record, and one without a record system here is told so.
     let other = service("310001147", wire::contract::hub::NOTE_SCOPE);
     let strange = hub.post(&other, "/fhir", &note(ragnhild(), "n-2")).await;
@@ -353,4 +362,77 @@ async fn what_a_sharing_service_files_goes_to_its_own_record_system_alone() {
         nowhere.json
     );
     assert!(lone.waiting(SHARING).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_sharing_service_hears_what_became_of_what_it_filed_and_nothing_is_kept_aside_for_it() {
+    let (record_system, sharing) = (
+        Receiver::listen(&[Answer::Whole(422)]).await,
+        Receiver::listen(&[]).await,
+    );
+    let hub = hub_with(&record_system, &sharing).await;
+    let service = |hub: &Hub, orgnr: &str| {
+        hub.held(|jkt| {
+            let mut claims = hub.claims("deling", trust::ClientUse::Service, orgnr, jkt);
+            claims.scope = wire::contract::hub::NOTE_SCOPE.into();
+            claims
+        })
+    };
+    let own = service(&hub, FJELLVIK);
+    let key = taken(&hub.post(&own, "/fhir", &note(ragnhild(), "n-1")).await);
+    let path = format!("/deliveries/{key}");
+    let waits = hub.get(&own, &path).await;
+    assert_eq!(waits.json["receivers"][0]["state"], "pending");
+    // What it files is its own record system's alone, and so is the answer; a reading's delivery is not its business.
+    assert_eq!(waits.json["receivers"].as_array().unwrap().len(), 1);
+    let strange = hub.get(&service(&hub, PROVEHEIM), &path).await;
+    assert_eq!(strange.status, StatusCode::NOT_FOUND);
+    let reading = hub.sent(&reading(ragnhild(), "r-1", 90)).await;
+    let reply = hub.get(&own, &format!("/deliveries/{reading}")).await;
+    assert_eq!(reply.status, StatusCode::NOT_FOUND, "{}", reply.json);
+    // Another under the same name is refused, and lies in no quarantine that nobody looks into.
+    let mut other = note(ragnhild(), "n-1");
+    other["entry"][1]["resource"]["detail"] = json!("gul");
+    let reply = hub.post(&own, "/fhir", &other).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let same_client =
+        hub.held(|jkt| hub.claims("deling", trust::ClientUse::HomeSystem, FJELLVIK, jkt));
+    assert!(hub.aside(&same_client).await.is_empty());
+    deliver(&hub, record_system.heard()).await;
+    let dead = hub.get(&own, &path).await;
+    assert_eq!(dead.json["receivers"][0]["state"], "dead", "{}", dead.json);
+}
+
+#[tokio::test]
+async fn each_kind_of_resource_in_a_document_asks_its_own_scope() {
+    let hub = Hub::new().await;
+    let only = |scope: &str| {
+        hub.held(|jkt| {
+            let mut claims = hub.claims("home", trust::ClientUse::HomeSystem, FJELLVIK, jkt);
+            claims.scope = scope.to_owned();
+            claims
+        })
+    };
+    let all = ["Composition", "DetectedIssue", "Observation"];
+    let document = alert(ragnhild(), "d-1");
+    let scopes = |kinds: &[&str]| {
+        let each = kinds.iter().map(|kind| format!("system/{kind}.c"));
+        each.collect::<Vec<_>>().join(" ")
+    };
+    let mut narrow: Vec<String> = (0..all.len())
+        .map(|without| {
+            let mut some = all.to_vec();
+            some.remove(without);
+            scopes(&some)
+        })
+        .collect();
+    narrow.push("system/QuestionnaireResponse.c".into());
+    narrow.push("system/*.rus".into());
+    for scope in narrow {
+        let reply = hub.post(&only(&scope), "/fhir", &document).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{scope}");
+        assert!(hub.waiting(SHARING).await.is_empty(), "{scope}");
+    }
+    let reply = hub.post(&only(&scopes(&all)), "/fhir", &document).await;
+    assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
 }

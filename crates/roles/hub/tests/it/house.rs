@@ -207,7 +207,10 @@ impl Hub {
             .system_claims(
                 client,
                 &format!("{BASE}/fhir"),
-                "system/Observation.c system/QuestionnaireResponse.c system/DeviceUseStatement.u",
+                &format!(
+                    "{} system/DeviceUseStatement.u",
+                    wire::contract::hub::DOCUMENT_SCOPE
+                ),
                 jkt,
                 self.clock.now(),
             )

@@ -179,3 +179,33 @@ async fn a_sender_whose_room_is_used_up_is_told_so_and_others_are_not_touched() 
     let full = post(&hub, &hub.home(FJELLVIK), "/fhir/Observation", "d", &body).await;
     assert_eq!(full.status, StatusCode::TOO_MANY_REQUESTS);
 }
+
+#[tokio::test]
+async fn what_found_no_room_aside_is_not_kept_as_the_answer_to_its_key() {
+    let bounds = |entries| hub::Bounds {
+        quarantine_entries: entries,
+        ..hub::Bounds::default()
+    };
+    let mut hub = Hub::bounded(bounds(0)).await;
+    let strange = performed(ragnhild(), "a", fhir::systems::ORGNR, SORLIA);
+    let sent = [
+        ("/fhir/Observation", strange.clone()),
+        ("/fhir", bundle("batch", &[strange])),
+    ];
+    for (path, body) in &sent {
+        let full = post(&hub, &hub.home(FJELLVIK), path, path, body).await;
+        assert!(full.json.to_string().contains("throttled"), "{}", full.json);
+    }
+    // There is room again: the same post under the same key finds it.
+    hub.config.bounds = bounds(10);
+    let hub = hub.restarted().await;
+    for (path, body) in &sent {
+        let kept = post(&hub, &hub.home(FJELLVIK), path, path, body).await;
+        assert!(
+            !kept.json.to_string().contains("throttled"),
+            "{}",
+            kept.json
+        );
+    }
+    assert_eq!(hub.aside(&hub.home(FJELLVIK)).await.len(), 1);
+}

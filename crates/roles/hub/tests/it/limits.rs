@@ -83,3 +83,35 @@ async fn a_sender_that_floods_is_slowed_alone_and_nothing_of_it_is_taken() {
     let reply = hub.post(&home, "/fhir", &bundle("batch", &many)).await;
     assert_eq!(statuses(&reply), [201; 5]);
 }
+
+#[tokio::test]
+async fn who_asks_and_who_replays_has_the_pace_of_a_sender_too() {
+    let bounds = Bounds {
+        sender: Rate {
+            per_minute: 60,
+            at_once: 1,
+        },
+        ..Bounds::default()
+    };
+    let hub = Hub::bounded(bounds).await;
+    let home = hub.home(FJELLVIK);
+    let key = hub.sent(&reading(ragnhild(), "r-1", 91)).await;
+    let aside = "0".repeat(32);
+    for (method, path) in [
+        ("GET", "/deliveries".to_owned()),
+        ("GET", format!("/deliveries/{key}")),
+        ("GET", "/quarantine".to_owned()),
+        ("GET", "/dead-letters".to_owned()),
+        ("POST", format!("/deliveries/{key}/replay")),
+        ("POST", format!("/quarantine/{aside}/replay")),
+    ] {
+        let ask = async || match method {
+            "GET" => hub.get(&home, &path).await,
+            _ => hub.post_text(&home, &path, "").await,
+        };
+        assert_eq!(ask().await.status, StatusCode::TOO_MANY_REQUESTS, "{path}");
+        hub.clock.advance(1_000_000);
+        let rested = ask().await.status;
+        assert_ne!(rested, StatusCode::TOO_MANY_REQUESTS, "{path}");
+    }
+}

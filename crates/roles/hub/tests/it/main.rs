@@ -18,3 +18,4 @@ mod owner;
 mod receive;
 mod receiver;
 mod replay;
+mod versions;

@@ -228,3 +228,60 @@ async fn only_home_systems_send() {
         trust::audit::Outcome::Refused { .. }
     ));
 }
+
+#[tokio::test]
+async fn what_is_kept_aside_of_a_bundle_is_on_record_with_its_patient_and_its_reason() {
+    let hub = Hub::new().await;
+    let home = hub.home(FJELLVIK);
+    let (her, him) = (ragnhild(), patient("arne"));
+    let mut implausible = reading(him, "r-3", 91);
+    implausible["valueQuantity"]["value"] = json!(400);
+    let sent = bundle(
+        "batch",
+        &[
+            reading(her, "r-1", 91),
+            performed(him, "r-2", ORGNR, PROVEHEIM),
+            implausible,
+            performed(her, "r-4", ORGNR, PROVEHEIM),
+        ],
+    );
+    assert_eq!(
+        statuses(&hub.post(&home, "/fhir", &sent).await),
+        [201, 422, 422, 422]
+    );
+    let list = hub.get(&home, "/quarantine").await;
+    let mut kept: Vec<(String, String)> = Vec::new();
+    for one in list.json["entries"].as_array().unwrap() {
+        let (id, reason) = (one["id"].as_str().unwrap(), one["reason"].as_str().unwrap());
+        let whose = match one["identifier"].as_str().unwrap() {
+            "urn:example:readings|r-4" => her,
+            _ => him,
+        };
+        let words = format!("kept aside as {id}: {reason}");
+        kept.push((whose.number.clone(), words));
+    }
+    let mut told = Vec::new();
+    for one in hub.audit().await {
+        let asked = &one.record.asked;
+        if let Some(at) = asked.find("kept aside") {
+            let patient = one.record.patient.as_ref().expect("whose it is");
+            told.push((patient.value().expose().to_owned(), asked[at..].to_owned()));
+            let failed = matches!(one.record.outcome, trust::audit::Outcome::Failed { .. });
+            assert!(failed && !asked.contains(&her.number));
+        }
+    }
+    kept.sort();
+    told.sort();
+    assert_eq!(told, kept, "one each");
+    // One thing that is kept aside is told of by the request's own record.
+    let before = hub.audit().await.len();
+    send(&hub, &home, &performed(her, "r-5", ORGNR, PROVEHEIM)).await;
+    let trail = hub.audit().await;
+    assert_eq!(trail.len(), before + 1);
+    let record = &trail[0].record;
+    assert!(record.asked.ends_with(": organisation"), "{}", record.asked);
+    assert_eq!(
+        record.patient.as_ref().unwrap().value().expose(),
+        her.number
+    );
+}

@@ -149,3 +149,76 @@ async fn a_dead_letter_is_listed_with_its_reason_and_delivered_again_at_a_word()
     assert_eq!(stands.json["receivers"][0]["state"], "delivered");
     assert_eq!(sharing.names(), ["r-1", "r-1"]);
 }
+
+/// Every entry of a list by this member, page by page of at most two; and how large the pages are.
+async fn paged(hub: &Hub, who: &Held, list: &str, member: &str) -> (Vec<String>, Vec<usize>) {
+    let (mut path, mut all, mut sizes) = (format!("{list}?count=2"), Vec::new(), Vec::new());
+    loop {
+        let reply = hub.get(who, &path).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+        assert_eq!(reply.json["total"], 5);
+        let page = reply.json["entries"].as_array().unwrap();
+        sizes.push(page.len());
+        all.extend(
+            page.iter()
+                .map(|one| one[member].as_str().unwrap().to_owned()),
+        );
+        let Some(next) = reply.json["next"].as_str() else {
+            return (all, sizes);
+        };
+        path = next.strip_prefix(BASE).unwrap().to_owned();
+    }
+}
+
+#[tokio::test]
+async fn what_lies_aside_and_dead_letters_come_in_pages_and_none_is_left_out() {
+    let refuses = [Answer::Each(422), Answer::Whole(422)];
+    let (record_system, sharing) = (
+        Receiver::listen(&refuses).await,
+        Receiver::listen(&refuses).await,
+    );
+    let one = receiver(FJELLVIK, Some(record_system.base()), Some(&sharing.url));
+    let hub = Hub::with(vec![one]).await;
+    // Five aside: two at the same moment, three later.
+    let strange = |n: u32| performed(ragnhild(), &format!("s-{n}"), fhir::systems::ORGNR, SORLIA);
+    let mut put: Vec<String> = Vec::new();
+    for some in [&[1, 2][..], &[3], &[4], &[5]] {
+        let sent: Vec<_> = some.iter().map(|n| strange(*n)).collect();
+        hub.post(&hub.home(FJELLVIK), "/fhir", &bundle("batch", &sent))
+            .await;
+        put.extend(some.iter().map(|n| format!("urn:example:readings|s-{n}")));
+        hub.clock.advance(1_000_000);
+    }
+    let (all, sizes) = paged(&hub, &hub.home(FJELLVIK), "/quarantine", "identifier").await;
+    assert_eq!(sizes, [2, 2, 1]);
+    let mut sorted = all.clone();
+    sorted.sort();
+    assert_eq!(sorted, put);
+    assert_eq!(all[..3], [&*put[4], &*put[3], &*put[2]], "newest first");
+    // Five dead letters at two receivers: two readings at both, and a document at one.
+    for n in 0..2 {
+        hub.sent(&reading(ragnhild(), &format!("r-{n}"), 91)).await;
+    }
+    let document = crate::document::alert(ragnhild(), "d-1");
+    let reply = hub.post(&hub.home(FJELLVIK), "/fhir", &document).await;
+    assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
+    deliver(&hub, async {
+        let dead = async |name: &str| hub.state.store().outbox_state(name).await.unwrap().dead;
+        while dead("310001007/sharing").await < 3 || dead("310001007/record-system").await < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let hub = hub.restarted().await;
+    let (keys, sizes) = paged(&hub, &hub.home(FJELLVIK), "/dead-letters", "key").await;
+    assert_eq!(sizes, [2, 2, 1]);
+    let count = |key: &String| keys.iter().filter(|one| *one == key).count();
+    assert_eq!(keys.iter().map(count).collect::<Vec<_>>(), [2, 2, 2, 2, 1]);
+    let home = hub.home(FJELLVIK);
+    for wrong in ["count=0", "after=x", "of=1", "count=1&count=1"] {
+        for list in ["/quarantine", "/dead-letters"] {
+            let reply = hub.get(&home, &format!("{list}?{wrong}")).await;
+            assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{list} {wrong}");
+        }
+    }
+}

@@ -166,7 +166,11 @@ impl Side {
     /// Keys and reasons of what was given up for another.
     async fn given_up(&self, other: &Side) -> Vec<(String, String)> {
         let name = format!("alert:{}", other.orgnr);
-        let letters = self.service.state.store().outbox_dead_letters(&name, 10);
+        let letters = self
+            .service
+            .state
+            .store()
+            .outbox_dead_letters(&name, None, 10);
         let letters = letters.await.unwrap().into_iter();
         letters.map(|one| (one.key, one.reason.unwrap())).collect()
     }

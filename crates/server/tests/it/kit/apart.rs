@@ -53,7 +53,12 @@ const CLIENTS: &[Client] = &[
         "home",
         FJELLVIK,
         "home-system",
-        &["system/Observation.c", "system/QuestionnaireResponse.c"],
+        &[
+            "system/Composition.c",
+            "system/DetectedIssue.c",
+            "system/Observation.c",
+            "system/QuestionnaireResponse.c",
+        ],
         &["hub"],
     ),
     (
