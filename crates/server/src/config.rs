@@ -321,6 +321,9 @@ pub struct Hub {
     /// Whether a reading is taken only of a device that its organisation has assigned to the patient at that time.
     #[serde(default)]
     pub require_assignment: bool,
+    /// Device identifiers, `system|value`, that name a model and not one device: no assignment of them is taken or holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
     /// Days that identity, digest and outcome are kept after the clinical body is gone.
     #[serde(default = "thirty")]
     pub replay_days: u32,

@@ -53,6 +53,8 @@ pub const SOURCE_REPEATED: &str = "delt_source_repeated";
 /// Questions among them that failed.
 pub const SOURCE_FAILED: &str = "delt_source_failed";
 
+/// Readings that another organisation's assignment held aside.
+pub const CLAIMS: &str = "delt_hub_held_by_others_claim";
 /// The figures that roles may tell, and what they mean.
 pub const NAMES: &[(&str, &str)] = &[
     (
@@ -95,6 +97,10 @@ pub const NAMES: &[(&str, &str)] = &[
     (
         DRIFT,
         "Pointers that differed between this service and the locator at the last comparison, and were repaired; 0 at rest",
+    ),
+    (
+        CLAIMS,
+        "Times that an organisation's assignment of a device held another organisation's reading aside, since the start; many mean that it claims a model (hub.models)",
     ),
     (
         BUDGETS,

@@ -12,7 +12,7 @@ use fhir::ids::{OrganisationNumber, PersonIdentifier};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::time::{Instant, Range};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,6 +75,8 @@ pub struct Known {
     /// Whether there is any; from then on until the hub is opened anew.
     any: AtomicBool,
     of: Mutex<HashMap<OrganisationNumber, BTreeSet<Mac>>>,
+    /// How often each organisation's claim held another's reading aside, since the hub was opened.
+    against: Mutex<BTreeMap<OrganisationNumber, u64>>,
 }
 
 impl Known {
@@ -129,6 +131,20 @@ impl Known {
     }
 }
 
+impl State {
+    /// How often each organisation's assignments held another organisation's readings aside, since the hub was opened. One that grows
+    /// by many patients is of a model rather than of a device: the operator names it in `models`.
+    pub fn held_for_others(&self) -> Vec<(OrganisationNumber, u64)> {
+        let against = locked(&self.assigned.against);
+        against.iter().map(|(of, count)| (*of, *count)).collect()
+    }
+
+    /// Whether an identifier names a model, of which many have one: nobody's device.
+    fn is_model(&self, device: &str) -> bool {
+        self.config.models.iter().any(|model| model == device)
+    }
+}
+
 /// A device counted for an organisation while its assignment is being written.
 pub struct Counted {
     orgnr: OrganisationNumber,
@@ -172,7 +188,9 @@ pub async fn bind(
         Err(Refused::quarantined(reason, issue))
     };
     let kept = match device {
-        Some(device) if state.assigned.any() => read(state, &keyed(state, device)).await,
+        Some(device) if state.assigned.any() && !state.is_model(device) => {
+            read(state, &keyed(state, device)).await
+        }
         _ => Ok(None),
     };
     let kept = kept.map_err(|error| Refused::plain(error.into()))?;
@@ -180,10 +198,18 @@ pub async fn bind(
     let running = kept.and_then(|(kept, _)| kept.spans.into_iter().find(|span| span.covers(at)));
     match running {
         Some(span) if span.orgnr == owner && span.patient == whose(state, patient) => Ok(()),
-        Some(_) => aside(
-            "assigned-otherwise",
-            "the device is not assigned to this patient by this organisation at the time of the measurement",
-        ),
+        Some(span) => {
+            if span.orgnr != owner {
+                *locked(&state.assigned.against)
+                    .entry(span.orgnr)
+                    .or_default() += 1;
+                tracing::warn!(claimed_by = %span.orgnr, of = %owner, "a reading is held aside by another organisation's assignment of its device; if the device's identifier names a model, name it in `models`");
+            }
+            aside(
+                "assigned-otherwise",
+                "the device is not assigned to this patient by this organisation at the time of the measurement",
+            )
+        }
         None if state.config.require_assignment => aside(
             "unassigned",
             "no assignment binds the device at the time of the measurement, and this deployment requires one",
@@ -194,7 +220,12 @@ pub async fn bind(
 
 /// The ledger's key of a device.
 pub fn key(state: &State, device: &Named) -> Mac {
-    keyed(state, &format!("{}|{}", device.system, device.value))
+    keyed(state, &named(device))
+}
+
+/// As readings name it.
+fn named(device: &Named) -> String {
+    format!("{}|{}", device.system, device.value)
 }
 
 fn keyed(state: &State, device: &str) -> Mac {
@@ -231,8 +262,8 @@ fn write(device: Mac, kept: &Kept, version: Option<u64>) -> Result<LedgerWrite, 
 /// What makes a new assignment of `orgnr`'s durable, and its count, to be told how that went.
 ///
 /// # Errors
-/// 409 where the device is assigned at any of that time, by whomever; 422 where the organisation has its number of devices, or of
-/// assignments of this one.
+/// 409 where the device is assigned at any of that time, by whomever; 422 where its identifier names a model, or where the organisation
+/// has its number of devices, or of assignments of this one.
 pub async fn assign(
     state: &State,
     orgnr: OrganisationNumber,
@@ -240,10 +271,15 @@ pub async fn assign(
     patient: &PersonIdentifier,
     (from, until): (Instant, Option<Instant>),
 ) -> Result<(LedgerWrite, Counted), Problem> {
-    let too_many = |code, words| {
+    let refused = |code, words: &str| {
         let issue = Issue::error(code, "device", words);
         Err(Problem::unprocessable(vec![issue]))
     };
+    if state.is_model(&named(&device)) {
+        let words =
+            "this identifier names a model, by this hub's operator: give the device one of its own";
+        return refused(IssueCode::BusinessRule, words);
+    }
     let key = key(state, &device);
     let (mut kept, version) = match read(state, &key).await? {
         Some((kept, version)) => (kept, Some(version)),
@@ -265,7 +301,7 @@ pub async fn assign(
     let own = kept.spans.iter().filter(|other| other.orgnr == orgnr);
     if own.count() >= SPANS {
         let words = format!("a device has at most {SPANS} assignments");
-        return too_many(IssueCode::TooLong, words);
+        return refused(IssueCode::TooLong, &words);
     }
     kept.spans.push(span);
     kept.spans.sort_by_key(|span| span.from);
@@ -273,7 +309,7 @@ pub async fn assign(
     let most = state.config.bounds.assigned_devices;
     let Some(first) = state.assigned.take(orgnr, key, most) else {
         let words = format!("this hub keeps {most} devices of an organisation, and no more");
-        return too_many(IssueCode::Throttled, words);
+        return refused(IssueCode::Throttled, &words);
     };
     let device = key;
     let counted = Counted {

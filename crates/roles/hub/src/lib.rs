@@ -66,6 +66,8 @@ pub struct Config {
     pub synthetic_only: bool,
     /// Whether a reading is taken only of a device that is assigned at its time.
     pub require_assignment: bool,
+    /// Device identifiers (`system|value`) that name a model, of which many have one: no assignment of them is taken or holds.
+    pub models: Vec<String>,
     /// Days that delivery state is kept after delivery.
     pub replay_days: u32,
     /// What is kept for a sender.

@@ -81,6 +81,7 @@ impl Hub {
             person_numbers: PersonNumbers::Strict,
             synthetic_only: true,
             require_assignment: false,
+            models: Vec::new(),
             replay_days: 30,
             bounds: crate::Bounds::default(),
             receivers: receivers.to_vec(),

@@ -102,6 +102,7 @@ const RULES: &[Rule] = &[
     rules::alerts_change_hands_both_ways,
     rules::subscribers_can_be_told,
     rules::notes_can_be_filed,
+    rules::models_are_identifiers,
 ];
 
 /// All refusals of `config` on `day`; empty means that it may start.

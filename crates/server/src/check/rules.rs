@@ -180,6 +180,22 @@ pub fn notes_can_be_filed(config: &Config, _day: &str, found: &mut Vec<Refusal>)
     }
 }
 
+/// A model is named as readings name a device.
+pub fn models_are_identifiers(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
+    let models = config.hub.iter().flat_map(|hub| &hub.models);
+    let whole = |text: &str| {
+        text.split_once('|')
+            .is_some_and(|(system, value)| !system.is_empty() && !value.is_empty())
+    };
+    for model in models.filter(|model| !whole(model)) {
+        found.push(Refusal::ours(
+            "hub.models",
+            format!("{model:?} is no identifier of a device"),
+            "write system|value, as device.identifier of the readings has them",
+        ));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -235,3 +235,17 @@ fn a_service_that_files_notes_has_a_client_that_may() {
         );
     }
 }
+
+#[test]
+fn models_are_named_as_readings_name_a_device() {
+    let found = |model: &str| {
+        of(|c| {
+            let hub = c.hub.as_mut().expect("a hub");
+            hub.models = vec![model.to_owned()];
+        })
+    };
+    assert_eq!(found("urn:example:models|oximeter-3"), vec![]);
+    for wrong in ["", "oximeter-3", "|oximeter-3", "urn:example:models|"] {
+        refused(&found(wrong), "hub.models", "Delt's own");
+    }
+}

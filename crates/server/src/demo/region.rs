@@ -154,6 +154,7 @@ pub fn make(
             operator: directory.orgnr(OPERATOR).to_owned(),
             client_file: key("delt-hub"),
             require_assignment: false,
+            models: Vec::new(),
             replay_days: 30,
             idempotency_hours: 24,
             quarantine_days: 90,

@@ -320,6 +320,7 @@ pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         person_numbers: setting.person_numbers(),
         synthetic_only: setting.synthetic_only(),
         require_assignment: part.require_assignment,
+        models: part.models.clone(),
         replay_days: part.replay_days,
         bounds: ::hub::Bounds {
             idempotency_hours: part.idempotency_hours,
@@ -338,8 +339,18 @@ pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         receivers: receivers.collect::<anyhow::Result<_>>()?,
     };
     let state = ::hub::open(config, setting.house("hub", setting.demo.time.clock())?).await?;
+    let told = state.clone();
+    let claims = move || {
+        let each = told.held_for_others().into_iter();
+        let figure = |(of, count): (fhir::ids::OrganisationNumber, u64)| Figure {
+            name: metrics::CLAIMS,
+            labels: vec![("claimed_by", of.as_str().to_owned())],
+            value: count as f64,
+        };
+        each.map(figure).collect()
+    };
     Ok(vec![Mounted {
-        gauged: None,
+        gauged: Some(std::sync::Arc::new(claims)),
         trails: trail(state.store()),
         client_file: part.client_file.clone(),
         path: path_of(&part.base),

@@ -531,3 +531,40 @@ async fn an_organisation_has_its_share_and_what_was_refused_takes_none_of_it() {
     let reply = hub.state(&hub.record_system(FJELLVIK), PATH, &full).await;
     assert_eq!(reply.status.as_u16(), 422, "counted anew");
 }
+
+#[tokio::test]
+async fn who_claims_a_whole_model_is_seen_and_the_operator_ends_it() {
+    let hub = Hub::new().await;
+    let from = assignment("MODEL-3", ragnhild(), T[0]);
+    assigned(&hub, FJELLVIK, &from).await;
+    let home = hub.home(PROVEHEIM);
+    for (n, of) in ["arne", "ragnhild"].into_iter().enumerate() {
+        let body = measured(patient(of), &format!("m-{n}"), "MODEL-3", T[3]);
+        assert_eq!(send(&hub, &home, &body).await, 422);
+    }
+    let own = measured(patient("arne"), "own", "MODEL-3", T[3]);
+    assert_eq!(send(&hub, &hub.home(FJELLVIK), &own).await, 422);
+    assert_eq!(hub.state.held_for_others(), [(org(FJELLVIK), 2)]);
+    // Named as a model it is nobody's: what waits is replayed, what comes is taken, and no claim is.
+    let mut hub = hub;
+    let named = device("MODEL-3");
+    let text = |member: &str| named[member].as_str().unwrap().to_owned();
+    hub.config.models = vec![format!("{}|{}", text("system"), text("value"))];
+    let hub = hub.restarted().await;
+    let home = hub.home(PROVEHEIM);
+    let list = hub.get(&home, "/quarantine").await;
+    for one in list.json["entries"].as_array().unwrap() {
+        let path = format!("/quarantine/{}/replay", one["id"].as_str().unwrap());
+        let reply = hub.post_text(&home, &path, "").await;
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
+    }
+    let body = measured(patient("arne"), "m-9", "MODEL-3", T[3]);
+    assert_eq!(send(&hub, &home, &body).await, 201);
+    let ours = hub.record_system(PROVEHEIM);
+    let mut again = from.clone();
+    again["from"] = json!(T[1]);
+    let reply = hub.state(&ours, PATH, &again).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let body = measured(ragnhild(), "m-10", "OTHER", T[3]);
+    assert_eq!(send(&hub, &home, &body).await, 201);
+}

@@ -145,6 +145,7 @@ impl Hub {
             person_numbers: PersonNumbers::Strict,
             synthetic_only: true,
             require_assignment: false,
+            models: Vec::new(),
             replay_days: 30,
             bounds,
             receivers,
