@@ -22,6 +22,8 @@ const PARTS: [(&str, &[&str]); 2] = [("anchor", &["anchor"]), ("catalogue", &["c
 /// The organisation whose services stand behind TLS.
 const SORLIA: &str = "310001422";
 const DAY: u64 = 24 * 3_600;
+/// Where it stands.
+const HOST: &str = "127.0.0.1";
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -31,10 +33,10 @@ fn authority() -> Authority {
     CertifiedIssuer::self_signed(about, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// Answers every request over TLS with the CapabilityStatement of an organisation; the certificate ends at `end`.
-async fn serve(by: &Authority, end: SystemTime) -> String {
+/// Answers every request over TLS with the CapabilityStatement of an organisation; the certificate is for `host` and ends at `end`.
+async fn serve(by: &Authority, host: &str, end: SystemTime) -> String {
     let key = KeyPair::generate().unwrap();
-    let mut about = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let mut about = CertificateParams::new(vec![host.to_owned()]).unwrap();
     about.not_before = (end - Duration::from_secs(40 * DAY)).into();
     about.not_after = end.into();
     let certificate = about.signed_by(&key, by).unwrap();
@@ -96,9 +98,14 @@ async fn the_days_that_are_left_are_shown_and_what_has_ended_does_not_answer() {
     let (now, hour) = (SystemTime::now(), Duration::from_secs(3_600));
     let days = |days: u64| now + Duration::from_secs(days * DAY) + hour;
     let services = [
-        ("sorlia", serve(&known, days(12)).await),
-        ("sorlia-ended", serve(&known, now - hour).await),
-        ("sorlia-strange", serve(&strange, days(12)).await),
+        ("sorlia", serve(&known, HOST, days(12)).await),
+        ("sorlia-ended", serve(&known, HOST, now - hour).await),
+        ("sorlia-strange", serve(&strange, HOST, days(12)).await),
+        // A good certificate, and another's.
+        (
+            "sorlia-other",
+            serve(&known, "other.example", days(12)).await,
+        ),
     ];
     let none = More {
         facts: |_| String::new(),
@@ -133,7 +140,7 @@ async fn the_days_that_are_left_are_shown_and_what_has_ended_does_not_answer() {
         (&good["reachable"], &good["owner"]),
         (&json!(true), &json!("same"))
     );
-    for id in ["sorlia-ended", "sorlia-strange"] {
+    for id in ["sorlia-ended", "sorlia-strange", "sorlia-other"] {
         let bad = seen(&region, id).await.unwrap();
         assert_eq!(bad["reachable"], false, "{bad}");
         assert_eq!(bad["fault"], "no connection to the peer");

@@ -293,3 +293,74 @@ fn an_unfinished_last_line_goes_and_a_damaged_line_is_said() {
     std::fs::write(&path, format!("{whole}nonsense\n{whole}")).unwrap();
     assert!(matches!(open_book(&path), Err(OpenError::Damaged(2))));
 }
+
+/// A notification of one event, as a member's service signs it.
+fn notification(number: u64) -> Vec<u8> {
+    let parameter = |name: &str, member: &str, value: serde_json::Value| serde_json::json!({"name": name, member: value});
+    let subscription = serde_json::json!({"reference": "http://service.test/Subscription/1"});
+    let event = serde_json::json!({"name": "notification-event", "part": [
+        parameter("event-number", "valueString", number.to_string().into()),
+    ]});
+    let status = serde_json::json!({"resourceType": "Parameters", "parameter": [
+        parameter("subscription", "valueReference", subscription),
+        parameter("type", "valueCode", "event-notification".into()),
+        event,
+    ]});
+    let told = serde_json::json!({"resourceType": "Bundle", "entry": [{"resource": status}]});
+    told.to_string().into_bytes()
+}
+
+#[tokio::test]
+async fn an_event_that_is_told_again_because_its_answer_was_lost_is_kept_once_also_after_a_restart()
+{
+    let standing = Standing::new().await;
+    let signer = trust::keys::SigningKey::generate().unwrap();
+    let member = wire::contract::anchor::Participant {
+        iss: standing.issuer.url().into(),
+        sub: ORGNR.into(),
+        iat: now().seconds(),
+        name: ORGNR.into(),
+        version: 1,
+        state: Default::default(),
+        units: Vec::new(),
+        keys: vec![signer.public_jwk()],
+        contacts: Vec::new(),
+    };
+    standing.issuer.vouch(&[member], &[]).unwrap();
+    let tell = async |standing: &Standing, number: u64| {
+        let body = notification(number);
+        let typ = wire::contract::sharing::NOTIFICATION_TYP;
+        let signature = trust::jws::sign_detached(typ, &body, &signer).unwrap();
+        let name = HeaderName::from_static(wire::contract::sharing::NOTIFICATION_SIGNATURE_HEADER);
+        let url = format!("{}/notified", standing.base);
+        let request =
+            Request::post_fhir(url, body).header(name, HeaderValue::try_from(signature).unwrap());
+        Caller::new()
+            .unwrap()
+            .send_bare(request)
+            .await
+            .unwrap()
+            .status
+            .as_u16()
+    };
+    let kept = |standing: &Standing| {
+        let text = std::fs::read_to_string(standing.folder.path().join(NOTIFIED)).unwrap();
+        let each = text
+            .lines()
+            .map(|line| serde_json::from_str::<Noted>(line).unwrap());
+        each.map(|one| one.number.unwrap()).collect::<Vec<_>>()
+    };
+    for number in [1, 1, 2, 1] {
+        assert_eq!(
+            tell(&standing, number).await,
+            204,
+            "a repeat is taken and ignored"
+        );
+    }
+    assert_eq!(kept(&standing), [1, 2]);
+    let standing = standing.restart().await;
+    for number in [2, 3] {
+        assert_eq!(tell(&standing, number).await, 204);
+    }
+    assert_eq!(kept(&standing), [1, 2, 3]);
+}

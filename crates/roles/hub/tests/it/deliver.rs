@@ -445,3 +445,75 @@ async fn names(hub: &Hub, orgnr: &str) -> Vec<String> {
         .map(|r| r["receiver"].as_str().unwrap().to_owned())
         .collect()
 }
+
+/// How a receiver stands, as its organisation's home system sees it.
+async fn waits(hub: &Hub, orgnr: &str) -> (u64, Value) {
+    let all = hub.get(&hub.home(orgnr), "/deliveries").await;
+    let receivers = all.json["receivers"].as_array().unwrap();
+    let one = receivers.iter().find(|r| r["kind"] == "sharing").unwrap();
+    (one["pending"].as_u64().unwrap(), one["oldest"].clone())
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_down_for_a_day_with_a_large_backlog_delays_no_other_organisations() {
+    const MANY: usize = 90;
+    let dead = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nowhere = format!("http://{}/fhir", dead.local_addr().unwrap());
+    drop(dead);
+    let other = Receiver::listen(&[]).await;
+    let of = |ours: &str| {
+        vec![
+            receiver(FJELLVIK, None, Some(ours)),
+            receiver(PROVEHEIM, None, Some(&other.url)),
+        ]
+    };
+    let mut hub = Hub::with(of(&nowhere)).await;
+    // More than one bundle of 8 MiB holds.
+    let large = |n: usize| {
+        let mut body = reading(ragnhild(), &format!("r-{n}"), 90);
+        body["note"] = json!([{"text": "x".repeat(100 << 10)}]);
+        body
+    };
+    for half in [0..MANY / 2, MANY / 2..MANY] {
+        let sent: Vec<_> = half.map(large).collect();
+        let reply = hub
+            .post(&hub.home(FJELLVIK), "/fhir", &bundle("batch", &sent))
+            .await;
+        assert!(statuses(&reply).iter().all(|one| *one == 201));
+    }
+    for hour in 0..3 {
+        let theirs = reading(patient("arne"), &format!("o-{hour}"), 91);
+        let reply = hub
+            .post(&hub.home(PROVEHEIM), "/fhir/Observation", &theirs)
+            .await;
+        assert_eq!(reply.status, StatusCode::CREATED);
+        deliver(&hub, async {
+            while other.names().len() <= hour {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(waits(&hub, PROVEHEIM).await.0, 0, "the other's goes on");
+        let (pending, oldest) = waits(&hub, FJELLVIK).await;
+        assert_eq!(
+            (pending, oldest),
+            (MANY as u64, json!("2026-11-21T09:00:00Z")),
+            "all of it is seen, and since when"
+        );
+        hub.clock.advance(12 * 3_600 * 1_000_000);
+        hub = hub.restarted().await;
+    }
+    let back = Receiver::listen(&[]).await;
+    hub.config.receivers = of(&back.url);
+    let hub = hub.restarted().await;
+    deliver(&hub, async {
+        while back.names().len() < MANY {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let expected: Vec<_> = (0..MANY).map(|n| format!("r-{n}")).collect();
+    assert_eq!(back.names(), expected, "each once, in order");
+    assert!(back.got().iter().all(|one| one.text.len() < 10 << 20));
+    assert_eq!(waits(&hub, FJELLVIK).await, (0, Value::Null));
+}

@@ -436,3 +436,56 @@ async fn each_kind_of_resource_in_a_document_asks_its_own_scope() {
     let reply = hub.post(&only(&scopes(&all)), "/fhir", &document).await;
     assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
 }
+
+#[tokio::test]
+async fn every_kind_of_document_that_a_home_system_sends_is_taken_by_its_code_and_arrives_whole() {
+    let (record_system, sharing) = (Receiver::listen(&[]).await, Receiver::listen(&[]).await);
+    let hub = hub_with(&record_system, &sharing).await;
+    // VKP's codes of digital home follow-up, and what such a document carries besides the alert.
+    let kinds = [
+        ("5", None),
+        ("5.1", None),
+        ("5.2", None),
+        ("5.2.1", Some("Observation")),
+        ("5.2.2", Some("QuestionnaireResponse")),
+        ("5.2.3", None),
+        ("5.3", None),
+        ("5.3.1", None),
+        ("5.3.2", None),
+    ];
+    let mut sent = Vec::new();
+    for (code, carries) in kinds {
+        let mut document = match carries {
+            None => note(ragnhild(), &format!("d-{code}")),
+            Some(_) => alert(ragnhild(), &format!("d-{code}")),
+        };
+        if carries == Some("QuestionnaireResponse") {
+            document["entry"][2]["resource"] = answers(ragnhild(), "a-1");
+        }
+        for (at, member) in [(0, "type"), (1, "code")] {
+            document["entry"][at]["resource"][member]["coding"][0]["code"] = json!(code);
+        }
+        let reply = send(&hub, &document).await;
+        assert_eq!(reply.status, StatusCode::CREATED, "{code}: {}", reply.json);
+        sent.push((code, carries, document));
+    }
+    deliver(&hub, async {
+        for receiver in [&record_system, &sharing] {
+            while receiver.got().len() < sent.len() {
+                tokio::task::yield_now().await;
+            }
+        }
+    })
+    .await;
+    for (n, (code, carries, document)) in sent.iter().enumerate() {
+        assert_eq!(record_system.got()[n].text, document.to_string(), "{code}");
+        let told = &sharing.got()[n].bundle;
+        assert_eq!(told["type"], "transaction");
+        assert_eq!(
+            told["entry"][1]["resource"]["code"]["coding"][0]["code"],
+            *code
+        );
+        let third = told["entry"][2]["request"]["url"].as_str();
+        assert_eq!(third, *carries, "{code}");
+    }
+}

@@ -49,7 +49,12 @@ impl Receiver {
             answers: Arc::new(Mutex::new(answers.iter().copied().collect())),
             ..Receiver::default()
         };
-        let router = Router::new().fallback(take).with_state(receiver.clone());
+        // As much as a receiver takes (threats-and-faults.md section 4).
+        let most = axum::extract::DefaultBodyLimit::max(10 << 20);
+        let router = Router::new()
+            .fallback(take)
+            .layer(most)
+            .with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         receiver
     }
