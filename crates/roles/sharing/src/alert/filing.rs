@@ -1,5 +1,6 @@
 //! Files what people say of an alert in the organisation's record system, through the hub: each note becomes a document in the commit of
-//! the step that it was said in, and the hub takes it as any document, once, and delivers it as to any receiver.
+//! the step that it was said in, and the hub takes it as any document, once, and delivers it as to any receiver. What the hub has taken
+//! is not in the record yet: its delivery is asked after until the record system has it or has refused it.
 //!
 //! A document has VKP's form of a followed-up alert (vkp-Composition-v090; category, event and section as words): a
 //! Composition with what was said, by whom and when, and the DetectedIssue that it is about. What the alert rests on is named by
@@ -13,21 +14,27 @@ use fhir::narrative;
 use fhir::systems;
 use fhir::time::Instant;
 use http::HeaderName;
-use http::header::HeaderValue;
+use http::header::{HeaderValue, LOCATION};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use store::{Change, Due, OutboxEntry, StoreError, Stored};
 use trust::Interaction;
 use trust::audit::Record;
 use wire::Worker;
-use wire::client::{PeerError, Request};
-use wire::contract::hub::{FHIR, NOTE_SCOPE};
+use wire::client::{Answer, PeerError, Request};
+use wire::contract::hub::{DELIVERIES, Delivery, DeliveryState, FHIR, NOTE_SCOPE, Progress};
 use wire::courier::{self, Deliver, Fate};
 
 /// The receiver in the outbox.
 pub const RECEIVER: &str = "hub";
 /// Topic in the outbox.
 const TOPIC: &str = "alert-note";
+/// Topic of what the hub has taken and the record system has not yet.
+const TAKEN: &str = "alert-note-taken";
+/// Between two looks at whether the record system has it.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Names of notes.
 const NOTES: &str = "https://delt.example/fhir/alert-note";
 /// An address as an identifier.
@@ -62,6 +69,40 @@ pub struct Said<'a> {
     pub at: Instant,
     /// What the alert is about, if it is there still.
     pub issue: Option<&'a Stored>,
+}
+
+/// What is left of a note that the hub has taken: where it is asked after, and by what the Task knows it.
+#[derive(Serialize, Deserialize)]
+struct Taken {
+    /// The Task, by which what is erased is found here too.
+    task: String,
+    /// By which the hub knows its delivery.
+    delivery: String,
+    #[serde(flatten)]
+    said: Known,
+}
+
+/// By what a Task knows one of its notes.
+#[derive(Serialize, Deserialize)]
+struct Known {
+    date: Value,
+    by: Value,
+}
+
+impl Known {
+    fn of(document: &Value) -> Known {
+        let composition = &document["entry"][0]["resource"];
+        Known {
+            date: composition["date"].clone(),
+            by: composition["author"][0]["display"].clone(),
+        }
+    }
+}
+
+/// The Task of a note in the outbox.
+fn task_of(due: &Due) -> Option<LogicalId> {
+    let of = due.key.strip_prefix("note/")?;
+    LogicalId::parse(of.split_once('/')?.0).ok()
 }
 
 /// What goes to the hub of a note, in the commit of the Task's next version. `None`: notes are filed nowhere.
@@ -197,9 +238,7 @@ impl State {
 
     /// Says on the alert that a note of it is not in the record system.
     async fn not_filed(&self, due: &Due) -> Result<(), StoreError> {
-        let task = due.key.strip_prefix("note/");
-        let task = task.and_then(|of| LogicalId::parse(of.split_once('/')?.0).ok());
-        let Some(id) = task else {
+        let Some(id) = task_of(due) else {
             return Ok(());
         };
         let Some((person, permit, mut task)) = self.alert_of(id).await? else {
@@ -210,8 +249,12 @@ impl State {
             return Ok(());
         };
         let now = (self.house.clock)();
-        let document: Value = serde_json::from_slice(&due.body).unwrap_or_default();
-        let words = format!("{NOT_FILED}{}", beginning(task.json(), &document));
+        let body: Value = serde_json::from_slice(&due.body).unwrap_or_default();
+        let said = match serde_json::from_value::<Taken>(body.clone()) {
+            Ok(taken) => taken.said,
+            Err(_) => Known::of(&body),
+        };
+        let words = format!("{NOT_FILED}{}", beginning(task.json(), &said));
         if !task.note(&self.service_itself(), &words, now) {
             tracing::error!("a note of an alert is not filed, and there is no room to say so");
             return Ok(());
@@ -232,14 +275,11 @@ impl State {
     }
 }
 
-/// How the note of a document begins, so that one knows which is meant.
-fn beginning(task: &Value, document: &Value) -> String {
-    let composition = &document["entry"][0]["resource"];
+/// How a note begins, so that one knows which is meant.
+fn beginning(task: &Value, said: &Known) -> String {
     let notes = task["note"].as_array().into_iter().flatten();
-    let mut same = notes.filter(|note| {
-        note["time"] == composition["date"]
-            && note["authorString"] == composition["author"][0]["display"]
-    });
+    let mut same =
+        notes.filter(|note| note["time"] == said.date && note["authorString"] == said.by);
     let text = same.next().and_then(|note| note["text"].as_str());
     text.map(|text| format!(": «{}»", text.chars().take(BEGINNING).collect::<String>()))
         .unwrap_or_default()
@@ -258,7 +298,11 @@ impl Filing {
     /// Brings one note. One that the hub never takes is given up, and the alert says so in the same round: who believes that a note stands
     /// in the record would not write it there.
     async fn bring(&self, due: &Due) -> Fate {
-        let why = match self.send(due).await {
+        let fate = match due.topic.as_str() {
+            TAKEN => self.stands(due).await,
+            _ => self.send(due).await,
+        };
+        let why = match fate {
             Fate::Dead(why) => why,
             fate => return fate,
         };
@@ -279,14 +323,94 @@ impl Filing {
         let request = Request::post_fhir(base.clone(), due.body.clone())
             .header(IDEMPOTENCY_KEY, key)
             .request_id((self.0.house.ids)());
+        match party.send(&base, NOTE_SCOPE, request).await {
+            Ok(answer) if answer.status.is_success() => self.taken(due, &answer).await,
+            told => self.refused(due, told),
+        }
+    }
+
+    /// The hub has taken a note: from now on it is asked after, in the change that ends its sending.
+    async fn taken(&self, due: &Due, answer: &Answer) -> Fate {
+        let place = answer.headers.get(LOCATION).and_then(|at| at.to_str().ok());
+        let delivery = place.and_then(|at| at.rsplit('/').next());
+        let (Some(delivery), Some(task)) = (delivery, task_of(due)) else {
+            return Fate::Retry("the hub does not say by what its delivery is known".into());
+        };
+        let document: Value = serde_json::from_slice(&due.body).unwrap_or_default();
+        let taken = Taken {
+            task: task.to_string(),
+            delivery: delivery.to_owned(),
+            said: Known::of(&document),
+        };
+        let Ok(body) = serde_json::to_vec(&taken) else {
+            return Fate::Retry("what the hub has taken cannot be written".into());
+        };
+        let asked = OutboxEntry {
+            topic: TAKEN,
+            receivers: vec![RECEIVER.to_owned()],
+            // A later note need not wait until this one is in the record: the hub keeps them in order.
+            partition: due.key.clone(),
+            key: due.key.clone(),
+            body: body.into(),
+        };
+        let change = Change {
+            carried: vec![due.id],
+            outbox: vec![asked],
+            ..Change::default()
+        };
+        match self.0.desk.store.commit(change).await {
+            Ok(_) | Err(StoreError::NotPending) => Fate::Done,
+            Err(error) => Fate::Retry(error.to_string()),
+        }
+    }
+
+    /// Whether the record system has what the hub took.
+    async fn stands(&self, due: &Due) -> Fate {
+        let (Some(party), Some(hub)) = (&self.0.party, &self.0.config.files_notes) else {
+            return Fate::Retry("no hub to ask, or no client to speak with".into());
+        };
+        let Ok(taken) = serde_json::from_slice::<Taken>(&due.body) else {
+            return Fate::Dead("what the hub has taken does not read again".into());
+        };
+        let hub = hub.as_str().trim_end_matches('/');
+        let url = format!("{hub}{DELIVERIES}/{}", taken.delivery);
+        let request = Request::get(url).request_id((self.0.house.ids)());
+        let told = party
+            .send(&format!("{hub}{FHIR}"), NOTE_SCOPE, request)
+            .await;
+        let answer = match told {
+            Ok(answer) if answer.status.is_success() => answer,
+            told => return self.refused(due, told),
+        };
+        let Ok(delivery) = answer.json::<Delivery>() else {
+            return Fate::Retry("the hub's answer could not be read".into());
+        };
+        let is = |state| move |one: &DeliveryState| one.state == state;
+        let all = &delivery.receivers;
+        if let Some(dead) = all.iter().find(|one| is(Progress::Dead)(one)) {
+            let why = dead.reason.clone().unwrap_or_default();
+            return Fate::Dead(format!("the record system did not take it: {why}"));
+        }
+        if !all.is_empty() && all.iter().all(is(Progress::Delivered)) {
+            return Fate::Done;
+        }
+        Fate::RetryAfter(
+            LOOK_AGAIN,
+            "the hub has it, and the record system not yet".into(),
+        )
+    }
+
+    /// What comes of an answer that is no success.
+    fn refused(&self, due: &Due, told: Result<Answer, PeerError>) -> Fate {
         let given_up = |status, reason: String| {
             Fate::given_up(status, due.attempts, &GIVEN_UP, &reason)
                 .unwrap_or_else(|| Fate::of_status(status, reason))
         };
-        match party.send(&base, NOTE_SCOPE, request).await {
+        match told {
             Ok(answer) => {
                 let status = answer.status.as_u16();
-                given_up(status, format!("the hub answered {status}"))
+                let fate = given_up(status, format!("the hub answered {status}"));
+                later(fate, answer.retry_after((self.0.house.clock)()))
             }
             Err(PeerError::Token(code)) if NO_TOKEN.contains(&code) => given_up(
                 403,
@@ -294,5 +418,33 @@ impl Filing {
             ),
             Err(error) => Fate::of_peer_error(&error),
         }
+    }
+}
+
+/// Not before the hub asks for it.
+fn later(fate: Fate, pause: Option<Duration>) -> Fate {
+    match (fate, pause) {
+        (Fate::Retry(why), Some(pause)) => Fate::RetryAfter(pause, why),
+        (fate, _) => fate,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hub_that_asks_for_time_has_it_and_what_is_over_is_over() {
+        let pause = Some(Duration::from_secs(90));
+        let busy = || Fate::Retry("the hub answered 429".into());
+        let Fate::RetryAfter(wait, _) = later(busy(), pause) else {
+            panic!("it does not wait");
+        };
+        assert_eq!(Some(wait), pause);
+        assert_eq!(later(busy(), None), busy());
+        assert_eq!(
+            later(Fate::Dead("no".into()), pause),
+            Fate::Dead("no".into())
+        );
     }
 }

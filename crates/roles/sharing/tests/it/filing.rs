@@ -3,7 +3,8 @@
 
 use axum::Router;
 use axum::extract::State;
-use http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
@@ -21,19 +22,38 @@ struct Hub {
     /// What it answers instead, when it is not away.
     refuses: Arc<Mutex<Option<StatusCode>>>,
     got: Arc<Mutex<Vec<(String, Value)>>>,
+    /// How the record system stands to what was taken, if it does not have it.
+    stands: Arc<Mutex<Option<&'static str>>>,
 }
 
-async fn take(State(hub): State<Hub>, headers: HeaderMap, body: String) -> StatusCode {
+/// By which the hub knows a delivery.
+const DELIVERY: &str = "00000000-0000-4000-8000-00000000d001";
+
+async fn take(
+    State(hub): State<Hub>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
     if !*hub.up.lock().unwrap() {
-        return StatusCode::SERVICE_UNAVAILABLE;
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     if let Some(status) = *hub.refuses.lock().unwrap() {
-        return status;
+        return status.into_response();
+    }
+    if method == Method::GET {
+        assert_eq!(uri.path(), format!("/hub/deliveries/{DELIVERY}"));
+        let state = hub.stands.lock().unwrap().unwrap_or("delivered");
+        let one = serde_json::json!({"receiver": "310001007/record-system", "kind": "record-system", "state": state});
+        let told = serde_json::json!({"key": DELIVERY, "receivers": [one]});
+        return axum::Json(told).into_response();
     }
     let key = headers["idempotency-key"].to_str().unwrap().to_owned();
     let document = serde_json::from_str(&body).unwrap();
     hub.got.lock().unwrap().push((key, document));
-    StatusCode::CREATED
+    let location = [("location", format!("Bundle/{DELIVERY}"))];
+    (StatusCode::CREATED, location).into_response()
 }
 
 /// Fjellvik's service with a hub; opened again in the same folder it is the same service.
@@ -88,8 +108,17 @@ async fn a_closing_note_is_filed_once_though_the_hub_is_down_and_the_service_fal
 
     let service = service.reopened(config).await;
     *hub.up.lock().unwrap() = true;
+    *hub.stands.lock().unwrap() = Some("pending");
+    assert_eq!(service.state.file_waiting().await.unwrap(), 1);
+    // It is sent once; whether the record system has it is asked until it has.
+    for _ in 0..3 {
+        assert_eq!(service.state.file_waiting().await.unwrap(), 0);
+    }
+    *hub.stands.lock().unwrap() = None;
     assert_eq!(service.state.file_waiting().await.unwrap(), 1);
     assert_eq!(service.state.file_waiting().await.unwrap(), 0);
+    let waits = service.state.store().outbox_state("hub").await.unwrap();
+    assert_eq!((waits.pending, waits.dead), (0, 0));
     let got = hub.got.lock().unwrap().clone();
     let [(key, document)] = &got[..] else {
         panic!("one note: {got:?}")
@@ -214,5 +243,43 @@ async fn a_note_that_the_hub_never_takes_is_given_up_and_the_alert_says_so() {
         assert_eq!(noted.status, StatusCode::OK, "{}", noted.json);
         assert_eq!(service.state.file_waiting().await.unwrap(), 1);
         assert_eq!(hub.got.lock().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_note_that_the_record_system_refuses_is_said_on_the_alert_once() {
+    let hub = Hub::default();
+    *hub.up.lock().unwrap() = true;
+    let (service, _) = filing(&hub).await;
+    let id = raised(&service).await;
+    let task = serde_json::json!({"id": id});
+    let noted = step(&service, &kari(), (&task, 1), "note", Some("Ringte henne")).await;
+    assert_eq!(noted.status, StatusCode::OK, "{}", noted.json);
+    let notes = async || {
+        let task = crate::alert::alerts(&service).await.remove(0);
+        let notes = task["note"].as_array().unwrap().clone();
+        let text = |one: &Value| one["text"].as_str().unwrap().to_owned();
+        notes.iter().map(text).collect::<Vec<_>>()
+    };
+    *hub.stands.lock().unwrap() = Some("pending");
+    assert_eq!(service.state.file_waiting().await.unwrap(), 1);
+    service.state.file_waiting().await.unwrap();
+    assert_eq!(notes().await, ["Ringte henne"], "it is on its way");
+    // What is said later is not held back by it.
+    service.clock.advance(1_000_000);
+    let later = step(&service, &kari(), (&task, 2), "note", Some("Senere")).await;
+    assert_eq!(later.status, StatusCode::OK, "{}", later.json);
+    service.state.file_waiting().await.unwrap();
+    assert_eq!(hub.got.lock().unwrap().len(), 2);
+    *hub.stands.lock().unwrap() = Some("dead");
+    service.state.file_waiting().await.unwrap();
+    service.state.file_waiting().await.unwrap();
+    let told = notes().await;
+    assert_eq!(told.len(), 4, "each once: {told:?}");
+    for (said, of) in told[2..].iter().zip(["«Ringte henne»", "«Senere»"]) {
+        assert!(
+            said.contains("ikke ført i journalen") && said.contains(of),
+            "{told:?}"
+        );
     }
 }
