@@ -2,6 +2,7 @@
 //! alone.
 
 use super::kept::{Kept, LEDGER, Status};
+use super::pace::Pace;
 use crate::State;
 use fhir::ids::{LogicalId, OrganisationNumber};
 use fhir::time::Instant;
@@ -68,6 +69,8 @@ pub struct Book {
     /// Whose are being made at this moment: they count already.
     making: Mutex<Vec<OrganisationNumber>>,
     changed: Notify,
+    /// How often each is told about one patient.
+    pub pace: Pace,
 }
 
 /// One that is being made: it counts while this is held.
@@ -151,6 +154,7 @@ impl Book {
     /// It is not there any more.
     pub fn forget(&self, id: LogicalId) {
         self.lines().remove(&id);
+        self.pace.anew(id);
     }
 
     /// One of them.

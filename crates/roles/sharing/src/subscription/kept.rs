@@ -180,6 +180,9 @@ pub struct Event {
     pub id: LogicalId,
     /// Whether it was new.
     pub new: bool,
+    /// The version that withdrew it, if it was withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<u64>,
     /// When it was committed.
     pub at: Instant,
 }

@@ -3,7 +3,7 @@
 //!
 //! A written resource's way: the store tells of it in its own commit → `notice.rs` (is it an event of a topic that somebody wants?) →
 //! `number.rs` (may it be told now? then it gets the next number) → `tell.rs` (on record, then sent). `topic.rs`, `asked.rs` and
-//! `notification.rs` are pure; `kept.rs` is what rests, `book.rs` the same in memory; `right.rs` is asked each time.
+//! `notification.rs` are pure; `kept.rs` is what rests, `book.rs` the same in memory; `right.rs` is asked each time, and `pace.rs` ends what goes round.
 
 mod asked;
 mod book;
@@ -11,6 +11,7 @@ mod kept;
 mod notice;
 mod notification;
 mod number;
+mod pace;
 mod right;
 mod tell;
 mod topic;

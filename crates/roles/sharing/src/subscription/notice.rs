@@ -88,6 +88,7 @@ impl State {
                 resource_type: one.resource_type.clone(),
                 id: one.id,
                 new: one.fate == WrittenFate::Created,
+                gone: (one.fate == WrittenFate::Withdrawn).then_some(one.version),
                 at: due.made,
             };
             for kept in concerned.iter().filter(|kept| asks(kept, topic)) {
@@ -138,17 +139,16 @@ impl State {
         let Some(resource) = resource.filter(can_be) else {
             return Ok(None);
         };
-        // What is withdrawn is nothing new; who reads it finds that it is gone.
-        if one.fate == WrittenFate::Withdrawn {
-            return Ok(None);
-        }
         // Of the organisation's own, for the organisation: what a subscriber is told of it is asked of his own right.
         let permit = trust::assess(person.clone());
-        let Some(json) = self.version(&permit, resource, one.id, one.version).await? else {
+        // A withdrawal is about what was there before it: whoever has heard of that hears that it is gone.
+        let withdrawn = one.fate == WrittenFate::Withdrawn;
+        let version = one.version.saturating_sub(u64::from(withdrawn));
+        let Some(json) = self.version(&permit, resource, one.id, version).await? else {
             return Ok(None);
         };
         let topic = Topic::of(resource, Glance::of(json.bytes())).filter(|topic| wanted(*topic));
-        if topic != Some(Topic::ZoneChange) {
+        if topic != Some(Topic::ZoneChange) || withdrawn {
             return Ok(topic);
         }
         let before = match one.fate {

@@ -63,8 +63,19 @@ pub struct Focus {
     pub id: LogicalId,
     /// The version that stands there now.
     pub version: u64,
-    /// Whether it was new then.
-    pub new: bool,
+    /// What became of it.
+    pub now: Stands,
+}
+
+/// What became of what an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stands {
+    /// It was new then.
+    New,
+    /// It was changed.
+    Changed,
+    /// It was withdrawn, and is.
+    Withdrawn,
 }
 
 /// The status as Parameters (profile `backport-subscription-status-r4`).
@@ -129,9 +140,10 @@ pub fn bundle(
             continue;
         }
         let (name, id) = (&focus.resource_type, focus.id);
-        let (method, url, status) = match focus.new {
-            true => ("POST", name.clone(), "201"),
-            false => ("PUT", format!("{name}/{id}"), "200"),
+        let (method, url, status) = match focus.now {
+            Stands::New => ("POST", name.clone(), "201"),
+            Stands::Changed => ("PUT", format!("{name}/{id}"), "200"),
+            Stands::Withdrawn => ("DELETE", format!("{name}/{id}"), "204"),
         };
         entries.push(json!({
             "fullUrl": format!("{base}/{name}/{id}"),

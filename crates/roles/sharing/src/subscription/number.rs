@@ -5,7 +5,7 @@
 
 use super::book::Held;
 use super::kept::{Event, KEPT_EVENTS, Kept, LEDGER, Shelf, Status};
-use super::notification::{Focus, Shown};
+use super::notification::{Focus, Shown, Stands};
 use super::right::Right;
 use crate::State;
 use fhir::resource::ResourceType;
@@ -56,8 +56,15 @@ impl State {
             let Right::Open { permit, .. } = right else {
                 continue;
             };
-            let Some(focus) = self.focus(permit, &event).await? else {
-                continue;
+            let focus = match self.focus(permit, &event).await {
+                Ok(None) => continue,
+                Ok(focus) => focus,
+                // It happened, and what it is about cannot be read: `$events` gives the number alone, and all else goes on.
+                Err(StoreError::Damaged(what)) => {
+                    tracing::error!(service = self.config.id, subscription = %id, what, "an event is counted and not told: what it is about is damaged");
+                    None
+                }
+                Err(error) => return Err(error),
             };
             kept.told += 1;
             let number = kept.told;
@@ -68,7 +75,7 @@ impl State {
             let shown = Shown {
                 number,
                 at: event.at,
-                focus: Some(focus),
+                focus,
             };
             events.push((event, shown));
         }
@@ -108,7 +115,11 @@ impl State {
             .await?;
         for (number, event) in kept {
             let focus = match right {
-                Right::Open { permit, .. } => self.focus(permit, &event).await?,
+                Right::Open { permit, .. } => match self.focus(permit, &event).await {
+                    // Said when it got its number.
+                    Err(StoreError::Damaged(_)) => None,
+                    focus => focus?,
+                },
                 _ => None,
             };
             let shown = Shown {
@@ -127,16 +138,21 @@ impl State {
             return Ok(None);
         };
         let read = self.desk.store.read(permit, resource, event.id).await;
-        let stored = match read {
-            Ok(stored) => stored,
-            Err(StoreError::Gone | StoreError::NotFound) => None,
-            Err(error) => return Err(error),
-        };
-        Ok(stored.map(|stored| Focus {
+        let focus = |version, now| Focus {
             resource_type: event.resource_type.clone(),
             id: event.id,
-            version: stored.version,
-            new: event.new,
-        }))
+            version,
+            now,
+        };
+        match read {
+            Ok(Some(stored)) if event.new => Ok(Some(focus(stored.version, Stands::New))),
+            Ok(stored) => Ok(stored.map(|stored| focus(stored.version, Stands::Changed))),
+            // Said by the store only to who might have seen it.
+            Err(StoreError::Gone) => {
+                Ok(event.gone.map(|version| focus(version, Stands::Withdrawn)))
+            }
+            Err(StoreError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -44,6 +44,11 @@ impl State {
             .policy()
             .judge(url)
             .map_err(|fault| fault.words())?;
+        // What is a slash to one and none to another is no place below a folder.
+        let path = url.path().to_ascii_lowercase();
+        if path.contains("%2f") || path.contains("%5c") {
+            return Err("an address has no encoded slash in its path");
+        }
         let own = of.endpoints.iter().any(|one| {
             let folder = one.path().trim_end_matches('/');
             let within = url.path().strip_prefix(folder);

@@ -8,6 +8,7 @@ use super::book::{FAR_BEHIND, Held, MOST_WAITING};
 use super::kept::{Content, Event, Kept, Shelf, Status};
 use super::notice::{Noticing, RECEIVER};
 use super::notification::{Focus, Kind, Shown, bundle};
+use super::pace::Turn;
 use super::right::Right;
 use crate::State;
 use fhir::ids::{LogicalId, PersonIdentifier};
@@ -39,6 +40,8 @@ const LATER: i64 = 60;
 const SHOWN: i64 = 30 * 24 * 60 * 60;
 /// Why it is in error when more happened than could be told.
 const BEHIND: &str = "more happened than could be told: read anew what matters";
+/// Why it is in error when telling does not end.
+const LOOPS: &str = "each notification is followed by a further event about the same patient, too often for too long: what is told must not be answered by a write; fetch what was missed and ask again";
 /// Longest answer of an endpoint: nothing of it is read.
 const ANSWER_BYTES: usize = 64 * 1024;
 
@@ -140,7 +143,14 @@ impl State {
             return Ok(None);
         };
         let now = (self.house.clock)();
-        let right = self.right(&held.kept).await?;
+        let right = match self.right(&held.kept).await {
+            Ok(right) => right,
+            // What waits is bounded all the same.
+            Err(error) => {
+                tracing::error!(service = self.config.id, subscription = %id, %error, "what may be told to a subscriber cannot be known");
+                Right::Unknown
+            }
+        };
         match (&right, held.kept.status) {
             (Right::Over(why), _) => self.over(held, why, now).await,
             (Right::Unknown, Status::Error) => {
@@ -150,7 +160,7 @@ impl State {
             (Right::Unknown | Right::Open { .. }, Status::Requested | Status::Active)
                 if self.subscriptions.is_full(&held) =>
             {
-                let held = self.counted(held, &right).await?;
+                let held = self.counted_if_it_can(held, &right).await?;
                 if self.subscriptions.is_full(&held) {
                     self.in_error(held, BEHIND.to_owned(), now).await?;
                 }
@@ -158,11 +168,12 @@ impl State {
             }
             (Right::Unknown, _) => Ok(Some(now.plus_seconds(LATER).0)),
             (_, Status::Error | Status::Off) => {
-                let held = match self.subscriptions.is_full(&held) {
-                    true => self.counted(held, &right).await?,
-                    false => held,
-                };
-                Ok(Some(held.kept.standing.until.0))
+                let until = held.kept.standing.until.0;
+                if self.subscriptions.is_full(&held) {
+                    let held = self.counted_if_it_can(held, &right).await?;
+                    self.drops(held, now).await?;
+                }
+                Ok(Some(until))
             }
             (Right::Silent, Status::Requested) => {
                 self.counted(held, &right).await?;
@@ -187,6 +198,18 @@ impl State {
             if gone < MOST_WAITING {
                 return Ok(held);
             }
+        }
+    }
+
+    /// As [`State::counted`]; what cannot be counted now is left as it is, so that its bound is held to.
+    async fn counted_if_it_can(&self, held: Held, right: &Right) -> Result<Held, StoreError> {
+        match self.counted(held.clone(), right).await {
+            Err(error @ StoreError::LedgerMismatch { .. }) => Err(error),
+            Err(error) => {
+                tracing::error!(service = self.config.id, subscription = %held.kept.id, %error, "what waits for a subscriber cannot be counted");
+                Ok(self.subscriptions.get(held.kept.id).unwrap_or(held))
+            }
+            counted => counted,
         }
     }
 
@@ -263,7 +286,8 @@ impl State {
             let later = now.plus_seconds(LATER).min(until);
             let due = match right {
                 Right::Closed => self.silence(held, now).await?,
-                _ => Some(until.0),
+                // Nobody says when it is over: its heartbeats come back with it.
+                _ => Some(later.0),
             };
             return Ok(due.map(|due| if untaken { due.min(later.0) } else { due }));
         };
@@ -295,6 +319,18 @@ impl State {
             }
             return self.silence(held, now).await;
         };
+        if let Some(patient) = patient {
+            match self.subscriptions.pace.turn(id, patient, now) {
+                Turn::Now => {}
+                Turn::At(next) => return Ok(Some(next)),
+                Turn::Loops => {
+                    let until = held.kept.standing.until.0;
+                    self.subscriptions.pace.anew(id);
+                    self.in_error(held, LOOPS.to_owned(), now).await?;
+                    return Ok(Some(until));
+                }
+            }
+        }
         let taken = passed.filter(|_| end.is_none()).unwrap_or(last.1.number);
         let (from, to) = (first.1.number, last.1.number);
         let about = match (person, patient) {

@@ -349,7 +349,7 @@ async fn a_token_for_one_patient_opens_no_list_and_one_for_none_opens_nothing_el
 }
 
 /// Spoils what rests of a resource.
-fn spoil(service: &Service, id: &str) {
+pub fn spoil(service: &Service, id: &str) {
     let file = walkdir(service.folder.path());
     let connection = rusqlite::Connection::open(file).unwrap();
     let id = uuid::Uuid::parse_str(id).unwrap();

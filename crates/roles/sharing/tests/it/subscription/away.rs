@@ -251,3 +251,35 @@ async fn a_damaged_subscription_is_told_nothing_and_stops_neither_the_service_no
     assert_eq!(region.hook.numbers(), [1]);
     assert_eq!(region.stands(&whole).await.1, "1");
 }
+
+#[tokio::test]
+async fn what_was_taken_and_whose_answer_was_lost_comes_again_under_the_same_number() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    region.hook.heard();
+    // It takes what it is told, and falls before it answers.
+    region.hook.keeps(true);
+    region.hook.answers(StatusCode::INTERNAL_SERVER_ERROR);
+    let first = region.reads("r-1", "90").await;
+    region.tells().await;
+    let told = region.hook.heard();
+    let event = (1, format!("Observation/{first}"));
+    assert_eq!(
+        told,
+        [("event-notification".to_owned(), vec![event.clone()])]
+    );
+    let second = region.reads("r-2", "89").await;
+    region.hook.answers(StatusCode::OK);
+    region.passes(60).await;
+    // The number is what a receiver knows a repeat by: the same for the same, another for what is new.
+    let again: Vec<_> = region
+        .hook
+        .heard()
+        .into_iter()
+        .flat_map(|(_, all)| all)
+        .collect();
+    assert_eq!(again, [event, (2, format!("Observation/{second}"))]);
+    assert_eq!(region.stands(&path).await, ("active".into(), "2".into()));
+    region.passes(60).await;
+    assert_eq!(region.hook.numbers(), Vec::<u64>::new());
+}

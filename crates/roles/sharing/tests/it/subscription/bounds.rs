@@ -193,3 +193,99 @@ async fn asked_for_at_once_they_are_counted_one_by_one() {
     let made = made.iter().filter(|one| **one == StatusCode::CREATED);
     assert_eq!(made.count(), 5);
 }
+
+#[tokio::test]
+async fn one_resource_that_does_not_read_holds_up_nothing_and_has_its_number() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    region.hook.heard();
+    let spoilt = region.reads("r-1", "90").await;
+    let sound = region.reads("r-2", "91").await;
+    // Noticed while it could be read.
+    region.hook.answers(StatusCode::SERVICE_UNAVAILABLE);
+    region.tells().await;
+    crate::work_list::spoil(&region.service, &spoilt);
+    region.hook.answers(StatusCode::OK);
+    region.passes(60).await;
+    let told: Vec<_> = region
+        .hook
+        .heard()
+        .into_iter()
+        .flat_map(|(_, all)| all)
+        .collect();
+    assert_eq!(told, [(2, format!("Observation/{sound}"))]);
+    assert_eq!(region.stands(&path).await, ("active".into(), "2".into()));
+    assert_eq!(
+        region.missed(&path, "?eventsUntilNumber=1").await,
+        [(1, String::new())]
+    );
+    // The next one is told as if nothing had been.
+    region.reads("r-3", "92").await;
+    region.tells().await;
+    assert_eq!(region.hook.numbers(), [3]);
+}
+
+#[tokio::test]
+async fn where_her_wishes_do_not_read_what_waits_is_bounded_all_the_same() {
+    let region = Region::new().await;
+    region.follows("new-reading").await;
+    region.hook.answers(StatusCode::SERVICE_UNAVAILABLE);
+    for n in 0..2 {
+        region.reads(&format!("r-{n}"), "90").await;
+        region.tells().await;
+    }
+    let store = region.service.state.store();
+    let waiting = store.ledger_scan("subscription-waiting", b"", None, 10);
+    let one = waiting.await.unwrap().remove(0);
+    let key = |place: u64| {
+        let mut key = one.key.get(..16).unwrap().to_vec();
+        key.extend(place.to_be_bytes());
+        key
+    };
+    let many = (100..11_600).map(|place| (key(place), one.value.clone()));
+    left(&region, "subscription-waiting", many.collect()).await;
+    let whose = format!("{}|{}", systems::FNR, ragnhild().number);
+    let mut wish = store.keyed("wish", whose.as_bytes()).to_vec();
+    wish.extend(b"spoilt");
+    left(&region, "wish", vec![(wish, b"no wish".to_vec())]).await;
+    let region = region.restarted().await;
+    let asked = region.hook.asked();
+    region.tells().await;
+    region.passes(60).await;
+    assert_eq!(region.hook.asked(), asked, "nothing is told");
+    let store = region.service.state.store();
+    let held = store
+        .ledger_scan("subscription", b"", None, 10)
+        .await
+        .unwrap();
+    let stands: Value = serde_json::from_slice(&held[0].value).unwrap();
+    assert_eq!(stands["status"], "error");
+    assert!(stands["why"].as_str().unwrap().contains("read anew"));
+    assert!(rows(&region, "subscription-waiting").await < 10_000);
+}
+
+#[tokio::test]
+async fn ended_between_the_write_and_its_notice_nothing_is_told_and_nothing_is_left() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    let other = region.follows("new-reading").await;
+    region.hook.heard();
+    region.reads("r-1", "90").await;
+    let ended = region.service.delete(&region.system(), &path, None).await;
+    assert_eq!(ended.status, StatusCode::NO_CONTENT);
+    region.tells().await;
+    assert_eq!(region.hook.numbers(), [1], "the other's alone");
+    // And one that ends while it is noticed.
+    region.reads("r-2", "91").await;
+    let (ended, told) = tokio::join!(
+        async { region.service.delete(&region.system(), &other, None).await },
+        region.service.state.notify_waiting()
+    );
+    assert_eq!(ended.status, StatusCode::NO_CONTENT);
+    // One that was being told when it ended is done with at the next look.
+    let _ = told;
+    region.passes(60).await;
+    for ledger in ["subscription", "subscription-event", "subscription-waiting"] {
+        assert_eq!(rows(&region, ledger).await, 0, "{ledger}");
+    }
+}

@@ -34,6 +34,8 @@ struct Hook(Arc<Inner>);
 struct Inner {
     address: String,
     answers: Mutex<StatusCode>,
+    /// Keeps what it was told although it answers something else than 2xx.
+    keeps: std::sync::atomic::AtomicBool,
     taken: Mutex<Vec<(HeaderMap, Vec<u8>)>>,
     /// Also what it answered with something else than 2xx.
     asked: std::sync::atomic::AtomicUsize,
@@ -45,6 +47,7 @@ impl Hook {
         let hook = Hook(Arc::new(Inner {
             address: format!("http://{}", listener.local_addr().unwrap()),
             answers: Mutex::new(StatusCode::OK),
+            keeps: Default::default(),
             taken: Mutex::default(),
             asked: Default::default(),
         }));
@@ -64,7 +67,7 @@ impl Hook {
             .asked
             .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let status = *hook.0.answers.lock().unwrap();
-        if status.is_success() {
+        if status.is_success() || hook.0.keeps.load(std::sync::atomic::Ordering::SeqCst) {
             let mut taken = hook.0.taken.lock().unwrap();
             taken.push((parts.headers, body.to_vec()));
         }
@@ -73,6 +76,11 @@ impl Hook {
 
     fn answers(&self, status: StatusCode) {
         *self.0.answers.lock().unwrap() = status;
+    }
+
+    fn keeps(&self, whatever_it_answers: bool) {
+        let keeps = &self.0.keeps;
+        keeps.store(whatever_it_answers, std::sync::atomic::Ordering::SeqCst);
     }
 
     fn asked(&self) -> usize {

@@ -149,6 +149,11 @@ async fn an_endpoint_is_the_subscribers_own_and_no_inner_address() {
         "http://[::ffff:10.0.0.1]/hook".to_owned(),
         "http://2130706433/hook".to_owned(),
         "http://user:pass@127.0.0.1/hook".to_owned(),
+        own.replace("http://", "http://user:pass@"),
+        own.replace("http://", "http://user@"),
+        format!("{own}%2fragnhild"),
+        format!("{own}/..%2F..%2fx"),
+        format!("{own}/x%5Cy"),
         "ftp://127.0.0.1/hook".to_owned(),
     ] {
         let body = wanted(&endpoint, "new-reading", Some(&region.patient));
@@ -211,4 +216,54 @@ async fn a_redirect_is_not_followed_and_no_answer_ends_in_time() {
     liar.tell(Lie::Says("{}".into()));
     region.passes(2).await;
     assert_eq!(region.stands(&path).await.0, "active");
+}
+
+#[tokio::test]
+async fn an_inner_address_is_refused_also_where_it_is_registered_as_the_subscribers_own() {
+    let inner = [
+        "http://10.0.0.1/hook",
+        "http://169.254.169.254/latest",
+        "http://[::ffff:10.0.0.1]/hook",
+        "http://[fd00::1]/hook",
+    ];
+    let subscriber = Subscriber {
+        organisation: org(PROVEBAKKEN),
+        endpoints: inner.map(|one| one.parse().unwrap()).to_vec(),
+        most: 5,
+    };
+    let region = Region::with(|config| config.subscribers = vec![subscriber]).await;
+    for endpoint in inner {
+        let body = wanted(endpoint, "new-reading", Some(&region.patient));
+        let reply = region.asks(&region.gp(), &body).await;
+        assert_eq!(
+            reply.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{endpoint}: {}",
+            reply.json
+        );
+        assert_eq!(
+            issues(&reply.json),
+            ["value @ Subscription.channel.endpoint"],
+            "{endpoint}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn when_the_agreement_is_in_force_again_heartbeats_come_again_though_nothing_happens() {
+    let region = Region::new().await;
+    let mut body = wanted(&region.endpoint(), "new-reading", Some(&region.patient));
+    let heartbeat =
+        json!({"url": format!("{BACKPORT}/backport-heartbeat-period"), "valueUnsignedInt": 60});
+    body["channel"]["extension"] = json!([heartbeat]);
+    region.followed(&region.gp(), &body).await;
+    region.hook.heard();
+    region.service.clock.advance(120 * SECOND);
+    region.vouched(Standing::Active, Standing::Suspended);
+    region.tells().await;
+    region.passes(120).await;
+    assert_eq!(region.hook.heard(), []);
+    region.vouched(Standing::Active, Standing::Active);
+    region.passes(120).await;
+    assert_eq!(region.hook.heard(), [("heartbeat".to_owned(), vec![])]);
 }

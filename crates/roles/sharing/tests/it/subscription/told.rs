@@ -370,3 +370,120 @@ async fn without_subscribers_there_are_no_subscriptions() {
             .ends_with("capabilitystatement-subscriptiontopic-canonical")
     }));
 }
+
+#[tokio::test]
+async fn an_endpoint_that_answers_each_notification_with_a_write_ends_in_error_and_loses_nothing() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    region.hook.heard();
+    let (mut turns, mut written) = (0_usize, 1_usize);
+    region.reads("turn-0", "90").await;
+    loop {
+        region.tells().await;
+        let told = region.hook.numbers();
+        if !told.is_empty() {
+            turns += 1;
+            assert!(turns < 300, "it goes round");
+            region.reads(&format!("turn-{written}"), "90").await;
+            written += 1;
+        } else if region.stands(&path).await.0 == "error" {
+            break;
+        } else {
+            // It is made to wait, and longer each time.
+            region.service.clock.advance(10 * SECOND);
+            region.vouched(Standing::Active, Standing::Active);
+        }
+    }
+    assert!(turns >= 60, "{turns}: a busy hour is no loop");
+    let told = region.get(&region.system(), &path).await;
+    assert!(
+        told["error"].as_str().unwrap().contains("too often"),
+        "{told}"
+    );
+    let asked = region.hook.asked();
+    region.passes(3_600).await;
+    assert_eq!(
+        region.hook.asked(),
+        asked,
+        "nothing is sent until it is asked for"
+    );
+    region.vouched(Standing::Active, Standing::Active);
+    let (_, count) = region.stands(&path).await;
+    assert_eq!(count, written.to_string());
+    let last = region
+        .missed(&path, &format!("?eventsSinceNumber={count}"))
+        .await;
+    assert_eq!(last.len(), 1, "what was not told can be fetched");
+}
+
+/// The request of a notification's entry about a resource.
+fn requested(region: &Region, id: &str) -> Value {
+    let taken = region.hook.0.taken.lock().unwrap();
+    let (_, body) = taken.last().expect("a notification");
+    let told: Value = serde_json::from_slice(body).unwrap();
+    let mut entries = told["entry"].as_array().unwrap().iter();
+    let of = format!("/Observation/{id}");
+    let one = entries.find(|one| one["fullUrl"].as_str().unwrap().ends_with(&of));
+    let one = one.unwrap_or_else(|| panic!("{told}"));
+    assert!(one.get("resource").is_none(), "it names, and says nothing");
+    one["request"].clone()
+}
+
+#[tokio::test]
+async fn what_is_withdrawn_or_taken_back_is_told_to_who_may_see_it_and_to_nobody_else() {
+    let region = Region::new().await;
+    region.follows("new-reading").await;
+    let owner = region.service.record_system(FJELLVIK);
+    let (first, second, third) = (
+        region.reads("w-1", "90").await,
+        region.reads("w-2", "91").await,
+        region.reads("w-3", "92").await,
+    );
+    region.tells().await;
+    region.hook.heard();
+    let withdraw = async |id: &str| {
+        let reply = region
+            .service
+            .delete(&owner, &format!("/Observation/{id}"), Some("W/\"1\""))
+            .await;
+        assert!(reply.status.is_success(), "{} {}", reply.status, reply.json);
+        region.tells().await;
+    };
+    withdraw(&first).await;
+    assert_eq!(
+        requested(&region, &first),
+        json!({"method": "DELETE", "url": format!("Observation/{first}")})
+    );
+    assert_eq!(
+        region.hook.heard(),
+        [(
+            "event-notification".to_owned(),
+            vec![(4, format!("Observation/{first}"))]
+        )]
+    );
+    let record = region.service.last_record_of(Interaction::Notify).await;
+    assert_eq!(
+        (record.disclosed.len(), record.disclosed[0].version),
+        (1, 2)
+    );
+    // A reading that turns out to be wrong is told as a change.
+    let mut wrong = reading(ragnhild(), "w-2", "2026-11-21T08:00:00+01:00", "91");
+    wrong["id"] = json!(second);
+    wrong["status"] = json!("entered-in-error");
+    let place = format!("/Observation/{second}");
+    let reply = region
+        .service
+        .put(&owner, &place, Some("W/\"1\""), &wrong)
+        .await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    region.tells().await;
+    assert_eq!(requested(&region, &second)["method"], "PUT");
+    assert_eq!(region.hook.numbers(), [5]);
+    // What she has closed is not told when it goes either.
+    let wish = region.closes(organisation_closed(PROVEBAKKEN)).await;
+    withdraw(&third).await;
+    assert_eq!(region.hook.heard(), []);
+    region.opens(&wish).await;
+    region.passes(60).await;
+    assert_eq!(region.hook.heard(), []);
+}
