@@ -189,7 +189,7 @@ pub fn models_are_identifiers(config: &Config, _day: &str, found: &mut Vec<Refus
     };
     for model in models.filter(|model| !whole(model)) {
         found.push(Refusal::ours(
-            "hub.models",
+            "hub.models".to_owned(),
             format!("{model:?} is no identifier of a device"),
             "write system|value, as device.identifier of the readings has them",
         ));
