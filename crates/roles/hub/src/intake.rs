@@ -158,7 +158,7 @@ pub async fn take(
         identity: &identity.key,
         digest: identity.digest,
         correction: identity.correction,
-        said: Said::of(node),
+        said: Said::of(node, (state.house.clock)()),
         came,
         remarks: checked.remarks().to_vec(),
         kind,

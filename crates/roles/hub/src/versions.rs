@@ -16,6 +16,8 @@ use store::{Change, Expect, LedgerWrite, Store, StoreError};
 const SUPERSEDED: &str = "superseded";
 /// Earlier versions of a reading that are known at most; a repeat of one that came before those is judged by its time.
 const EARLIER: usize = 32;
+/// How far a sender's clock may be ahead, in microseconds.
+const LEEWAY: i64 = 10_000_000;
 /// Entries looked at in one step of forgetting.
 const PAGE: usize = 1_000;
 
@@ -59,9 +61,14 @@ fn is_false(one: &bool) -> bool {
 }
 
 impl Said {
-    /// Of a resource as it was sent. A time that is none says nothing.
-    pub fn of(resource: Node<'_>) -> Self {
-        let time = |node: Option<Node<'_>>| parse_instant(&node?.str()?).ok();
+    /// Of a resource as it was sent. A time that is none says nothing; nor does one that is not yet, or a clock that is ahead would
+    /// keep every later correction out.
+    pub fn of(resource: Node<'_>, now: Instant) -> Self {
+        let latest = now.0.saturating_add(LEEWAY);
+        let time = |node: Option<Node<'_>>| {
+            let at = parse_instant(&node?.str()?).ok()?;
+            (at.0 <= latest).then_some(at)
+        };
         Self {
             issued: time(resource.get("issued").or_else(|| resource.get("authored"))),
             updated: time(resource.path(&["meta", "lastUpdated"])),

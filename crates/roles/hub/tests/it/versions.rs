@@ -111,6 +111,15 @@ async fn an_older_correction_does_not_replace_a_newer_one_and_is_kept_aside_with
 }
 
 #[tokio::test]
+async fn a_version_from_a_clock_that_is_ahead_keeps_no_later_correction_out() {
+    let hub = Hub::new().await;
+    let ahead = version(91, "corrected", Some("2030-01-01T00:00:00Z"));
+    assert_eq!(send(&hub, &ahead).await.0, 201);
+    let (status, key) = send(&hub, &version(92, "corrected", LATER)).await;
+    assert_eq!((status, waiting(&hub).await.last()), (201, Some(&key)));
+}
+
+#[tokio::test]
 async fn a_dead_letter_that_a_newer_version_has_overtaken_is_not_delivered_over_it() {
     let sharing = Receiver::listen(&[Answer::Each(422)]).await;
     let hub = Hub::with(vec![receiver(FJELLVIK, None, Some(&sharing.url))]).await;
