@@ -163,16 +163,28 @@ fn ended(plans: &[Plan], zone: &Zone, at: Instant) -> Vec<Vec<Expected>> {
     of_day.into_iter().map(|one| vec![one]).collect()
 }
 
-/// What the plans expect on a day by those of their schedules that are meant.
+/// What the plans expect on a day by those of their schedules that are meant, where they say when it counts as missing.
 fn of_day(
     plans: &[Plan],
     zone: &Zone,
     day: Day,
     meant: impl Fn(&Scheduled) -> bool,
 ) -> Vec<Expected> {
+    asked(plans, zone, day, |plan, one| {
+        rule(plan).is_some() && meant(one)
+    })
+}
+
+/// What the plans ask for on a day by those of their schedules that are meant.
+pub fn asked(
+    plans: &[Plan],
+    zone: &Zone,
+    day: Day,
+    meant: impl Fn(&Plan, &Scheduled) -> bool,
+) -> Vec<Expected> {
     let mut found = Vec::new();
-    for plan in plans.iter().filter(|plan| rule(plan).is_some()) {
-        for one in plan.limits.schedule.iter().filter(|one| meant(one)) {
+    for plan in plans {
+        for one in plan.limits.schedule.iter().filter(|one| meant(plan, one)) {
             let Some(kind) = measurement::by_id(&one.kind) else {
                 continue;
             };

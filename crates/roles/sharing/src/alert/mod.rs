@@ -28,7 +28,7 @@ pub use finding::{Candidate, FRESH, current, fresh, gravity};
 pub use hand_over::{Handed, Heard};
 pub use ledger::{Entry, Key, Queue, Tasks};
 pub use machine::{By, No, Owner, State as Standing, Step};
-pub use missing::pause_at;
+pub use missing::{asked, pause_at};
 pub use raise::{Raised, Whose, came, expected};
 pub use task::{ALERTS, Task};
 pub use telling::outgoing;

@@ -86,9 +86,10 @@ fn held_at(plans: &[Plan], at: Instant) -> Option<&Plan> {
     held.max_by_key(|plan| (plan.holds.lo, plan.id))
 }
 
-/// Whether the plan of its time has limits for a reading's curve, so that its zone is to be told; in whichever unit they are.
+/// Whether the plan of its time has limits for a reading's curve, so that its zone is to be told; in whichever unit they are. A plan that
+/// does not read may.
 pub fn is_limited(plans: &[Plan], reading: &Reading) -> bool {
-    limits(plans, reading).next().is_some()
+    is_unreadable(plans, reading.at) || limits(plans, reading).next().is_some()
 }
 
 /// Whether the plan of its time has limits for a reading's curve, and none in its unit: units are not converted, so that nobody
@@ -119,8 +120,6 @@ pub struct Zoned<'a> {
     pub judgement: Judgement,
     /// The readings that went into it, this one among them, oldest first.
     pub inputs: Vec<&'a Reading>,
-    /// The plan asks for no readings of this kind.
-    pub unexpected: bool,
 }
 
 /// The early warning score of one moment.
@@ -150,16 +149,10 @@ pub enum Standing {
 }
 
 /// How long a flow that was measured speaks against the plan's standing value, in microseconds: a day.
-pub const SPEAKS: i64 = 24 * 60 * 60_000_000;
-
-/// Whether the plan says by a standing value whether oxygen is given.
-pub fn has_standing_flow(plan: &Plan) -> bool {
-    let mut standing = plan.limits.standing.iter();
-    standing.any(|one| one.kind == FLOW)
-}
+const SPEAKS: i64 = 24 * 60 * 60_000_000;
 
 /// The kind of a flow of oxygen.
-pub const FLOW: &str = "oxygen-flow";
+const FLOW: &str = "oxygen-flow";
 
 /// The plan's word on every reading in `range`. `readings` holds what is needed before it too, in any order.
 pub fn zones<'a>(readings: &'a [Reading], plans: &'a [Plan], range: Range) -> Vec<Zoned<'a>> {
@@ -195,7 +188,6 @@ pub fn zones<'a>(readings: &'a [Reading], plans: &'a [Plan], range: Range) -> Ve
                 plan,
                 judgement,
                 inputs,
-                unexpected: !expects(plan, reading),
             });
         }
     }
@@ -219,15 +211,9 @@ fn longest_repeat(plan: &Plan, reading: &Reading) -> i64 {
         .unwrap_or(0)
 }
 
-fn expects(plan: &Plan, reading: &Reading) -> bool {
-    plan.limits.schedule.iter().any(|one| {
-        measurement::by_id(&one.kind).is_some_and(|kind| kind.curve() == reading.curve())
-    })
-}
-
 /// The score at every moment in `range` when a part of it was measured, from single readings not older than `window`
-/// microseconds. Only where the plan in force says by which scale. Of flows of oxygen, `readings` holds those of [`SPEAKS`] before
-/// `range`, too.
+/// microseconds. Only where the plan in force says by which scale. Of flows of oxygen, `readings` holds those of the day
+/// before `range`, too.
 pub fn scores<'a>(
     readings: &'a [Reading],
     plans: &'a [Plan],
@@ -338,7 +324,8 @@ pub fn is_part(reading: &Reading) -> bool {
     }
 }
 
-fn within(readings: &[Reading], range: Range) -> impl Iterator<Item = &Reading> {
+/// Those of a time.
+pub fn within(readings: &[Reading], range: Range) -> impl Iterator<Item = &Reading> {
     readings
         .iter()
         .filter(move |reading| (range.lo..range.hi).contains(&reading.at.0))

@@ -17,6 +17,7 @@ mod reading;
 mod result;
 mod run;
 mod submitted;
+mod unexpected;
 
 pub use case::{plans, readings};
 pub use judge::{Plan, in_force, is_limited, is_part, is_unreadable};

@@ -3,7 +3,7 @@
 //!
 //! | What | Where |
 //! |---|---|
-//! | which result it is | `identifier`, system [`NAMES`]: `zone/{reading}`, `news2/{organisation}/{instant}`, `submitted/{reading}` |
+//! | which result it is | `identifier`, system [`NAMES`]: `zone/{reading}`, `news2/{organisation}/{instant}`, `submitted/{reading}`, `unexpected/{reading}` |
 //! | that it is ours | a coding of [`systems::ASSESSMENT`] in `code` |
 //! | zone | `code` `zone` of that system, `valueCodeableConcept` in the zone system of the plan |
 //! | a worse zone that one more such reading would mean | `component` `waiting` |
@@ -11,6 +11,7 @@
 //! | the limits used | `referenceRange`, its `type` the zone |
 //! | early warning score | `code` 1104051000000101, total in `valueQuantity`; a partial one has `dataAbsentReason` and says in `component` what is missing |
 //! | by the other scale | `note` |
+//! | that the plan did not ask for a reading | `code` `unexpected`, and why in `valueCodeableConcept` |
 //! | inputs | `derivedFrom`, each with its version |
 //! | rule and its version | `method` |
 //! | plan | extensions [`PLAN`] (with version) and `plan-version` |
@@ -20,6 +21,7 @@ use super::judge::{Scored, Standing, Zoned};
 use super::news2::{Part, Scale, Score};
 use super::reading::{Reading, Value};
 use super::submitted::Inconsistency;
+use super::unexpected::Unexpected;
 use super::{Device, Owner};
 use bytes::Bytes;
 use fhir::ids::{LogicalId, PersonIdentifier};
@@ -114,12 +116,6 @@ impl Frame<'_> {
                 "valueCodeableConcept": concept(waiting),
             }));
         }
-        if zoned.unexpected {
-            components.push(json!({
-                "code": {"coding": [{"system": CODES, "code": "unexpected"}], "text": "Planen ber ikke om denne målingen"},
-                "valueBoolean": true,
-            }));
-        }
         if let Some(pause) = pause {
             components.push(json!({
                 "code": {"coding": [{"system": CODES, "code": "paused"}], "text": "Planen har pause"},
@@ -176,6 +172,23 @@ impl Frame<'_> {
         if !notes.is_empty() {
             made.insert("note".into(), Json::Array(notes));
         }
+        Made {
+            name,
+            at,
+            resource: Json::Object(made),
+        }
+    }
+
+    /// That the plan did not ask for a reading.
+    pub fn unexpected(&self, one: &Unexpected<'_>) -> Made {
+        let (name, at) = (format!("unexpected/{}", one.reading.id), one.reading.at);
+        let code = json!({"coding": [{"system": CODES, "code": "unexpected"}], "text": "Planen ba ikke om denne målingen"});
+        let mut made = self.observation(&name, at, code, "plan-schedule");
+        made.insert("extension".into(), by_plan(one.plan));
+        let why =
+            json!({"coding": [{"system": CODES, "code": one.why.code()}], "text": one.why.text()});
+        made.insert("valueCodeableConcept".into(), why);
+        made.insert("derivedFrom".into(), derived(&[one.reading]));
         Made {
             name,
             at,

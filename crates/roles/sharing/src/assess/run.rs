@@ -4,13 +4,13 @@
 
 use super::case::{self, Case};
 use super::result::{Frame, Held, Made};
+use super::unexpected::unexpected;
 use super::{Assessment, Owner, judge};
 use crate::alert::{Candidate, Raised, Whose, current, fresh, gravity, pause_at};
 use crate::{State, feed};
 use fhir::check;
 use fhir::ids::{LogicalId, PersonIdentifier};
-use fhir::json::{Json, Limits, Node};
-use fhir::measurement::{self, Identified};
+use fhir::json::{Json, Limits};
 use fhir::resource::{Checked, ResourceType};
 use fhir::time::{Instant, Range, parse_date};
 use serde_json::Value;
@@ -29,8 +29,12 @@ const MINUTE: i64 = 60_000_000;
 /// How far back a new or corrected plan judges what was measured before it arrived.
 const LOOK_BACK: i64 = 30 * 24 * 60 * MINUTE;
 
+/// How long a reading may bear on what others mean: a flow of oxygen, and which of a day's readings was the one that was asked for. A day
+/// has 25 hours at most.
+const DAY: i64 = 25 * 60 * MINUTE;
+
 /// Longest time that is looked at in one go: what is far apart is judged apart, so that no list of readings grows with it.
-const PIECE: i64 = 24 * 60 * MINUTE;
+const PIECE: i64 = 48 * 60 * MINUTE;
 /// Most results written in one commit, as in a Bundle.
 const MOST_AT_ONCE: usize = 500;
 /// Status of a result whose reading does not hold any more.
@@ -167,16 +171,12 @@ impl State {
             tracing::error!(service = self.config.id, %patient, "a plan has limits that cannot be read: nothing is judged by it");
         }
         let window = i64::from(assessment.news2_window_minutes) * MINUTE;
-        let longest = longest_repeat(&plans).max(window);
-        let back = match plans.plans.iter().any(judge::has_standing_flow) {
-            true => longest.max(judge::SPEAKS),
-            false => longest,
-        };
+        let longest = longest_repeat(&plans).max(window).max(DAY);
         let (mut made, mut held) = (Vec::new(), Vec::new());
         let times = touched.clone();
         for judged in pieces(touched, longest) {
             let seen = Range {
-                lo: judged.lo.saturating_sub(back),
+                lo: judged.lo.saturating_sub(longest),
                 hi: judged.hi,
             };
             let case = case::readings(self, &permit, &person, seen).await?;
@@ -256,6 +256,7 @@ impl State {
         let (readings, plans) = (&case.readings, &plans.plans);
         let zones = judge::zones(readings, plans, judged);
         let scores = judge::scores(readings, plans, judged, window);
+        let unexpected = unexpected(readings, plans, &self.config.zone, judged);
         let submitted = case.submitted.iter();
         let submitted = submitted.filter(|one| (judged.lo..judged.hi).contains(&one.at.0));
         zones
@@ -266,6 +267,7 @@ impl State {
                 frame.zone(one, pause_at(limits, &self.config.zone, at))
             })
             .chain(scores.iter().map(|one| frame.score(one)))
+            .chain(unexpected.iter().map(|one| frame.unexpected(one)))
             .chain(submitted.map(|one| frame.submitted((one.id, one.version), one.at, &one.faults)))
             .collect()
     }
@@ -395,10 +397,9 @@ impl State {
         let mut touched = Vec::new();
         for one in &followed.erased {
             match (one.resource_type.as_str(), one.at) {
-                // Of which kind it was nobody knows any more.
                 ("Observation" | "QuestionnaireResponse", Some(at)) => touched.push(Range {
                     lo: at,
-                    hi: at.saturating_add(judge::SPEAKS + 1),
+                    hi: at.saturating_add(1),
                 }),
                 ("CarePlan", at) => touched.push(self.since(at)),
                 _ => {}
@@ -472,20 +473,9 @@ impl State {
         let at = read(&["effectiveDateTime"])
             .or_else(|| read(&["effectiveInstant"]))
             .or_else(|| read(&["effectivePeriod", "start"]))?;
-        // A flow of oxygen is asked for a day after.
-        let codings = root.path(&["code", "coding"]).into_iter();
-        let codings: Vec<_> = codings
-            .flat_map(Node::items)
-            .filter_map(|one| Some((one.text("system")?, one.text("code")?)))
-            .collect();
-        let pairs = codings.iter().map(|(s, c)| (s.as_ref(), c.as_ref()));
-        let reaches = match measurement::identify(pairs) {
-            Identified::Kind(kind) if kind.id == judge::FLOW => judge::SPEAKS,
-            _ => 0,
-        };
         Some(Range {
             lo: at.lo,
-            hi: at.lo.saturating_add(reaches + 1),
+            hi: at.lo.saturating_add(1),
         })
     }
 }

@@ -311,6 +311,36 @@ async fn a_red_in_a_pause_is_red_and_says_that_the_plan_pauses() {
     );
 }
 
+/// What the plan did not ask for is told quietly, once, and is judged as anything else.
+#[tokio::test]
+async fn a_reading_that_was_not_asked_for_is_told_and_raises_nothing() {
+    let service = assessing().await;
+    planned(&service).await;
+    let unexpected = "https://delt.example/fhir/CodeSystem/assessment|unexpected";
+    let glucose = other("g", "2026-11-21T08:00:00+01:00", "15074-8", "mmol/L", "6.1");
+    for body in [
+        glucose,
+        reading(ragnhild(), "asked", "2026-11-21T08:30:00+01:00", "91"),
+    ] {
+        service.created(&body).await;
+    }
+    let late = results(&service, unexpected).await;
+    let why = |one: &Value| one["valueCodeableConcept"]["coding"][0]["code"].clone();
+    assert_eq!(
+        late.iter().map(why).collect::<Vec<_>>(),
+        ["unexpected-kind"]
+    );
+    // One of that morning comes late: then the one that was there was one more.
+    let early = reading(ragnhild(), "early", "2026-11-21T07:30:00+01:00", "90");
+    service.created(&early).await;
+    let found = results(&service, unexpected).await;
+    assert_eq!(
+        found.iter().map(why).collect::<Vec<_>>(),
+        ["unexpected-kind", "unexpected-extra"]
+    );
+    assert_eq!(zones(&results(&service, ZONES).await), ["green", "green"]);
+}
+
 /// A flow of oxygen that comes late speaks against the plan's air, for what was measured after it too.
 #[tokio::test]
 async fn oxygen_that_was_measured_is_not_overruled_by_the_plans_air() {
