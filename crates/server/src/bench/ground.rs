@@ -21,7 +21,10 @@ use trust::keys::SigningKey;
 use wire::client::{Http, Party, Policy, Request};
 use wire::contract::FHIR_JSON;
 use wire::contract::anchor::{ClientCredentialsForm, TokenAnswer};
-use wire::contract::demo::{ClientFile, TEST_TOKEN, TestTokenAnswer};
+use wire::contract::demo::{
+    ClientFile, DemoPatient, DemoPractitioner, TEST_TOKEN, TestTokenAnswer,
+};
+use wire::contract::work_list::WORK_LIST_SCOPE;
 
 /// The story's municipality, whose service is asked and whose readings are sent.
 pub const OWNER: &str = "fjellvik";
@@ -199,6 +202,11 @@ impl Ground {
         format!("{}/gateway/fhir", self.started.at.origin)
     }
 
+    /// Where the portal is.
+    pub fn portal(&self) -> String {
+        self.started.at.origin.clone()
+    }
+
     /// Where a URL of this region leads.
     pub fn target(&self, url: String) -> Target {
         let path = url
@@ -252,26 +260,49 @@ impl Ground {
 
     /// The story's physician's token about one patient at one audience, from the anchor's test-token route.
     pub async fn physician(&self, patient: &str, audience: &str) -> anyhow::Result<Bearer> {
-        let directory = Directory::demo();
-        let practitioner = directory
-            .demo_practitioners()
-            .into_iter()
-            .next()
-            .context("the demo has no practitioner")?;
-        let patient = wire::contract::demo::DemoPatient {
-            fnr: patient.into(),
+        let practitioner = self.practitioner(|_| true)?;
+        self.test_token(&practitioner, Some(patient), audience)
+            .await
+    }
+
+    /// A token of one of [`OWNER`]'s own personnel for their list of patients at its service, from the same route.
+    pub async fn nurse(&self, service: &str) -> anyhow::Result<Bearer> {
+        let nurse = self.own_practitioner()?;
+        self.test_token(&nurse, None, service).await
+    }
+
+    /// One of [`OWNER`]'s own personnel.
+    pub fn own_practitioner(&self) -> anyhow::Result<DemoPractitioner> {
+        self.practitioner(|one| one.orgnr == orgnr())
+    }
+
+    fn practitioner(
+        &self,
+        is: impl Fn(&DemoPractitioner) -> bool,
+    ) -> anyhow::Result<DemoPractitioner> {
+        let mut all = Directory::demo().demo_practitioners().into_iter();
+        all.find(is).context("the demo has no such practitioner")
+    }
+
+    /// A practitioner's test token about one patient, or for the list of them.
+    async fn test_token(
+        &self,
+        who: &DemoPractitioner,
+        patient: Option<&str>,
+        audience: &str,
+    ) -> anyhow::Result<Bearer> {
+        let about = DemoPatient {
+            fnr: patient.unwrap_or_default().into(),
             name: String::new().into(),
             holders: Vec::new(),
         };
-        let mut asked = Caller::new()?.as_practitioner(&practitioner, &patient, audience);
+        let mut asked = Caller::new()?.as_practitioner(who, &about, audience);
         asked.jkt = self.key.thumbprint().to_owned();
-        let answer = self
-            .http
-            .send(&Request::post_json(
-                format!("{}{TEST_TOKEN}", self.issuer()),
-                &asked,
-            )?)
-            .await?;
+        if patient.is_none() {
+            (asked.patient, asked.scope) = (None, WORK_LIST_SCOPE.to_owned());
+        }
+        let request = Request::post_json(format!("{}{TEST_TOKEN}", self.issuer()), &asked)?;
+        let answer = self.http.send(&request).await?;
         let answer: TestTokenAnswer = answer.json().context("the test token")?;
         Ok(self.bearer(answer.access_token.expose()))
     }
