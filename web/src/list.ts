@@ -1,6 +1,5 @@
-// The list of patients, kept up to date while it is open. The rows are asked for again every half minute; what changed is put into the
-// rows that are there, so that focus, scroll and what somebody has opened stay where they are. Without script the page is
-// reloaded by hand.
+// The list of patients, kept up to date while it is open. Every half minute it is asked what has changed, with the tags of the rows that are here; what
+// changed is put into them, so that focus, scroll and what somebody has opened stay where they are. Without script the page is reloaded by hand.
 
 const EVERY = 30_000;
 const MINUTE = 60_000;
@@ -33,16 +32,16 @@ async function update(rows: HTMLTableSectionElement, live: HTMLElement): Promise
   if (asking) return;
   asking = true;
   try {
-    const query = new URLSearchParams({ from: live.dataset["from"] ?? "0", known: rows.dataset["tag"] ?? "" });
-    const answer = await fetch(`/list/rows?${query}`, { redirect: "manual" });
+    const answer = await ask(live, known(rows));
     if (answer.status === 204) return;
-    if (answer.status !== 200) {
+    let page = await read(answer);
+    // Never without somebody: what is not here after all is asked for whole.
+    if (page && !lends(rows, page)) page = await read(await ask(live, ""));
+    const fresh = page?.querySelector<HTMLTableSectionElement>("#rows");
+    if (!page || !fresh || !lends(rows, page)) {
       live.textContent = live.dataset["lost"] ?? "";
       return;
     }
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const fresh = page.querySelector<HTMLTableSectionElement>("#rows");
-    if (!fresh) return;
     ahead = difference(fresh);
     replace(rows, fresh);
     around(page, "shows");
@@ -53,6 +52,32 @@ async function update(rows: HTMLTableSectionElement, live: HTMLElement): Promise
   } finally {
     asking = false;
   }
+}
+
+function ask(live: HTMLElement, known: string): Promise<Response> {
+  const query = new URLSearchParams({ from: live.dataset["from"] ?? "0", known });
+  return fetch(`/list/rows?${query}`, { redirect: "manual" });
+}
+
+async function read(answer: Response): Promise<Document | undefined> {
+  if (answer.status !== 200) return undefined;
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+}
+
+/** Tags of what is here: the list's, and then those of its rows. */
+function known(rows: HTMLTableSectionElement): string {
+  return [rows, ...rows.rows].map((one) => one.dataset["tag"] ?? "").join(",");
+}
+
+/** The row that is here with this tag. */
+function tagged(rows: HTMLTableSectionElement, tag?: string): HTMLTableRowElement | undefined {
+  return [...rows.rows].find((row) => row.dataset["tag"] === tag);
+}
+
+/** Whether every row that an answer gives the place of alone is here. */
+function lends(rows: HTMLTableSectionElement, page: Document): boolean {
+  const places = page.querySelectorAll<HTMLTableRowElement>("#rows > tr[data-held]");
+  return [...places].every((place) => tagged(rows, place.dataset["tag"]));
 }
 
 /** Brings what stands around the rows up to date; a link in use stays in use, if it is there still. */
@@ -73,6 +98,7 @@ export function replace(rows: HTMLTableSectionElement, fresh: HTMLTableSectionEl
   const focused = document.activeElement?.closest<HTMLTableRowElement>("#rows > tr") ?? undefined;
   const before = anchor(rows, focused);
   const wanted = [...fresh.rows].map((row) => {
+    if (row.dataset["held"] !== undefined) return tagged(rows, row.dataset["tag"]) ?? row;
     const held = rows.querySelector<HTMLTableRowElement>(`:scope > [id="${row.id}"]`);
     if (!held) return row;
     refresh(held, row);
@@ -101,6 +127,7 @@ function anchor(rows: HTMLTableSectionElement, focused?: HTMLTableRowElement) {
 /** Cell by cell: one that says the same is left alone, and so is one with the focus in it; what was opened stays open. */
 function refresh(held: HTMLTableRowElement, fresh: HTMLTableRowElement): void {
   held.className = fresh.className;
+  held.dataset["tag"] = fresh.dataset["tag"] ?? "";
   for (const [place, cell] of [...held.cells].entries()) {
     const next = fresh.cells[place];
     if (!next) continue;

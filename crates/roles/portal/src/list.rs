@@ -5,6 +5,8 @@ use fhir::plan::Zone;
 use fhir::time::Instant;
 use wire::contract::work_list::{Alert, Row, Trend, WorkList};
 
+use std::collections::HashMap;
+
 use crate::State;
 use crate::calendar::person_number;
 use crate::text::Text;
@@ -34,8 +36,16 @@ pub struct Shown {
     pub before: Option<usize>,
     /// Where the next begins.
     pub next: Option<usize>,
-    /// Lines.
-    pub lines: Vec<Line>,
+    /// Lines, in their order.
+    pub places: Vec<Place>,
+}
+
+/// One line's place.
+pub struct Place {
+    /// What the line says, in short.
+    pub tag: String,
+    /// It; `None`: the page has it already.
+    pub line: Option<Line>,
 }
 
 /// One patient.
@@ -106,13 +116,21 @@ pub fn shown(list: &WorkList, addresses: Vec<String>, state: &State, t: &Text) -
         t,
         now: list.at,
     };
-    let lines: Vec<Line> = list
+    let mut lines: HashMap<&str, Line> = list
         .rows
         .iter()
         .zip(addresses)
-        .map(|(row, id)| words.line(row, id))
+        .map(|(row, id)| (row.tag.as_str(), words.line(row, id)))
         .collect();
-    let end = list.offset + lines.len();
+    let places: Vec<Place> = list
+        .order
+        .iter()
+        .map(|tag| Place {
+            line: lines.remove(tag.as_str()),
+            tag: tag.clone(),
+        })
+        .collect();
+    let end = list.offset + places.len();
     let size = crate::look_up::own::ROWS;
     Shown {
         tag: list.tag.clone(),
@@ -120,12 +138,12 @@ pub fn shown(list: &WorkList, addresses: Vec<String>, state: &State, t: &Text) -
         now: list.at.0 / 1000,
         device: list.device.clone(),
         total: list.total,
-        first: if lines.is_empty() { 0 } else { list.offset + 1 },
-        last: if lines.is_empty() { 0 } else { end },
+        first: if places.is_empty() { 0 } else { list.offset + 1 },
+        last: if places.is_empty() { 0 } else { end },
         offset: list.offset,
         before: (list.offset > 0).then(|| list.offset.saturating_sub(size)),
-        next: (end < list.total && !lines.is_empty()).then_some(end),
-        lines,
+        next: (end < list.total && !places.is_empty()).then_some(end),
+        places,
     }
 }
 

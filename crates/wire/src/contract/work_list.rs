@@ -15,10 +15,13 @@ pub const WORK_LIST_SCOPE: &str = "user/Task.s";
 pub const COUNT: &str = "_count";
 /// Parameter: rows to leave out at the beginning.
 pub const OFFSET: &str = "_offset";
-/// Parameter: the tag of the list that the caller has; the same list is not given again.
+/// Parameter: tags of the list and of the rows that the caller has, joined by commas; neither the same list nor the same row is given again.
+/// Tags are made for this caller and this day: another's say nothing.
 pub const KNOWN: &str = "known";
 /// Most rows of one answer.
 pub const MOST_ROWS: usize = 200;
+/// Longest tag.
+pub const TAG: usize = 32;
 
 /// How a patient is compared with the days before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +91,8 @@ pub struct Alert {
 /// One patient.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Row {
+    /// What the row says, in short, to this caller.
+    pub tag: String,
     /// By number.
     pub patient: PersonIdentifier,
     /// Name, as far as the service knows it.
@@ -131,10 +136,14 @@ pub struct WorkList {
     pub total: usize,
     /// Rows left out before the first.
     pub offset: usize,
-    /// Worst first; empty where the caller has this list already.
-    pub rows: Vec<Row>,
-    /// Whether the caller has it already.
+    /// Whether the caller has it already: then nothing of it is said.
     pub same: bool,
+    /// Tags of its rows, worst first.
+    pub order: Vec<String>,
+    /// Those of its rows that the caller does not have, in that order.
+    pub rows: Vec<Row>,
+    /// Tags of what the caller has and this is without: the row says something else now, or is not here any more.
+    pub gone: Vec<String>,
 }
 
 fn fault(fault: &'static str) -> ContractError {
@@ -161,7 +170,10 @@ impl Row {
     pub fn to_json(&self) -> Value {
         let (system, value) = (self.patient.system(), self.patient.value().expose());
         let identifier = json!({"system": system, "value": value});
-        let mut parts = vec![part("identifier", "valueIdentifier", identifier)];
+        let mut parts = vec![
+            part("tag", "valueString", self.tag.as_str()),
+            part("identifier", "valueIdentifier", identifier),
+        ];
         parts.extend(
             self.name
                 .as_deref()
@@ -216,6 +228,7 @@ impl Row {
         let admitted = parts.first("admitted", "valueBoolean")?;
         let alerts = parts.all("alert").map(Alert::from_json);
         Ok(Row {
+            tag: parts.text("tag", "valueString").ok_or(fault("tag"))?,
             patient,
             name: parts.text("name", "valueString"),
             zone: parts.zone()?,
@@ -284,6 +297,13 @@ impl WorkList {
             part("offset", "valueUnsignedInt", self.offset),
             part("same", "valueBoolean", self.same),
         ];
+        let tags = |name, tags: &[String]| {
+            let each = tags.iter();
+            each.map(|tag| part(name, "valueString", tag.as_str()))
+                .collect::<Vec<_>>()
+        };
+        all.extend(tags("order", &self.order));
+        all.extend(tags("gone", &self.gone));
         all.extend(self.rows.iter().map(Row::to_json));
         json!({
             "resourceType": "Parameters",
@@ -310,8 +330,10 @@ impl WorkList {
             device: needed("device")?,
             total: parts.number("total")?,
             offset: parts.number("offset")?,
-            rows: rows.collect::<Result<_, _>>()?,
             same: parts.first("same", "valueBoolean")? == true,
+            order: parts.texts("order", "valueString"),
+            rows: rows.collect::<Result<_, _>>()?,
+            gone: parts.texts("gone", "valueString"),
         })
     }
 }
@@ -380,6 +402,7 @@ mod tests {
     fn list() -> WorkList {
         let at = parse_instant("2026-11-21T09:00:00Z").unwrap();
         let row = Row {
+            tag: "a".into(),
             patient: PersonIdentifier::guess("14835210260", PersonNumbers::Strict).unwrap(),
             name: Some("Ragnhild Testmo".into()),
             zone: Some(Zone::Red),
@@ -406,6 +429,7 @@ mod tests {
             }],
         };
         let bare = Row {
+            tag: "b".into(),
             name: None,
             zone: None,
             news2: None,
@@ -424,8 +448,10 @@ mod tests {
             device: "Ikke CE-merket".into(),
             total: 2,
             offset: 0,
-            rows: vec![row, bare],
             same: false,
+            order: vec!["a".into(), "c".into(), "b".into()],
+            rows: vec![row, bare],
+            gone: vec!["d".into()],
         }
     }
 
@@ -440,8 +466,9 @@ mod tests {
         for (at, value) in [
             ("/parameter/1/valueInstant", json!("now")),
             ("/parameter/3/valueUnsignedInt", json!(-1)),
-            ("/parameter/6/part/0/valueIdentifier/system", json!("urn:x")),
-            ("/parameter/6/part/2/valueCoding/code", json!("blue")),
+            ("/parameter/10/part/1/valueIdentifier/system", json!("urn:x")),
+            ("/parameter/10/part/3/valueCoding/code", json!("blue")),
+            ("/parameter/10/part/0/valueString", json!(1)),
             ("/parameter", json!("none")),
         ] {
             let mut json = list().to_json();

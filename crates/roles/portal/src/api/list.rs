@@ -5,17 +5,17 @@ use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use wire::contract::Hidden;
-use wire::contract::work_list::{Row, WorkList};
+use wire::contract::work_list::{Row, TAG, WorkList};
 use wire::form::Form;
 
 use super::visit::{Stop, Visit, at_own_service};
 use crate::State;
 use crate::list::{self, Shown};
-use crate::look_up::own::Own;
+use crate::look_up::own::{Own, ROWS};
 use crate::page::{self, List, Rows};
 
-/// Longest tag of a list.
-const TAG: usize = 64;
+/// Longest list of tags: its own and those of the rows of a page.
+const TAGS: usize = (ROWS + 1) * (TAG + 1);
 
 /// What the address asks for.
 struct Asked {
@@ -28,7 +28,8 @@ fn asked(query: Option<&str>) -> Result<Asked, Stop> {
         .and_then(Form::once)
         .map_err(|_| Stop::NotFound)?;
     let from = form.get("from").map(str::parse).transpose();
-    let known = form.get("known").filter(|tag| tag.len() <= TAG);
+    let known = form.get("known");
+    let known = known.filter(|tags| !tags.is_empty() && tags.len() <= TAGS);
     Ok(Asked {
         from: from.map_err(|_| Stop::NotFound)?.unwrap_or(0),
         known: known.map(str::to_owned),
@@ -88,7 +89,7 @@ pub async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
     visit.ends(result)
 }
 
-/// `GET /list/rows`: the rows alone; 204 where they are those that the page has.
+/// `GET /list/rows`: the rows alone, of those that the page has their places; 204 where nothing has changed.
 pub async fn rows(visit: Visit, RawQuery(query): RawQuery) -> Response {
     let result = async {
         let asked = asked(query.as_deref())?;

@@ -162,7 +162,8 @@ impl<'a> Own<'a> {
         Ok(Own { state, by, base })
     }
 
-    /// The list from a row on; the same list as `known` comes without rows.
+    /// The list from a row on. `known` are tags of what the page has: the list's and then those of its rows, joined by commas. The same
+    /// list comes without rows, and a changed one with those that changed.
     ///
     /// # Errors
     /// [`LookUpError`].
@@ -185,10 +186,19 @@ impl<'a> Own<'a> {
         form.extend(known.map(|tag| (KNOWN, tag)));
         let request = Request::post_form(format!("{}{WORK_LIST}", self.base), form);
         let json: Value = given(asker.send(request).await?)?;
-        WorkList::from_json(&json).map_err(|error| {
+        let list = WorkList::from_json(&json).map_err(|error| {
             tracing::warn!(%error, "the list is not as the contract says");
             LookUpError::Unusable("the list")
-        })
+        })?;
+        // Nobody is to be missing: a row is given, or is one that the page has.
+        let has = |tag: &String| {
+            let mut known = known.into_iter().flat_map(|tags| tags.split(','));
+            list.rows.iter().any(|row| row.tag == *tag) || known.any(|one| one == tag)
+        };
+        match list.order.iter().all(has) {
+            true => Ok(list),
+            false => Err(LookUpError::Unusable("a row of the list is missing")),
+        }
     }
 
     /// The way to one patient's alerts there.

@@ -16,6 +16,7 @@ const MINUTE: i64 = 60;
 
 fn row(number: &str) -> Row {
     Row {
+        tag: format!("row-of-{number}"),
         patient: PersonIdentifier::guess(number, PersonNumbers::Lenient).unwrap(),
         name: None,
         zone: Some(Zone::Green),
@@ -73,8 +74,10 @@ pub fn list() -> WorkList {
         device: "Delt vurdering. Ikke CE-merket".into(),
         total: 2,
         offset: 0,
-        rows: vec![red, other],
         same: false,
+        order: vec![red.tag.clone(), other.tag.clone()],
+        rows: vec![red, other],
+        gone: Vec::new(),
     }
 }
 
@@ -172,11 +175,45 @@ async fn a_page_that_asks_by_itself_gets_what_changed_and_keeps_nobody_signed_in
 }
 
 #[tokio::test]
+async fn a_row_that_the_page_has_is_its_place_alone_and_nobody_is_left_out() {
+    let mut portal = ward().await;
+    let page = portal.get("/list").await;
+    let [red, other] = &list().order[..] else {
+        panic!("two rows")
+    };
+    assert!(page.body.contains(&format!("data-tag=\"{red}\" class=\"edge-red\"")));
+    // She has changed; the other has not, and comes first now.
+    let mut changed = list();
+    changed.tag = "tag-2".into();
+    changed.rows[0].tag = "row-anew".into();
+    changed.order = vec![other.clone(), "row-anew".into()];
+    *portal.fake.own.list.lock().unwrap() = Some(changed.clone());
+    let address = format!("/list/rows?from=0&known=tag-1,{red},{other}");
+    let rows = portal.get(&address).await;
+    assert_eq!(rows.status, StatusCode::OK, "{}", rows.body);
+    let place = format!("<tr data-tag=\"{other}\" data-held></tr>");
+    let (before, after) = rows.body.split_once(&place).expect("its place");
+    assert!(before.contains("data-tag=\"tag-2\"") && !before.contains("<tr"));
+    assert!(after.contains("data-tag=\"row-anew\" class=\"edge-red\""));
+    assert!(!rows.body.contains("Arne Syntetisk"), "{}", rows.body);
+    assert!(rows.body.contains("Ragnhild &#60;Testmo&#62;"));
+    assert!(rows.body.contains("Viser 1–2 av 2"));
+    assert_eq!(first(&rows), first(&page), "her address stays hers");
+    // A service that leaves out a row that the page does not have is not believed.
+    changed.rows.remove(0);
+    *portal.fake.own.list.lock().unwrap() = Some(changed);
+    let missing = portal.get(&address).await;
+    assert!(missing.status.is_server_error(), "{}", missing.status);
+    assert_ne!(portal.get("/list").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_list_that_begins_empty_has_where_the_first_row_goes() {
     let mut portal = ward().await;
     let empty = WorkList {
         tag: "tag-0".into(),
         total: 0,
+        order: Vec::new(),
         rows: Vec::new(),
         ..list()
     };

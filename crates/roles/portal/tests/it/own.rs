@@ -90,8 +90,10 @@ async fn list(State(fake): State<Arc<Fake>>, request: Request) -> Response {
     if !patient.is_empty() {
         return StatusCode::FORBIDDEN.into_response();
     }
-    if form.get("known") == Some(list.tag.as_str()) {
-        (list.same, list.rows) = (true, Vec::new());
+    let known: Vec<_> = form.get("known").unwrap_or_default().split(',').collect();
+    list.rows.retain(|row| !known.contains(&row.tag.as_str()));
+    if known[0] == list.tag {
+        (list.same, list.order, list.rows) = (true, Vec::new(), Vec::new());
     }
     Json(list.to_json()).into_response()
 }

@@ -2,12 +2,15 @@
 //! alert. Each is looked at under a permit of her own, and left out without a trace where she has shut the reader out.
 //!
 //! A row's way: `alert/ledger.rs` (who is followed up) → a permit for each → `assess` (readings of a week, results, plans) →
-//! `facts.rs` (what they say, pure) → `order.rs` (worst first, pure) → `api/operation/work_list.rs` (a page of them, each on record).
+//! `facts.rs` (what they say, pure) → `order.rs` (worst first, pure) → `tag.rs` (what the caller has already) → `api/operation/work_list.rs` (a page
+//! of them, each on record).
 
 mod facts;
 mod order;
+mod tag;
 
 pub use order::worst_first;
+pub use tag::Tags;
 
 use crate::State;
 use crate::alert::{self, Task, Tasks};
@@ -174,6 +177,7 @@ impl State {
         }
         Ok(Some(Shown {
             row: Row {
+                tag: String::new(),
                 name: stored.as_ref().and_then(name),
                 zone,
                 news2,

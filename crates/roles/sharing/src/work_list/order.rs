@@ -69,6 +69,7 @@ mod tests {
 
     fn row(number: usize) -> Row {
         Row {
+            tag: String::new(),
             patient: PersonIdentifier::guess(NUMBERS[number % 3], PersonNumbers::Lenient).unwrap(),
             name: None,
             zone: Some(Zone::Green),

@@ -7,29 +7,31 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use testkit::clients::Reply;
 use testkit::door::Held;
-use testkit::people::{Directory, Patient};
+use testkit::issuer::ProofKey;
+use testkit::people::{Directory, Patient, Practitioner};
 use trust::Interaction;
 use trust::audit::Record;
 use wire::contract::work_list::{Row, Trend, WORK_LIST, WORK_LIST_SCOPE, WorkList};
 
-use crate::alert::{alerts, kari, step};
+use crate::alert::{alerts, kari, ola, step};
 use crate::assess::{assessing, plan};
 use crate::house::*;
 
 /// A token of one of the municipality's own that names no patient.
 pub fn without_patient(service: &Service, scope: &str) -> Held {
-    service.held(|jkt| {
-        let (base, now) = (&service.base, service.clock.now());
-        let claims =
-            service
-                .issuer
-                .practitioner_claims(&kari(), FJELLVIK, ragnhild(), base, jkt, now);
-        let mut claims = claims.unwrap();
-        claims.scope = scope.into();
-        claims.patient = None;
-        claims.attest.as_mut().unwrap().patients.clear();
-        claims
-    })
+    by_key(service, &ProofKey::generate().unwrap(), &kari(), scope)
+}
+
+/// The same, of this person and bound to this key.
+fn by_key(service: &Service, key: &ProofKey, who: &Practitioner, scope: &str) -> Held {
+    let (base, now) = (&service.base, service.clock.now());
+    let issuer = &service.issuer;
+    let claims = issuer.practitioner_claims(who, FJELLVIK, ragnhild(), base, key.jkt(), now);
+    let mut claims = claims.unwrap();
+    claims.scope = scope.into();
+    claims.patient = None;
+    claims.attest.as_mut().unwrap().patients.clear();
+    Held::of(issuer, key, &claims).unwrap()
 }
 
 async fn asked(service: &Service, who: &Held, form: &[(&str, &str)]) -> Reply {
@@ -40,10 +42,22 @@ async fn asked(service: &Service, who: &Held, form: &[(&str, &str)]) -> Reply {
     knock.by(who, service.clock.now()).send().await
 }
 
+/// The list, to somebody who has no tags.
 async fn list(service: &Service, form: &[(&str, &str)]) -> WorkList {
-    let reply = asked(service, &without_patient(service, WORK_LIST_SCOPE), form).await;
+    let who = without_patient(service, WORK_LIST_SCOPE);
+    list_of(service, &who, form).await
+}
+
+async fn list_of(service: &Service, who: &Held, form: &[(&str, &str)]) -> WorkList {
+    let reply = asked(service, who, form).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
     WorkList::from_json(&reply.json).unwrap()
+}
+
+/// What somebody has who was given this.
+fn tags(list: &WorkList) -> String {
+    let all = [&list.tag].into_iter().chain(&list.order);
+    all.map(String::as_str).collect::<Vec<_>>().join(",")
 }
 
 fn numbers(list: &WorkList) -> Vec<&str> {
@@ -117,7 +131,8 @@ async fn red_stands_on_top_and_each_who_is_shown_is_on_record_by_herself() {
     let [green, silent, _] = others(3)[..] else {
         panic!("three others")
     };
-    let found = list(&service, &[]).await;
+    let who = without_patient(&service, WORK_LIST_SCOPE);
+    let found = list_of(&service, &who, &[]).await;
     assert_eq!(
         numbers(&found),
         [ragnhild(), silent, green].map(|one| one.number.as_str())
@@ -186,7 +201,7 @@ async fn red_stands_on_top_and_each_who_is_shown_is_on_record_by_herself() {
     // Who has it is seen at once, and the list is another.
     let task = alerts(&service).await.remove(0);
     step(&service, &kari(), (&task, 1), "own", None).await;
-    let next = list(&service, &[("known", &found.tag)]).await;
+    let next = list_of(&service, &who, &[("known", &found.tag)]).await;
     assert!(!next.same && next.tag != found.tag);
     assert_eq!(
         next.rows[0].alerts[0].owner.as_deref(),
@@ -197,17 +212,88 @@ async fn red_stands_on_top_and_each_who_is_shown_is_on_record_by_herself() {
 #[tokio::test]
 async fn the_same_list_is_not_given_again_and_shows_nobody() {
     let service = ward().await;
-    let first = list(&service, &[]).await;
+    let who = without_patient(&service, WORK_LIST_SCOPE);
+    let first = list_of(&service, &who, &[]).await;
     let before = listed_records(&service).await.len();
     service.clock.advance(60_000_000);
-    let again = list(&service, &[("known", &first.tag)]).await;
-    assert!(again.same && again.rows.is_empty());
+    let again = list_of(&service, &who, &[("known", &first.tag)]).await;
+    assert!(again.same && again.rows.is_empty() && again.order.is_empty());
     assert_eq!((again.total, &again.tag), (3, &first.tag));
     let records = listed_records(&service).await;
     assert_eq!(records.len(), before + 1);
     assert!(records[0].patient.is_none() && records[0].disclosed.is_empty());
-    let whole = list(&service, &[("known", "another")]).await;
+    let whole = list_of(&service, &who, &[("known", "another")]).await;
     assert_eq!(whole.rows, first.rows);
+}
+
+#[tokio::test]
+async fn only_what_changed_is_given_again_and_on_record_and_what_went_is_said_by_its_tag() {
+    let service = ward().await;
+    let who = without_patient(&service, WORK_LIST_SCOPE);
+    let first = list_of(&service, &who, &[]).await;
+    let [red, silent, green] = &first.order[..] else {
+        panic!("three rows")
+    };
+    assert_eq!(first.rows.iter().map(|row| &row.tag).collect::<Vec<_>>(), [red, silent, green]);
+    // Somebody takes the alert: her row is another, and hers alone.
+    let task = alerts(&service).await.remove(0);
+    step(&service, &kari(), (&task, 1), "own", None).await;
+    let before = listed_records(&service).await.len();
+    let next = list_of(&service, &who, &[("known", &tags(&first))]).await;
+    assert_eq!(numbers(&next), [ragnhild().number.as_str()]);
+    let changed = &next.rows[0].tag;
+    assert_eq!(next.order, [changed, silent, green].map(String::clone));
+    assert_eq!((next.same, &next.gone), (false, &vec![red.clone()]));
+    let mut records = listed_records(&service).await;
+    let new = records.drain(..records.len() - before);
+    let of_whom: Vec<_> = new.map(|record| record.patient).collect();
+    assert_eq!(of_whom.len(), 2);
+    assert!(of_whom.contains(&None) && of_whom.contains(&Some(identifier(ragnhild()))));
+    // She shuts the reader out: her row is gone, and nobody is told why.
+    let patient = crate::wishes::patient(&service);
+    let made = service.post(&patient, "/Consent", &crate::wishes::consent(json!({}))).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.json);
+    let before = listed_records(&service).await.len();
+    let last = list_of(&service, &who, &[("known", &tags(&next))]).await;
+    assert_eq!((last.total, last.rows.len()), (2, 0));
+    assert_eq!(last.order, [silent, green].map(String::clone));
+    assert_eq!(last.gone, [changed.clone()]);
+    assert_eq!(listed_records(&service).await.len(), before + 1);
+    // Of a page, what is not on it is gone from it.
+    let page = [("known", tags(&last)), ("_count", "1".into())];
+    let page = page.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let page = list_of(&service, &who, &page).await;
+    assert_eq!((page.order, page.gone), (vec![silent.clone()], vec![green.clone()]));
+}
+
+#[tokio::test]
+async fn tags_are_one_callers_and_of_one_day() {
+    let service = ward().await;
+    let key = ProofKey::generate().unwrap();
+    let asks = async |key: &ProofKey, who: &Practitioner, known: &str| {
+        let who = by_key(&service, key, who, WORK_LIST_SCOPE);
+        list_of(&service, &who, &[("known", known)]).await
+    };
+    let first = asks(&key, &kari(), "none").await;
+    let known = tags(&first);
+    assert!(asks(&key, &kari(), &known).await.same, "a new token by her key");
+    let texts = known.split(',').all(|tag| tag.len() == 32 && !known.contains("148352"));
+    assert!(texts, "{known}");
+    // A colleague's, or her own of another sign-in: all is given, and on record.
+    let other = ProofKey::generate().unwrap();
+    for (key, who) in [(&key, ola()), (&other, kari()), (&other, ola())] {
+        let before = listed_records(&service).await.len();
+        let given = asks(key, &who, &known).await;
+        assert_eq!((given.same, given.rows.len(), given.gone), (false, 3, first.order.clone()));
+        assert!(given.order.iter().all(|tag| !first.order.contains(tag)));
+        assert_eq!(listed_records(&service).await.len(), before + 4);
+    }
+    // A page writes times of its own day without the date.
+    service.clock.set("2026-11-21T23:59:00+01:00".parse().unwrap());
+    let late = asks(&key, &kari(), &known).await;
+    assert_eq!((late.same, late.rows.len()), (true, 0));
+    service.clock.set("2026-11-22T00:01:00+01:00".parse().unwrap());
+    assert_eq!(asks(&key, &kari(), &known).await.rows.len(), 3);
 }
 
 #[tokio::test]
@@ -315,7 +401,12 @@ async fn pages_are_cut_and_strange_questions_refused() {
     assert_eq!((page.total, page.offset), (3, 1));
     assert!(list(&service, &[("_offset", "9")]).await.rows.is_empty());
     let who = without_patient(&service, WORK_LIST_SCOPE);
+    let too_many = vec!["a"; wire::contract::work_list::MOST_ROWS + 2].join(",");
+    let too_long = "a".repeat(33);
     for (form, expected) in [
+        ([("known", too_many.as_str())], "value @ known"),
+        ([("known", too_long.as_str())], "value @ known"),
+        ([("known", "a,,b")], "value @ known"),
         ([("_count", "0")], "value @ _count"),
         ([("_count", "201")], "value @ _count"),
         ([("_offset", "-1")], "value @ _offset"),

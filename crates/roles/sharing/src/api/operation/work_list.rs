@@ -1,8 +1,10 @@
 //! `Task/$work-list`: the organisation's own patients under follow-up, worst first, for its own personnel (decision 0053). A page of
-//! rows, and in the same commit one record about each patient who is on it and one of the question itself.
+//! rows without those that the caller has already, and in the same commit one record about each patient of whom something is said and one of the
+//! question itself.
 
 use crate::State;
 use crate::api::type_of;
+use crate::work_list::Tags;
 use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
@@ -12,7 +14,7 @@ use http::StatusCode;
 use http::request::Parts;
 use std::sync::Arc;
 use trust::{Ask, Interaction};
-use wire::contract::work_list::{COUNT, KNOWN, MOST_ROWS, OFFSET, WorkList};
+use wire::contract::work_list::{COUNT, KNOWN, MOST_ROWS, OFFSET, TAG, WorkList};
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
@@ -21,9 +23,6 @@ use wire::visit::{End, Visit};
 const ROWS: usize = 50;
 /// Most patients under follow-up that a list is made of.
 const MOST: usize = 2_000;
-/// Longest tag.
-const TAG: usize = 64;
-
 /// `POST {base}/Task/$work-list`.
 pub async fn work_list(
     extract::State(state): extract::State<Arc<State>>,
@@ -40,7 +39,16 @@ pub async fn work_list(
 struct Asked {
     count: usize,
     offset: usize,
-    known: Option<String>,
+    known: Known,
+}
+
+/// What the caller has.
+#[derive(Default)]
+struct Known {
+    /// The list's tag.
+    list: Option<String>,
+    /// Its rows'.
+    rows: Vec<String>,
 }
 
 async fn answer(
@@ -51,10 +59,14 @@ async fn answer(
 ) -> Result<Response, End> {
     let resource = type_of(state, ResourceType::TASK.as_str())?;
     visit.may_list()?;
-    let asked = asked(&wire::operation::read(&parts.headers, body).await?)?;
+    let Asked {
+        count,
+        offset,
+        known,
+    } = asked(&wire::operation::read(&parts.headers, body).await?)?;
+    let rows = known.rows.len();
     visit.asked(&format!(
-        "{COUNT}={}&{OFFSET}={}",
-        asked.count, asked.offset
+        "{COUNT}={count}&{OFFSET}={offset}&rows known: {rows}"
     ));
     let followed = state.followed(MOST).await?.ok_or_else(|| {
         let words = "more than 2000 patients are followed up: too many for one list";
@@ -63,24 +75,34 @@ async fn answer(
     let ask = Ask::of(Interaction::WorkList, resource);
     let mut shown = state.work_list(visit, &ask, followed).await?;
     let total = shown.len();
-    shown.truncate(asked.offset.saturating_add(asked.count));
-    let page = shown.split_off(asked.offset.min(shown.len()));
+    shown.truncate(offset.saturating_add(count));
+    let mut page = shown.split_off(offset.min(shown.len()));
+    let tags = Tags::to(state, visit.caller(), visit.now);
+    for one in &mut page {
+        one.row.tag = tags.row(&one.row);
+    }
     let mut list = WorkList {
         tag: String::new(),
         at: visit.now,
         device: state.device().statement(),
         total,
-        offset: asked.offset,
-        rows: page.iter().map(|one| one.row.clone()).collect(),
+        offset,
         same: false,
+        order: page.iter().map(|one| one.row.tag.clone()).collect(),
+        rows: Vec::new(),
+        gone: Vec::new(),
     };
-    list.tag = tag(state, &list);
-    if asked.known.as_ref() == Some(&list.tag) {
+    list.tag = tags.list(&list);
+    if known.list.as_ref() == Some(&list.tag) {
         // Nothing is told of anybody but that she is as she was.
-        (list.rows, list.same) = (Vec::new(), true);
+        (list.same, list.order) = (true, Vec::new());
         visit.write(visit.record()).await?;
         return Ok(given(&list));
     }
+    page.retain(|one| !known.rows.contains(&one.row.tag));
+    list.rows = page.iter().map(|one| one.row.clone()).collect();
+    let gone = known.rows.into_iter();
+    list.gone = gone.filter(|tag| !list.order.contains(tag)).collect();
     let mut change = visit.change(visit.record());
     change.also = page
         .into_iter()
@@ -97,22 +119,11 @@ fn given(list: &WorkList) -> Response {
     fhir_response(StatusCode::OK, list.to_json().to_string().into_bytes())
 }
 
-/// What a list says, in short: under the store's own key, so that it tells nobody what it says.
-fn tag(state: &State, list: &WorkList) -> String {
-    let said = WorkList {
-        at: fhir::time::Instant(0),
-        ..list.clone()
-    };
-    let text = said.to_json().to_string();
-    let key = state.desk.store.keyed("work list", text.as_bytes());
-    key.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn asked(input: &[(String, String)]) -> Result<Asked, Problem> {
     let mut asked = Asked {
         count: ROWS,
         offset: 0,
-        known: None,
+        known: Known::default(),
     };
     let mut seen: Vec<&str> = Vec::new();
     for (name, value) in input {
@@ -133,11 +144,7 @@ fn asked(input: &[(String, String)]) -> Result<Asked, Problem> {
                 asked.offset = number(MOST)
                     .ok_or_else(|| Problem::invalid(IssueCode::Value, OFFSET, words))?;
             }
-            KNOWN if value.len() <= TAG => asked.known = Some(value.clone()),
-            KNOWN => {
-                let words = "expected the tag of an earlier list";
-                return Err(Problem::invalid(IssueCode::Value, KNOWN, words));
-            }
+            KNOWN => asked.known = known(value)?,
             _ => {
                 let words = "known are _count, _offset and known";
                 return Err(Problem::invalid(IssueCode::NotSupported, "", words));
@@ -145,4 +152,19 @@ fn asked(input: &[(String, String)]) -> Result<Asked, Problem> {
         }
     }
     Ok(asked)
+}
+
+/// The tag of a list, and then those of its rows.
+fn known(text: &str) -> Result<Known, Problem> {
+    let is_tag = |tag: &str| (1..=TAG).contains(&tag.len());
+    let tags: Vec<_> = text.split(',').take(MOST_ROWS + 2).collect();
+    if tags.len() > MOST_ROWS + 1 || !tags.iter().all(|tag| is_tag(tag)) {
+        let words = "expected the tag of an earlier list, and those of its rows after it, joined by commas";
+        return Err(Problem::invalid(IssueCode::Value, KNOWN, words));
+    }
+    let mut tags = tags.into_iter().map(str::to_owned);
+    Ok(Known {
+        list: tags.next(),
+        rows: tags.collect(),
+    })
 }
