@@ -2,12 +2,14 @@
 
 mod crossing;
 mod receiver;
+mod reserved;
 
 use http::StatusCode;
 use serde_json::Value;
 use sharing::{Assessment, Config, Device, Partner};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use testkit::clients::Reply;
 use testkit::door::Held;
@@ -193,8 +195,24 @@ fn serve(listener: tokio::net::TcpListener, service: &Service) -> tokio::task::J
 }
 
 async fn both(enrols: bool) -> (Side, Side) {
+    let (clock, issuer) = morning().await;
+    both_by(&clock, &issuer, enrols, |_, _| {}).await
+}
+
+/// Day 3 at 09:10, and who vouches for everybody.
+async fn morning() -> (FixedClock, Issuer) {
     let clock = FixedClock::at("2026-11-19T09:10:00+01:00".parse().unwrap());
     let issuer = Issuer::start_at(clock.clock()).await.unwrap();
+    (clock, issuer)
+}
+
+/// Both sides, with something different about how the municipality's is configured.
+async fn both_by(
+    clock: &FixedClock,
+    issuer: &Issuer,
+    enrols: bool,
+    change: impl Fn(&mut Config, &Path),
+) -> (Side, Side) {
     let listen = || tokio::net::TcpListener::bind("127.0.0.1:0");
     let (first, second) = (listen().await.unwrap(), listen().await.unwrap());
     let base = |listener: &tokio::net::TcpListener| {
@@ -231,7 +249,7 @@ async fn both(enrols: bool) -> (Side, Side) {
             keys: party.public_keys()["keys"].as_array().unwrap().clone(),
             contacts: Vec::new(),
         });
-        let mut config = config(folder.path(), &issuer, id, orgnr, &[]);
+        let mut config = config(folder.path(), issuer, id, orgnr, &[]);
         config.base = base(&listener).parse().unwrap();
         config.enrol = enrols || orgnr == FJELLVIK;
         config.client_file = Some(path);
@@ -245,6 +263,9 @@ async fn both(enrols: bool) -> (Side, Side) {
             name: register().name(&org(with)).unwrap().to_owned(),
             base: there.parse().unwrap(),
         }];
+        if orgnr == FJELLVIK {
+            change(&mut config, folder.path());
+        }
         let address = listener.local_addr().unwrap();
         let kept = config.clone();
         let service = Service::open(folder, clock.clone(), issuer.clone(), config).await;
@@ -262,6 +283,18 @@ async fn both(enrols: bool) -> (Side, Side) {
     (sides.pop().unwrap(), proveheim)
 }
 
+/// Red, and the nurse has it.
+async fn owned(fjellvik: &Side) {
+    let plan = plan(ragnhild(), "1", ("2026-11-01", None), "84");
+    fjellvik.service.created(&plan).await;
+    let red = reading(ragnhild(), "red", "2026-11-19T08:26:00+01:00", "84");
+    fjellvik.service.created(&red).await;
+    fjellvik.service.state.assess_waiting().await.unwrap();
+    let note = [("note", "Video 09:00")];
+    let owned = fjellvik.step(&kari(), "own", &note).await;
+    assert_eq!(owned.status, StatusCode::OK, "{}", owned.json);
+}
+
 /// The story's day 3 until 09:15: red, owned by the nurse, who hands it over.
 async fn offered() -> (Side, Side) {
     offered_to(true).await
@@ -270,15 +303,7 @@ async fn offered() -> (Side, Side) {
 /// The same to a clinic that takes in whom it does not know yet, or only its own patients.
 async fn offered_to(enrols: bool) -> (Side, Side) {
     let (fjellvik, proveheim) = both(enrols).await;
-    let plan = plan(ragnhild(), "1", ("2026-11-01", None), "84");
-    fjellvik.service.created(&plan).await;
-    let red = reading(ragnhild(), "red", "2026-11-19T08:26:00+01:00", "84");
-    fjellvik.service.created(&red).await;
-    fjellvik.service.state.assess_waiting().await.unwrap();
-    let owned = fjellvik
-        .step(&kari(), "own", &[("note", "Video 09:00")])
-        .await;
-    assert_eq!(owned.status, StatusCode::OK, "{}", owned.json);
+    owned(&fjellvik).await;
     let form = [("to", PROVEHEIM), ("note", "Respirasjon 24, våken")];
     let handed = fjellvik.step(&kari(), "hand-over", &form).await;
     assert_eq!(handed.status, StatusCode::OK, "{}", handed.json);

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use sharing::Config;
 use sharing::pvk::{Age, Definition, Fault, Pvk, Turned};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
-use testkit::issuer::SystemClient;
+use testkit::issuer::{Issuer, SystemClient};
 use testkit::people::Directory;
 use testkit::privacy_component::{AUDIENCE, Mood, PrivacyComponent, SCOPE};
 use trust::ClientUse;
@@ -19,7 +20,7 @@ use wire::contract::pvk::{ACCESS_LIMITATION, RESERVATION};
 
 const WHEN: &str = "2026-11-20T08:00:00+01:00";
 const BLOCK: &str = "2c11f0ca-7270-43f1-a473-000000000001";
-const RESERVED: &str = "2c11f0ca-7270-43f1-a473-000000000002";
+pub const RESERVED: &str = "2c11f0ca-7270-43f1-a473-000000000002";
 const KINDS: &str = "2c11f0ca-7270-43f1-a473-000000000003";
 /// How old the copy may be, in seconds.
 const MOST: i64 = 600;
@@ -30,31 +31,25 @@ async fn service(closes_when_older: bool) -> (Service, PrivacyComponent) {
     (service, component)
 }
 
-async fn configured(closes_when_older: bool) -> (Service, PrivacyComponent, Config) {
-    let clock = testkit::surroundings::FixedClock::at(NOW);
-    let issuer = testkit::issuer::Issuer::start_at(clock.clock())
-        .await
-        .unwrap();
-    let component = PrivacyComponent::start(issuer.clone()).await.unwrap();
+/// Where a service of Fjellvik's replicates three definitions from; a copy that is too old closes.
+pub fn source(component: &PrivacyComponent, issuer: &Issuer, folder: &Path) -> Pvk {
     component.define(BLOCK, ACCESS_LIMITATION);
     component.define(RESERVED, RESERVATION);
     component.define(KINDS, ACCESS_LIMITATION);
-    let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
     let client = SystemClient {
         client_id: "fjellvik-pvk",
         use_: ClientUse::Service,
         orgnr: FJELLVIK,
     };
     let file = issuer.client_file(client, AUDIENCE).unwrap();
-    let path = folder.path().join("pvk.json");
+    let path = folder.join("pvk.json");
     std::fs::write(&path, serde_json::to_vec(&file).unwrap()).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     let definition = |id: &str, closed| Definition {
         id: id.parse().unwrap(),
         closed,
     };
-    let mut config = config(folder.path(), &issuer, "fjellvik", FJELLVIK, &[]);
-    config.pvk = Some(Pvk {
+    Pvk {
         url: component.base().to_owned(),
         client_file: path,
         audience: AUDIENCE.into(),
@@ -62,7 +57,7 @@ async fn configured(closes_when_older: bool) -> (Service, PrivacyComponent, Conf
         part: "fjellvik".into(),
         every: Duration::from_secs(60),
         max_age_seconds: MOST,
-        closes_when_older,
+        closes_when_older: true,
         definitions: vec![
             definition(BLOCK, Closed::Everything),
             definition(RESERVED, Closed::Sharing),
@@ -73,7 +68,20 @@ async fn configured(closes_when_older: bool) -> (Service, PrivacyComponent, Conf
                 },
             ),
         ],
-    });
+    }
+}
+
+async fn configured(closes_when_older: bool) -> (Service, PrivacyComponent, Config) {
+    let clock = testkit::surroundings::FixedClock::at(NOW);
+    let issuer = testkit::issuer::Issuer::start_at(clock.clock())
+        .await
+        .unwrap();
+    let component = PrivacyComponent::start(issuer.clone()).await.unwrap();
+    let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let mut config = config(folder.path(), &issuer, "fjellvik", FJELLVIK, &[]);
+    let mut source = source(&component, &issuer, folder.path());
+    source.closes_when_older = closes_when_older;
+    config.pvk = Some(source);
     let service = Service::open(folder, clock, issuer, config.clone()).await;
     let about = reading(ragnhild(), "r-1", WHEN, "91");
     service.created(&about).await;
