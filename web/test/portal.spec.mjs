@@ -213,6 +213,34 @@ try {
   check(/oppdatert kl\./.test((await list.textContent("#live")) ?? ""), "the page says when the list was updated");
   await accessible(list, "list that has been updated");
   await list.unroute("**/list/rows?*");
+  // What the page has it is told the place of alone: the rows are lent, in their new order; one that it does not have makes it ask for all.
+  await list.reload();
+  const ids = () => list.locator("#rows > tr").evaluateAll((rows) => rows.map((row) => row.textContent && row.id));
+  const given = await ids();
+  await list.evaluate(() => {
+    const second = document.querySelector("#rows > tr").cloneNode(true);
+    Object.assign(second, { id: "row-second" }).dataset.tag = "second";
+    document.getElementById("rows").append(second);
+  });
+  const asked = [];
+  let places = (known) => known.split(",").slice(1).reverse();
+  await list.route("**/list/rows?*", async (route) => {
+    const known = new URL(route.request().url()).searchParams.get("known") ?? "";
+    asked.push(known);
+    const answer = await route.fetch({ url: new URL("/list/rows?known=other", url).href });
+    const rows = places(known).map((tag) => `<tr data-tag="${tag}" data-held></tr>`).join("");
+    const body = (await answer.text()).replace(/(<tbody id="rows"[^>]*>)[^]*?<\/tbody>/, (all, start) => (known === "" ? all : `${start}${rows}</tbody>`));
+    await route.fulfill({ response: answer, body });
+  });
+  await list.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await list.waitForFunction(() => document.querySelector("#rows > tr")?.id === "row-second");
+  check(asked[0]?.split(",").length === given.length + 2, "the page says which rows it has");
+  check((await ids()).join() === ["row-second", ...given.reverse()].join(), "rows that have not changed are put in their new order without being given again");
+  places = () => ["strange"];
+  await list.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await list.waitForFunction(() => !document.getElementById("row-second"));
+  check(asked.at(-1) === "" && (await ids()).join() === given.reverse().join(), "where a row is missing, the page asks for all of them");
+  await list.unroute("**/list/rows?*");
   // A list that begins empty fills by itself, and what stands around the rows with it; by the service's clock, whatever the browser's.
   const none = (body) => body.replace(/(<tbody id="rows"[^>]*>)[^]*?<\/tbody>/, "$1</tbody>").replace(/data-tag="[^"]*"/, 'data-tag="none"').replace(/(<p id="shows"[^>]*>)[^<]*/, "$1Ingen");
   await list.route("**/list", async (route) => {

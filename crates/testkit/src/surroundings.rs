@@ -3,38 +3,77 @@
 
 use crate::dice::Dice;
 use fhir::time::Instant;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A clock that moves only when told.
 #[derive(Clone, Debug)]
-pub struct FixedClock(Arc<AtomicI64>);
+pub struct FixedClock(Arc<Hands>);
+
+#[derive(Debug)]
+struct Hands {
+    now: AtomicI64,
+    /// How many looks from now it jumps, and by how much.
+    jump: Mutex<Option<(usize, i64)>>,
+}
+
+impl Hands {
+    fn look(&self) -> Instant {
+        let mut jump = self.jump.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *jump {
+            Some((0, micros)) => {
+                self.now.fetch_add(*micros, Ordering::SeqCst);
+                *jump = None;
+            }
+            Some((looks, _)) => *looks -= 1,
+            None => {}
+        }
+        Instant(self.now.load(Ordering::SeqCst))
+    }
+}
 
 impl FixedClock {
     /// Stands at `now`.
     pub fn at(now: Instant) -> Self {
-        Self(Arc::new(AtomicI64::new(now.0)))
+        Self(Arc::new(Hands {
+            now: AtomicI64::new(now.0),
+            jump: Mutex::new(None),
+        }))
     }
 
     /// Where it stands.
     pub fn now(&self) -> Instant {
-        Instant(self.0.load(Ordering::SeqCst))
+        Instant(self.0.now.load(Ordering::SeqCst))
     }
 
     /// Puts it to `now`, forwards or back.
     pub fn set(&self, now: Instant) {
-        self.0.store(now.0, Ordering::SeqCst);
+        self.0.now.store(now.0, Ordering::SeqCst);
     }
 
     /// Moves it on by microseconds.
     pub fn advance(&self, micros: i64) {
-        self.0.fetch_add(micros, Ordering::SeqCst);
+        self.0.now.fetch_add(micros, Ordering::SeqCst);
+    }
+
+    /// Lets it stand for so many looks of stores and roles, and move on by microseconds before the next: something takes time just there.
+    pub fn jump_after(&self, looks: usize, micros: i64) {
+        *self.jump() = Some((looks, micros));
+    }
+
+    /// Whether a jump is still to come; there is none from now on.
+    pub fn jumps_no_more(&self) -> bool {
+        self.jump().take().is_some()
+    }
+
+    fn jump(&self) -> std::sync::MutexGuard<'_, Option<(usize, i64)>> {
+        self.0.jump.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// As the stores and roles take it.
     pub fn clock(&self) -> store::Clock {
         let shared = Arc::clone(&self.0);
-        Arc::new(move || Instant(shared.load(Ordering::SeqCst)))
+        Arc::new(move || shared.look())
     }
 }
 
@@ -66,6 +105,18 @@ mod tests {
         assert_eq!((clock)(), Instant(15));
         fixed.set(Instant(1));
         assert_eq!(fixed.now(), (clock)());
+    }
+
+    #[test]
+    fn it_jumps_once_before_the_look_that_was_said() {
+        let fixed = FixedClock::at(Instant(0));
+        let clock = fixed.clock();
+        fixed.jump_after(2, 5);
+        let looks: Vec<_> = (0..4).map(|_| (clock)().0).collect();
+        assert_eq!(looks, [0, 0, 5, 5]);
+        assert!(!fixed.jumps_no_more());
+        fixed.jump_after(9, 5);
+        assert!(fixed.jumps_no_more() && (clock)().0 == 5);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Shown {
     pub device: String,
     /// Patients in all.
     pub total: usize,
+    /// That some could not be decided about and are not on it.
+    pub undecided: Option<String>,
     /// Place of the first line, counted from 1; 0 without lines.
     pub first: usize,
     /// Place of the last; 0 without lines.
@@ -138,7 +140,16 @@ pub fn shown(list: &WorkList, addresses: Vec<String>, state: &State, t: &Text) -
         now: list.at.0 / 1000,
         device: list.device.clone(),
         total: list.total,
-        first: if places.is_empty() { 0 } else { list.offset + 1 },
+        undecided: match list.undecided {
+            0 => None,
+            1 => Some(t.of("list.undecided_one").to_owned()),
+            n => Some(t.count("list.undecided", n)),
+        },
+        first: if places.is_empty() {
+            0
+        } else {
+            list.offset + 1
+        },
         last: if places.is_empty() { 0 } else { end },
         offset: list.offset,
         before: (list.offset > 0).then(|| list.offset.saturating_sub(size)),

@@ -134,6 +134,8 @@ pub struct WorkList {
     pub device: String,
     /// Patients in all.
     pub total: usize,
+    /// Patients besides of whom it could not be decided whether the caller may see them. They are on no page.
+    pub undecided: usize,
     /// Rows left out before the first.
     pub offset: usize,
     /// Whether the caller has it already: then nothing of it is said.
@@ -294,6 +296,7 @@ impl WorkList {
             part("at", "valueInstant", self.at.to_string()),
             part("device", "valueString", self.device.as_str()),
             part("total", "valueUnsignedInt", self.total),
+            part("undecided", "valueUnsignedInt", self.undecided),
             part("offset", "valueUnsignedInt", self.offset),
             part("same", "valueBoolean", self.same),
         ];
@@ -329,6 +332,7 @@ impl WorkList {
             at: parts.instant("at")?.ok_or(fault("at"))?,
             device: needed("device")?,
             total: parts.number("total")?,
+            undecided: parts.number("undecided")?,
             offset: parts.number("offset")?,
             same: parts.first("same", "valueBoolean")? == true,
             order: parts.texts("order", "valueString"),
@@ -447,6 +451,7 @@ mod tests {
             at,
             device: "Ikke CE-merket".into(),
             total: 2,
+            undecided: 1,
             offset: 0,
             same: false,
             order: vec!["a".into(), "c".into(), "b".into()],
@@ -466,9 +471,12 @@ mod tests {
         for (at, value) in [
             ("/parameter/1/valueInstant", json!("now")),
             ("/parameter/3/valueUnsignedInt", json!(-1)),
-            ("/parameter/10/part/1/valueIdentifier/system", json!("urn:x")),
-            ("/parameter/10/part/3/valueCoding/code", json!("blue")),
-            ("/parameter/10/part/0/valueString", json!(1)),
+            (
+                "/parameter/11/part/1/valueIdentifier/system",
+                json!("urn:x"),
+            ),
+            ("/parameter/11/part/3/valueCoding/code", json!("blue")),
+            ("/parameter/11/part/0/valueString", json!(1)),
             ("/parameter", json!("none")),
         ] {
             let mut json = list().to_json();

@@ -2,6 +2,7 @@
 //! steps of an alert. The service is found in the catalogue; a token is for that service alone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fhir::ids::{PersonIdentifier, PersonNumbers};
 use fhir::systems;
@@ -22,6 +23,8 @@ use crate::session::View;
 
 /// Rows of a page of the list.
 pub const ROWS: usize = 50;
+/// How long the list may take: the service reads for as long as a nurse waits, and says what it did not reach.
+const LIST_DEADLINE: Duration = Duration::from_secs(15);
 /// What an alert is about, as its Task is coded.
 const TOPICS: [&str; 2] = ["alert-readings", "alert-missing"];
 /// `Task.status` of alerts that are open.
@@ -185,6 +188,7 @@ impl<'a> Own<'a> {
         let mut form = vec![(COUNT, count.as_str()), (OFFSET, offset.as_str())];
         form.extend(known.map(|tag| (KNOWN, tag)));
         let request = Request::post_form(format!("{}{WORK_LIST}", self.base), form);
+        let request = request.deadline(LIST_DEADLINE);
         let json: Value = given(asker.send(request).await?)?;
         let list = WorkList::from_json(&json).map_err(|error| {
             tracing::warn!(%error, "the list is not as the contract says");

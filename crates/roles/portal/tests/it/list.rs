@@ -73,6 +73,7 @@ pub fn list() -> WorkList {
         at: fake::now(),
         device: "Delt vurdering. Ikke CE-merket".into(),
         total: 2,
+        undecided: 0,
         offset: 0,
         same: false,
         order: vec![red.tag.clone(), other.tag.clone()],
@@ -181,7 +182,10 @@ async fn a_row_that_the_page_has_is_its_place_alone_and_nobody_is_left_out() {
     let [red, other] = &list().order[..] else {
         panic!("two rows")
     };
-    assert!(page.body.contains(&format!("data-tag=\"{red}\" class=\"edge-red\"")));
+    assert!(
+        page.body
+            .contains(&format!("data-tag=\"{red}\" class=\"edge-red\""))
+    );
     // She has changed; the other has not, and comes first now.
     let mut changed = list();
     changed.tag = "tag-2".into();
@@ -205,6 +209,53 @@ async fn a_row_that_the_page_has_is_its_place_alone_and_nobody_is_left_out() {
     let missing = portal.get(&address).await;
     assert!(missing.status.is_server_error(), "{}", missing.status);
     assert_ne!(portal.get("/list").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn who_could_not_be_decided_about_is_told_as_a_number_in_three_languages() {
+    let mut portal = ward().await;
+    assert!(
+        portal
+            .get("/list")
+            .await
+            .body
+            .contains("id=\"undecided\" role=\"alert\" hidden>")
+    );
+    let with = |undecided| WorkList {
+        tag: format!("tag-{undecided}"),
+        undecided,
+        ..list()
+    };
+    for (language, one, three) in [
+        (
+            "nb",
+            "Én pasient er ikke på listen",
+            "3 pasienter er ikke på listen",
+        ),
+        (
+            "nn",
+            "Éin pasient er ikkje på lista",
+            "3 pasientar er ikkje på lista",
+        ),
+        (
+            "en",
+            "One patient is not on the list",
+            "3 patients are not on the list",
+        ),
+    ] {
+        portal.cookies.retain(|(name, _)| name != "delt-language");
+        portal
+            .cookies
+            .push(("delt-language".into(), language.into()));
+        for (undecided, words) in [(1, one), (3, three)] {
+            *portal.fake.own.list.lock().unwrap() = Some(with(undecided));
+            for address in ["/list", "/list/rows?known=tag-0"] {
+                let page = portal.get(address).await;
+                assert!(page.body.contains(words), "{address}: {}", page.body);
+                assert!(page.body.contains("id=\"undecided\" role=\"alert\">"));
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,12 +1,16 @@
 //! The list of the organisation's own patients under follow-up, worst first (decision 0053): who has a plan that holds or an open
 //! alert. Each is looked at under a permit of her own, and left out without a trace where she has shut the reader out.
 //!
+//! Nobody takes the list from everybody else: of whom something does not read, or time is out, the row says that it is not whole; of whom it cannot
+//! even be decided whether she may be shown, the list says how many they are.
+//!
 //! A row's way: `alert/ledger.rs` (who is followed up) → a permit for each → `assess` (readings of a week, results, plans) →
 //! `facts.rs` (what they say, pure) → `order.rs` (worst first, pure) → `tag.rs` (what the caller has already) → `api/operation/work_list.rs` (a page
 //! of them, each on record).
 
 mod facts;
 mod order;
+mod reading;
 mod tag;
 
 pub use order::worst_first;
@@ -21,6 +25,7 @@ use fhir::json::{Json, Limits};
 use fhir::resource::{InformationService, ResourceType};
 use fhir::search::{PatientParam, Query};
 use fhir::time::{Instant, Range};
+use reading::{Reading, is_hers};
 use std::collections::BTreeSet;
 use store::{StoreError, Stored};
 use trust::audit::Disclosed;
@@ -35,6 +40,19 @@ pub const DAY: i64 = 24 * 60 * 60_000_000;
 /// Classes of an Encounter (HL7 v3 ActCode) that are an admission.
 const ADMITTED: [&str; 3] = ["IMP", "ACUTE", "NONAC"];
 
+/// How long rows are read, and how much longer it is decided who may be shown, from when the question came; in microseconds. Together they
+/// leave room within what a client of the house waits for (`wire::client::DEADLINE`).
+const READ: i64 = 6_000_000;
+const DECIDED: i64 = 2_000_000;
+
+/// Who is on the list.
+pub struct Found {
+    /// Worst first.
+    pub shown: Vec<Shown>,
+    /// How many it could not be decided about, so that they are not on it.
+    pub undecided: usize,
+}
+
 /// One patient of the list.
 pub struct Shown {
     /// What the list says.
@@ -46,39 +64,70 @@ pub struct Shown {
 }
 
 impl State {
-    /// Every patient under follow-up whom the caller may be shown, worst first.
+    /// Every patient under follow-up whom the caller may be shown, worst first. Those who have alerts are read first.
     ///
     /// # Errors
-    /// Of the store.
+    /// Of the store as a whole.
     pub(crate) async fn work_list(
         &self,
         visit: &Visit<'_>,
         ask: &Ask,
-        followed: Vec<(LogicalId, Tasks)>,
-    ) -> Result<Vec<Shown>, End> {
-        let mut shown = Vec::new();
+        mut followed: Vec<(LogicalId, Tasks)>,
+    ) -> Result<Found, End> {
+        let read_until = visit.now.plus_micros(READ);
+        let until = read_until.plus_micros(DECIDED);
+        followed.sort_by_key(|(_, tasks)| tasks.ids.is_empty() && !tasks.damaged);
+        let mut found = Found {
+            shown: Vec::new(),
+            undecided: 0,
+        };
         for (patient, tasks) in followed {
-            // Erased since, if she is not there.
-            let Some(person) = self.desk.store.patient_of(patient).await? else {
-                continue;
-            };
-            let Ok(permit) = visit.permit_about(ask, &person).await? else {
-                continue;
-            };
-            // Without readings and plans a row would say that all is well, or that nothing is known.
-            let needed = [InformationService::MEASUREMENTS, InformationService::PLANS];
-            if !needed.iter().all(|one| permit.opens(Some(*one))) {
+            if (self.house.clock)() > until {
+                found.undecided += 1;
                 continue;
             }
-            let patient = Patient {
-                id: patient,
-                person,
-                permit,
+            let patient = match self.may_be_shown(visit, ask, patient).await {
+                Ok(patient) => patient,
+                Err(error) if is_hers(&error) => {
+                    tracing::warn!(%error, "whether a patient may be on the work list does not read");
+                    found.undecided += 1;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
             };
-            shown.extend(self.row(patient, &tasks, visit.now).await?);
+            let Some(patient) = patient else {
+                continue;
+            };
+            let reading = Reading::until(&self.house.clock, read_until);
+            let row = self.row(patient, &tasks, visit.now, reading).await?;
+            found.shown.extend(row);
         }
-        shown.sort_by(|a, b| worst_first(&a.row, &b.row, visit.now));
-        Ok(shown)
+        if found.undecided > 0 {
+            let undecided = found.undecided;
+            tracing::error!(undecided, "patients are missing from the work list");
+        }
+        found.shown.sort_by(|a, b| worst_first(&a.row, &b.row, visit.now));
+        Ok(found)
+    }
+
+    /// Whether the caller may be shown a patient; `None` leaves her out without a trace.
+    async fn may_be_shown(
+        &self,
+        visit: &Visit<'_>,
+        ask: &Ask,
+        id: LogicalId,
+    ) -> Result<Option<Patient>, StoreError> {
+        // Erased since, if she is not there.
+        let Some(person) = self.desk.store.patient_of(id).await? else {
+            return Ok(None);
+        };
+        let Ok(permit) = visit.permit_about(ask, &person).await? else {
+            return Ok(None);
+        };
+        // Without readings and plans a row would say that all is well, or that nothing is known.
+        let needed = [InformationService::MEASUREMENTS, InformationService::PLANS];
+        let opens = needed.iter().all(|one| permit.opens(Some(*one)));
+        Ok(opens.then_some(Patient { id, person, permit }))
     }
 
     /// One patient's row; `None` for one who is not followed up now.
@@ -87,22 +136,22 @@ impl State {
         patient: Patient,
         tasks: &Tasks,
         now: Instant,
+        mut reading: Reading<'_>,
     ) -> Result<Option<Shown>, StoreError> {
         let Patient { id, person, permit } = patient;
-        // What of her cannot be read: she stands on the list all the same, with what can, and keeps nobody else from it.
-        let mut unread = Unread(tasks.damaged);
-        let plans = unread
-            .or(assess::plans(self, &permit, &person).await)?
-            .plans;
+        reading.less |= tasks.damaged;
+        let plans = assess::plans(self, &permit, &person);
+        let plans = reading.or_less(plans).await?.plans;
         let mut open = Vec::new();
         for task in &tasks.ids {
-            let stored = unread.or(self.there(&permit, ResourceType::TASK, *task).await)?;
+            let stored = self.there(&permit, ResourceType::TASK, *task);
+            let stored = reading.or_less(stored).await?;
             let task = stored.as_ref().and_then(Task::read);
             // Only alerts are waited for.
-            unread.0 |= stored.is_some() && task.is_none();
+            reading.less |= stored.is_some() && task.is_none();
             open.extend(task.filter(|task| task.alert.state.is_open()));
         }
-        if !unread.0 && open.is_empty() && !plans.iter().any(|plan| plan.holds_at(now)) {
+        if !reading.less && open.is_empty() && !plans.iter().any(|plan| plan.holds_at(now)) {
             return Ok(None);
         }
         let since = |back: i64| Range {
@@ -110,13 +159,15 @@ impl State {
             hi: now.0.saturating_add(1),
         };
         let mut read = since(WEEK);
-        let mut case = assess::readings(self, &permit, &person, read).await;
-        if matches!(case, Err(StoreError::TooCostly)) {
-            unread.0 = true;
-            read = since(DAY);
-            case = assess::readings(self, &permit, &person, read).await;
-        }
-        let case = unread.or(case)?;
+        let week = assess::readings(self, &permit, &person, read);
+        let case = match reading.of(week).await? {
+            Some(case) => case,
+            None => {
+                read = since(DAY);
+                let day = assess::readings(self, &permit, &person, read);
+                reading.or_less(day).await?
+            }
+        };
         let Facts {
             zone,
             news2,
@@ -130,7 +181,7 @@ impl State {
             |one| assess::is_limited(&plans, one),
             now,
         );
-        unread.0 |= results || assess::is_unreadable(&plans, now);
+        reading.less |= results || assess::is_unreadable(&plans, now);
         let mut given: Vec<_> = from
             .into_iter()
             .map(|(resource, id, version)| entry(resource, id, version))
@@ -144,7 +195,7 @@ impl State {
                 continue;
             };
             let issue = self.there(&permit, ResourceType::DETECTED_ISSUE, issue);
-            let issue = unread.or(issue.await)?;
+            let issue = reading.or_less(issue).await?;
             if let Some(issue) = issue {
                 given.push(of(&issue));
                 awaited.extend(alert::expected(&issue));
@@ -161,14 +212,16 @@ impl State {
             })
         });
         if let Some(before) = before {
-            let earlier = assess::readings(self, &permit, &person, before).await;
-            let earlier = unread.or(earlier)?.readings;
+            let earlier = assess::readings(self, &permit, &person, before);
+            let earlier = reading.or_less(earlier).await?.readings;
             awaited.retain(|one| !alert::came(one, &earlier));
         }
         let missing: BTreeSet<_> = awaited.iter().map(|(kind, _)| kind.id.as_str()).collect();
-        let stored = unread.or(self.there(&permit, ResourceType::PATIENT, id).await)?;
+        let stored = self.there(&permit, ResourceType::PATIENT, id);
+        let stored = reading.or_less(stored).await?;
         given.extend(stored.as_ref().map(of));
-        let admitted = unread.or(self.admission(&permit, &person).await)?;
+        let admitted = self.admission(&permit, &person);
+        let admitted = reading.or_less(admitted).await?;
         given.extend(admitted.as_ref().map(of));
         let plan = assess::in_force(&plans, now);
         let pause = plan.and_then(|plan| alert::pause_at(&plan.limits, &self.config.zone, now));
@@ -186,7 +239,7 @@ impl State {
                 newest,
                 admitted: admitted.is_some(),
                 pause: pause.map(|pause| pause.text.clone()),
-                unread: unread.0,
+                unread: reading.less,
                 alerts,
                 patient: person,
             },
@@ -214,23 +267,6 @@ impl State {
             json.is_some_and(|json| ADMITTED.iter().any(|code| json["class"]["code"] == *code))
         };
         Ok(page.matches.into_iter().find(is_admission))
-    }
-}
-
-/// Whether something of a patient could not be read.
-struct Unread(bool);
-
-impl Unread {
-    /// What was read; nothing where this patient's own data is damaged or takes too long. What ails the whole store is an error still.
-    fn or<T: Default>(&mut self, read: Result<T, StoreError>) -> Result<T, StoreError> {
-        match read {
-            Err(error @ (StoreError::TooCostly | StoreError::Timeout | StoreError::Damaged(_))) => {
-                tracing::warn!(%error, "a row of the work list is not whole");
-                self.0 = true;
-                Ok(T::default())
-            }
-            read => read,
-        }
     }
 }
 

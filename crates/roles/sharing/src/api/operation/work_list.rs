@@ -4,7 +4,7 @@
 
 use crate::State;
 use crate::api::type_of;
-use crate::work_list::Tags;
+use crate::work_list::{Found, Tags};
 use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
@@ -66,14 +66,17 @@ async fn answer(
     } = asked(&wire::operation::read(&parts.headers, body).await?)?;
     let rows = known.rows.len();
     visit.asked(&format!(
-        "{COUNT}={count}&{OFFSET}={offset}&rows known: {rows}"
+        "{COUNT}={count}&{OFFSET}={offset}&{KNOWN}={rows} rows"
     ));
     let followed = state.followed(MOST).await?.ok_or_else(|| {
         let words = "more than 2000 patients are followed up: too many for one list";
         Problem::invalid(IssueCode::TooCostly, "Task", words)
     })?;
     let ask = Ask::of(Interaction::WorkList, resource);
-    let mut shown = state.work_list(visit, &ask, followed).await?;
+    let Found {
+        mut shown,
+        undecided,
+    } = state.work_list(visit, &ask, followed).await?;
     let total = shown.len();
     shown.truncate(offset.saturating_add(count));
     let mut page = shown.split_off(offset.min(shown.len()));
@@ -86,6 +89,7 @@ async fn answer(
         at: visit.now,
         device: state.device().statement(),
         total,
+        undecided,
         offset,
         same: false,
         order: page.iter().map(|one| one.row.tag.clone()).collect(),
@@ -159,7 +163,8 @@ fn known(text: &str) -> Result<Known, Problem> {
     let is_tag = |tag: &str| (1..=TAG).contains(&tag.len());
     let tags: Vec<_> = text.split(',').take(MOST_ROWS + 2).collect();
     if tags.len() > MOST_ROWS + 1 || !tags.iter().all(|tag| is_tag(tag)) {
-        let words = "expected the tag of an earlier list, and those of its rows after it, joined by commas";
+        let words =
+            "expected the tag of an earlier list, and those of its rows after it, joined by commas";
         return Err(Problem::invalid(IssueCode::Value, KNOWN, words));
     }
     let mut tags = tags.into_iter().map(str::to_owned);
