@@ -224,11 +224,14 @@ impl List<'_> {
     /// Asks until a row says that the newest reading was measured then, and its zone.
     async fn until(&mut self, measured: fhir::time::Instant, since: Instant) -> anyhow::Result<()> {
         loop {
-            let known = self.known.iter().map(|tag| (KNOWN, tag.as_str()));
+            let known = self.known.iter().map(|tags| (KNOWN, tags.as_str()));
             let form: Vec<_> = known.collect();
             let answer = self.ground.search(&self.bearer, &self.url, &form).await?;
             let list = WorkList::from_json(&answer)?;
-            self.known = Some(list.tag);
+            if !list.same {
+                let tags = [list.tag].into_iter().chain(list.order);
+                self.known = Some(tags.collect::<Vec<_>>().join(","));
+            }
             let says = |row: &wire::contract::work_list::Row| {
                 row.newest == Some(measured) && row.zone.is_some()
             };
@@ -284,11 +287,12 @@ impl Portal {
     }
 }
 
-/// The tag of the rows of a page.
+/// The tags of what a page has: the list's, and then those of its rows.
 fn known(page: &Page) -> anyhow::Result<String> {
-    let tag = page.html.split_once("id=\"rows\" data-tag=\"");
-    let tag = tag.and_then(|(_, rest)| rest.split_once('"'));
-    Ok(tag.context("a page without rows")?.0.to_owned())
+    let tags = page.html.split("data-tag=\"").skip(1);
+    let tags: Vec<_> = tags.filter_map(|rest| rest.split('"').next()).collect();
+    ensure!(!tags.is_empty(), "a page without rows");
+    Ok(tags.join(","))
 }
 
 /// Until the next look.
