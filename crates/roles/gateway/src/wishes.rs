@@ -13,7 +13,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use uuid::Uuid;
 use wire::client::{Answer, Request};
-use wire::contract::sharing::{EXPLAIN, MAY_LOOK};
+use wire::contract::sharing::{EXPLAIN, MAY_LOOK, MAY_LOOK_BYTES};
 use wire::explained::{self, Decision};
 use wire::may_look::Told;
 use wire::receipt::{Receipt, SourceReport, SourceState, canonical};
@@ -152,7 +152,8 @@ impl Round<'_> {
 
     async fn who_may_look(&self, source: &Source, base: &str) -> Result<Told, Fault> {
         let request = Request::post_form(format!("{base}{MAY_LOOK}"), []);
-        let answer = self.send(base, "user/AuditEvent.s", request).await?;
+        let scope = "user/AuditEvent.s";
+        let answer = self.send_for(base, scope, request, MAY_LOOK_BYTES).await?;
         let told = Told::read(&json(answer, &[StatusCode::OK])?);
         // A holder speaks of what it is itself responsible for.
         let own = |told: &Told| told.holder.organisation.as_str() == source.organisation;
@@ -210,10 +211,21 @@ impl Round<'_> {
     }
 
     async fn send(&self, base: &str, scope: &str, request: Request) -> Result<Answer, Fault> {
+        self.send_for(base, scope, request, ANSWER_BYTES).await
+    }
+
+    /// Sends for an answer of so many bytes at most.
+    async fn send_for(
+        &self,
+        base: &str,
+        scope: &str,
+        request: Request,
+        most: usize,
+    ) -> Result<Answer, Fault> {
         let bounded = request
             .request_id(self.visit.ids().ours)
             .deadline(self.state.config.source_deadline)
-            .answer_bytes(ANSWER_BYTES);
+            .answer_bytes(most);
         let party = &self.state.party;
         let sent = party.send_for(self.visit.token(), base, scope, bounded);
         sent.await.map_err(|error| fault(&error))

@@ -19,6 +19,8 @@ pub const RECONCILE: &str = "/$reconcile";
 pub const MAY_LOOK: &str = "/$may-look";
 /// Why an earlier request was refused, or what was left out of what was given (`wire::explained`).
 pub const EXPLAIN: &str = "/$explain-access";
+/// Most bytes of its answer that a gateway takes: each organisation that may look is a few thousand, and they may be many hundred.
+pub const MAY_LOOK_BYTES: usize = 4 * 1024 * 1024;
 /// How old the copy is; by POST the record system says up to when everything of it is here.
 pub const COPY_STATE: &str = "/$copy-state";
 /// Header of answers that give data: the instant (RFC 3339, UTC) up to which everything of the source is known to be here.

@@ -4,6 +4,7 @@
 use crate::assess::plan;
 use crate::house::*;
 use crate::wishes::{actor, closed, looks, patient};
+use fhir::ids::OrganisationNumber;
 use http::StatusCode;
 use serde_json::json;
 use store::{Published, Publishing, Share};
@@ -16,6 +17,7 @@ use trust::wish::PSEUDONYM;
 use trust::{Agreement, Interaction};
 use wire::contract::anchor::{AgreementDocument, AgreementKind, EVERY_MEMBER, Participant};
 use wire::contract::operate::Standing;
+use wire::contract::sharing::MAY_LOOK_BYTES;
 use wire::may_look::{Ground, Opens, Reader, Told};
 
 const WHEN: &str = "2026-11-20T08:00:00+01:00";
@@ -476,4 +478,43 @@ async fn it_is_hers_to_ask_without_parameters_and_nothing_is_said_that_is_not_kn
     // Nobody has written anything about him: nothing is held, and the organisation's own are named all the same.
     let list = told(&service, &service.citizen(arne())).await;
     assert_eq!((list.held.len(), list.readers.len()), (0, 1));
+}
+
+#[tokio::test]
+async fn every_one_of_some_hundred_members_is_told_in_an_answer_that_a_gateway_takes() {
+    let service = Service::fjellvik().await;
+    with_data(&service).await;
+    // Each by an agreement of its own.
+    let numbers = (310_100_000..).map(|number: u32| number.to_string());
+    let numbers = numbers.filter(|one| OrganisationNumber::parse(one).is_ok());
+    let numbers: Vec<String> = numbers.take(400).collect();
+    let own = participant(&service, FJELLVIK, Standing::Active);
+    let members = numbers.iter().map(|number| Participant {
+        sub: number.clone(),
+        name: format!("Prøveforetak nummer {number} med et langt navn"),
+        ..own.clone()
+    });
+    let members: Vec<_> = members.chain([own.clone()]).collect();
+    let papers = numbers.iter().map(|one| agreement(&service, one, FJELLVIK));
+    service
+        .issuer
+        .vouch(&members, &papers.collect::<Vec<_>>())
+        .unwrap();
+    // One of them is shut out, which takes words for each way.
+    closed(&service, actor(fhir::systems::ORGNR, &numbers[7])).await;
+    let reply = asks(&service, &patient(&service)).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    let told = Told::read(&reply.json).unwrap();
+    assert_eq!(told.readers.len(), 401);
+    let told_of: Vec<_> = told.readers[1..]
+        .iter()
+        .map(|one| one.who.organisation.to_string())
+        .collect();
+    assert_eq!(told_of, numbers);
+    let opened = told.readers.iter().filter(|one| said(one, TREAT).is_ok());
+    assert_eq!(opened.count(), 400);
+    // So much for each, and no more however many they are.
+    let each = reply.body.len() / told.readers.len();
+    assert!(each < 4_000, "{each} bytes each");
+    assert!(reply.body.len() < MAY_LOOK_BYTES / 2);
 }
