@@ -233,7 +233,7 @@ impl List<'_> {
                 self.known = Some(tags.collect::<Vec<_>>().join(","));
             }
             let says = |row: &wire::contract::work_list::Row| {
-                row.newest == Some(measured) && row.zone.is_some()
+                row.newest == Some(measured) && row.zone.is_some() && !row.unread
             };
             if list.rows.iter().any(says) {
                 return Ok(());

@@ -106,7 +106,9 @@ impl State {
             let undecided = found.undecided;
             tracing::error!(undecided, "patients are missing from the work list");
         }
-        found.shown.sort_by(|a, b| worst_first(&a.row, &b.row, visit.now));
+        found
+            .shown
+            .sort_by(|a, b| worst_first(&a.row, &b.row, visit.now));
         Ok(found)
     }
 
