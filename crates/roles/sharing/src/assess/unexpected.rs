@@ -116,6 +116,7 @@ mod tests {
     use fhir::ids::LogicalId;
     use fhir::measurement::Decimal;
     use fhir::plan::{Criterion, Pause, PlanLimits, Repeated, Scheduled};
+    use fhir::resource::ResourceType;
     use fhir::time::Instant;
     use uuid::Uuid;
 
@@ -169,6 +170,7 @@ mod tests {
 
     fn reading(n: u128, kind: &'static str, when: &str) -> Reading {
         Reading {
+            resource: ResourceType::OBSERVATION,
             id: LogicalId(Uuid::from_u128(n)),
             version: 1,
             at: format!("2026-11-{when}:00+01:00").parse().unwrap(),
