@@ -384,8 +384,8 @@ async fn a_block_and_its_end_are_told_to_the_locator_by_their_own_commits() {
     let told = async {
         loop {
             let heard = memory.lock().unwrap().entries();
-            let hers = heard.iter().filter(|one| one["sequence"] == before + 1);
-            if let Some(one) = hers.last() {
+            let mut hers = heard.iter().filter(|one| one["sequence"] == before + 1);
+            if let Some(one) = hers.next_back() {
                 return one["closed"].clone();
             }
             tokio::task::yield_now().await;
