@@ -140,8 +140,19 @@ impl Person {
     }
 
     async fn look_up(&self, region: &Apart, patient: &testkit::people::Patient) -> Reply {
+        self.asks(region, patient, None).await
+    }
+
+    /// The same with the municipality chosen by hand, or not.
+    async fn asks(
+        &self,
+        region: &Apart,
+        patient: &testkit::people::Patient,
+        chosen: Option<&str>,
+    ) -> Reply {
         let person = format!("{FNR}|{}", patient.number);
-        let form = [("patient.identifier", person.as_str()), ("code", WEIGHT)];
+        let mut form = vec![("patient.identifier", person.as_str()), ("code", WEIGHT)];
+        form.extend(chosen.map(|chosen| ("organization", chosen)));
         let gateway = region.audience("gateway");
         let asked = self
             .caller
@@ -429,10 +440,12 @@ async fn nothing_is_lost_on_the_way_and_the_old_store_ends_with_its_evidence() {
             (complete == 2 && find(&reply, &reading.identifier).is_some()).then_some(())
         })
         .await;
-        // What was closed is closed at both.
-        let reply = curious.look_up(region, shy).await;
+        // What was closed is closed at both: asked by hand, for by the locator she is as unknown there.
+        let reply = curious.asks(region, shy, Some(FJELLVIK)).await;
         assert!(reply.matches().is_empty(), "{}", reply.json);
-        assert!(!fjellviks(&reply).is_empty(), "{}", reply.json);
+        let all = fjellviks(&reply);
+        let refused = |one: &(String, SourceState)| one.1 == SourceState::Refused;
+        assert!(all.len() == 2 && all.iter().all(refused), "{all:?}");
 
         // The old supplier's right ends: its tokens stop.
         let hub = region.party("hub");

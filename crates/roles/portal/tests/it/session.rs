@@ -13,7 +13,7 @@ async fn every_route_behind_a_session_leads_a_stranger_to_the_start() {
         .iter()
         .filter(|row| row.access == Access::Session)
         .collect();
-    assert_eq!(behind.len(), 14);
+    assert_eq!(behind.len(), 15);
     for row in behind {
         let path = row.path.replace("{id}", "0123456789abcdef0123456789abcdef");
         let page = if row.method == "GET" {
