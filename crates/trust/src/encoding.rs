@@ -55,6 +55,17 @@ mod tests {
     }
 
     #[test]
+    fn fhirs_form_has_its_padding_and_the_other_letters() {
+        for (bytes, text) in [(&[1, 2, 3][..], "AQID"), (&[0xfb, 0xff], "+/8="), (&[], "")] {
+            assert_eq!(base64(bytes), text);
+            assert_eq!(from_base64(text).as_deref(), Some(bytes));
+        }
+        for bad in ["+/8", "-_8=", "+/9=", "AQ ID"] {
+            assert!(from_base64(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
     fn thumbprint_form() {
         assert!(is_sha256_base64url(&sha256_base64url(b"x")));
         assert!(!is_sha256_base64url("short"));
