@@ -119,6 +119,7 @@ pub async fn end(
             let ended = State::ended_subscription(id, held.version);
             change.ledger.push(ended);
             if !stands(visit, change).await? {
+                state.is_still(&held).await?;
                 continue;
             }
             state.subscriptions.forget(id);
@@ -375,7 +376,11 @@ async fn renewed_now(
     };
     state.subscriptions.anew(kept.id);
     let version = Some(held.version);
-    keep(state, visit, permit, kept, version, StatusCode::OK).await
+    let response = keep(state, visit, permit, kept, version, StatusCode::OK).await?;
+    if response.is_none() {
+        state.is_still(&held).await?;
+    }
+    Ok(response)
 }
 
 /// Makes it durable with the record of the request, and has it handshaken; none where it has moved on since it was read.
@@ -586,6 +591,7 @@ async fn told_now(
         return Ok(None);
     }
     if !stands(visit, change).await? {
+        state.is_still(&held).await?;
         return Ok(None);
     }
     if gone > 0 {

@@ -151,6 +151,15 @@ impl Book {
         self.changed.notify_one();
     }
 
+    /// It rests as this, which is newer than what is held. Nothing is held of one that is not there any more.
+    pub fn newer(&self, held: Held) {
+        if let Some(line) = self.lines().get_mut(&held.kept.id)
+            && held.version > line.held.version
+        {
+            line.held = held;
+        }
+    }
+
     /// It is not there any more.
     pub fn forget(&self, id: LogicalId) {
         self.lines().remove(&id);

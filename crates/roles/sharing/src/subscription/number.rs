@@ -9,6 +9,7 @@ use super::notification::{Focus, Shown, Stands};
 use super::right::Right;
 use crate::State;
 use fhir::resource::ResourceType;
+use std::sync::Arc;
 use store::{LedgerWrite, StoreError};
 use trust::Permit;
 
@@ -88,14 +89,23 @@ impl State {
         })
     }
 
-    /// Whether a subscription rests as it is held in memory.
+    /// Whether a subscription rests as it is held in memory. Where another has written it whose word has not come yet, it is held as it
+    /// rests from now on, so that nobody turns in vain meanwhile.
     ///
     /// # Errors
     /// Of the store.
     pub(crate) async fn is_still(&self, held: &Held) -> Result<bool, StoreError> {
         let rests = held.kept.write(Some(held.version))?;
-        let rests = self.desk.store.ledger_get(LEDGER, &rests.key).await?;
-        Ok(rests.is_some_and(|entry| entry.version == held.version))
+        let Some(entry) = self.desk.store.ledger_get(LEDGER, &rests.key).await? else {
+            return Ok(false);
+        };
+        if entry.version > held.version {
+            self.subscriptions.newer(Held {
+                kept: Arc::new(Kept::read(&entry)?),
+                version: entry.version,
+            });
+        }
+        Ok(entry.version == held.version)
     }
 
     /// Numbered events after a number, as they may be told now.
