@@ -121,3 +121,27 @@ fn line(source: &SourceReport) -> String {
     let plain = words.chars().map(|c| if unfit(c) { '?' } else { c });
     plain.chain(['\n']).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::receipt::SourceState;
+
+    #[test]
+    fn nothing_of_a_members_text_steers_a_terminal_or_turns_a_line() {
+        let source = SourceReport {
+            organisation: "310001007".to_owned(),
+            name: Some("Fjell\u{202e}vik\u{1b}[2J\u{2028}x".to_owned()),
+            endpoint: None,
+            state: SourceState::Failed,
+            count: 0,
+            milliseconds: None,
+            as_of: None,
+            reason: Some("no\u{2066}ne".to_owned()),
+        };
+        assert_eq!(
+            line(&source),
+            "310001007 Fjell?vik?[2J?x: failed, 0 resources (no?ne)\n"
+        );
+    }
+}

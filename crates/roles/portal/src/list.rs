@@ -100,6 +100,8 @@ pub struct AlertLine {
     pub owner: Option<String>,
     /// By when, and whether that has passed.
     pub deadline: Option<(String, bool)>,
+    /// How many deadlines have passed without the next step, in words, where one has.
+    pub level: Option<String>,
 }
 
 /// Code of a zone, and its word.
@@ -215,6 +217,7 @@ impl Words<'_> {
             },
             owner: alert.owner.clone(),
             deadline: alert.deadline.map(|end| (self.when(end), end <= self.now)),
+            level: (alert.level > 0).then(|| self.t.count("list.level", alert.level)),
         }
     }
 

@@ -154,6 +154,9 @@ fn saw(seen: &Seen, t: &Text) -> Vec<Said> {
     if seen.missing > 0 {
         said.push(Said::warning(t.count("offers.missing", seen.missing)));
     }
+    if seen.unserved > 0 {
+        said.push(Said::warning(t.count("offers.unserved", seen.unserved)));
+    }
     match seen.certificate_days {
         Some(days) if days < 0 => said.push(Said::warning(t.of("offers.certificate_over"))),
         Some(days) => {

@@ -160,3 +160,14 @@ pub async fn portal(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         router: ::portal::routes(state, assets::lookup()),
     }])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_has_three_seconds_and_the_whole_five() {
+        let promised = (Duration::from_secs(3), Duration::from_secs(5));
+        assert_eq!((SOURCE_DEADLINE, TOTAL_DEADLINE), promised);
+    }
+}

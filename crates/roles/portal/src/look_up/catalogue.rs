@@ -112,6 +112,8 @@ pub struct Seen {
     pub version: Option<String>,
     /// Promised profiles that it does not claim.
     pub missing: u64,
+    /// Declared kinds of data that it does not serve.
+    pub unserved: u64,
     /// Whole days until the certificate ends.
     pub certificate_days: Option<i64>,
 }
@@ -246,15 +248,18 @@ fn seen(probe: &Value) -> Seen {
     let text =
         |name: &str, value: &str| part(name, value).and_then(|one| one.as_str().map(str::to_owned));
     let is = |name: &str| part(name, "valueBoolean").is_some_and(|one| one == true);
+    let many = |name: &str| {
+        let one = part(name, "valueUnsignedInt").and_then(|one| one.as_u64());
+        one.unwrap_or_default()
+    };
     Seen {
         at: text("at", "valueInstant").unwrap_or_default(),
         reachable: is("reachable"),
         capability: is("capability"),
         owner: text("owner", "valueCode").unwrap_or_default(),
         version: text("fhirVersion", "valueString"),
-        missing: part("missingProfiles", "valueUnsignedInt")
-            .and_then(|one| one.as_u64())
-            .unwrap_or_default(),
+        missing: many("missingProfiles"),
+        unserved: many("missingKinds"),
         certificate_days: part("certificateDays", "valueInteger").and_then(|one| one.as_i64()),
     }
 }

@@ -113,6 +113,7 @@ async fn each_row_says_what_is_known_and_leads_to_the_patient() {
         "64 min siden",
         "utløst",
         "frist 08:41 er passert",
+        "frister passert: 1",
         "Arne Syntetisk",
         "ikke vurdert",
         "innlagt",

@@ -68,6 +68,7 @@ async fn each_entry_is_there_with_whether_it_counts_and_what_was_seen() {
             ("capability", "valueBoolean", true.into()),
             ("owner", "valueCode", owner.into()),
             ("missingProfiles", "valueUnsignedInt", missing.into()),
+            ("missingKinds", "valueUnsignedInt", missing.into()),
             ("fhirVersion", "valueString", "4.0.1".into()),
             ("certificateDays", "valueInteger", days.into()),
         ])
@@ -157,6 +158,7 @@ async fn each_entry_is_there_with_whether_it_counts_and_what_was_seen() {
             &[
                 "brukes ikke: meldt som feil",
                 "en annen virksomhet svarer der",
+                "2 oppgitte typer opplysninger har den ikke",
                 "2 lovede profiler mangler",
                 "varer i 3 dager",
             ],
