@@ -1,6 +1,7 @@
 //! Why an earlier request was refused, or what was left out of what was given (`$explain-access`), as a service tells it and as
 //! the gateway and the patient's page read it: FHIR R4 Parameters (parameters.html). One shape for all three.
 
+use crate::parts::{named, read_all};
 use fhir::ids::{LogicalId, OrganisationNumber};
 use fhir::outcome::IssueCode;
 use serde_json::{Value, json};
@@ -153,8 +154,8 @@ impl Decision {
             when: text(one("when")?, "valueInstant")?,
             outcome: text(one("outcome")?, "valueCode")?,
             rules: one("rules").map_or(Some(String::new()), |rules| text(rules, "valueString"))?,
-            reasons: read_all(parts, "reason", Reason::read)?,
-            inputs: read_all(parts, "input", |input| {
+            reasons: read_all(parts, "reason", MOST, Reason::read)?,
+            inputs: read_all(parts, "input", MOST, |input| {
                 let parts = input["part"].as_array()?;
                 let kind = text(named(parts, "kind").next()?, "valueCode")?;
                 Some((kind, text(named(parts, "value").next()?, "valueString")?))
@@ -182,8 +183,8 @@ impl Reason {
         Some(Reason {
             rule: text(named(parts, "rule").next()?, "valueCode")?,
             words: Texts::read(parts)?,
-            withheld: read_all(parts, "withheld", |one| text(one, "valueCode"))?,
-            left_out: read_all(parts, "left-out", |one| {
+            withheld: read_all(parts, "withheld", MOST, |one| text(one, "valueCode"))?,
+            left_out: read_all(parts, "left-out", MOST, |one| {
                 let parts = one["part"].as_array()?;
                 let code = text(named(parts, "detail").next()?, "valueCode")?;
                 Some((code, Texts::read(parts)?))
@@ -237,7 +238,7 @@ pub fn answer(decisions: &[Decision]) -> Value {
 
 /// Reads what one service answered; `None` for anything else.
 pub fn read(answer: &Value) -> Option<Vec<Decision>> {
-    read_all(parameters(answer)?, "decision", Decision::read)
+    read_all(parameters(answer)?, "decision", MOST, Decision::read)
 }
 
 impl Everywhere {
@@ -263,11 +264,11 @@ impl Everywhere {
             let who = &named(parts, "organization").next()?["valueIdentifier"];
             Some(Told {
                 organisation: OrganisationNumber::parse(who["value"].as_str()?).ok()?,
-                decisions: read_all(parts, "decision", Decision::read)?,
+                decisions: read_all(parts, "decision", MOST, Decision::read)?,
             })
         };
         Some(Everywhere {
-            holders: read_all(parts, "holder", holder)?,
+            holders: read_all(parts, "holder", MOST, holder)?,
             receipt: named(parts, "receipt").next()?["resource"].clone(),
         })
     }
@@ -276,20 +277,6 @@ impl Everywhere {
 fn parameters(answer: &Value) -> Option<&[Value]> {
     let parts = answer["parameter"].as_array()?;
     (answer["resourceType"] == "Parameters").then_some(parts.as_slice())
-}
-
-fn named<'a>(parts: &'a [Value], name: &'static str) -> impl Iterator<Item = &'a Value> {
-    parts.iter().filter(move |part| part["name"] == name)
-}
-
-/// All parts of a name, each as it is to be; `None` if one is not, or there are too many.
-fn read_all<T>(
-    parts: &[Value],
-    name: &'static str,
-    read: impl Fn(&Value) -> Option<T>,
-) -> Option<Vec<T>> {
-    let all: Vec<T> = named(parts, name).map(read).collect::<Option<_>>()?;
-    (all.len() <= MOST).then_some(all)
 }
 
 fn text(part: &Value, value: &str) -> Option<String> {

@@ -19,6 +19,7 @@ pub mod openapi;
 pub mod operation;
 pub mod outcome;
 pub mod paging;
+mod parts;
 pub mod protect;
 pub mod receipt;
 pub mod request_id;

@@ -1,6 +1,7 @@
 //! Who may look, as a holder tells the patient and as the gateway and her page read it: FHIR R4 Parameters
 //! (parameters.html). One shape for all three, so that what is told is what is shown.
 
+use crate::parts::{named, read_all};
 use fhir::ids::OrganisationNumber;
 use fhir::resource::InformationService;
 use serde_json::{Value, json};
@@ -141,7 +142,7 @@ impl Representative {
                 Some(name) => Some(text(name, "valueString")?),
                 None => None,
             },
-            services: read_all(parts, "service", service)?,
+            services: read_all(parts, "service", MOST, service)?,
             log: one("log")?["valueBoolean"].as_bool()?,
             notes: one("notes")?["valueBoolean"].as_bool()?,
         })
@@ -179,8 +180,8 @@ impl Everywhere {
         }
         let all = parameters["parameter"].as_array()?;
         Some(Everywhere {
-            holders: read_all(all, "holder", |one| Told::read(&one["resource"]))?,
-            representatives: read_all(all, REPRESENTATIVE, Representative::read)?,
+            holders: read_all(all, "holder", MOST, |one| Told::read(&one["resource"]))?,
+            representatives: read_all(all, REPRESENTATIVE, MOST, Representative::read)?,
             receipt: named(all, "receipt").next()?["resource"].clone(),
         })
     }
@@ -217,13 +218,13 @@ impl Told {
         Some(Told {
             holder: Who::read(one("holder")?)?,
             as_of: text(one("as-of")?, "valueInstant")?,
-            held: read_all(all, "held", service)?,
+            held: read_all(all, "held", MOST, service)?,
             shut_out: match one("shut-out") {
                 Some(told) => Some(told["valueInteger"].as_u64()?),
                 None => None,
             },
-            readers: read_all(all, "reader", Reader::read)?,
-            processors: read_all(all, "processor", Processor::read)?,
+            readers: read_all(all, "reader", MOST, Reader::read)?,
+            processors: read_all(all, "processor", MOST, Processor::read)?,
         })
     }
 }
@@ -302,8 +303,8 @@ impl Reader {
                 "agreement" => Ground::Agreement(Paper::read(one("agreement")?)?),
                 _ => return None,
             },
-            opens: read_all(parts, "opens", Opens::read)?,
-            shut: read_all(parts, "shut", Shut::read)?,
+            opens: read_all(parts, "opens", MOST, Opens::read)?,
+            shut: read_all(parts, "shut", MOST, Shut::read)?,
         })
     }
 }
@@ -326,13 +327,13 @@ impl Opens {
         let parts = part["part"].as_array()?;
         let one = |name| named(parts, name).next();
         Some(Opens {
-            ways: read_all(parts, "for", way)?,
-            services: read_all(parts, "service", service)?,
+            ways: read_all(parts, "for", MOST, way)?,
+            services: read_all(parts, "service", MOST, service)?,
             since: match one("since") {
                 Some(since) => Some(text(since, "valueInstant")?),
                 None => None,
             },
-            without: read_all(parts, "without", detail)?,
+            without: read_all(parts, "without", MOST, detail)?,
             broken: one("broken").is_some_and(|one| one["valueBoolean"] == true),
         })
     }
@@ -356,7 +357,7 @@ impl Shut {
     fn read(part: &Value) -> Option<Shut> {
         let parts = part["part"].as_array()?;
         Some(Shut {
-            ways: read_all(parts, "for", way)?,
+            ways: read_all(parts, "for", MOST, way)?,
             code: text(named(parts, "code").next()?, "valueCode")?,
         })
     }
@@ -370,20 +371,6 @@ impl Processor {
             paper: Paper::read(named(parts, "agreement").next()?)?,
         })
     }
-}
-
-fn named<'a>(parts: &'a [Value], name: &'static str) -> impl Iterator<Item = &'a Value> {
-    parts.iter().filter(move |part| part["name"] == name)
-}
-
-/// All parts of a name, each as it is to be; `None` if one is not, or there are too many.
-fn read_all<T>(
-    parts: &[Value],
-    name: &'static str,
-    read: impl Fn(&Value) -> Option<T>,
-) -> Option<Vec<T>> {
-    let all: Vec<T> = named(parts, name).map(read).collect::<Option<_>>()?;
-    (all.len() <= MOST).then_some(all)
 }
 
 fn text(part: &Value, value: &str) -> Option<String> {
