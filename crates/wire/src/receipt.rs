@@ -257,28 +257,28 @@ pub fn read(outcome: fhir::json::Node<'_>) -> Vec<SourceReport> {
 pub fn verify(outcome: &Value, keys: &KeySet) -> Result<(), ReceiptError> {
     let signature = signature_of(outcome).ok_or(ReceiptError::Unsigned)?;
     let mut unsigned = outcome.clone();
-    if let Some(members) = unsigned.as_object_mut() {
-        let rest: Vec<Value> = members
-            .get("extension")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter(|extension| {
-                extension.get("url").and_then(Value::as_str) != Some(SIGNATURE_EXTENSION)
-            })
-            .cloned()
-            .collect();
-        members.remove("extension");
-        if !rest.is_empty() {
-            members.insert("extension".to_owned(), Value::from(rest));
-        }
-    }
+    remove_extension(&mut unsigned, SIGNATURE_EXTENSION);
     Ok(jws::verify_detached(
         signature,
         TYP,
         &canonical(&unsigned),
         keys,
     )?)
+}
+
+/// Takes the extensions of a url out of a resource, and `extension` too where none is left.
+pub(crate) fn remove_extension(resource: &mut Value, url: &str) {
+    let Some(members) = resource.as_object_mut() else {
+        return;
+    };
+    let all = members.get_mut("extension").and_then(Value::as_array_mut);
+    let is_left = all.is_some_and(|all| {
+        all.retain(|one| one["url"] != url);
+        !all.is_empty()
+    });
+    if !is_left {
+        members.remove("extension");
+    }
 }
 
 fn signature_of(outcome: &Value) -> Option<&str> {

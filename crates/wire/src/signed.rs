@@ -11,7 +11,7 @@
 //! that is chance, and go with the words.
 
 use crate::members::Members;
-use crate::receipt::canonical;
+use crate::receipt::{canonical, remove_extension};
 use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -210,14 +210,7 @@ fn sealed_bytes(resource: &Value) -> Vec<u8> {
     if let Some(members) = sealed.as_object_mut() {
         members.remove("id");
         members.remove("meta");
-        let extensions = members.get_mut("extension").and_then(Value::as_array_mut);
-        let is_left = extensions.is_some_and(|all| {
-            all.retain(|one| one["url"] != SEAL);
-            !all.is_empty()
-        });
-        if !is_left {
-            members.remove("extension");
-        }
     }
+    remove_extension(&mut sealed, SEAL);
     canonical(&sealed)
 }
