@@ -138,11 +138,11 @@ async fn taken(
     let input = wire::operation::read(&parts.headers, body).await?;
     let (note, to) = (note_in(&input, step)?, to_in(state, &input, step)?);
     let signature = signature_in(&input, step, note.is_some())?;
-    let sealer = signature.map(|_| sealer(state)).transpose()?;
-    if let (Some(signature), Some(words)) = (signature, &note) {
-        let about = (id.to_string(), expected);
-        let about = (about.0.as_str(), about.1);
-        if !signed::is_hers(signature, &visit.caller().jkt, about, words, visit.now) {
+    let sealed = signature.map(|signature| Ok::<_, Problem>((signature, sealer(state)?)));
+    let sealed = sealed.transpose()?;
+    if let (Some((signature, _)), Some(words)) = (sealed, &note) {
+        let (task, jkt) = (id.to_string(), &visit.caller().jkt);
+        if !signed::is_hers(signature, jkt, (&task, expected), words, visit.now) {
             return Err(unsigned().into());
         }
     }
@@ -197,7 +197,7 @@ async fn taken(
             issue: issue.as_ref(),
         };
         filed = alert::filed(state, &task, &said)?;
-        if let (Some(signature), Some(party)) = (signature, sealer) {
+        if let Some((signature, party)) = sealed {
             let id = LogicalId::from((state.house.ids)());
             let assessment = alert::shared(state, party, &task, &said, signature);
             let assessment = assessment.map_err(|_| StoreError::Bug)?;
