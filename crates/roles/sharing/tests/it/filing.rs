@@ -77,11 +77,7 @@ async fn filing(hub: &Hub) -> (Service, sharing::Config) {
     let mut config = config(folder.path(), &issuer, "fjellvik", FJELLVIK, &[]);
     config.client_file = Some(path);
     config.files_notes = Some(base.parse().unwrap());
-    config.assessment = Some(sharing::Assessment {
-        device: sharing::Device::Demonstration,
-        news2_window_minutes: 60,
-        deadlines: sharing::Deadlines::default(),
-    });
+    crate::assess::assesses(&mut config);
     let service = Service::open(folder, clock, issuer, config.clone()).await;
     (service, config)
 }

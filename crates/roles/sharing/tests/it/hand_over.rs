@@ -6,7 +6,7 @@ mod reserved;
 
 use http::StatusCode;
 use serde_json::Value;
-use sharing::{Assessment, Config, Device, Partner};
+use sharing::{Config, Partner};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -253,11 +253,7 @@ async fn both_by(
         config.base = base(&listener).parse().unwrap();
         config.enrol = enrols || orgnr == FJELLVIK;
         config.client_file = Some(path);
-        config.assessment = Some(Assessment {
-            device: Device::Demonstration,
-            news2_window_minutes: 60,
-            deadlines: sharing::Deadlines::default(),
-        });
+        crate::assess::assesses(&mut config);
         config.hand_over = vec![Partner {
             organisation: org(with),
             name: register().name(&org(with)).unwrap().to_owned(),

@@ -163,12 +163,7 @@ async fn asked_at_once_each_is_answered_and_nothing_is_counted_twice() {
 #[tokio::test]
 async fn a_clock_that_is_set_back_stalls_neither_tries_nor_heartbeats() {
     let region = Region::new().await;
-    let mut body = wanted(&region.endpoint(), "new-reading", Some(&region.patient));
-    let heartbeat =
-        json!({"url": format!("{BACKPORT}/backport-heartbeat-period"), "valueUnsignedInt": 60});
-    body["channel"]["extension"] = json!([heartbeat]);
-    region.followed(&region.gp(), &body).await;
-    region.hook.heard();
+    region.follows_with_heartbeats().await;
     region.hook.answers(StatusCode::BAD_GATEWAY);
     region.reads("r-1", "90").await;
     region.tells().await;

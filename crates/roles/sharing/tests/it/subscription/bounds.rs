@@ -93,11 +93,8 @@ async fn of_one_that_is_over_nothing_waits() {
     assert_eq!(rows(&region, "subscription-waiting").await, 0);
 }
 
-#[tokio::test]
-async fn what_waits_beyond_all_measure_is_an_error_that_says_so_and_the_rest_goes_on_after_a_restart()
- {
-    let region = Region::new().await;
-    let path = region.follows("new-reading").await;
+/// The hook takes nothing, and more waits for it than is kept.
+async fn waits_beyond_measure(region: &Region) {
     region.hook.answers(StatusCode::SERVICE_UNAVAILABLE);
     for n in 0..2 {
         region.reads(&format!("r-{n}"), "90").await;
@@ -112,7 +109,15 @@ async fn what_waits_beyond_all_measure_is_an_error_that_says_so_and_the_rest_goe
         key
     };
     let many = (100..11_600).map(|place| (key(place), one.value.clone()));
-    left(&region, "subscription-waiting", many.collect()).await;
+    left(region, "subscription-waiting", many.collect()).await;
+}
+
+#[tokio::test]
+async fn what_waits_beyond_all_measure_is_an_error_that_says_so_and_the_rest_goes_on_after_a_restart()
+ {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    waits_beyond_measure(&region).await;
     let region = region.restarted().await;
     let last = region.reads("r-last", "90").await;
     region.tells().await;
@@ -229,22 +234,9 @@ async fn one_resource_that_does_not_read_holds_up_nothing_and_has_its_number() {
 async fn where_her_wishes_do_not_read_what_waits_is_bounded_all_the_same() {
     let region = Region::new().await;
     region.follows("new-reading").await;
-    region.hook.answers(StatusCode::SERVICE_UNAVAILABLE);
-    for n in 0..2 {
-        region.reads(&format!("r-{n}"), "90").await;
-        region.tells().await;
-    }
-    let store = region.service.state.store();
-    let waiting = store.ledger_scan("subscription-waiting", b"", None, 10);
-    let one = waiting.await.unwrap().remove(0);
-    let key = |place: u64| {
-        let mut key = one.key.get(..16).unwrap().to_vec();
-        key.extend(place.to_be_bytes());
-        key
-    };
-    let many = (100..11_600).map(|place| (key(place), one.value.clone()));
-    left(&region, "subscription-waiting", many.collect()).await;
+    waits_beyond_measure(&region).await;
     let whose = format!("{}|{}", systems::FNR, ragnhild().number);
+    let store = region.service.state.store();
     let mut wish = store.keyed("wish", whose.as_bytes()).to_vec();
     wish.extend(b"spoilt");
     left(&region, "wish", vec![(wish, b"no wish".to_vec())]).await;

@@ -309,6 +309,18 @@ impl Region {
         self.followed(&self.gp(), &body).await
     }
 
+    /// Follows what is read of the patient with a heartbeat each minute, and gives what was asked for; what the hook has heard by
+    /// then is forgotten.
+    async fn follows_with_heartbeats(&self) -> Value {
+        let mut body = wanted(&self.endpoint(), "new-reading", Some(&self.patient));
+        let heartbeat =
+            json!({"url": format!("{BACKPORT}/backport-heartbeat-period"), "valueUnsignedInt": 60});
+        body["channel"]["extension"] = json!([heartbeat]);
+        self.followed(&self.gp(), &body).await;
+        self.hook.heard();
+        body
+    }
+
     async fn followed(&self, who: &Held, body: &Value) -> String {
         let made = self.asks(who, body).await;
         assert_eq!(made.status, StatusCode::CREATED, "{}", made.json);

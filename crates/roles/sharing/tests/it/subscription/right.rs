@@ -252,12 +252,7 @@ async fn an_inner_address_is_refused_also_where_it_is_registered_as_the_subscrib
 #[tokio::test]
 async fn when_the_agreement_is_in_force_again_heartbeats_come_again_though_nothing_happens() {
     let region = Region::new().await;
-    let mut body = wanted(&region.endpoint(), "new-reading", Some(&region.patient));
-    let heartbeat =
-        json!({"url": format!("{BACKPORT}/backport-heartbeat-period"), "valueUnsignedInt": 60});
-    body["channel"]["extension"] = json!([heartbeat]);
-    region.followed(&region.gp(), &body).await;
-    region.hook.heard();
+    region.follows_with_heartbeats().await;
     region.service.clock.advance(120 * SECOND);
     region.vouched(Standing::Active, Standing::Suspended);
     region.tells().await;

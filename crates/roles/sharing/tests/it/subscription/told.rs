@@ -93,14 +93,7 @@ async fn day_3_the_gp_hears_that_something_came_and_reads_it_by_his_own_right() 
 /// What is yellow as pulse was yellow as heart rate: that is no change.
 #[tokio::test]
 async fn a_pulse_is_held_against_the_heart_rate_before_it() {
-    let region = Region::with(|config| {
-        config.assessment = Some(sharing::Assessment {
-            device: sharing::Device::Demonstration,
-            news2_window_minutes: 60,
-            deadlines: sharing::Deadlines::default(),
-        });
-    })
-    .await;
+    let region = Region::with(crate::assess::assesses).await;
     let path = region.follows("zone-change").await;
     let service = &region.service;
     let plan = crate::assess::plan(ragnhild(), "1", ("2026-11-01", None), "84");
@@ -194,14 +187,7 @@ async fn answers_are_new_readings_as_long_as_they_may_be_read() {
 
 #[tokio::test]
 async fn plans_zones_and_alerts_are_topics_of_their_own() {
-    let region = Region::with(|config| {
-        config.assessment = Some(sharing::Assessment {
-            device: sharing::Device::Demonstration,
-            news2_window_minutes: 60,
-            deadlines: sharing::Deadlines::default(),
-        });
-    })
-    .await;
+    let region = Region::with(crate::assess::assesses).await;
     let mut paths = Vec::new();
     for topic in ["plan-change", "zone-change", "alert", "missing-reading"] {
         paths.push(region.follows(topic).await);
@@ -312,12 +298,7 @@ async fn where_nothing_is_named_nothing_is_on_record_as_given() {
 #[tokio::test]
 async fn subscribers_are_bounded_and_a_silent_time_is_told_too() {
     let region = Region::new().await;
-    let mut body = wanted(&region.endpoint(), "new-reading", Some(&region.patient));
-    let heartbeat =
-        json!({"url": format!("{BACKPORT}/backport-heartbeat-period"), "valueUnsignedInt": 60});
-    body["channel"]["extension"] = json!([heartbeat]);
-    region.followed(&region.gp(), &body).await;
-    region.hook.heard();
+    let mut body = region.follows_with_heartbeats().await;
     region.passes(59).await;
     assert_eq!(region.hook.heard(), []);
     region.passes(1).await;
