@@ -154,12 +154,25 @@ impl Ground {
         Ok(services.into_iter().take(wanted).map(one).collect())
     }
 
+    /// Opens the demo's region with a hub that takes so many readings a minute of one device.
+    pub async fn with_slow_devices(device_per_minute: u32) -> anyhow::Result<Ground> {
+        let around = demo::Around {
+            device_per_minute: Some(device_per_minute),
+            ..Default::default()
+        };
+        Ground::around(Directory::demo().clone(), around).await
+    }
+
     /// Opens a region of these organisations on a free port.
     pub async fn of(directory: Directory) -> anyhow::Result<Ground> {
+        Ground::around(directory, Default::default()).await
+    }
+
+    async fn around(directory: Directory, around: demo::Around) -> anyhow::Result<Ground> {
         let folder = demo::Folder::open(None)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let started = demo::start(&folder, listener, &directory, Default::default()).await?;
+        let started = demo::start(&folder, listener, &directory, around).await?;
         let http = Http::new(Policy::loopback())?;
         Ok(Ground {
             started,

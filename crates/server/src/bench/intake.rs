@@ -271,7 +271,7 @@ fn rounded_seconds(time: Duration) -> f64 {
 }
 
 /// Counts what a physician finds at the owner: every acknowledged reading, and none twice.
-async fn verify(
+pub async fn verify(
     ground: &Ground,
     load: &Load,
     expected: u64,

@@ -7,6 +7,7 @@ mod delay;
 mod disk;
 mod drive;
 mod figure;
+mod flood;
 mod gateway;
 mod ground;
 mod http;
@@ -29,7 +30,7 @@ use std::process::ExitCode;
 /// Arguments of `delt bench`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A metric's part before the slash (lookup, intake-single, intake-bundle, delay, gateway, locate, store, start, token, verify), or `all`.
+    /// A metric's part before the slash (lookup, intake-single, intake-bundle, flood, delay, gateway, locate, store, start, token, verify), or `all`.
     workload: String,
     /// How long each figure is measured, 1 to 120.
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=120))]
@@ -67,6 +68,7 @@ const WORKLOADS: &[(&str, Run)] = &[
     ("lookup", |s| Box::pin(lookup::run(s))),
     ("intake-single", |s| Box::pin(intake::single(s))),
     ("intake-bundle", |s| Box::pin(intake::bundles(s))),
+    ("flood", |s| Box::pin(flood::run(s))),
     ("delay", |s| Box::pin(delay::run(s))),
     ("gateway", |s| Box::pin(gateway::run(s))),
     ("locate", |s| Box::pin(locate::run(s))),

@@ -67,7 +67,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let directory = directory(&kept);
     let time = kept.time();
     let (wishes, clock) = play::control(time.clone(), kept.calendar()?);
-    let started = start(&folder, listener, &directory, (time, clock)).await?;
+    let around = Around {
+        time,
+        control: clock,
+        ..Around::default()
+    };
+    let started = start(&folder, listener, &directory, around).await?;
     let stop = started.region.stop();
     let asked = stop.clone();
     let signal = tokio::spawn(async move {
@@ -141,12 +146,23 @@ pub(crate) struct Started {
     time: Time,
 }
 
+/// What else a region is opened with.
+#[derive(Default)]
+pub(crate) struct Around {
+    /// Its clock.
+    pub(crate) time: Time,
+    /// What its control port answers besides.
+    pub(crate) control: axum::Router,
+    /// Readings a minute that the hub takes of one device, where it is not the demo's own number.
+    pub(crate) device_per_minute: Option<u32>,
+}
+
 /// Opens every role, the record-system peers and the control port, and begins to listen.
 pub(crate) async fn start(
     folder: &Folder,
     listener: TcpListener,
     directory: &Directory,
-    (time, more_control): (Time, axum::Router),
+    around: Around,
 ) -> anyhow::Result<Started> {
     let record_systems = TcpListener::bind("127.0.0.1:0").await?;
     let control = TcpListener::bind("127.0.0.1:0").await?;
@@ -155,7 +171,11 @@ pub(crate) async fn start(
         origin: format!("http://127.0.0.1:{port}"),
         record_systems: format!("http://{}", record_systems.local_addr()?),
     };
-    let made = region::make(folder.path(), port, &at, directory)?;
+    let mut made = region::make(folder.path(), port, &at, directory)?;
+    if let (Some(hub), Some(most)) = (&mut made.config.hub, around.device_per_minute) {
+        hub.device_per_minute = most;
+    }
+    let time = around.time;
     let services = made.config.service.iter();
     let services = services.map(|s| (s.id.clone(), s.fhir.path().to_owned()));
     let record_systems_of = region::with_record_system(directory);
@@ -186,7 +206,7 @@ pub(crate) async fn start(
         )),
         tokio::spawn(listen::serve(
             control,
-            faults.control().merge(more_control),
+            faults.control().merge(around.control),
             None,
             on(&stop),
         )),
