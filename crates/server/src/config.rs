@@ -19,6 +19,7 @@ pub use outside::{Definition, DefinitionKind, Hpr, Pvk, WhenOlder};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use url::Url;
 
@@ -84,6 +85,17 @@ pub struct Config {
 pub struct Listen {
     /// Address and port.
     pub address: SocketAddr,
+    /// Networks (CIDR) of the proxies in front that end TLS: what they say in `X-Forwarded-For` counts, and nobody else's word.
+    #[serde(default)]
+    pub trusted_proxies: Vec<String>,
+    /// Requests to launch and sign in that one address may make a minute, and at once after a rest.
+    #[serde(default = "sign_ins_per_minute")]
+    pub sign_ins_per_minute: NonZeroU32,
+}
+
+/// A hospital's people come from one address, all of them at seven in the morning; a sign-in takes five requests.
+pub fn sign_ins_per_minute() -> NonZeroU32 {
+    const { NonZeroU32::new(6_000).unwrap() }
 }
 
 /// Figures for operators.

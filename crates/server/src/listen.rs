@@ -13,6 +13,11 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
+use wire::client::Network;
+use wire::doorstep::Doorstep;
+use wire::pace::Rate;
+
+use crate::config::Listen;
 use crate::faults::{Dropped, Faults};
 use crate::unread::Rest;
 
@@ -25,10 +30,12 @@ const CONNECTIONS: usize = 4_096;
 /// The largest header block.
 const HEADER_BYTES: usize = 32 * 1024;
 
-/// Serves `router` on `listener` until `stop` resolves; then accepts nothing more and drains.
+/// Serves `router` on `listener` until `stop` resolves; then accepts nothing more and drains. Where there is a `doorstep`, each
+/// request is marked with where it comes from.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    doorstep: Option<Arc<Doorstep>>,
     faults: Option<Faults>,
     stop: impl Future<Output = ()>,
 ) {
@@ -44,9 +51,9 @@ pub async fn serve(
             place = places.clone().acquire_owned() => place,
             () = &mut stop => break,
         };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(e) => {
                     // Out of descriptors or a peer gone before we looked: shed this one, go on.
                     tracing::warn!(error = %e, "could not accept a connection");
@@ -58,10 +65,14 @@ pub async fn serve(
         };
         let _ = stream.set_nodelay(true);
         let router = router.clone();
-        let faults = faults.clone();
-        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let (faults, doorstep) = (faults.clone(), doorstep.clone());
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let router = router.clone();
             let faults = faults.clone();
+            if let Some(doorstep) = &doorstep {
+                let knock = doorstep.knock(peer.ip(), request.headers());
+                request.extensions_mut().insert(knock);
+            }
             async move {
                 if header_bytes(&request) > HEADER_BYTES {
                     return Ok(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response());
@@ -93,6 +104,21 @@ pub async fn serve(
     {
         tracing::warn!("some requests were still under way when the drain time was over");
     }
+}
+
+/// How often each address may come to launch and sign in, as the configuration says.
+pub fn doorstep(listen: &Listen, clock: store::Clock) -> Arc<Doorstep> {
+    let per_minute = listen.sign_ins_per_minute.get();
+    let rate = Rate {
+        per_minute,
+        at_once: per_minute,
+    };
+    let proxies = listen.trusted_proxies.iter();
+    Doorstep::new(
+        rate,
+        clock,
+        proxies.filter_map(|one| Network::parse(one)).collect(),
+    )
 }
 
 /// How long a header block is. hyper bounds its buffer, which takes somewhat more than that in one go.

@@ -21,7 +21,7 @@ async fn a_header_block_that_is_too_long_is_refused_and_one_that_does_not_come_i
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().fallback(|| async { "here" });
-    tokio::spawn(serve(listener, router, None, std::future::pending()));
+    tokio::spawn(serve(listener, router, None, None, std::future::pending()));
     let with = |bytes: usize| {
         let filler = "a".repeat(bytes);
         format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: {filler}\r\n\r\n")
@@ -53,4 +53,77 @@ async fn a_header_block_that_is_too_long_is_refused_and_one_that_does_not_come_i
         );
         tokio::time::resume();
     }
+}
+
+#[tokio::test]
+async fn a_browser_that_comes_too_often_is_turned_away_and_told_when_to_come_again() {
+    use wire::route::{Access, RouteRow, Routes};
+    const ROWS: &[RouteRow] = &[
+        RouteRow {
+            method: "GET",
+            path: "/launch",
+            access: Access::Arrival,
+        },
+        RouteRow {
+            method: "GET",
+            path: "/open",
+            access: Access::Public,
+        },
+    ];
+    let ids: store::Ids = Arc::new(uuid::Uuid::new_v4);
+    let router = Routes::of(ROWS)
+        .on("GET", "/launch", || async { "here" })
+        .on("GET", "/open", || async { "open" })
+        .build((), wire::request_id::Join::Front, ids);
+    let listen = |proxies: &[&str]| Listen {
+        address: ([127, 0, 0, 1], 0).into(),
+        trusted_proxies: proxies.iter().map(|one| (*one).to_owned()).collect(),
+        sign_ins_per_minute: 2.try_into().unwrap(),
+    };
+    let still: store::Clock = Arc::new(|| fhir::time::Instant(1));
+    let start = async |proxies: &[&str]| {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let door = doorstep(&listen(proxies), still.clone());
+        let serving = serve(
+            listener,
+            router.clone(),
+            Some(door),
+            None,
+            std::future::pending(),
+        );
+        tokio::spawn(serving);
+        address
+    };
+    let ask = async |address, path: &str, from: &str| {
+        let sent = format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: {from}\r\n\r\n"
+        );
+        said(address, &sent).await
+    };
+
+    // Nobody's word about where she comes from counts here.
+    let address = start(&[]).await;
+    for from in ["198.51.100.1", "198.51.100.2"] {
+        let answer = ask(address, "/launch", from).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let answer = ask(address, "/launch", "198.51.100.3").await;
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    assert!(answer.contains("\r\nretry-after: 30\r\n"), "{answer}");
+    assert!(answer.contains("Vent 30 sekunder"), "{answer}");
+    let answer = ask(address, "/open", "198.51.100.3").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+
+    // That of the proxy in front does: who takes everything she may take keeps nobody else out.
+    let address = start(&["127.0.0.0/8"]).await;
+    for expected in ["200", "200", "429"] {
+        let answer = ask(address, "/launch", "198.51.100.1").await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {expected}")),
+            "{answer}"
+        );
+    }
+    let answer = ask(address, "/launch", "198.51.100.2").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }

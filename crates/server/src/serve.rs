@@ -31,10 +31,11 @@ pub async fn run(path: &Path) -> anyhow::Result<ExitCode> {
         config.roles.join(", "),
         config.listen.address
     );
+    let doorstep = listen::doorstep(&config.listen, surroundings::clock());
     let stop = region.stop();
     let figures = figures.map(|listener| {
         let (router, stop) = (metrics::router(region.figures()), stop.clone());
-        tokio::spawn(listen::serve(listener, router, None, async move {
+        tokio::spawn(listen::serve(listener, router, None, None, async move {
             stop.stopped().await
         }))
     });
@@ -45,9 +46,13 @@ pub async fn run(path: &Path) -> anyhow::Result<ExitCode> {
             stop.stop();
         }
     });
-    listen::serve(listener, region.router(), None, async move {
-        stop.stopped().await
-    })
+    listen::serve(
+        listener,
+        region.router(),
+        Some(doorstep),
+        None,
+        async move { stop.stopped().await },
+    )
     .await;
     region.finish().await;
     if let Some(figures) = figures {

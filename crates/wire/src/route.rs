@@ -14,6 +14,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 use futures::FutureExt;
 use http::{HeaderValue, Method, header};
 
+use crate::doorstep;
 use crate::outcome::{Problem, unknown_method, unknown_route};
 use crate::request_id::{self, Join};
 
@@ -32,6 +33,9 @@ pub enum Access {
     /// A client or a browser on its way through sign-in, which prove themselves in their own ways; there only where the
     /// configuration lets people sign in.
     SignIn,
+    /// A person's browser before anybody is known, at a launch or on its way through sign-in: as [`Access::SignIn`], and each address
+    /// may come only so often ([`crate::doorstep`]).
+    Arrival,
     /// A registered client's signed statement is the body itself; there is no token.
     Signed,
     /// There in demo mode only.
@@ -41,7 +45,7 @@ pub enum Access {
 impl Access {
     /// Whether a route of this kind may be absent.
     pub fn is_optional(self) -> bool {
-        matches!(self, Access::SignIn | Access::Demo)
+        matches!(self, Access::SignIn | Access::Arrival | Access::Demo)
     }
 }
 
@@ -84,10 +88,12 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         H: Handler<T, S>,
         T: 'static,
     {
+        let row = self
+            .rows
+            .iter()
+            .find(|row| row.method == method && row.path == path);
         assert!(
-            self.rows
-                .iter()
-                .any(|row| row.method == method && row.path == path),
+            row.is_some(),
             "{method} {path} is not in the table of routes"
         );
         assert!(
@@ -103,7 +109,11 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             other => panic!("no route is offered by {other}"),
         };
         let routes = self.built.remove(path).unwrap_or_default();
-        self.built.insert(path, routes.on(filter, handler));
+        let mut route = MethodRouter::new().on(filter, handler);
+        if row.is_some_and(|row| row.access == Access::Arrival) {
+            route = route.layer(axum::middleware::from_fn(doorstep::count));
+        }
+        self.built.insert(path, routes.merge(route));
         self
     }
 

@@ -269,7 +269,7 @@ pub const ROUTES: &[RouteRow] = &[
     RouteRow {
         method: "GET",
         path: AUTHORIZE,
-        access: Access::SignIn,
+        access: Access::Arrival,
     },
     RouteRow {
         method: "POST",
@@ -279,22 +279,22 @@ pub const ROUTES: &[RouteRow] = &[
     RouteRow {
         method: "GET",
         path: SIGN_IN,
-        access: Access::SignIn,
+        access: Access::Arrival,
     },
     RouteRow {
         method: "POST",
         path: SIGN_IN,
-        access: Access::SignIn,
+        access: Access::Arrival,
     },
     RouteRow {
         method: "GET",
         path: SIGN_IN_AT,
-        access: Access::SignIn,
+        access: Access::Arrival,
     },
     RouteRow {
         method: "GET",
         path: SIGN_IN_BACK,
-        access: Access::SignIn,
+        access: Access::Arrival,
     },
     RouteRow {
         method: "POST",

@@ -1,5 +1,7 @@
 //! How much the hub keeps and takes, and for how long. Every list has an end (threats-and-faults.md section 1, line 6).
 
+use wire::pace::Rate;
+
 /// What is kept for a sender and taken of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -21,15 +23,6 @@ pub struct Bounds {
     pub device: Rate,
     /// Readings of one sender, and what may come at once.
     pub sender: Rate,
-}
-
-/// So many readings a minute, and so many at once after a rest; beyond it 429.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// Readings a minute.
-    pub per_minute: u32,
-    /// Readings at once.
-    pub at_once: u32,
 }
 
 impl Default for Bounds {

@@ -19,7 +19,6 @@ mod held;
 mod idempotency;
 mod intake;
 mod note;
-mod pace;
 mod quarantine;
 mod tally;
 #[cfg(test)]
@@ -27,7 +26,8 @@ mod tests;
 mod versions;
 
 pub use amount::{Amount, Form, Rule};
-pub use bounds::{Bounds, Rate};
+pub use bounds::Bounds;
+pub use wire::pace::Rate;
 
 use axum::Router;
 use fhir::ids::{OrganisationNumber, PersonNumbers};
@@ -131,9 +131,9 @@ pub struct State {
     /// How many readings wait for each receiver until their day is over.
     held: tally::Tally,
     /// What each sender sends.
-    senders: pace::Pace,
+    senders: wire::pace::Pace,
     /// What each patient's each device sends.
-    devices: pace::Pace,
+    devices: wire::pace::Pace,
 }
 
 impl State {
@@ -277,8 +277,8 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     let left_out = amount::counted(&store).await?;
     let held = held::counted(&store).await?;
     let assigned = assignment::Known::counted(&store).await?;
-    let senders = pace::Pace::new(config.bounds.sender);
-    let devices = pace::Pace::new(config.bounds.device);
+    let senders = wire::pace::Pace::new(config.bounds.sender);
+    let devices = wire::pace::Pace::new(config.bounds.device);
     let destinations = config.receivers.iter().flat_map(destinations).collect();
     let desk = Desk {
         guard,

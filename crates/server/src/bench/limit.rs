@@ -77,7 +77,7 @@ impl Static {
         };
         let router = Router::new().fallback(answer);
         let ends = stop.clone();
-        let running = tokio::spawn(listen::serve(listener, router, None, async move {
+        let running = tokio::spawn(listen::serve(listener, router, None, None, async move {
             ends.stopped().await
         }));
         Ok(Static {

@@ -84,6 +84,7 @@ const RULES: &[Rule] = &[
     concept::locator_within_collaboration,
     concept::told_of_to_members,
     network::addresses,
+    network::proxies,
     network::names_are_known,
     network::no_test_tokens,
     identity::providers_can_be_used,

@@ -4,6 +4,7 @@ use super::Refusal;
 use crate::config::Config;
 use std::collections::HashSet;
 use url::Url;
+use wire::client::Network;
 
 /// Every base is an absolute http(s) URL without a slash at its end; http only where the network is allowed by name.
 pub fn addresses(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
@@ -73,6 +74,28 @@ pub fn addresses(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
             )),
             other => found.push(Refusal::ours(setting, format!("scheme {other} is not http(s)"), "use https")),
         }
+    }
+}
+
+/// Proxies whose word counts are networks, and not everybody.
+pub fn proxies(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
+    for one in &config.listen.trusted_proxies {
+        let (wrong, instead) = match Network::parse(one) {
+            None => (
+                "is no network in CIDR notation",
+                "write it as 10.1.2.0/24, or one address",
+            ),
+            Some(network) if network.is_everybody() => (
+                "is everybody: whoever connects could say that she comes from anywhere",
+                "name the proxies in front alone",
+            ),
+            Some(_) => continue,
+        };
+        found.push(Refusal::ours(
+            "listen.trusted_proxies".into(),
+            format!("{one} {wrong}"),
+            instead,
+        ));
     }
 }
 

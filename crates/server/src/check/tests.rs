@@ -180,6 +180,22 @@ fn plain_http_needs_an_allowed_network() {
 }
 
 #[test]
+fn a_proxy_in_front_is_a_network_and_not_everybody() {
+    for wrong in ["proxy.example", "10.0.0.0/33", "0.0.0.0/0", "::/0"] {
+        refused(
+            &of(|c| c.listen.trusted_proxies = vec![wrong.into()]),
+            "listen.trusted_proxies",
+            "Delt's own rule",
+        );
+    }
+    let right = ["127.0.0.1", "10.1.0.0/16", "fd00::/8"];
+    assert_eq!(
+        of(|c| c.listen.trusted_proxies = right.map(str::to_owned).into()),
+        vec![]
+    );
+}
+
+#[test]
 fn unknown_names_are_refused() {
     refused(
         &of(|c| c.roles.push("oracle".into())),

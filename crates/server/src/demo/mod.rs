@@ -201,6 +201,7 @@ pub(crate) async fn start(
         tokio::spawn(listen::serve(
             listener,
             region.router(),
+            Some(listen::doorstep(&made.config.listen, surroundings::clock())),
             Some(faults.clone()),
             on(&stop),
         )),
@@ -208,11 +209,13 @@ pub(crate) async fn start(
             control,
             faults.control().merge(around.control),
             None,
+            None,
             on(&stop),
         )),
         tokio::spawn(listen::serve(
             record_systems,
             testkit::record_system::routes(peers),
+            None,
             Some(faults),
             on(&stop),
         )),

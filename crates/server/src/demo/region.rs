@@ -124,6 +124,8 @@ pub fn make(
         zone: "Europe/Oslo".into(),
         listen: Listen {
             address: ([127, 0, 0, 1], port).into(),
+            trusted_proxies: Vec::new(),
+            sign_ins_per_minute: crate::config::sign_ins_per_minute(),
         },
         network: Network {
             allow: vec!["127.0.0.0/8".into()],

@@ -35,6 +35,11 @@ impl Network {
         Some(Self { address, prefix })
     }
 
+    /// Whether every address of its kind lies in it.
+    pub fn is_everybody(&self) -> bool {
+        self.prefix == 0
+    }
+
     /// Whether `address` lies in it. An IPv4 address written as IPv6 counts as the IPv4 address it is.
     pub fn contains(&self, address: IpAddr) -> bool {
         let bits = |value: u128, width: u32| {

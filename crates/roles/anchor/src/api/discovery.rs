@@ -100,7 +100,7 @@ pub(crate) async fn jwks(extract::State(state): extract::State<Arc<State>>) -> R
 pub(crate) async fn openapi(extract::State(state): extract::State<Arc<State>>) -> Response {
     let there = |row: &&RouteRow| match row.access {
         Access::Demo => state.config.demo.is_some(),
-        Access::SignIn => state.signs_in(),
+        Access::SignIn | Access::Arrival => state.signs_in(),
         _ => true,
     };
     let rows: Vec<_> = ROUTES.iter().filter(there).copied().collect();

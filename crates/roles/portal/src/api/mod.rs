@@ -42,12 +42,12 @@ const fn row(method: &'static str, path: &'static str, access: Access) -> RouteR
 /// Every route of the portal.
 pub const ROUTES: &[RouteRow] = &[
     row("GET", "/", Access::Public),
-    row("GET", OPEN, Access::Public),
-    row("GET", CALLBACK, Access::Public),
-    row("GET", "/sign-in", Access::Public),
-    row("POST", "/sign-in", Access::Public),
-    row("POST", "/sign-in/list", Access::Public),
-    row("POST", "/sign-in/citizen", Access::Public),
+    row("GET", OPEN, Access::Arrival),
+    row("GET", CALLBACK, Access::Arrival),
+    row("GET", "/sign-in", Access::Arrival),
+    row("POST", "/sign-in", Access::Arrival),
+    row("POST", "/sign-in/list", Access::Arrival),
+    row("POST", "/sign-in/citizen", Access::Arrival),
     row("POST", "/session", Access::Demo),
     row("POST", "/session/end", Access::Session),
     row("GET", "/patients", Access::Session),

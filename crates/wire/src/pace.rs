@@ -1,27 +1,40 @@
-//! How many readings a sender and a device may send: so many a minute, and a backlog at once (the generic cell rate
-//! algorithm, one number for each of them). A flooder meets its own limit; nobody else's count is touched.
+//! How often somebody may come: so many times a minute, and some at once after a rest (the generic cell rate algorithm, one number
+//! for each key). A flooder meets its own limit; nobody else's count is touched.
 
-use crate::bounds::Rate;
-use crate::tally::locked;
 use fhir::time::Instant;
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Counts kept at most. Who comes when all are in use shares one with the others who do.
 const KEPT: usize = 100_000;
 /// µs in a minute.
 const MINUTE: i64 = 60_000_000;
 
-type Mac = [u8; 16];
+/// By what somebody is counted: a keyed hash or an address, never a number of a person.
+pub type Key = [u8; 16];
+
+/// So many a minute, and so many at once after a rest; beyond it 429.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// A minute; 0 counts as 1.
+    pub per_minute: u32,
+    /// At once; 0 counts as 1.
+    pub at_once: u32,
+}
 
 /// One limit, counted for each key apart.
 pub struct Pace {
-    /// µs that one reading costs.
+    /// µs that one costs.
     each: i64,
     /// µs that may be used up at once.
     burst: i64,
-    /// Until when each key's readings are spread at the even pace.
-    spread: Mutex<HashMap<Mac, i64>>,
+    /// Until when what each key has used is spread at the even pace.
+    spread: Mutex<HashMap<Key, i64>>,
+}
+
+/// A panic elsewhere has not made what is counted wrong.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Pace {
@@ -35,26 +48,32 @@ impl Pace {
         }
     }
 
-    /// Whether one reading of a key would be taken now, without counting it: for refusing a flooder before its body is read.
-    pub fn ready(&self, key: Mac, now: Instant) -> Result<(), u32> {
+    /// Whether one of a key would be taken now, without counting it: for refusing a flooder before its body is read.
+    ///
+    /// # Errors
+    /// In how many seconds to come again.
+    pub fn ready(&self, key: Key, now: Instant) -> Result<(), u32> {
         self.count(key, 1, now, false)
     }
 
-    /// Counts `readings` of a key, or says in how many seconds to come again. More at once than the limit ever allows
-    /// count as that many, so that a sound bundle is not refused for ever.
-    pub fn take(&self, key: Mac, readings: usize, now: Instant) -> Result<(), u32> {
-        self.count(key, readings, now, true)
+    /// Counts so many of a key. More at once than the limit ever allows count as that many, so that a sound bundle is not refused for
+    /// ever.
+    ///
+    /// # Errors
+    /// In how many seconds to come again.
+    pub fn take(&self, key: Key, many: usize, now: Instant) -> Result<(), u32> {
+        self.count(key, many, now, true)
     }
 
-    fn count(&self, key: Mac, readings: usize, now: Instant, keep: bool) -> Result<(), u32> {
-        let readings = i64::try_from(readings).unwrap_or(i64::MAX);
-        let cost = self.each.saturating_mul(readings).min(self.burst);
+    fn count(&self, key: Key, many: usize, now: Instant, keep: bool) -> Result<(), u32> {
+        let many = i64::try_from(many).unwrap_or(i64::MAX);
+        let cost = self.each.saturating_mul(many).min(self.burst);
         let mut spread = locked(&self.spread);
         if spread.len() >= KEPT && !spread.contains_key(&key) {
             spread.retain(|_, until| *until > now.0);
         }
         let key = if spread.len() >= KEPT && !spread.contains_key(&key) {
-            Mac::default()
+            Key::default()
         } else {
             key
         };
@@ -87,8 +106,8 @@ mod tests {
     }
 
     const START: i64 = 1_000_000_000;
-    const A: Mac = [1; 16];
-    const B: Mac = [2; 16];
+    const A: Key = [1; 16];
+    const B: Key = [2; 16];
 
     #[test]
     fn a_backlog_goes_at_once_then_the_even_pace_holds_for_each_key_alone() {
