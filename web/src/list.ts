@@ -44,6 +44,7 @@ async function update(rows: HTMLTableSectionElement, live: HTMLElement): Promise
     }
     ahead = difference(fresh);
     replace(rows, fresh);
+    around(page, "quiet");
     around(page, "undecided");
     around(page, "shows");
     around(page, "pages");

@@ -9,9 +9,9 @@ mod identity;
 mod outside;
 
 pub use facts::{
-    Agreement, Amount, Client, Concept, Delegation, DeliveryRule, Expect, Form, Organisation,
-    OrganisationKind, Paper, Profile, Publish, RecordSystem, Service, SubUnit, Subscriber,
-    UnknownPatients,
+    Agreement, Amount, Client, Concept, Delegation, DeliveryRule, Expect, ExpectSender, Form,
+    Organisation, OrganisationKind, Paper, Profile, Publish, RecordSystem, Service, SubUnit,
+    Subscriber, UnknownPatients,
 };
 pub use identity::{IdentityProvider, LoginProfile, People};
 pub use outside::{Definition, DefinitionKind, Hpr, Pvk, WhenOlder};
@@ -336,6 +336,9 @@ pub struct Hub {
     /// Device identifiers, `system|value`, that name a model and not one device: no assignment of them is taken or holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<String>,
+    /// Home systems that are expected to send at least so often; a silence that is longer raises an alarm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<ExpectSender>,
     /// Days that identity, digest and outcome are kept after the clinical body is gone.
     #[serde(default = "thirty")]
     pub replay_days: u32,

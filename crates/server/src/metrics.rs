@@ -26,6 +26,8 @@ pub const COPY_AGE: &str = "delt_copy_age_seconds";
 pub const COPY_LATE: &str = "delt_copy_late";
 /// Whether a feed that is expected has been silent for too long.
 pub const FEED_QUIET: &str = "delt_feed_quiet";
+/// Whether a home system that the hub expects has been silent for too long.
+pub const SENDER_QUIET: &str = "delt_sender_quiet";
 /// Subscriptions whose endpoint did not answer.
 pub const SUBSCRIPTIONS_IN_ERROR: &str = "delt_subscriptions_in_error";
 /// Age of the copy of citizens' settings.
@@ -68,6 +70,10 @@ pub const NAMES: &[(&str, &str)] = &[
     (
         FEED_QUIET,
         "1 where a feed that is expected (service.expect) has been silent for longer than it may, or was never heard",
+    ),
+    (
+        SENDER_QUIET,
+        "1 where a home system that is expected (hub.expect) has sent nothing that was taken in for longer than it may",
     ),
     (
         SUBSCRIPTIONS_IN_ERROR,

@@ -7,6 +7,7 @@
 //! (`amount`), it waits in between until its day is over (`held`, `day`, `note`).
 
 mod address;
+mod alive;
 mod amount;
 mod api;
 mod assignment;
@@ -20,6 +21,7 @@ mod idempotency;
 mod intake;
 mod note;
 mod quarantine;
+mod silence;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,7 @@ mod versions;
 
 pub use amount::{Amount, Form, Rule};
 pub use bounds::Bounds;
+pub use silence::{Expected, Silence};
 pub use wire::pace::Rate;
 
 use axum::Router;
@@ -72,6 +75,8 @@ pub struct Config {
     pub replay_days: u32,
     /// What is kept for a sender.
     pub bounds: Bounds,
+    /// Home systems that are expected to send.
+    pub expects: Vec<Expected>,
     /// Responsible organisations and where their readings go.
     pub receivers: Vec<Receiver>,
 }
@@ -89,6 +94,8 @@ pub struct Receiver {
     pub record_system_rules: Vec<Rule>,
     /// Its sharing service's whole FHIR base; for a member of a shared register, the register's.
     pub sharing: Option<Url>,
+    /// Client ids that the sharing service expects to hear; where the hub's is among them, it is told that the hub is alive.
+    pub expected_there: Vec<String>,
 }
 
 /// Why the hub cannot be opened.
@@ -130,6 +137,10 @@ pub struct State {
     left_out: tally::Tally,
     /// How many readings wait for each receiver until their day is over.
     held: tally::Tally,
+    /// When senders were heard that are expected.
+    heard: silence::Heard,
+    /// Services that wait for signs of life.
+    waiting: Vec<alive::Waiting>,
     /// What each sender sends.
     senders: wire::pace::Pace,
     /// What each patient's each device sends.
@@ -137,6 +148,14 @@ pub struct State {
 }
 
 impl State {
+    /// Looks once who is silent and says what is to be said to whoever waits for a sign of life.
+    ///
+    /// # Errors
+    /// The store's: then nothing is said.
+    pub async fn says_alive(&self) -> Result<(), store::StoreError> {
+        alive::round(self).await
+    }
+
     /// The hub's own store.
     pub fn store(&self) -> &Store {
         &self.desk.store
@@ -277,8 +296,9 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     let left_out = amount::counted(&store).await?;
     let held = held::counted(&store).await?;
     let assigned = assignment::Known::counted(&store).await?;
-    let senders = wire::pace::Pace::new(config.bounds.sender);
-    let devices = wire::pace::Pace::new(config.bounds.device);
+pub use bounds::Bounds;
+pub use silence::{Expected, Silence};
+pub use wire::pace::Rate;
     let destinations = config.receivers.iter().flat_map(destinations).collect();
     let desk = Desk {
         guard,
@@ -297,6 +317,8 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         assigned,
         left_out,
         held,
+        heard,
+        waiting,
         senders,
         devices,
     }))
@@ -353,10 +375,12 @@ pub fn routes(state: Arc<State>) -> Router {
         .layer(axum::middleware::from_fn(wire::body::negotiated))
 }
 
-/// One courier a receiver, so that a dead one delays no other, one who looks at days that are over, and one who forgets.
+/// One courier a receiver, so that a dead one delays no other, one who looks at days that are over, one who forgets, and where somebody
+/// is expected to be heard one who tells of silences and that the hub is alive.
 pub fn workers(state: Arc<State>) -> Vec<Worker> {
     let mut workers = deliver::workers(&state);
     workers.push(day::worker(state.clone()));
-    workers.push(forget::worker(state));
+    workers.push(forget::worker(state.clone()));
+    workers.extend(alive::worker(state));
     workers
 }

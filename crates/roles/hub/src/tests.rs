@@ -70,6 +70,7 @@ impl Hub {
             record_system_kinds: vec![InformationService::MEASUREMENTS],
             record_system_rules: rules.clone(),
             sharing: Some(receiver.parse().unwrap()),
+            expected_there: Vec::new(),
         });
         let config = Config {
             base: BASE.parse().unwrap(),
@@ -84,6 +85,7 @@ impl Hub {
             models: Vec::new(),
             replay_days: 30,
             bounds: crate::Bounds::default(),
+            expects: Vec::new(),
             receivers: receivers.to_vec(),
         };
         let house = House {

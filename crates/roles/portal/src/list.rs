@@ -3,7 +3,7 @@
 use fhir::measurement;
 use fhir::plan::Zone;
 use fhir::time::Instant;
-use wire::contract::work_list::{Alert, Row, Trend, WorkList};
+use wire::contract::work_list::{Alert, Quiet, Row, Trend, WorkList};
 
 use std::collections::HashMap;
 
@@ -28,6 +28,8 @@ pub struct Shown {
     pub total: usize,
     /// That some could not be decided about and are not on it.
     pub undecided: Option<String>,
+    /// Who has not been heard for longer than expected, a line each.
+    pub quiet: Vec<String>,
     /// Place of the first line, counted from 1; 0 without lines.
     pub first: usize,
     /// Place of the last; 0 without lines.
@@ -147,6 +149,7 @@ pub fn shown(list: &WorkList, addresses: Vec<String>, state: &State, t: &Text) -
             1 => Some(t.of("list.undecided_one").to_owned()),
             n => Some(t.count("list.undecided", n)),
         },
+        quiet: list.quiet.iter().map(|one| words.quiet(one)).collect(),
         first: if places.is_empty() {
             0
         } else {
@@ -219,6 +222,20 @@ impl Words<'_> {
             deadline: alert.deadline.map(|end| (self.when(end), end <= self.now)),
             level: (alert.level > 0).then(|| self.t.count("list.level", alert.level)),
         }
+    }
+
+    /// That somebody has not been heard, in words that say what it means for the list.
+    fn quiet(&self, one: &Quiet) -> String {
+        let since = one.since.map(|at| self.when(at));
+        let words = match (one.home_system, &since) {
+            (false, Some(_)) => "list.quiet_feed",
+            (false, None) => "list.quiet_feed_never",
+            (true, Some(_)) => "list.quiet_home",
+            (true, None) => "list.quiet_home_never",
+        };
+        let when = since.unwrap_or_default();
+        let parts = [("name", one.name.as_str()), ("when", when.as_str())];
+        self.t.fill(words, &parts)
     }
 
     /// What is measured: a kind, or a part of a score.

@@ -4,6 +4,9 @@
 //! Each write of a feed is a sign of life, kept in the write's own commit; a statement by `$copy-state` is one of its own.
 //! A feed that has made a statement is taken at its word; a record system that never has is taken to be as far as its last
 //! write. Others that write by delegation (the hub) count once they make statements: that they are silent tells nothing.
+//!
+//! A feed may also say that it is alive and nothing of how far it has come (decision 0060): that ends its silence, and it names those
+//! home systems that it has not heard itself (`silences`).
 
 use crate::State;
 use axum::extract::Request;
@@ -12,16 +15,17 @@ use axum::response::Response;
 use fhir::time::Instant;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::{Change, Expect, LedgerWrite, Store, StoreError};
 use trust::{Caller, ClientUse};
 use wire::Worker;
-use wire::contract::sharing::{COPY_AS_OF_HEADER, COPY_STATE_HEADER, CopyAge};
+use wire::contract::sharing::{Alive, COPY_AS_OF_HEADER, COPY_STATE_HEADER, CopyAge, Silent};
+use wire::contract::work_list::Quiet;
 use wire::visit::Visit;
 
-/// Ledger of feeds: key `w`|client for the last write, `s`|client for the last statement.
+/// Ledger of feeds: key `w`|client for the last write, `s`|client for the last statement, `a`|client for the last sign of life.
 const LEDGER: &str = "copy";
 /// How often the age is looked at.
 const LOOK: Duration = Duration::from_secs(15);
@@ -44,19 +48,32 @@ pub struct Promise {
 pub struct Expected {
     /// Its client id.
     pub client: String,
+    /// What people call it.
+    pub name: String,
     /// How long it may be silent, in seconds.
     pub quiet_seconds: i64,
 }
 
-/// How a feed that is expected stands.
+/// How somebody who is expected stands: a feed, or a home system of which a feed that is expected says that it is silent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Silence {
     /// Its client id.
     pub client: String,
-    /// Seconds since it was last heard; none: never.
-    pub seconds: Option<i64>,
-    /// Whether that is too long.
+    /// What people call it.
+    pub name: String,
+    /// The feed that says so of a home system; none: a feed itself.
+    pub said_by: Option<String>,
+    /// When it was last heard; none: never.
+    pub heard: Option<Instant>,
+    /// Whether that is too long ago.
     pub quiet: bool,
+}
+
+impl Silence {
+    /// By what it is known among those of whom was told.
+    fn key(&self) -> (Option<String>, String) {
+        (self.said_by.clone(), self.client.clone())
+    }
 }
 
 impl Promise {
@@ -70,6 +87,27 @@ impl Promise {
     }
 }
 
+/// What a line of the ledger tells of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Write,
+    Statement,
+    Life,
+}
+
+impl Told {
+    const ALL: [Told; 3] = [Told::Write, Told::Statement, Told::Life];
+
+    /// The first byte of its key.
+    fn code(self) -> u8 {
+        match self {
+            Told::Write => b'w',
+            Told::Statement => b's',
+            Told::Life => b'a',
+        }
+    }
+}
+
 /// One line of the ledger.
 #[derive(Clone)]
 struct Line {
@@ -77,28 +115,50 @@ struct Line {
     organisation: Option<String>,
     record_system: bool,
     at: i64,
+    /// Whom a sign of life names.
+    silent: Vec<Silent>,
 }
 
 impl Line {
     fn read(bytes: &[u8]) -> Option<Line> {
         let value: Value = serde_json::from_slice(bytes).ok()?;
+        let silent = |one: &Value| {
+            Some(Silent {
+                sender: one["sender"].as_str()?.to_owned(),
+                name: one["name"].as_str()?.to_owned(),
+                since: one["since"].as_i64().map(Instant),
+            })
+        };
+        let named = value["silent"].as_array();
         Some(Line {
             client: value["client"].as_str()?.to_owned(),
             organisation: value["organisation"].as_str().map(str::to_owned),
             record_system: value["record_system"].as_bool()?,
             at: value["at"].as_i64()?,
+            silent: named
+                .into_iter()
+                .flatten()
+                .map(silent)
+                .collect::<Option<_>>()?,
         })
     }
 
     /// As it rests, under a key of this kind.
-    fn written(&self, of: u8) -> LedgerWrite {
-        let value = json!({
+    fn written(&self, of: Told) -> LedgerWrite {
+        let mut value = json!({
             "client": self.client,
             "organisation": self.organisation,
             "record_system": self.record_system,
             "at": self.at,
         });
-        let mut key = vec![of];
+        if !self.silent.is_empty() {
+            let silent = self.silent.iter().map(|one| {
+                let since = one.since.map(|at| at.0);
+                json!({"sender": one.sender, "name": one.name, "since": since})
+            });
+            value["silent"] = silent.collect();
+        }
+        let mut key = vec![of.code()];
         key.extend_from_slice(self.client.as_bytes());
         LedgerWrite {
             ledger: LEDGER,
@@ -122,12 +182,29 @@ pub struct Feed {
     pub last_write: Option<Instant>,
     /// Up to when it said that everything is here.
     pub stated: Option<Instant>,
+    /// When it last said that it is alive.
+    pub alive: Option<Instant>,
+    /// Whom it has not heard itself, as it said then.
+    pub silent: Vec<Silent>,
 }
 
 impl Feed {
-    /// When it was last heard, by a write or by what it stated.
+    /// One of which nothing is known yet.
+    fn new(client: &str, record_system: bool) -> Feed {
+        Feed {
+            client: client.to_owned(),
+            organisation: None,
+            record_system,
+            last_write: None,
+            stated: None,
+            alive: None,
+            silent: Vec::new(),
+        }
+    }
+
+    /// When it was last heard, by a write, by what it stated or because it said that it is alive.
     pub fn heard(&self) -> Option<Instant> {
-        self.last_write.max(self.stated)
+        self.last_write.max(self.stated).max(self.alive)
     }
 
     /// Up to when everything of it is known to be here.
@@ -154,7 +231,7 @@ pub struct Book {
     /// The state that was last told of, for the alarm.
     told: Mutex<CopyAge>,
     /// Who was last told to be quiet.
-    quiet: Mutex<BTreeSet<String>>,
+    quiet: Mutex<BTreeMap<(Option<String>, String), Silence>>,
 }
 
 impl Book {
@@ -171,28 +248,33 @@ impl Book {
         for entry in store.ledger_scan(LEDGER, b"", None, MOST).await? {
             let line = Line::read(&entry.value)
                 .ok_or(StoreError::Damaged("a feed's entry has an unexpected form"))?;
-            book.note(&line, entry.key.first() == Some(&b's'));
+            let told = Told::ALL.into_iter();
+            let told = told
+                .into_iter()
+                .find(|one| entry.key.first() == Some(&one.code()));
+            book.note(
+                &line,
+                told.ok_or(StoreError::Damaged("a feed's entry has an unexpected key"))?,
+            );
         }
         Ok(book)
     }
 
-    fn note(&self, line: &Line, statement: bool) {
+    fn note(&self, line: &Line, told: Told) {
         let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
-        let feed = feeds.entry(line.client.clone()).or_insert_with(|| Feed {
-            client: line.client.clone(),
-            organisation: None,
-            record_system: line.record_system,
-            last_write: None,
-            stated: None,
-        });
+        let known = feeds.entry(line.client.clone());
+        let feed = known.or_insert_with(|| Feed::new(&line.client, line.record_system));
         feed.organisation.clone_from(&line.organisation);
         feed.record_system = line.record_system;
-        let place = if statement {
-            &mut feed.stated
-        } else {
-            &mut feed.last_write
-        };
-        *place = Some(Instant(line.at));
+        let at = Some(Instant(line.at));
+        match told {
+            Told::Write => feed.last_write = at,
+            Told::Statement => feed.stated = at,
+            Told::Life => {
+                feed.alive = at;
+                feed.silent.clone_from(&line.silent);
+            }
+        }
     }
 
     /// Up to when everything of every feed that counts is here, and whether that is new enough: what every answer says, so
@@ -208,19 +290,30 @@ impl Book {
         (as_of, promise.judges(as_of, now))
     }
 
-    /// How those stand that are expected to say something. Who was never heard is quiet.
+    /// How those stand that are expected to say something, each with the home systems that it has not heard. Who was never heard is quiet.
     fn silences(&self, promise: &Promise, now: Instant) -> Vec<Silence> {
         let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
-        let silence = |one: &Expected| {
-            let heard = feeds.get(&one.client).and_then(Feed::heard);
-            let seconds = heard.map(|at| lag(at, now));
-            Silence {
+        let mut all = Vec::new();
+        for one in &promise.expects {
+            let feed = feeds.get(&one.client);
+            let heard = feed.and_then(Feed::heard);
+            all.push(Silence {
                 client: one.client.clone(),
-                seconds,
-                quiet: seconds.is_none_or(|seconds| seconds > one.quiet_seconds),
-            }
-        };
-        promise.expects.iter().map(silence).collect()
+                name: one.name.clone(),
+                said_by: None,
+                heard,
+                quiet: heard.is_none_or(|at| lag(at, now) > one.quiet_seconds),
+            });
+            let silent = feed.into_iter().flat_map(|feed| &feed.silent);
+            all.extend(silent.map(|silent| Silence {
+                client: silent.sender.clone(),
+                name: silent.name.clone(),
+                said_by: Some(one.client.clone()),
+                heard: silent.since,
+                quiet: true,
+            }));
+        }
+        all
     }
 
     /// How the copy stands at `now`.
@@ -232,13 +325,8 @@ impl Book {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         for client in &promise.feeds {
-            known.entry(client.clone()).or_insert_with(|| Feed {
-                client: client.clone(),
-                organisation: None,
-                record_system: false,
-                last_write: None,
-                stated: None,
-            });
+            let known = known.entry(client.clone());
+            known.or_insert_with(|| Feed::new(client, false));
         }
         let counts = |feed: &Feed| {
             if promise.feeds.is_empty() {
@@ -277,14 +365,14 @@ pub struct Signed(Line);
 /// Notes in a write's own commit that its feed is alive.
 pub fn sign(visit: &Visit<'_>, change: &mut Change) -> Signed {
     let line = line(visit.caller(), visit.now);
-    change.ledger.push(line.written(b'w'));
+    change.ledger.push(line.written(Told::Write));
     Signed(line)
 }
 
 impl Signed {
     /// The change is durable: a feed whose writes fail is not as far as it tried to be.
     pub fn stands(&self, state: &State) {
-        state.copy.note(&self.0, false);
+        state.copy.note(&self.0, Told::Write);
     }
 }
 
@@ -299,9 +387,29 @@ pub async fn state_as_of(
     as_of: Instant,
 ) -> Result<(), wire::visit::End> {
     let line = line(visit.caller(), as_of);
-    change.ledger.push(line.written(b's'));
+    change.ledger.push(line.written(Told::Statement));
     visit.commit(change).await?;
-    state.copy.note(&line, true);
+    state.copy.note(&line, Told::Statement);
+    Ok(())
+}
+
+/// Makes durable with the record of its request that a feed is alive, and whom it has not heard.
+///
+/// # Errors
+/// What the store said, as the way out it asks for.
+pub async fn is_alive(
+    state: &State,
+    visit: &Visit<'_>,
+    mut change: Change,
+    alive: Alive,
+) -> Result<(), wire::visit::End> {
+    let line = Line {
+        silent: alive.silent,
+        ..line(visit.caller(), visit.now)
+    };
+    change.ledger.push(line.written(Told::Life));
+    visit.commit(change).await?;
+    state.copy.note(&line, Told::Life);
     Ok(())
 }
 
@@ -311,6 +419,7 @@ fn line(caller: &Caller, at: Instant) -> Line {
         organisation: caller.organisation.map(|number| number.to_string()),
         record_system: caller.use_ == ClientUse::RecordSystem,
         at: at.0,
+        silent: Vec::new(),
     }
 }
 
@@ -330,23 +439,47 @@ impl State {
         (self.house.clock)()
     }
 
-    /// How the feeds stand that are expected to say something: for operators.
+    /// How those stand that are expected to say something: for operators.
     pub fn silences(&self) -> Vec<Silence> {
         self.copy.silences(&self.config.copy, self.now())
     }
 
+    /// Who is silent at `now`, for those who work by what arrives.
+    pub(crate) fn quiet(&self, now: Instant) -> Vec<Quiet> {
+        let silences = self.copy.silences(&self.config.copy, now).into_iter();
+        let quiet = silences.filter(|one| one.quiet).map(|one| Quiet {
+            name: one.name,
+            home_system: one.said_by.is_some(),
+            since: one.heard,
+        });
+        quiet.collect()
+    }
+
     /// Those that have gone quiet, or speak again, since this was last asked: what the alarm tells once.
     pub fn silences_turned(&self) -> Vec<Silence> {
+        let now = self.silences();
         let mut told = self
             .copy
             .quiet
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let mut turned = self.silences();
-        turned.retain(|one| match one.quiet {
-            true => told.insert(one.client.clone()),
-            false => told.remove(&one.client),
-        });
+        let quiet = now.iter().filter(|one| one.quiet);
+        let quiet: BTreeMap<_, _> = quiet.map(|one| (one.key(), one.clone())).collect();
+        let before = std::mem::take(&mut *told);
+        let gone_quiet = quiet.iter().filter(|(key, _)| !before.contains_key(*key));
+        let mut turned: Vec<_> = gone_quiet.map(|(_, one)| one.clone()).collect();
+        // Of a home system that is heard again its feed says nothing any more.
+        let back = before
+            .into_iter()
+            .filter(|(key, _)| !quiet.contains_key(key));
+        turned.extend(back.map(|(key, one)| {
+            let stands = now.iter().find(|one| one.key() == key).cloned();
+            stands.unwrap_or(Silence {
+                quiet: false,
+                ..one
+            })
+        }));
+        *told = quiet;
         turned
     }
 
@@ -373,12 +506,23 @@ pub fn workers(state: Arc<State>) -> Option<Worker> {
         let pause = state.house.pause.clone();
         loop {
             for one in state.silences_turned() {
-                let (service, feed) = (state.config.id.as_str(), one.client.as_str());
-                let seconds = one.seconds.unwrap_or(-1);
-                if one.quiet {
-                    tracing::error!(service, feed, seconds, "a feed has gone quiet");
-                } else {
-                    tracing::info!(service, feed, seconds, "a feed speaks again");
+                let (service, client) = (state.config.id.as_str(), one.client.as_str());
+                let heard = one.heard.map(|at| at.to_string()).unwrap_or_default();
+                match (one.quiet, one.said_by.as_deref()) {
+                    (true, None) => {
+                        tracing::error!(service, feed = client, heard, "a feed has gone quiet");
+                    }
+                    (false, None) => {
+                        tracing::info!(service, feed = client, heard, "a feed speaks again");
+                    }
+                    (true, Some(feed)) => {
+                        let words = "a home system has gone quiet, says the feed";
+                        tracing::error!(service, feed, sender = client, heard, "{words}");
+                    }
+                    (false, Some(feed)) => {
+                        let words = "a home system is heard again, says the feed";
+                        tracing::info!(service, feed, sender = client, "{words}");
+                    }
                 }
             }
             if let Some(copy) = state.copy_turned() {
@@ -447,6 +591,7 @@ mod tests {
             organisation: None,
             record_system,
             at: seconds * 1_000_000,
+            silent: Vec::new(),
         }
     }
 
@@ -457,7 +602,8 @@ mod tests {
             quiet: Mutex::default(),
         };
         for (client, record_system, seconds, statement) in lines {
-            book.note(&line(client, *record_system, *seconds), *statement);
+            let told = [Told::Write, Told::Statement][usize::from(*statement)];
+            book.note(&line(client, *record_system, *seconds), told);
         }
         book
     }
@@ -496,7 +642,7 @@ mod tests {
     fn who_writes_by_delegation_counts_once_it_makes_statements() {
         let silent = book(&[("epj", true, 100, false), ("hub", false, 10, false)]);
         assert_eq!(state(&silent, &[], 120), (Some(100), "ok"));
-        silent.note(&line("hub", false, 20), true);
+        silent.note(&line("hub", false, 20), Told::Statement);
         assert_eq!(state(&silent, &[], 120), (Some(20), "late"));
     }
 
@@ -505,6 +651,7 @@ mod tests {
         let book = book(&[("hub", false, 100, false), ("epj", true, 100, false)]);
         let expected = |client: &str| Expected {
             client: client.into(),
+            name: client.into(),
             quiet_seconds: 60,
         };
         let promise = Promise {
@@ -514,14 +661,17 @@ mod tests {
         let quiet = |now: i64| -> Vec<(Option<i64>, bool)> {
             let all = book.silences(&promise, Instant(now * 1_000_000));
             all.into_iter()
-                .map(|one| (one.seconds, one.quiet))
+                .map(|one| (one.heard.map(|at| at.0 / 1_000_000), one.quiet))
                 .collect()
         };
-        assert_eq!(quiet(160), [(Some(60), false), (None, true)]);
-        assert_eq!(quiet(161), [(Some(61), true), (None, true)]);
-        // A statement that there is nothing new is a sign of life too.
-        book.note(&line("hub", false, 161), true);
-        assert_eq!(quiet(200)[0], (Some(39), false));
+        assert_eq!(quiet(160), [(Some(100), false), (None, true)]);
+        assert_eq!(quiet(161), [(Some(100), true), (None, true)]);
+        // A statement that there is nothing new is a sign of life too, and so is a sign that says no more than that.
+        book.note(&line("hub", false, 161), Told::Statement);
+        assert_eq!(quiet(200)[0], (Some(161), false));
+        book.note(&line("hub", false, 240), Told::Life);
+        assert_eq!(quiet(300)[0], (Some(240), false));
+        assert_eq!(quiet(301)[0], (Some(240), true));
     }
 
     #[test]

@@ -92,6 +92,7 @@ const RULES: &[Rule] = &[
     identity::another_issuer_is_believed_in_words,
     publish::policy_can_be_met,
     copy::age_can_be_kept,
+    copy::senders_can_be_heard,
     amount::rules_can_be_met,
     audit::heads_are_signed_at_intervals,
     outside::hpr_can_be_asked,

@@ -247,6 +247,22 @@ pub struct Service {
 pub struct Expect {
     /// Its client id.
     pub client: String,
+    /// What people call it, on the list of patients too; none: the client id.
+    pub name: Option<String>,
+    /// How long it may be silent, in minutes.
+    pub quiet_minutes: u32,
+}
+
+/// A home system that is expected to send to the hub.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectSender {
+    /// Its client id.
+    pub sender: String,
+    /// The organisation that it sends for.
+    pub orgnr: String,
+    /// What people call it, on the list of patients too; none: the client id.
+    pub name: Option<String>,
     /// How long it may be silent, in minutes.
     pub quiet_minutes: u32,
 }

@@ -157,6 +157,7 @@ pub fn make(
             client_file: key("delt-hub"),
             require_assignment: false,
             models: Vec::new(),
+            expect: Vec::new(),
             replay_days: 30,
             idempotency_hours: 24,
             quarantine_days: 90,

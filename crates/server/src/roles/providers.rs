@@ -134,6 +134,7 @@ fn partners(setting: &Setting<'_>, s: &config::Service) -> anyhow::Result<Vec<::
 fn expected(one: &config::Expect) -> ::sharing::Expected {
     ::sharing::Expected {
         client: one.client.clone(),
+        name: one.name.clone().unwrap_or_else(|| one.client.clone()),
         quiet_seconds: i64::from(one.quiet_minutes) * 60,
     }
 }
@@ -288,6 +289,20 @@ fn rules(to: &config::RecordSystem) -> Vec<::hub::Rule> {
     to.rule.iter().map(rule).collect()
 }
 
+/// Whom the service expects to hear.
+fn expected_there(s: &config::Service) -> Vec<String> {
+    s.expect.iter().map(|one| one.client.clone()).collect()
+}
+
+fn expected_sender(one: &config::ExpectSender) -> anyhow::Result<::hub::Expected> {
+    Ok(::hub::Expected {
+        sender: one.sender.clone(),
+        name: one.name.clone().unwrap_or_else(|| one.sender.clone()),
+        organisation: organisation(&one.orgnr)?,
+        quiet_seconds: i64::from(one.quiet_minutes) * 60,
+    })
+}
+
 /// Opens the hub.
 pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
     let part = needed(&setting.config.hub, "hub")?;
@@ -308,8 +323,10 @@ pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
                 .unwrap_or_default(),
             record_system_rules: o.record_system.as_ref().map(rules).unwrap_or_default(),
             sharing: service.map(|s| s.fhir.clone()),
+            expected_there: service.map(expected_there).unwrap_or_default(),
         })
     });
+    let expects = part.expect.iter().map(expected_sender);
     let config = ::hub::Config {
         base: part.base.clone(),
         operator: organisation(&part.operator)?,
@@ -336,21 +353,27 @@ pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
             },
             ..::hub::Bounds::default()
         },
+        expects: expects.collect::<anyhow::Result<_>>()?,
         receivers: receivers.collect::<anyhow::Result<_>>()?,
     };
     let state = ::hub::open(config, setting.house("hub", setting.demo.time.clock())?).await?;
     let told = state.clone();
-    let claims = move || {
+    let figures = move || {
         let each = told.held_for_others().into_iter();
         let figure = |(of, count): (fhir::ids::OrganisationNumber, u64)| Figure {
             name: metrics::CLAIMS,
             labels: vec![("claimed_by", of.as_str().to_owned())],
             value: count as f64,
         };
-        each.map(figure).collect()
+        let silences = told.silences().into_iter().map(|one| Figure {
+            name: metrics::SENDER_QUIET,
+            labels: vec![("sender", one.expected.sender)],
+            value: f64::from(u8::from(one.quiet)),
+        });
+        each.map(figure).chain(silences).collect()
     };
     Ok(vec![Mounted {
-        gauged: Some(std::sync::Arc::new(claims)),
+        gauged: Some(std::sync::Arc::new(figures)),
         trails: trail(state.store()),
         client_file: part.client_file.clone(),
         path: path_of(&part.base),

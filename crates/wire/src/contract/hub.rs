@@ -44,6 +44,25 @@ pub enum ReceiverKind {
 pub struct Deliveries {
     /// Receivers of the organisations that the caller sends for.
     pub receivers: Vec<ReceiverState>,
+    /// Home systems that send for them and are expected to be heard.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub senders: Vec<SenderState>,
+}
+
+/// How a home system stands that is expected to be heard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SenderState {
+    /// Its client id.
+    pub sender: String,
+    /// What people call it.
+    pub name: String,
+    /// How long it may be silent, in minutes.
+    pub quiet_minutes: u64,
+    /// When something of it was last acknowledged, RFC 3339 in UTC; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Instant>,
+    /// Whether it has been silent for longer than it may.
+    pub quiet: bool,
 }
 
 /// What waits for one receiver.

@@ -1,6 +1,11 @@
 //! A sharing service's paths (CONTRACT sections 1 and 6), and what it says about its copy: how it compares with its source,
 //! and how old it is. The service's FHIR base is its whole URL (`{…}/{service-id}/fhir`), so paths here are relative to it.
 
+use super::ContractError;
+use fhir::json::Node;
+use fhir::time::{Instant, parse_instant};
+use serde_json::{Value, json};
+
 /// Bundles are posted to the base itself.
 pub const ROOT: &str = "/";
 /// Search by POST, the only way for anything with a person's number.
@@ -21,7 +26,7 @@ pub const MAY_LOOK: &str = "/$may-look";
 pub const EXPLAIN: &str = "/$explain-access";
 /// Most bytes of its answer that a gateway takes: each organisation that may look is a few thousand, and they may be many hundred.
 pub const MAY_LOOK_BYTES: usize = 4 * 1024 * 1024;
-/// How old the copy is; by POST the record system says up to when everything of it is here.
+/// How old the copy is; by POST the record system says up to when everything of it is here, or a feed that it is alive ([`Alive`]).
 pub const COPY_STATE: &str = "/$copy-state";
 /// Header of answers that give data: the instant (RFC 3339, UTC) up to which everything of the source is known to be here.
 pub const COPY_AS_OF_HEADER: &str = "delt-copy-as-of";
@@ -109,5 +114,153 @@ impl CopyAge {
         [Self::Ok, Self::Late, Self::Unjudged]
             .into_iter()
             .find(|one| one.as_str() == code)
+    }
+}
+
+/// What a feed says of itself by `POST` [`COPY_STATE`] when it has nothing new: that it is alive, and who of those that it passes on for
+/// has been silent for longer than expected. It says nothing of how far the copy has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Alive {
+    /// Who is silent; at most [`Alive::MOST`].
+    pub silent: Vec<Silent>,
+}
+
+/// Somebody who has not been heard for longer than expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silent {
+    /// Its client id.
+    pub sender: String,
+    /// What people call it.
+    pub name: String,
+    /// When something of it was last taken in; `None`: never.
+    pub since: Option<Instant>,
+}
+
+impl Alive {
+    /// Most who are named.
+    pub const MOST: usize = 100;
+    /// Longest client id or name, in characters.
+    pub const LONGEST: usize = 200;
+
+    /// As Parameters: `alive` (boolean, true) and for each who is silent `silent` with the parts `sender`, `name` (strings) and `since`
+    /// (instant, absent: never).
+    pub fn to_json(&self) -> Value {
+        let mut all = vec![json!({"name": "alive", "valueBoolean": true})];
+        all.extend(self.silent.iter().map(|one| {
+            let mut parts = vec![
+                json!({"name": "sender", "valueString": one.sender}),
+                json!({"name": "name", "valueString": one.name}),
+            ];
+            let since = one.since.map(|at| at.to_string());
+            parts.extend(since.map(|at| json!({"name": "since", "valueInstant": at})));
+            json!({"name": "silent", "part": parts})
+        }));
+        json!({"resourceType": "Parameters", "parameter": all})
+    }
+
+    /// Whether Parameters say this, and not up to when everything is here.
+    pub fn is_said(parameters: Node<'_>) -> bool {
+        named(parameters.get("parameter"), "alive").next().is_some()
+    }
+
+    /// Reads Parameters.
+    ///
+    /// # Errors
+    /// [`ContractError`] where something is missing, strange or too much.
+    pub fn read(parameters: Node<'_>) -> Result<Alive, ContractError> {
+        let fault = |fault| ContractError {
+            document: "sign of life",
+            fault,
+        };
+        let all = parameters.get("parameter");
+        let known = ["alive", "silent"];
+        let names = all.into_iter().flat_map(Node::items);
+        let strange = |one: Node<'_>| !one.text("name").is_some_and(|name| known.contains(&&*name));
+        if names.into_iter().any(strange) {
+            return Err(fault("parameters are alive and silent"));
+        }
+        let alive: Vec<_> = named(all, "alive").collect();
+        let yes = |one: &Node<'_>| one.get("valueBoolean").and_then(Node::bool) == Some(true);
+        if alive.len() != 1 || !alive.iter().all(yes) {
+            return Err(fault("alive is true, once"));
+        }
+        if named(all, "silent").count() > Self::MOST {
+            return Err(fault("at most 100 who are silent"));
+        }
+        let silent = |one: Node<'_>| {
+            let part = |name| named(one.get("part"), name).next();
+            let text = |name: &'static str| {
+                let text = part(name)?.text("valueString")?.into_owned();
+                let sound = !text.is_empty()
+                    && text.chars().count() <= Self::LONGEST
+                    && !text.chars().any(char::is_control);
+                sound.then_some(text)
+            };
+            let since = part("since").map(|one| {
+                let text = one.text("valueInstant");
+                text.and_then(|text| parse_instant(&text).ok())
+                    .ok_or(fault("silent.since"))
+            });
+            Ok(Silent {
+                sender: text("sender").ok_or(fault("silent.sender"))?,
+                name: text("name").ok_or(fault("silent.name"))?,
+                since: since.transpose()?,
+            })
+        };
+        let silent = named(all, "silent").map(silent);
+        Ok(Alive {
+            silent: silent.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Those of a list of parameters that have this name.
+fn named<'a>(all: Option<Node<'a>>, name: &'static str) -> impl Iterator<Item = Node<'a>> {
+    let all = all.into_iter().flat_map(Node::items);
+    all.filter(move |one| one.text("name").as_deref() == Some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
+    use super::*;
+    use fhir::json::{Json, Limits};
+
+    fn read(value: &Value) -> Result<Alive, ContractError> {
+        let json = Json::parse(value.to_string(), Limits::RESOURCE).unwrap();
+        assert!(Alive::is_said(json.root()), "{value}");
+        Alive::read(json.root())
+    }
+
+    #[test]
+    fn a_sign_of_life_reads_again_and_what_is_strange_is_none() {
+        let since = parse_instant("2026-11-21T02:12:00Z").unwrap();
+        let silent = |since| Silent {
+            sender: "home-fjellvik".into(),
+            name: "Hjemmesystemet".into(),
+            since,
+        };
+        let said = Alive {
+            silent: vec![silent(Some(since)), silent(None)],
+        };
+        assert_eq!(read(&said.to_json()), Ok(said.clone()));
+        assert_eq!(read(&Alive::default().to_json()), Ok(Alive::default()));
+        for (at, value) in [
+            ("/parameter/0/valueBoolean", json!(false)),
+            ("/parameter/1/name", json!("loud")),
+            ("/parameter/1/name", json!("alive")),
+            ("/parameter/1/part/0/valueString", json!("")),
+            ("/parameter/1/part/1/valueString", json!("a\nb")),
+            ("/parameter/1/part/1/valueString", json!("a".repeat(201))),
+            ("/parameter/1/part/2/valueInstant", json!("at night")),
+        ] {
+            let mut json = said.to_json();
+            *json.pointer_mut(at).unwrap() = value;
+            assert!(read(&json).is_err(), "{at}");
+        }
+        let crowd = Alive {
+            silent: vec![silent(None); Alive::MOST + 1],
+        };
+        assert!(read(&crowd.to_json()).is_err());
     }
 }

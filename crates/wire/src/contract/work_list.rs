@@ -123,6 +123,17 @@ impl std::fmt::Debug for Row {
     }
 }
 
+/// Who has not been heard for longer than expected: what it would have brought is not on the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quiet {
+    /// What people call it.
+    pub name: String,
+    /// Whether it is a home system that the hub has not heard, and not one that writes here.
+    pub home_system: bool,
+    /// When it was last heard; `None`: never.
+    pub since: Option<Instant>,
+}
+
 /// The list, or a page of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkList {
@@ -136,6 +147,8 @@ pub struct WorkList {
     pub total: usize,
     /// Patients besides of whom it could not be decided whether the caller may see them. They are on no page.
     pub undecided: usize,
+    /// Who is silent: a list without news may be one that nothing reaches.
+    pub quiet: Vec<Quiet>,
     /// Rows left out before the first.
     pub offset: usize,
     /// Whether the caller has it already: then nothing of it is said.
@@ -288,6 +301,30 @@ impl Alert {
     }
 }
 
+impl Quiet {
+    fn to_json(&self) -> Value {
+        let mut parts = vec![
+            part("name", "valueString", self.name.as_str()),
+            part("home_system", "valueBoolean", self.home_system),
+        ];
+        let since = self.since;
+        parts.extend(since.map(|at| part("since", "valueInstant", at.to_string())));
+        json!({"name": "quiet", "part": parts})
+    }
+
+    fn from_json(json: &Value) -> Result<Quiet, ContractError> {
+        let parts = Parts::of(json)?;
+        let home_system = parts.first("home_system", "valueBoolean")?.as_bool();
+        Ok(Quiet {
+            name: parts
+                .text("name", "valueString")
+                .ok_or(fault("quiet.name"))?,
+            home_system: home_system.ok_or(fault("quiet.home_system"))?,
+            since: parts.instant("since")?,
+        })
+    }
+}
+
 impl WorkList {
     /// As Parameters.
     pub fn to_json(&self) -> Value {
@@ -308,6 +345,7 @@ impl WorkList {
         all.extend(tags("order", &self.order));
         all.extend(tags("gone", &self.gone));
         all.extend(self.rows.iter().map(Row::to_json));
+        all.extend(self.quiet.iter().map(Quiet::to_json));
         json!({
             "resourceType": "Parameters",
             "meta": {"profile": [format!("{CANONICAL}/StructureDefinition/work-list")]},
@@ -327,12 +365,14 @@ impl WorkList {
             text.ok_or(fault(name))
         };
         let rows = parts.all("patient").map(Row::from_json);
+        let quiet = parts.all("quiet").map(Quiet::from_json);
         Ok(WorkList {
             tag: needed("tag")?,
             at: parts.instant("at")?.ok_or(fault("at"))?,
             device: needed("device")?,
             total: parts.number("total")?,
             undecided: parts.number("undecided")?,
+            quiet: quiet.collect::<Result<_, _>>()?,
             offset: parts.number("offset")?,
             same: parts.first("same", "valueBoolean")? == true,
             order: parts.texts("order", "valueString"),
@@ -452,6 +492,18 @@ mod tests {
             device: "Ikke CE-merket".into(),
             total: 2,
             undecided: 1,
+            quiet: vec![
+                Quiet {
+                    name: "Knutepunktet".into(),
+                    home_system: false,
+                    since: Some(at),
+                },
+                Quiet {
+                    name: "Hjemmesystemet".into(),
+                    home_system: true,
+                    since: None,
+                },
+            ],
             offset: 0,
             same: false,
             order: vec!["a".into(), "c".into(), "b".into()],
@@ -477,6 +529,9 @@ mod tests {
             ),
             ("/parameter/11/part/3/valueCoding/code", json!("blue")),
             ("/parameter/11/part/0/valueString", json!(1)),
+            ("/parameter/13/part/0/valueString", json!(1)),
+            ("/parameter/13/part/1/valueBoolean", json!("no")),
+            ("/parameter/13/part/2/valueInstant", json!("at night")),
             ("/parameter", json!("none")),
         ] {
             let mut json = list().to_json();

@@ -16,6 +16,7 @@ use store::DeliveryState as Stands;
 use trust::{Ask, ClientUse, Interaction, Permit};
 use wire::contract::hub::{
     Deliveries, Delivery, DeliveryState, Progress, QUARANTINE, Quarantine, ReceiverState,
+    SenderState,
 };
 use wire::outcome::{Problem, json_response};
 use wire::request_id::RequestIds;
@@ -94,8 +95,23 @@ async fn receivers(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
             left_out: state.left_out.held(destination.name.as_bytes()).entries as u64,
         });
     }
+    let organisation = sends_for(state, visit);
+    let silences = state.silences().into_iter();
+    let senders = silences
+        .filter(|one| Some(one.expected.organisation) == organisation)
+        .map(|one| SenderState {
+            sender: one.expected.sender,
+            name: one.expected.name,
+            quiet_minutes: u64::try_from(one.expected.quiet_seconds / 60).unwrap_or_default(),
+            heard: one.heard,
+            quiet: one.quiet,
+        });
+    let stands = Deliveries {
+        receivers,
+        senders: senders.collect(),
+    };
     visit.write(visit.record().permitted(&permit)).await?;
-    Ok(json_response(StatusCode::OK, &Deliveries { receivers }))
+    Ok(json_response(StatusCode::OK, &stands))
 }
 
 async fn entry(state: &State, visit: &Visit<'_>, key: String) -> Result<Response, End> {
@@ -209,15 +225,18 @@ pub(super) fn address(state: &State, path: &str) -> String {
     format!("{base}{path}")
 }
 
-/// The receivers of the organisation that the caller sends for.
+/// The organisation that the caller sends for.
+fn sends_for(state: &State, visit: &Visit<'_>) -> Option<OrganisationNumber> {
+    let organisation = visit.caller().organisation;
+    organisation.and_then(|one| state.config.register.controller(&one))
+}
+
+/// The receivers of that organisation.
 pub(super) fn theirs<'a>(
     state: &'a State,
     visit: &Visit<'_>,
 ) -> impl Iterator<Item = &'a Destination> + use<'a> {
-    let organisation: Option<OrganisationNumber> = visit
-        .caller()
-        .organisation
-        .and_then(|o| state.config.register.controller(&o));
+    let organisation = sends_for(state, visit);
     state
         .destinations
         .iter()

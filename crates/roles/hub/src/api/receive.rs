@@ -11,6 +11,7 @@ use crate::document;
 use crate::idempotency::{self, Answer as First, Begun, Running};
 use crate::intake::{self, Accepted, Refused, Taken};
 use crate::quarantine::{self, Keeping};
+use crate::silence;
 use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
@@ -417,6 +418,9 @@ async fn take_all(
     }
     for taken in done.iter().flatten() {
         taken.counts.count(state);
+    }
+    if done.iter().any(Result::is_ok) {
+        silence::heard(state, visit).await;
     }
     Ok(done)
 }

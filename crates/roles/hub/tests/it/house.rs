@@ -73,6 +73,7 @@ pub fn receiver(orgnr: &str, record_system: Option<&str>, sharing: Option<&str>)
         record_system_kinds: vec![InformationService::MEASUREMENTS],
         record_system_rules: Vec::new(),
         sharing: sharing.map(|url| url.parse().unwrap()),
+        expected_there: Vec::new(),
     }
 }
 
@@ -148,6 +149,7 @@ impl Hub {
             models: Vec::new(),
             replay_days: 30,
             bounds,
+            expects: Vec::new(),
             receivers,
         };
         Self::open(folder, clock, issuer, config).await

@@ -18,4 +18,5 @@ mod owner;
 mod receive;
 mod receiver;
 mod replay;
+mod silence;
 mod versions;

@@ -5,7 +5,7 @@ use fhir::plan::Zone;
 use fhir::time::Instant;
 use http::{Request, StatusCode};
 use testkit::people::Directory;
-use wire::contract::work_list::{Alert, Row, Score, Trend, WorkList};
+use wire::contract::work_list::{Alert, Quiet, Row, Score, Trend, WorkList};
 
 use crate::own::task;
 use crate::{Page, Portal, fake};
@@ -74,6 +74,7 @@ pub fn list() -> WorkList {
         device: "Delt vurdering. Ikke CE-merket".into(),
         total: 2,
         undecided: 0,
+        quiet: Vec::new(),
         offset: 0,
         same: false,
         order: vec![red.tag.clone(), other.tag.clone()],
@@ -254,6 +255,80 @@ async fn who_could_not_be_decided_about_is_told_as_a_number_in_three_languages()
                 let page = portal.get(address).await;
                 assert!(page.body.contains(words), "{address}: {}", page.body);
                 assert!(page.body.contains("id=\"undecided\" role=\"alert\">"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_has_not_been_heard_is_told_in_plain_words_in_three_languages() {
+    let mut portal = ward().await;
+    let page = portal.get("/list").await;
+    assert!(
+        page.body.contains("id=\"quiet\" role=\"alert\" hidden>"),
+        "{}",
+        page.body
+    );
+    let quiet = |home_system, since| Quiet {
+        name: "<Nord>".into(),
+        home_system,
+        since,
+    };
+    let all = [
+        quiet(false, Some(fake::now())),
+        quiet(false, None),
+        quiet(true, Some(at(60 * 24))),
+        quiet(true, None),
+    ];
+    *portal.fake.own.list.lock().unwrap() = Some(WorkList {
+        tag: "tag-quiet".into(),
+        quiet: all.into(),
+        ..list()
+    });
+    let when = portal.get("/list").await;
+    let lines = when.body.split_once("id=\"quiet\"").unwrap().1;
+    assert_eq!(
+        lines.split_once("</div>").unwrap().0.matches("<p ").count(),
+        4
+    );
+    for (language, said) in [
+        (
+            "nb",
+            [
+                "Det har ikke kommet noe fra &#60;Nord&#62; siden 09:30.",
+                "Det har aldri kommet noe fra &#60;Nord&#62;.",
+                "Hjemmesystemet &#60;Nord&#62; har ikke sendt noe siden 04.03. 09:30.",
+                "Hjemmesystemet &#60;Nord&#62; har aldri sendt noe.",
+            ],
+        ),
+        (
+            "nn",
+            [
+                "Det har ikkje kome noko frå &#60;Nord&#62; sidan 09:30.",
+                "Det har aldri kome noko frå &#60;Nord&#62;.",
+                "Heimesystemet &#60;Nord&#62; har ikkje sendt noko sidan 04.03. 09:30.",
+                "Heimesystemet &#60;Nord&#62; har aldri sendt noko.",
+            ],
+        ),
+        (
+            "en",
+            [
+                "Nothing has come from &#60;Nord&#62; since 09:30.",
+                "Nothing has ever come from &#60;Nord&#62;.",
+                "The home system &#60;Nord&#62; has sent nothing since 04.03. 09:30.",
+                "The home system &#60;Nord&#62; has never sent anything.",
+            ],
+        ),
+    ] {
+        portal.cookies.retain(|(name, _)| name != "delt-language");
+        portal
+            .cookies
+            .push(("delt-language".into(), language.into()));
+        for address in ["/list", "/list/rows?known=tag-0"] {
+            let page = portal.get(address).await;
+            assert!(page.body.contains("id=\"quiet\" role=\"alert\">"));
+            for words in said {
+                assert!(page.body.contains(words), "{words}: {}", page.body);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! `$copy-state`: how old the shared copy is. A feed says by POST up to when everything of its source is here (`as_of`), since
-//! a day without a write may be a quiet day or a broken feed; by GET the organisation's own system reads how it stands.
+//! a day without a write may be a quiet day or a broken feed, or that it is alive (`alive`) and nothing of how far it has come; by GET the
+//! organisation's own system reads how it stands.
 
 use super::reconcile::own_system;
 use crate::State;
@@ -7,6 +8,7 @@ use crate::copy;
 use axum::body::Body;
 use axum::extract::{self, Request};
 use axum::response::Response;
+use fhir::json::{Json, Limits};
 use fhir::outcome::{Issue, IssueCode};
 use fhir::resource::ResourceType;
 use fhir::time::{Instant, parse_instant};
@@ -16,12 +18,15 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use trust::{Ask, Interaction};
 use wire::contract::ORGANISATION_NUMBER_SYSTEM;
+use wire::contract::sharing::Alive;
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
 
 /// How far a source's clock may run ahead of ours, in microseconds.
 const AHEAD: i64 = 60_000_000;
+/// Longest statement: a hundred who are silent, with names.
+const BYTES: usize = 128 * 1024;
 
 /// `GET {base}/$copy-state`.
 pub async fn read(
@@ -43,7 +48,7 @@ async fn tell(state: &State, visit: &Visit<'_>) -> Result<Response, End> {
     Ok(answer(state))
 }
 
-/// `POST {base}/$copy-state` with Parameters `as_of` (instant), by a feed about itself.
+/// `POST {base}/$copy-state` with Parameters `as_of` (instant), by a feed about itself, or with those of [`Alive`].
 pub async fn write(
     extract::State(state): extract::State<Arc<State>>,
     ids: RequestIds,
@@ -65,12 +70,55 @@ async fn take(
 ) -> Result<Response, End> {
     // Whoever may send a batch feeds, and says how far it has come.
     let permit = visit.permit(&Ask::of(Interaction::Batch, ResourceType::BUNDLE))?;
-    let input = wire::operation::read(&parts.headers, body).await?;
-    let as_of = as_of(&input, visit.now).map_err(Problem::invalid_all)?;
-    visit.asked(&format!("as_of={as_of}"));
-    let change = visit.change(visit.record().permitted(&permit));
-    copy::state_as_of(state, visit, change, as_of).await?;
+    match said(parts, body, visit.now).await? {
+        Said::AsOf(as_of) => {
+            visit.asked(&format!("as_of={as_of}"));
+            let change = visit.change(visit.record().permitted(&permit));
+            copy::state_as_of(state, visit, change, as_of).await?;
+        }
+        Said::Alive(alive) => {
+            visit.asked(&format!("alive, {} silent", alive.silent.len()));
+            let change = visit.change(visit.record().permitted(&permit));
+            copy::is_alive(state, visit, change, alive).await?;
+        }
+    }
     Ok(answer(state))
+}
+
+/// What a feed says of itself.
+enum Said {
+    /// Up to when everything of its source is here.
+    AsOf(Instant),
+    /// That it is alive.
+    Alive(Alive),
+}
+
+async fn said(parts: &Parts, body: Body, now: Instant) -> Result<Said, Problem> {
+    let resource = ["application/fhir+json", "application/json"];
+    let input = if wire::body::media_type_is(&parts.headers, &resource) {
+        let bytes = wire::body::fhir_json(&parts.headers, body, BYTES).await?;
+        let json = Json::parse(bytes, Limits::RESOURCE)?;
+        if Alive::is_said(json.root()) {
+            let alive = Alive::read(json.root());
+            let alive =
+                alive.map_err(|error| Problem::invalid(IssueCode::Value, "alive", error.fault))?;
+            if alive.silent.iter().any(|one| one.since > Some(ahead(now))) {
+                let words = "nobody was last heard at a time to come";
+                return Err(Problem::invalid(IssueCode::Value, "silent", words));
+            }
+            return Ok(Said::Alive(alive));
+        }
+        fhir::operation::flat(json.root()).map_err(Problem::invalid_all)?
+    } else {
+        wire::operation::read(&parts.headers, body).await?
+    };
+    as_of(&input, now)
+        .map(Said::AsOf)
+        .map_err(Problem::invalid_all)
+}
+
+fn ahead(now: Instant) -> Instant {
+    Instant(now.0.saturating_add(AHEAD))
 }
 
 fn as_of(input: &[(String, String)], now: Instant) -> Result<Instant, Vec<Issue>> {
@@ -82,7 +130,7 @@ fn as_of(input: &[(String, String)], now: Instant) -> Result<Instant, Vec<Issue>
         return Err(fault("one parameter was expected: as_of, an instant"));
     }
     let at = parse_instant(text).map_err(|_| fault("an instant was expected, with its zone"))?;
-    if at.0 > now.0.saturating_add(AHEAD) {
+    if at > ahead(now) {
         return Err(fault("nobody knows what is everything at a time to come"));
     }
     Ok(at)
@@ -112,6 +160,9 @@ fn answer(state: &State) -> Response {
         }
         if let Some(at) = feed.last_write {
             parts.push(json!({"name": "last_write", "valueInstant": at.to_string()}));
+        }
+        if let Some(at) = feed.alive {
+            parts.push(json!({"name": "alive", "valueInstant": at.to_string()}));
         }
         aged(&mut parts, feed.as_of(), now);
         parameters.push(json!({"name": "feed", "part": parts}));

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sharing::Promise;
 use testkit::clients::Reply;
 use trust::ClientUse;
-use wire::contract::sharing::{COPY_AS_OF_HEADER, COPY_STATE_HEADER, CopyAge};
+use wire::contract::sharing::{Alive, COPY_AS_OF_HEADER, COPY_STATE_HEADER, CopyAge, Silent};
 
 const WHEN: &str = "2026-11-20T08:00:00+01:00";
 /// As `NOW`, ten minutes before, and ten minutes and a second before.
@@ -284,6 +284,7 @@ async fn a_feed_that_goes_quiet_is_told_once_and_so_is_that_it_speaks_again() {
     let record_system = format!("{:?}-{FJELLVIK}", ClientUse::RecordSystem);
     let expected = sharing::Expected {
         client: record_system.clone(),
+        name: "Journalsystemet".into(),
         quiet_seconds: 600,
     };
     let service = Service::with("fjellvik", FJELLVIK, &[], |config| {
@@ -305,10 +306,139 @@ async fn a_feed_that_goes_quiet_is_told_once_and_so_is_that_it_speaks_again() {
     assert_eq!(turned(), []);
     service.clock.advance(1_000_000);
     assert_eq!(turned(), [(record_system.clone(), true)]);
-    assert_eq!(service.state.silences()[0].seconds, Some(601));
+    assert_eq!(service.state.silences()[0].heard, Some(NOW));
     // That there is nothing new is a sign of life too.
     let owner = service.record_system(FJELLVIK);
     let now = service.clock.now().to_string();
     assert_eq!(say(&service, &owner, &now).await.status, StatusCode::OK);
     assert_eq!(turned(), [(record_system, false)]);
+}
+
+/// That a feed is alive, and whom it has not heard.
+async fn alive(service: &Service, who: &testkit::door::Held, silent: &[Silent]) -> Reply {
+    let said = Alive {
+        silent: silent.to_vec(),
+    };
+    service.post(who, "/$copy-state", &said.to_json()).await
+}
+
+/// The hub is expected within a quarter of an hour, and its copy within ten minutes of what it states.
+pub fn expects_the_hub(config: &mut sharing::Config) {
+    config.copy = Promise {
+        max_lag_seconds: Some(600),
+        expects: vec![sharing::Expected {
+            client: format!("{:?}-{NORDDRIFT}", ClientUse::Service),
+            name: "Knutepunktet".into(),
+            quiet_seconds: 900,
+        }],
+        feeds: Vec::new(),
+    };
+}
+
+/// A home system that the hub has not heard since then.
+pub fn home(since: Option<fhir::time::Instant>) -> Silent {
+    Silent {
+        sender: "home-fjellvik".into(),
+        name: "Hjemmesystemet".into(),
+        since,
+    }
+}
+
+#[tokio::test]
+async fn a_night_without_readings_is_no_silence_while_the_hub_says_that_it_lives() {
+    let service = Service::with("fjellvik", FJELLVIK, &[], expects_the_hub).await;
+    let quiet = || service.state.silences()[0].quiet;
+    assert!(quiet(), "never heard");
+    service
+        .created(&reading(ragnhild(), "r-1", WHEN, "91"))
+        .await;
+    for _ in 0..40 {
+        service.clock.advance(900 * 1_000_000);
+        let hub = service.hub(FJELLVIK);
+        assert_eq!(alive(&service, &hub, &[]).await.status, StatusCode::OK);
+        assert!(!quiet());
+    }
+    // It says nothing of how far the copy has come: the record system alone counts, and it is silent.
+    let owner = service.record_system(FJELLVIK);
+    let reply = service.get(&owner, "/$copy-state").await;
+    let (state, as_of, _) = told(&reply);
+    assert_eq!((state, as_of), (json!("late"), json!(NOW_TEXT)));
+    service.clock.advance(901 * 1_000_000);
+    assert!(quiet(), "dead at night");
+    let mut config = config(
+        service.folder.path(),
+        &service.issuer,
+        "fjellvik",
+        FJELLVIK,
+        &[],
+    );
+    expects_the_hub(&mut config);
+    let before = service.state.silences();
+    let service = service.reopened(config).await;
+    assert_eq!(service.state.silences(), before, "known after a restart");
+    assert!(before[0].heard.is_some());
+}
+
+#[tokio::test]
+async fn a_home_system_that_the_hub_does_not_hear_is_told_of_once_and_so_is_its_return() {
+    let service = Service::with("fjellvik", FJELLVIK, &[], expects_the_hub).await;
+    let hub = service.hub(FJELLVIK);
+    let turned = |service: &Service| -> Vec<(String, bool)> {
+        let all = service.state.silences_turned().into_iter();
+        all.map(|one| (one.name, one.quiet)).collect()
+    };
+    let the_hub = |quiet| ("Knutepunktet".to_owned(), quiet);
+    let the_home = |quiet| ("Hjemmesystemet".to_owned(), quiet);
+    assert_eq!(turned(&service), [the_hub(true)]);
+    alive(&service, &hub, &[home(Some(NOW))]).await;
+    assert_eq!(turned(&service), [the_home(true), the_hub(false)]);
+    service.clock.advance(300 * 1_000_000);
+    alive(&service, &hub, &[home(Some(NOW))]).await;
+    assert_eq!(turned(&service), []);
+    let mut config = config(
+        service.folder.path(),
+        &service.issuer,
+        "fjellvik",
+        FJELLVIK,
+        &[],
+    );
+    expects_the_hub(&mut config);
+    let service = service.reopened(config).await;
+    assert_eq!(turned(&service), [the_home(true)]);
+    alive(&service, &hub, &[]).await;
+    assert_eq!(turned(&service), [the_home(false)]);
+    assert_eq!(turned(&service), []);
+    assert_eq!(service.state.silences().len(), 1);
+}
+
+#[tokio::test]
+async fn a_sign_of_life_is_a_feeds_own_and_one_that_is_strange_is_refused_and_changes_nothing() {
+    let service = Service::with("fjellvik", FJELLVIK, &[], expects_the_hub).await;
+    for who in [
+        service.hub(PROVEHEIM),
+        service.record_system(PROVEHEIM),
+        service.physician(ragnhild()),
+        service.citizen(ragnhild()),
+    ] {
+        let reply = alive(&service, &who, &[]).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN);
+    }
+    let hub = service.hub(FJELLVIK);
+    let later = Some(NOW.plus_seconds(61));
+    let ahead = alive(&service, &hub, &[home(later)]).await;
+    assert_eq!(issues(&ahead.json), ["value @ silent"]);
+    for strange in [
+        json!({"name": "alive", "valueBoolean": false}),
+        json!({"name": "alive", "valueString": "true"}),
+    ] {
+        let body = json!({"resourceType": "Parameters", "parameter": [strange]});
+        let reply = service.post(&hub, "/$copy-state", &body).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{}", reply.json);
+    }
+    let both = json!({"resourceType": "Parameters", "parameter": [
+        {"name": "alive", "valueBoolean": true}, {"name": "as_of", "valueInstant": NOW_TEXT},
+    ]});
+    let reply = service.post(&hub, "/$copy-state", &both).await;
+    assert_eq!(issues(&reply.json), ["value @ alive"]);
+    assert_eq!(service.state.silences()[0].heard, None);
 }

@@ -3,6 +3,7 @@
 
 mod limits;
 mod meaning;
+mod silence;
 
 use http::StatusCode;
 use serde_json::{Value, json};

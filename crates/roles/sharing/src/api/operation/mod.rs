@@ -42,7 +42,7 @@ const OFFERED: &[Offered] = &[
         resource: "",
         name: "copy-state",
         definition: "https://delt.example/fhir/OperationDefinition/copy-state",
-        documentation: "GET by the organisation's own record system: how old the shared copy is, feed by feed. POST Parameters with as_of (instant) by a feed: up to then everything of its source is here. Answers that give data say as much in the headers delt-copy-as-of and delt-copy-state.",
+        documentation: "GET by the organisation's own record system: how old the shared copy is, feed by feed. POST Parameters with as_of (instant) by a feed: up to then everything of its source is here; or with alive (true): it is there and has nothing new, and silent names the senders that it has not heard for longer than expected. Answers that give data say as much in the headers delt-copy-as-of and delt-copy-state.",
     },
     Offered {
         resource: "",

@@ -90,6 +90,7 @@ async fn answer(
         device: state.device().statement(),
         total,
         undecided,
+        quiet: state.quiet(visit.now),
         offset,
         same: false,
         order: page.iter().map(|one| one.row.tag.clone()).collect(),
