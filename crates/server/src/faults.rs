@@ -1,4 +1,5 @@
-//! The demo's fault switches (CONTRACT section 2): one service, or one organisation's record system (`epj-ID`), made slow, dead, refusing, lying or skewed, for stories.
+//! The demo's fault switches (CONTRACT section 2): one service, one organisation's record system (`epj-ID`), or the hub (`hub`), made slow, dead, refusing, lying or
+//! skewed, for stories. A hub that is dead does nothing of its own either.
 //! Exists only in `delt demo`; `delt serve` has no such route.
 
 use axum::Router;
@@ -13,11 +14,15 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
+use tokio::sync::watch;
 use tower::ServiceExt;
 use wire::contract::demo::{FAULTS, Fault, FaultRequest};
+use wire::stop::Pause;
 
 /// Delay of `slow` when the request names none.
 const SLOW_MS: u64 = 4_000;
+/// The hub's name to the switch.
+pub const HUB: &str = "hub";
 /// Skew of `skewed` when the request names none: five minutes.
 const SKEW_MS: u64 = 300_000;
 
@@ -31,6 +36,8 @@ struct Inner {
     state: RwLock<HashMap<String, (Fault, u64)>>,
     skew: HashMap<String, Arc<AtomicI64>>,
     lies: AtomicUsize,
+    /// Told whenever a switch is set.
+    turned: watch::Sender<()>,
 }
 
 /// A connection that is dropped without an answer.
@@ -60,12 +67,35 @@ impl Faults {
             state: RwLock::default(),
             skew,
             lies: AtomicUsize::new(0),
+            turned: watch::Sender::new(()),
         }))
     }
 
     /// The skew (microseconds) that this service's clock adds.
     pub fn skew_of(&self, service: &str) -> Arc<AtomicI64> {
         self.0.skew.get(service).cloned().unwrap_or_default()
+    }
+
+    /// Waiting that does not end while whoever waits is dead.
+    pub fn halting(&self, name: &'static str, pause: Pause) -> Pause {
+        let faults = self.clone();
+        Arc::new(move |wait| {
+            let (faults, waited) = (faults.clone(), pause(wait));
+            Box::pin(async move {
+                let mut turned = faults.0.turned.subscribe();
+                waited.await;
+                while faults.is_dead(name) {
+                    // Never an error: the switches that are held here hold the sender.
+                    let _ = turned.changed().await;
+                }
+            })
+        })
+    }
+
+    fn is_dead(&self, name: &str) -> bool {
+        let state = self.0.state.read();
+        let fault = state.ok().and_then(|state| state.get(name).copied());
+        fault.is_some_and(|(fault, _)| fault == Fault::Dead)
     }
 
     fn now(&self, path: &str) -> Option<(Fault, u64)> {
@@ -113,7 +143,7 @@ impl Faults {
     fn set(&self, request: FaultRequest) -> Result<(), String> {
         let Some(skew) = self.0.skew.get(&request.service) else {
             return Err(format!(
-                "no sharing service, and no record system, is called `{}`",
+                "no sharing service and no record system is called `{}`, nor is it the hub",
                 request.service
             ));
         };
@@ -131,6 +161,7 @@ impl Faults {
         if let Ok(mut state) = self.0.state.write() {
             state.insert(request.service, (request.fault, ms));
         }
+        self.0.turned.send_replace(());
         Ok(())
     }
 

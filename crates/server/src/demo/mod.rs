@@ -10,7 +10,7 @@ mod ports;
 mod region;
 mod state;
 
-use crate::faults::Faults;
+use crate::faults::{Faults, HUB};
 use crate::time::Time;
 use crate::{listen, roles, surroundings};
 use anyhow::Context;
@@ -183,7 +183,9 @@ pub(crate) async fn start(
         let name = region::record_system_name(&o.id);
         (name.clone(), format!("/{name}"))
     });
-    let faults = Faults::new(services.chain(beside).collect());
+    let hub = made.config.hub.iter();
+    let hub = hub.map(|hub| (HUB.to_owned(), hub.base.path().to_owned()));
+    let faults = Faults::new(services.chain(beside).chain(hub).collect());
     let people = roles::DemoPeople::of(directory);
     let region = roles::Region::open(
         &made.config,

@@ -1,9 +1,9 @@
 //! The demo's region as a configuration: `STORY.md`'s organisations, their services, clients and agreements, on loopback.
 
 use crate::config::{
-    Agreement, Anchor, Client, Collaboration, Concept, Config, Delegation, Gateway, Hub, Listen,
-    Locator, Network, Organisation, OrganisationKind, Paper, Party, PersonNumbers, Portal,
-    RecordSystem, Service, SubUnit, Subscriber, UnknownPatients,
+    Agreement, Anchor, Client, Collaboration, Concept, Config, Delegation, Expect, ExpectSender,
+    Gateway, Hub, Listen, Locator, Network, Organisation, OrganisationKind, Paper, Party,
+    PersonNumbers, Portal, RecordSystem, Service, SubUnit, Subscriber, UnknownPatients,
 };
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,10 @@ const SIGNED: &str = "2026-01-15";
 const SHARED: [&str; 4] = ["IT03", "IT08", "IT12", "IT17"];
 /// The kinds that a record system receives from the hub.
 const RECEIVED: [&str; 2] = ["IT17", "IT09"];
+/// Minutes that the story's home system may be silent: a day and a half, since it sends in the morning.
+const HOME_QUIET: u32 = 36 * 60;
+/// Minutes that the hub may be.
+const HUB_QUIET: u32 = 15;
 
 /// Where the demo's parts are reached.
 pub struct Addresses {
@@ -157,7 +161,12 @@ pub fn make(
             client_file: key("delt-hub"),
             require_assignment: false,
             models: Vec::new(),
-            expect: Vec::new(),
+            expect: vec![ExpectSender {
+                sender: format!("hjemmesystem-{STORY_MUNICIPALITY}"),
+                orgnr: directory.orgnr(STORY_MUNICIPALITY).to_owned(),
+                name: Some("DHO Fjellvik".into()),
+                quiet_minutes: HOME_QUIET,
+            }],
             replay_days: 30,
             idempotency_hours: 24,
             quarantine_days: 90,
@@ -532,6 +541,20 @@ fn organisation(
     })
 }
 
+/// Its service waits for signs of the hub's life.
+fn hub_expected(s: &people::Service) -> Vec<Expect> {
+    let hub = Expect {
+        client: "delt-hub".into(),
+        name: Some("Knutepunktet".into()),
+        quiet_minutes: HUB_QUIET,
+    };
+    if s.organisation == STORY_MUNICIPALITY {
+        vec![hub]
+    } else {
+        Vec::new()
+    }
+}
+
 fn service(
     s: &people::Service,
     at: &Addresses,
@@ -582,7 +605,7 @@ fn service(
         publish: Vec::new(),
         max_lag_minutes: None,
         feeds: Vec::new(),
-        expect: Vec::new(),
+        expect: hub_expected(s),
         hand_over: hand_over(directory, s),
         known_to: None,
         subscriber: subscribers(directory, at),

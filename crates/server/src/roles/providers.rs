@@ -5,6 +5,7 @@ use super::{
     path_of, services, trail,
 };
 use crate::config;
+use crate::faults::HUB;
 use crate::metrics;
 use anyhow::Context;
 use fhir::check::profile::Demands;
@@ -356,7 +357,12 @@ pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         expects: expects.collect::<anyhow::Result<_>>()?,
         receivers: receivers.collect::<anyhow::Result<_>>()?,
     };
-    let state = ::hub::open(config, setting.house("hub", setting.demo.time.clock())?).await?;
+    let mut house = setting.house("hub", setting.demo.time.clock())?;
+    if let Some(faults) = &setting.demo.faults {
+        house.clock = setting.demo.time.skewed(faults.skew_of(HUB));
+        house.pause = faults.halting(HUB, house.pause);
+    }
+    let state = ::hub::open(config, house).await?;
     let told = state.clone();
     let figures = move || {
         let each = told.held_for_others().into_iter();

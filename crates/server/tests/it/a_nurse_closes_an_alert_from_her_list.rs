@@ -3,6 +3,7 @@
 //! physician finds it, and the patient sees who saw.
 
 use crate::kit::lookup::Screen;
+use crate::kit::work_list::list;
 use crate::kit::{region, wait};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
@@ -11,7 +12,7 @@ use testkit::browser::Browser;
 use testkit::record_system::DOCUMENTS;
 use testkit::region::Region;
 use wire::client::{Http, Policy, Request};
-use wire::contract::work_list::{Row, WORK_LIST, WORK_LIST_SCOPE, WorkList};
+use wire::contract::work_list::Row;
 use wire::members::MemberBook;
 use wire::signed::{self, Worth};
 
@@ -44,31 +45,18 @@ async fn patients_page(region: &Region) -> String {
     page.html
 }
 
-/// The municipality's nurse at her own service: with a patient, or with none for her list.
-async fn nurse(region: &Region, listing: bool) -> Screen {
+/// The municipality's nurse at her own service, about the story's patient.
+async fn nurse(region: &Region) -> Screen {
     let base = &region.service("fjellvik").unwrap().fhir;
     let mut all = region.ready.practitioners.iter();
     let who = all.find(|one| one.orgnr == FJELLVIK).unwrap();
     let patient = &region.ready.patients[0];
     Screen::with(region, base, |caller| {
         let mut request = caller.as_practitioner(who, patient, base);
-        if listing {
-            request.patient = None;
-            request.scope = WORK_LIST_SCOPE.into();
-        } else {
-            request.scope = "user/*.rs user/Task.u".into();
-        }
+        request.scope = "user/*.rs user/Task.u".into();
         request
     })
     .await
-}
-
-async fn list(region: &Region) -> WorkList {
-    let screen = nurse(region, true).await;
-    let url = format!("{}{WORK_LIST}", screen.base);
-    let reply = screen.send(Request::post_form(url, [])).await;
-    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
-    WorkList::from_json(&reply.json).unwrap()
 }
 
 /// The story's patient on the list, if she has an alert.
@@ -87,7 +75,7 @@ async fn she_finds_her_on_top_and_closes_with_a_note_that_the_record_gets() {
         wait::until(step, async || {
             let row = top(region).await?;
             let alert = &row.alerts[0];
-            let screen = nurse(region, false).await;
+            let screen = nurse(region).await;
             let url = format!("{}/Task/{}/${step}", screen.base, alert.task);
             let version = format!("W/\"{}\"", alert.version);
             let note = form.iter().find(|(name, _)| *name == "note");

@@ -14,6 +14,7 @@ mod a_certificate_ends_soon;
 mod a_citizen_signs_in_to_her_own_pages;
 mod a_device_and_a_questionnaire_find_their_way;
 mod a_gateway_starts_on_a_bad_day;
+mod a_hub_that_dies_at_night_stands_on_the_list;
 mod a_look_up_needs_the_documented_need;
 mod a_look_up_without_a_locator;
 mod a_lost_delivery_is_found_and_repaired;

@@ -10,6 +10,7 @@ pub mod side;
 pub mod stores;
 pub mod wait;
 pub mod wide;
+pub mod work_list;
 
 /// The program under test.
 pub const DELT: &str = env!("CARGO_BIN_EXE_delt");
