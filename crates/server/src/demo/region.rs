@@ -1,9 +1,10 @@
 //! The demo's region as a configuration: `STORY.md`'s organisations, their services, clients and agreements, on loopback.
 
 use crate::config::{
-    Agreement, Anchor, Client, Collaboration, Concept, Config, Delegation, Expect, ExpectSender,
-    Gateway, Hub, Listen, Locator, Network, Organisation, OrganisationKind, Paper, Party,
-    PersonNumbers, Portal, RecordSystem, Service, SubUnit, Subscriber, UnknownPatients,
+    Agreement, Amount, Anchor, Client, Collaboration, Concept, Config, Delegation, DeliveryRule,
+    Expect, ExpectSender, Form, Gateway, Hub, Listen, Locator, Network, Organisation,
+    OrganisationKind, Paper, Party, PersonNumbers, Portal, RecordSystem, Service, SubUnit,
+    Subscriber, UnknownPatients,
 };
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -536,9 +537,23 @@ fn organisation(
         record_system: record_system.map(|base| RecordSystem {
             base,
             kinds: RECEIVED.map(String::from).to_vec(),
-            rule: Vec::new(),
+            rule: noted(o),
         }),
     })
+}
+
+/// The story's municipality has a day's blood sugars as one note: nobody reads them one by one.
+fn noted(o: &people::Organisation) -> Vec<DeliveryRule> {
+    let rule = DeliveryRule {
+        of: vec!["blood-glucose".into()],
+        send: Amount::All,
+        form: Form::Note,
+    };
+    if o.id == STORY_MUNICIPALITY {
+        vec![rule]
+    } else {
+        Vec::new()
+    }
 }
 
 /// Its service waits for signs of the hub's life.

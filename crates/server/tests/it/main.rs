@@ -12,6 +12,7 @@ mod a_bent_audit_trail_is_found_by_its_kept_heads;
 mod a_block_at_helsenorge_closes_the_door_here;
 mod a_certificate_ends_soon;
 mod a_citizen_signs_in_to_her_own_pages;
+mod a_days_note_arrives_once;
 mod a_device_and_a_questionnaire_find_their_way;
 mod a_gateway_starts_on_a_bad_day;
 mod a_hub_that_dies_at_night_stands_on_the_list;
