@@ -97,7 +97,8 @@ pub struct Schedule {
 #[serde(deny_unknown_fields)]
 struct Days {
     from: i32,
-    through: i32,
+    /// The last of them; none: as long as the plan holds.
+    through: Option<i32>,
 }
 
 /// One limit.
@@ -331,13 +332,12 @@ fn activities(plan: &Plan, setting: &Setting<'_>) -> Result<Vec<Value>, Scenario
             .collect();
         let mut repeat = Map::new();
         if let Some(days) = &schedule.days {
-            repeat.insert(
-                "boundsPeriod".to_owned(),
-                json!({
-                    "start": setting.calendar.date(days.from).to_string(),
-                    "end": setting.calendar.date(days.through).to_string(),
-                }),
-            );
+            let start = setting.calendar.date(days.from).to_string();
+            let mut bounds = json!({ "start": start });
+            if let Some(day) = days.through {
+                bounds["end"] = setting.calendar.date(day).to_string().into();
+            }
+            repeat.insert("boundsPeriod".to_owned(), bounds);
         }
         if !schedule.weekdays.is_empty() {
             let named: Vec<&str> = schedule

@@ -1,9 +1,10 @@
-//! STORY.md from day -10 to day 14 in one running region, by a clock that the test puts (`delt demo --from-day`). What homes and
+//! STORY.md from day -10 to day 14 in one running region, and from day -21 to -17 in another, by a clock that the test puts (`delt demo --from-day`). What homes and
 //! record systems send comes by itself, each thing at its own time; what people do is done here, day by day. Each day's
 //! own details have stories of their own; here they are one, in order.
 
 mod after;
 mod before;
+mod begun;
 mod ill;
 
 use crate::kit::lookup::{Screen, receipt, source};
@@ -33,6 +34,16 @@ struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
+    fn of(region: &'a Region) -> Story<'a> {
+        let patient = region.story_patient().unwrap();
+        Story {
+            region,
+            patient,
+            fjellvik: Side::own(region, patient, "fjellvik"),
+            proveheim: Side::own(region, patient, "proveheim"),
+        }
+    }
+
     /// The clock is put, and what is sent until then is sent.
     async fn at(&self, day: i32, time: &str) {
         let played = self.region.play(day, time).await;
@@ -162,16 +173,23 @@ fn zone(result: &Value) -> Option<&str> {
 }
 
 #[tokio::test]
+async fn from_the_plan_to_the_first_readings() {
+    let own = region::own(&["--from-day", "-21"]).await;
+    let region = &own.region;
+    let story = Story::of(region);
+    begun::day_minus_21_the_plan_is_made(&story).await;
+    begun::day_minus_18_the_oximeter_is_hers(&story).await;
+    begun::day_minus_17_the_first_readings_by_two_organisations_devices(&story).await;
+    let data = region.data().to_owned();
+    own.region.stop().await.unwrap();
+    crate::kit::stores::all_trails_are_whole(&data).await;
+}
+
+#[tokio::test]
 async fn from_the_phone_that_was_off_to_the_evaluation() {
     let own = region::own(&["--from-day", "-10"]).await;
     let region = &own.region;
-    let patient = region.story_patient().unwrap();
-    let story = Story {
-        region,
-        patient,
-        fjellvik: Side::own(region, patient, "fjellvik"),
-        proveheim: Side::own(region, patient, "proveheim"),
-    };
+    let story = Story::of(region);
     before::day_minus_8_nothing_has_come_for_two_days(&story).await;
     before::day_minus_7_the_backlog_comes_shuffled_and_doubled(&story).await;
     before::day_0_is_green(&story).await;
