@@ -296,9 +296,10 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     let left_out = amount::counted(&store).await?;
     let held = held::counted(&store).await?;
     let assigned = assignment::Known::counted(&store).await?;
-pub use bounds::Bounds;
-pub use silence::{Expected, Silence};
-pub use wire::pace::Rate;
+    let heard = silence::Heard::open(&store, &config.expects, (house.clock)()).await?;
+    let waiting = alive::waiting(&config.receivers, party.client_id());
+    let senders = wire::pace::Pace::new(config.bounds.sender);
+    let devices = wire::pace::Pace::new(config.bounds.device);
     let destinations = config.receivers.iter().flat_map(destinations).collect();
     let desk = Desk {
         guard,

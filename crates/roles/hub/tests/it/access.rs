@@ -144,6 +144,45 @@ async fn every_route_and_every_kind_of_caller() {
     insta::assert_snapshot!(matrix);
 }
 
+/// So nobody needs to ask for it afterwards (decision 0061).
+#[tokio::test]
+async fn a_refusal_says_in_its_answer_all_the_reason_that_is_on_record() {
+    let mut codes = std::collections::BTreeSet::new();
+    for row in hub::ROUTES {
+        let hub = Hub::new().await;
+        let key = hub.sent(&reading(ragnhild(), "r-1", 91)).await;
+        for (name, held) in callers(&hub) {
+            let Some(held) = held else { continue };
+            let knock = ask(&hub, row.method, row.path, &key).unwrap();
+            let reply = knock.by(&held, NOW).send().await;
+            if reply.status.as_u16() != 403 {
+                continue;
+            }
+            let record = hub.audit().await.remove(0).record;
+            let Outcome::Refused { rule, code } = &record.outcome else {
+                panic!("{name}: {:?}", record.outcome)
+            };
+            let issue = &reply.json["issue"][0];
+            let details = &issue["details"];
+            assert_eq!(details["coding"][0]["code"], code.as_str(), "{name}");
+            assert_eq!(details["text"], rule.as_str(), "{name}");
+            assert!(
+                issue["diagnostics"]
+                    .as_str()
+                    .is_some_and(|words| words.len() > 20)
+            );
+            // The code has words of its own, and nothing was left out besides.
+            let told = trust::explain::explain(&record, trust::explain::Told::Organisation);
+            let [reason] = &told[..] else {
+                panic!("{name}: {told:?}")
+            };
+            assert_eq!(reason.words.code, code.as_str());
+            codes.insert(code.clone());
+        }
+    }
+    assert!(codes.len() > 1, "{codes:?}");
+}
+
 #[tokio::test]
 async fn what_the_hub_says_of_itself_is_so() {
     let hub = Hub::new().await;
