@@ -169,6 +169,15 @@ async fn the_hub_says_that_it_lives_to_who_waits_for_it_and_whom_it_does_not_hea
     let round = async || hub.state.says_alive().await.unwrap();
     round().await;
     assert_eq!(told(&fjellvik), [json!([alive])]);
+    // It could make durable that it says so.
+    let kept = hub
+        .state
+        .store()
+        .ledger_get("alive", b"said")
+        .await
+        .unwrap();
+    let kept = String::from_utf8(kept.unwrap().value).unwrap();
+    assert_eq!(kept, hub.clock.now().0.to_string());
     assert_eq!(
         fjellvik.got()[0].headers["content-type"],
         "application/fhir+json;charset=utf-8"
