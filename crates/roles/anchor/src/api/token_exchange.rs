@@ -1,5 +1,5 @@
 //! Token exchange (RFC 8693) as CONTRACT section 4 bounds it, for gateways only: a user's token for the gateway becomes
-//! one for one provider, with the same person, patient, purpose and time of attestation, the gateway in `act` and its
+//! one for one provider or the locator, with the same person, patient, purpose and time of attestation, the gateway in `act` and its
 //! key in `cnf`, no wider scope and no later end.
 
 use super::token::{Grant, Refusal, asked, invalid};
@@ -80,6 +80,16 @@ fn exchange(
     stands(state, &subject)?;
     need(state, who, &caller, own, now)?;
     let asked = asked(state, who, form)?;
+    // Whom a look-up is about is for a provider to know, and for the locator; no other party, and no gateway, is asked with it.
+    if !matches!(
+        asked.audience.kind,
+        AudienceKind::Service | AudienceKind::Locator
+    ) {
+        return Err(OAuthError::new(
+            OAuthCode::InvalidTarget,
+            "a user's token is exchanged for a sharing service or the locator alone",
+        ));
+    }
     let scopes = narrow(&asked.scopes, &caller, asked.audience);
     if scopes.is_empty() {
         return Err(OAuthError::new(

@@ -227,7 +227,7 @@ fn config(keys: &Keys) -> Config {
                 ClientUse::Gateway,
                 &keys.gateway,
                 "user/*.rs user/Pointer.r system/Organization.rs",
-                &[FJELLVIK, PROVEHEIM, PROVEBAKKEN, LOCATOR],
+                &[FJELLVIK, PROVEHEIM, PROVEBAKKEN, LOCATOR, GATEWAY, HUB],
             ),
             Client {
                 identity: IDENTITY_SCOPES.map(str::to_owned).to_vec(),

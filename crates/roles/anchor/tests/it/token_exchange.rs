@@ -1,6 +1,8 @@
 //! Token exchange as CONTRACT section 4 bounds it.
 
-use crate::region::{FJELLVIK, GATEWAY, LOCATOR, NOW, PATIENT, PROVEBAKKEN, PROVEHEIM, Region};
+use crate::region::{
+    FJELLVIK, GATEWAY, HUB, LOCATOR, NOW, PATIENT, PROVEBAKKEN, PROVEHEIM, Region,
+};
 use serde_json::json;
 use std::sync::atomic::Ordering;
 use trust::audit::Outcome;
@@ -102,6 +104,25 @@ async fn whoever_may_search_may_ask_where() {
         .token(region.exchange(&subject, FJELLVIK, "user/Pointer.r"))
         .await;
     assert_eq!(elsewhere.error(), (400, "invalid_scope"));
+}
+
+#[tokio::test]
+async fn nobody_but_a_provider_and_the_locator_is_asked_in_the_users_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let region = Region::open(folder.path()).await;
+    let subject = region.physicians_token(GATEWAY, "user/*.rs", &[]).await;
+    // The gateway is registered for both: a token that names the patient is for neither, nor for the gateway itself once more.
+    for audience in [HUB, GATEWAY] {
+        let answer = region
+            .token(region.exchange(&subject, audience, "user/*.rs"))
+            .await;
+        assert_eq!(answer.error(), (400, "invalid_target"), "{audience}");
+    }
+    let refused = region.audited().await;
+    let refused = refused.iter().filter(|record| {
+        record.gateway.is_some() && matches!(record.outcome, Outcome::Refused { .. })
+    });
+    assert_eq!(refused.count(), 2, "each on record");
 }
 
 #[tokio::test]
