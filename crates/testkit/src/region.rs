@@ -304,9 +304,17 @@ impl Region {
             .iter()
             .find(|c| c.use_ == use_ && orgnr.is_none_or(|o| c.orgnr == o));
         let client = client.ok_or_else(|| RegionError::Client(format!("none of use {use_:?}")))?;
+        self.party_from(Path::new(&client.file))
+    }
+
+    /// The client of a file, also of one that the ready line does not list.
+    ///
+    /// # Errors
+    /// [`RegionError::Client`].
+    pub fn party_from(&self, file: &Path) -> Result<Party, RegionError> {
         let http = Http::new(Policy::loopback())?;
         let ids: store::Ids = std::sync::Arc::new(uuid::Uuid::new_v4);
-        Party::from_file(Path::new(&client.file), http, self.clock(), ids)
+        Party::from_file(file, http, self.clock(), ids)
             .map_err(|e| RegionError::Client(e.to_string()))
     }
 

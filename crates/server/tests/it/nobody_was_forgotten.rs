@@ -6,9 +6,15 @@ use crate::kit::region;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use testkit::clients::Caller;
+use testkit::people::Directory;
 use testkit::region::Region;
 use wire::client::{Party, Request, Token};
+use wire::contract::alert::TELL_SCOPE;
 use wire::contract::demo::{ClientUse, Purpose};
+use wire::contract::hub::NOTE_SCOPE;
+use wire::contract::locator::{LOCATE_SCOPE, REGISTER_SCOPE};
+use wire::contract::operate::OPERATE;
+use wire::contract::statement::PUBLISH_SCOPE;
 use wire::route::{Access, RouteRow};
 
 /// Every role with its table.
@@ -287,9 +293,11 @@ fn address_of(role: &str, base: &str, path: &str) -> String {
 const NOT_THERE: &str = "3b6f6c53-6ad8-4b53-93d1-0a5f6f3f0c11";
 
 /// Kinds of caller, in the order of the matrix: `elsewhere` has a token for another audience, `off-scope` one for another
-/// resource type; a practitioner comes once for each purpose. A system that can get no token for a role comes with the one it
-/// has.
-const CALLERS: [&str; 11] = [
+/// resource type; a practitioner comes once for each purpose; `representative` acts for the patient by what she chose.
+/// `service` is another organisation's sharing service as itself; `gateway` comes as itself, `gateway-for` with a token
+/// exchanged for its user's (CONTRACT section 4); `operator` keeps the anchor. A system that can get no token for a role
+/// comes with the one it has.
+const CALLERS: [&str; 16] = [
     "nobody",
     "elsewhere",
     "off-scope",
@@ -298,9 +306,14 @@ const CALLERS: [&str; 11] = [
     "COC",
     "BTG",
     "citizen",
+    "representative",
     "home-system",
     "own-epj",
     "other-epj",
+    "service",
+    "gateway",
+    "gateway-for",
+    "operator",
 ];
 
 /// What a practitioner may state as purpose.
@@ -332,13 +345,10 @@ async fn every_route_by_every_kind_of_caller_for_every_purpose() {
     let region = region::shared().await;
     let order: Vec<_> = trust::rules::LIST.iter().map(|rule| rule.name).collect();
     let mut matrix = format!("order: {}\n\n", order.join(" > "));
-    for caller in CALLERS {
-        write!(matrix, "{caller:<12}").unwrap();
-    }
-    matrix.truncate(matrix.trim_end().len());
+    matrix.push_str(&CALLERS.join(" "));
     for (role, table) in ROLES {
         let (base, audience) = address(region, role);
-        let callers = Callers::of(region, &audience).await;
+        let callers = Callers::of(region, role, &audience).await;
         // Routes that answer all callers alike stand together.
         let mut rows: Vec<(String, Vec<String>)> = Vec::new();
         for (_, method, path, sent) in KNOCKS.iter().filter(|k| k.0 == role) {
@@ -350,11 +360,15 @@ async fn every_route_by_every_kind_of_caller_for_every_purpose() {
             for caller in CALLERS {
                 let request = request(method, address_of(role, &base, path), *sent);
                 let status = callers.status(caller, request).await;
-                write!(row, "{status:<12}").unwrap();
+                write!(row, "{status:<width$} ", width = caller.len()).unwrap();
                 let shut = match route.access {
                     // Without a token that is good here nobody gets past the door.
                     Access::Token { .. } if matches!(caller, "nobody" | "elsewhere") => {
                         status == 401
+                    }
+                    // Who keeps the anchor opens nothing else.
+                    Access::Token { .. } if caller == "operator" => {
+                        (status == 401) == (role != "anchor")
                     }
                     // No token replaces a signature.
                     Access::Signed => status == 401,
@@ -418,27 +432,17 @@ struct Callers {
     /// For each purpose.
     practitioners: Vec<(&'static str, Screen)>,
     citizen: Screen,
-    home: (Party, Token),
-    own: (Party, Token),
-    other: (Party, Token),
+    representative: Screen,
+    /// For each kind of system.
+    systems: Vec<(&'static str, (Party, Token))>,
 }
 
 impl Callers {
-    async fn of(region: &Region, audience: &str) -> Callers {
+    async fn of(region: &Region, role: &str, audience: &str) -> Callers {
         let (patient, physician) = (region.story_patient().unwrap(), region.physician().unwrap());
         let away = [format!("{}/fhir", region.ready.catalogue), region.gateway()]
             .into_iter()
             .find(|one| one != audience);
-        let fjellvik = region.service("fjellvik").unwrap();
-        let havnes = region
-            .ready
-            .clients
-            .iter()
-            .find(|c| c.use_ == ClientUse::RecordSystem && c.orgnr == "310001635");
-        let havnes = havnes
-            .expect("a record system of another organisation")
-            .orgnr
-            .clone();
         let mut practitioners = Vec::new();
         for (code, purpose) in PURPOSES {
             let screen = Screen::with(region, audience, |caller| {
@@ -460,44 +464,17 @@ impl Callers {
             .await,
             practitioners,
             citizen: Screen::citizen(region, patient, audience).await,
-            home: system(
-                region,
-                ClientUse::HomeSystem,
-                &fjellvik.orgnr,
-                audience,
-                &region.hub(),
-                "system/Observation.c",
-            )
+            representative: Screen::with(region, audience, |caller| {
+                let mut request = caller.as_citizen(patient, audience);
+                request.fnr = Directory::demo().relatives[0].number.as_str().into();
+                request
+            })
             .await,
-            own: system(
-                region,
-                ClientUse::RecordSystem,
-                &fjellvik.orgnr,
-                audience,
-                &fjellvik.fhir,
-                "system/*.cruds",
-            )
-            .await,
-            other: system(
-                region,
-                ClientUse::RecordSystem,
-                &havnes,
-                audience,
-                &region.service("fjordregionen").unwrap().fhir,
-                "system/*.cruds",
-            )
-            .await,
+            systems: systems(region, role, audience).await,
         }
     }
 
     async fn status(&self, caller: &str, request: Request) -> u16 {
-        let by_system = async |(party, token): &(Party, Token)| {
-            party
-                .send_as(token, request.clone())
-                .await
-                .expect("an answer")
-                .status
-        };
         let status = match caller {
             "nobody" => {
                 self.nobody
@@ -509,37 +486,130 @@ impl Callers {
             "elsewhere" => self.elsewhere.send(request).await.status,
             "off-scope" => self.off_scope.send(request).await.status,
             "citizen" => self.citizen.send(request).await.status,
-            "home-system" => by_system(&self.home).await,
-            "own-epj" => by_system(&self.own).await,
-            "other-epj" => by_system(&self.other).await,
-            purpose => {
-                let mut all = self.practitioners.iter();
-                let (_, screen) = all.find(|(one, _)| *one == purpose).expect(purpose);
-                screen.send(request).await.status
+            "representative" => self.representative.send(request).await.status,
+            other => {
+                let system = self.systems.iter().find(|(one, _)| *one == other);
+                let screen = self.practitioners.iter().find(|(one, _)| *one == other);
+                match (system, screen) {
+                    (Some((_, (party, token))), _) => {
+                        let answer = party.send_as(token, request).await;
+                        answer.expect("an answer").status
+                    }
+                    (None, screen) => screen.expect(other).1.send(request).await.status,
+                }
             }
         };
         status.as_u16()
     }
 }
 
-/// A registered client with a token for the audience; if the anchor gives none, with the one for its own.
-async fn system(
+/// The systems, each with a token for the audience; whoever gets none, with the one for its own.
+async fn systems(
     region: &Region,
-    use_: ClientUse,
-    orgnr: &str,
+    role: &str,
     audience: &str,
-    own: &str,
-    scope: &str,
-) -> (Party, Token) {
-    let party = region.party(use_, Some(orgnr)).unwrap();
-    let token = match party.token(audience, scope).await {
-        Ok(token) => token,
-        Err(_) => party
-            .token(own, scope)
-            .await
-            .expect("a token for its own audience"),
+) -> Vec<(&'static str, (Party, Token))> {
+    let base = |id: &str| region.service(id).unwrap().fhir.clone();
+    let (fjellvik, hub) = (base("fjellvik"), region.hub());
+    let catalogue = format!("{}/fhir", region.ready.catalogue);
+    let party = |use_, orgnr: &str| region.party(use_, Some(orgnr)).unwrap();
+    let owner = &region.service("fjellvik").unwrap().orgnr;
+    let (home, epj) = (ClientUse::HomeSystem, ClientUse::RecordSystem);
+    let kept = |id: &str| {
+        let file = region.data().join(format!("keys/{id}.json"));
+        region.party_from(&file).unwrap()
     };
-    (party, token)
+    // What a service has business with, party by party.
+    let business = match role {
+        "catalogue" => PUBLISH_SCOPE,
+        "hub" => NOTE_SCOPE,
+        "sharing" => TELL_SCOPE,
+        _ => REGISTER_SCOPE,
+    };
+    let operate = format!("{}{OPERATE}", region.ready.issuer);
+    let own = [
+        (
+            "home-system",
+            party(home, owner),
+            "system/Observation.c",
+            hub.as_str(),
+        ),
+        ("own-epj", party(epj, owner), "system/*.cruds", &fjellvik),
+        (
+            "other-epj",
+            party(epj, "310001635"),
+            "system/*.cruds",
+            &base("fjordregionen"),
+        ),
+        (
+            "service",
+            kept("deling-proveheim"),
+            business,
+            &region.ready.locator,
+        ),
+        (
+            "gateway",
+            kept("delt-gateway"),
+            "system/Endpoint.rs",
+            &catalogue,
+        ),
+        (
+            "operator",
+            kept("delt-operator"),
+            "system/Change.cr",
+            &operate,
+        ),
+    ];
+    let mut systems = Vec::new();
+    for (name, party, scope, own) in own {
+        // The operation is an audience of its own under the anchor's address.
+        let audience = if role == "anchor" && name == "operator" {
+            own
+        } else {
+            audience
+        };
+        let token = match party.token(audience, scope).await {
+            Ok(token) => token,
+            Err(_) => own_token(&party, own, name, scope).await,
+        };
+        systems.push((name, (party, token)));
+    }
+    let (gateway, user) = (kept("delt-gateway"), user_token(region).await);
+    let scope = if role == "locator" {
+        LOCATE_SCOPE
+    } else {
+        "user/*.rs"
+    };
+    let token = match gateway.exchange(&user, audience, scope).await {
+        Ok(token) => token,
+        Err(_) => gateway
+            .exchange(&user, &fjellvik, "user/*.rs")
+            .await
+            .expect("a token"),
+    };
+    systems.push(("gateway-for", (gateway, token)));
+    systems
+}
+
+async fn own_token(party: &Party, own: &str, name: &str, scope: &str) -> Token {
+    let scope = if name == "service" {
+        REGISTER_SCOPE
+    } else {
+        scope
+    };
+    party
+        .token(own, scope)
+        .await
+        .expect("a token for its own audience")
+}
+
+/// The physician's token at the gateway.
+async fn user_token(region: &Region) -> String {
+    let (patient, physician) = (region.story_patient().unwrap(), region.physician().unwrap());
+    let caller = region.caller().unwrap();
+    let request = caller.as_practitioner(physician, patient, &region.gateway());
+    let token = caller.test_token(&region.ready.issuer, &request).await;
+    token.expect("a test token")
 }
 
 #[tokio::test]
