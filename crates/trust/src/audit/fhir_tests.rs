@@ -214,6 +214,35 @@ fn who_reads_the_trail_at_a_service_sees_no_more_than_the_patient() {
 }
 
 #[test]
+fn a_request_is_hers_who_made_it_for_the_patient_and_nobody_elses() {
+    let own = Case::citizen().caller;
+    let mut acting = own.clone();
+    if let crate::Person::Citizen { represents, .. } = &mut acting.person {
+        *represents = Some(crate::caller::Representation {
+            id: "r-1".into(),
+            services: Vec::new(),
+            log: true,
+            notes: false,
+        });
+    }
+    let herself = own.person.identifier().unwrap().clone();
+    let other = crate::rules::people::person(PHYSICIAN);
+    let case = case();
+    let asked = |caller: &crate::Caller, by: &fhir::ids::PersonIdentifier| {
+        Record::new(case.facts.now, "5f0c", case.ask.interaction, "q")
+            .by(caller)
+            .is_asked_for_the_patient_by(by)
+    };
+    assert!(asked(&acting, &herself));
+    assert!(!asked(&acting, &other));
+    assert!(!asked(&own, &herself), "about herself, not for another");
+    assert!(!asked(
+        &Case::system(crate::ClientUse::RecordSystem, FJELLVIK).caller,
+        &herself
+    ));
+}
+
+#[test]
 fn by_the_requests_id_the_patient_asks_why() {
     let case = case();
     let ids = |view| {
