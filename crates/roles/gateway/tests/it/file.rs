@@ -13,6 +13,8 @@ use trust::audit::Outcome;
 
 const F: &str = "6a3e6c8e-0d36-4d0a-9c5b-7d3a5a1c0b11";
 const H: &str = "7a3e6c8e-0d36-4d0a-9c5b-7d3a5a1c0b11";
+/// The file of an organisation's store.
+const STORE: &str = "store.db";
 const WORDS: &str = "Rød sone <88 %>; økt prednisolon.";
 
 /// Two readings at two holders, looked up by the hospital; the receipt's id and the addresses.
@@ -325,8 +327,11 @@ async fn the_same_asked_for_twice_is_one_document() {
         .map(|one| one.record.disclosed.len())
         .collect();
     assert_eq!(gave[..4], [1, 1, 1, 0], "the newest first");
+    // Of the two at the same time, the one that filed nothing gave nothing; before both there was the look-up alone.
+    assert_eq!((gave[4..6].iter().sum::<usize>(), gave.len()), (2, 7));
+    assert!(gave[4..6].contains(&0));
     let outcome = |one: &store::AuditEntry| one.record.outcome == Outcome::Allowed;
-    assert!(records.iter().take(6).all(outcome));
+    assert!(records.iter().all(outcome));
 }
 
 #[tokio::test]
@@ -349,4 +354,43 @@ async fn a_dead_letter_that_is_asked_for_again_is_brought_again() {
     assert_eq!(filed.len(), 1);
     let id = &first.json["parameter"][0]["valueUri"];
     assert_eq!(filed[0]["identifier"]["value"], *id);
+}
+
+#[tokio::test]
+async fn what_cannot_be_brought_again_now_is_said_and_on_record_once() {
+    let world = World::new().await;
+    let (receipt, readings) = looked(&world).await;
+    *world.filed.refuses.lock().unwrap() = Some((422, 1));
+    let first = file(&world, &receipt, &readings).await;
+    let disk = rusqlite::Connection::open(world.house.data.join(PROVEHEIM).join(STORE)).unwrap();
+    let dead = || -> u64 {
+        let count = "SELECT count(*) FROM delivery WHERE state = 1";
+        disk.query_row(count, [], |row| row.get(0)).unwrap()
+    };
+    let running: Vec<_> = gateway::workers(world.state.clone())
+        .into_iter()
+        .map(|one| tokio::spawn(one.run))
+        .collect();
+    while dead() == 0 {
+        tokio::task::yield_now().await;
+    }
+    running.iter().for_each(|one| one.abort());
+    // A disk that takes the record and not the delivery.
+    let broken =
+        "CREATE TRIGGER broken BEFORE UPDATE ON delivery BEGIN SELECT RAISE(ABORT, 'broken'); END";
+    disk.execute_batch(broken).unwrap();
+    let (before, _) = world.records(Some(PROVEHEIM)).await;
+    let again = file(&world, &receipt, &readings).await;
+    assert!(again.status.is_server_error(), "{}", again.json);
+    let (after, _) = world.records(Some(PROVEHEIM)).await;
+    assert_eq!(after.len(), before.len() + 1, "one request, one record");
+    assert_eq!(dead(), 1, "nothing is lost");
+    // With the disk well again it is asked for once more, and comes.
+    disk.execute_batch("DROP TRIGGER broken").unwrap();
+    let again = file(&world, &receipt, &readings).await;
+    assert_eq!((again.status, &again.json), (first.status, &first.json));
+    assert_eq!(
+        delivered(&world).await["identifier"]["value"],
+        first.json["parameter"][0]["valueUri"]
+    );
 }
