@@ -151,6 +151,9 @@ pub struct Assessment {
     /// The same for one of missing readings.
     #[serde(default = "four_hours")]
     pub own_missing_within_minutes: u32,
+    /// For whom an alert is when its first deadline has passed, its second, …: roles as the organisation calls them. The last stays.
+    #[serde(default)]
+    pub escalate_to: Vec<String>,
 }
 
 fn an_hour() -> u32 {

@@ -30,6 +30,8 @@ pub struct AlertPage {
     pub deadline: Option<(String, bool)>,
     /// Deadlines that have passed.
     pub level: u64,
+    /// For whom it is since then: a role as the organisation calls it.
+    pub escalated_to: Option<String>,
     /// What people said, the oldest first.
     pub notes: Vec<Note>,
     /// Steps that a form offers, the first the nearest: word and label.
@@ -126,6 +128,7 @@ pub fn page(task: &Value, state: &State, t: &Text) -> Option<AlertPage> {
         owner: task["owner"]["display"].as_str().map(str::to_owned),
         deadline: time(&task["restriction"]["period"]["end"]).map(|end| (shown(end), end <= now)),
         level: level.unwrap_or(0),
+        escalated_to: task["performerType"][0]["text"].as_str().map(str::to_owned),
         notes: notes
             .map(|note| Note {
                 by: text(&note["authorString"]),

@@ -104,6 +104,8 @@ pub struct AlertLine {
     pub deadline: Option<(String, bool)>,
     /// How many deadlines have passed without the next step, in words, where one has.
     pub level: Option<String>,
+    /// For whom it is since then, in words.
+    pub escalated_to: Option<String>,
 }
 
 /// Code of a zone, and its word.
@@ -221,6 +223,10 @@ impl Words<'_> {
             owner: alert.owner.clone(),
             deadline: alert.deadline.map(|end| (self.when(end), end <= self.now)),
             level: (alert.level > 0).then(|| self.t.count("list.level", alert.level)),
+            escalated_to: alert
+                .escalated_to
+                .as_deref()
+                .map(|role| self.t.fill("list.escalated_to", &[("role", role)])),
         }
     }
 

@@ -90,6 +90,13 @@ impl State {
         assessment.map(|one| one.deadlines).unwrap_or_default()
     }
 
+    /// For whom an alert is after so many deadlines have passed.
+    fn escalated_to(&self, level: u32) -> Option<&str> {
+        let roles = &self.config.assessment.as_ref()?.escalate_to;
+        let passed = usize::try_from(level).ok()?.checked_sub(1)?;
+        roles.get(passed).or(roles.last()).map(String::as_str)
+    }
+
     /// Who answers for the assessment.
     fn device(&self) -> Device {
         let assessment = self.config.assessment.as_ref();

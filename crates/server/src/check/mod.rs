@@ -101,6 +101,7 @@ const RULES: &[Rule] = &[
     rules::profiles_are_known,
     rules::terms_can_be_followed,
     rules::assessment_is_declared,
+    rules::alerts_escalate_to_somebody,
     rules::alerts_change_hands_both_ways,
     rules::subscribers_can_be_told,
     rules::notes_can_be_filed,

@@ -105,6 +105,24 @@ pub fn assessment_is_declared(config: &Config, _day: &str, found: &mut Vec<Refus
     }
 }
 
+/// A role is a few words on a line of the list.
+const LONGEST_ROLE: usize = 80;
+
+/// For whom alerts are when nobody takes them is said in words that fit on the list.
+pub fn alerts_escalate_to_somebody(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
+    let roles = config.assessment.iter().flat_map(|one| &one.escalate_to);
+    for role in roles {
+        let fits = (1..=LONGEST_ROLE).contains(&role.trim().chars().count());
+        if !fits || role.chars().any(char::is_control) {
+            found.push(Refusal::ours(
+                "assessment.escalate_to".into(),
+                "a role has no name, or one that does not fit on a line".into(),
+                "write what your people call it in 1 to 80 characters, as \"Vakthavende lege\"",
+            ));
+        }
+    }
+}
+
 /// With whom alerts change hands: organisations whose own service is in this file, and that say the same of this one.
 pub fn alerts_change_hands_both_ways(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
     for service in &config.service {
@@ -202,6 +220,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_alert_that_nobody_takes_is_for_a_role_with_a_name() {
+        let long = "å".repeat(LONGEST_ROLE + 1);
+        for (role, refused) in [
+            ("Vakthavende lege", false),
+            (&long[2..], false),
+            (&long, true),
+            ("", true),
+            (" ", true),
+            ("Lege\nvakt", true),
+        ] {
+            let text = include_str!("../../../../config.default.toml");
+            let section = format!(
+                "{text}\n[assessment]\nmanufacturer = \"a\"\nintended_purpose = \"b\"\nudi = \"c\"\nescalate_to = [{role:?}]\n"
+            );
+            let config: Config = toml::from_str(&section).unwrap();
+            let mut found = Vec::new();
+            alerts_escalate_to_somebody(&config, "2026-11-30", &mut found);
+            let found = found.into_iter().map(|one| one.setting).collect::<Vec<_>>();
+            let expected = refused.then_some("assessment.escalate_to");
+            assert_eq!(found, Vec::from_iter(expected), "{role:?}");
+        }
+    }
+
+    #[test]
     fn assessment_needs_somebody_who_answers_for_it() {
         let text = include_str!("../../../../config.default.toml");
         let refused_all = |udi: &str, window: u32, red: u32| {
@@ -214,6 +256,7 @@ mod tests {
                 own_red_within_minutes: red,
                 own_yellow_within_minutes: 120,
                 own_missing_within_minutes: 1440,
+                escalate_to: Vec::new(),
             });
             let mut found = Vec::new();
             assessment_is_declared(&config, "2026-11-30", &mut found);

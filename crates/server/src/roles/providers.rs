@@ -103,6 +103,7 @@ fn assessment(setting: &Setting<'_>, s: &config::Service) -> Option<::sharing::A
             yellow_minutes: one.own_yellow_within_minutes,
             missing_minutes: one.own_missing_within_minutes,
         }),
+        escalate_to: declared.map_or_else(Vec::new, |one| one.escalate_to.clone()),
     })
 }
 

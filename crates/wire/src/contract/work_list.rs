@@ -86,6 +86,8 @@ pub struct Alert {
     pub deadline: Option<Instant>,
     /// Deadlines that have passed.
     pub level: u32,
+    /// For whom it is since then: a role as the organisation calls it.
+    pub escalated_to: Option<String>,
 }
 
 /// One patient.
@@ -279,6 +281,11 @@ impl Alert {
                 .map(|owner| part("owner", "valueString", owner)),
         );
         parts.extend(
+            self.escalated_to
+                .as_deref()
+                .map(|role| part("escalated_to", "valueString", role)),
+        );
+        parts.extend(
             self.deadline
                 .map(|end| part("deadline", "valueInstant", end.to_string())),
         );
@@ -297,6 +304,7 @@ impl Alert {
             owner: parts.text("owner", "valueString"),
             deadline: parts.instant("deadline")?,
             level: parts.number("level")?,
+            escalated_to: parts.text("escalated_to", "valueString"),
         })
     }
 }
@@ -470,6 +478,7 @@ mod tests {
                 owner: Some("Mari Syntetisk, Fjellvik kommune".into()),
                 deadline: Some(at),
                 level: 2,
+                escalated_to: Some("Vakthavende lege".into()),
             }],
         };
         let bare = Row {

@@ -58,6 +58,7 @@ pub fn list() -> WorkList {
             owner: None,
             deadline: Some(at(49)),
             level: 1,
+            escalated_to: Some("Vakthavende <lege>".into()),
         }],
         ..row(&Directory::demo().story_patient().number)
     };
@@ -115,6 +116,7 @@ async fn each_row_says_what_is_known_and_leads_to_the_patient() {
         "utløst",
         "frist 08:41 er passert",
         "frister passert: 1",
+        "nå til: Vakthavende &#60;lege&#62;",
         "Arne Syntetisk",
         "ikke vurdert",
         "innlagt",

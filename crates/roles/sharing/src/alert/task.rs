@@ -9,6 +9,7 @@
 //! | who has it | `owner`: a name, and a keyed hash by which her next step is known as hers |
 //! | by when | `restriction.period.end` |
 //! | passed deadlines, and when | extension [`ESCALATION`] |
+//! | for whom it is since then, by role | `performerType.text` |
 //! | when it rose to red | extension [`ROSE`] |
 //! | when its owner last looked into it | extension [`ACKNOWLEDGED`] |
 //! | what people say of it | `note`, with author and time |
@@ -274,6 +275,10 @@ fn set(task: &mut Value, topic: Topic, alert: &Alert, now: Instant) {
             })
         }),
     );
+    // Whoever takes a step has it from then on.
+    if alert.level == 0 {
+        keep("performerType", None);
+    }
     let restriction = |end: Instant| json!({"period": {"end": end.to_string()}});
     keep("restriction", alert.deadline.map(restriction));
     let of_offer = |one: &Value| one["url"] == OFFERED;
@@ -424,6 +429,16 @@ impl Task {
     pub fn set(&mut self, alert: Alert, now: Instant) {
         set(&mut self.json, self.topic, &alert, now);
         self.alert = alert;
+    }
+
+    /// Says for whom it is, now that a deadline has passed: a role as the organisation calls it.
+    pub fn escalate_to(&mut self, role: &str) {
+        self.json["performerType"] = json!([{"text": role}]);
+    }
+
+    /// For whom it is since a deadline passed.
+    pub fn escalated_to(&self) -> Option<&str> {
+        self.json["performerType"][0]["text"].as_str()
     }
 
     /// Makes it about another DetectedIssue: the one it was about is not there any more.

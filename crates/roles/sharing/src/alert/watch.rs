@@ -225,8 +225,13 @@ impl State {
         }
         let level = alert.level;
         task.set(alert, now);
+        let mut asked = format!("alert: deadline passed, level {level}");
+        if let Some(role) = self.escalated_to(level) {
+            task.escalate_to(role);
+            asked.push_str(", now for ");
+            asked.push_str(role);
+        }
         let request = (self.house.ids)();
-        let asked = format!("alert: deadline passed, level {level}");
         let record = Record::new(now, request, Interaction::Assess, &asked)
             .permitted(&permit)
             .about(Some(person));

@@ -41,6 +41,8 @@ pub struct Assessment {
     pub news2_window_minutes: u32,
     /// How long alerts wait for somebody.
     pub deadlines: Deadlines,
+    /// For whom an alert is when its first deadline has passed, its second, …: roles as the organisation calls them. The last stays.
+    pub escalate_to: Vec<String>,
 }
 
 /// What a manufacturer says of a medical device (MDR annex I, 23.2).

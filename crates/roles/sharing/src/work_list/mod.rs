@@ -301,6 +301,7 @@ fn line(task: &Task) -> Alert {
         owner: alert.owner.as_ref().map(|owner| owner.name.clone()),
         deadline: alert.deadline,
         level: alert.level,
+        escalated_to: task.escalated_to().map(str::to_owned),
     }
 }
 

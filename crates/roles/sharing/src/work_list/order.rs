@@ -102,6 +102,7 @@ mod tests {
             owner: None,
             deadline: None,
             level: 0,
+            escalated_to: None,
         }
     }
 

@@ -10,7 +10,7 @@ use testkit::door::Held;
 use testkit::people::Practitioner;
 use trust::Interaction;
 
-use crate::assess::{assessing, other, plan, planned};
+use crate::assess::{assesses, assessing, other, plan, planned};
 use crate::house::*;
 
 const MINUTE: i64 = 60_000_000;
@@ -362,6 +362,46 @@ async fn a_deadline_that_passes_raises_the_level_until_somebody_has_it() {
     step(&service, &kari, (&raised, 3), "acknowledge", None).await;
     service.clock.advance(48 * 60 * MINUTE);
     assert_eq!(service.state.watch_due().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn an_alert_that_nobody_takes_is_for_the_role_that_the_organisation_names_next() {
+    let service = Service::with("fjellvik", FJELLVIK, &[], |config| {
+        assesses(config);
+        let roles = ["Ansvarshavende sykepleier", "Vakthavende lege"];
+        let assessment = config.assessment.as_mut().unwrap();
+        assessment.escalate_to = roles.map(str::to_owned).to_vec();
+    });
+    let service = yellow_at(service.await).await;
+    let raised = alerts(&service).await.remove(0);
+    assert!(raised.get("performerType").is_none());
+    for (level, role) in [
+        (1, "Ansvarshavende sykepleier"),
+        (2, "Vakthavende lege"),
+        (3, "Vakthavende lege"),
+    ] {
+        let waiting = alerts(&service).await.remove(0);
+        let end = waiting["restriction"]["period"]["end"].as_str().unwrap();
+        service.clock.set(end.parse().unwrap());
+        assert_eq!(service.state.watch_due().await.unwrap(), 1);
+        let waiting = alerts(&service).await.remove(0);
+        assert_eq!(waiting["performerType"], json!([{"text": role}]));
+        let record = service.last_record_of(Interaction::Assess).await;
+        assert_eq!(
+            record.asked,
+            format!("alert: deadline passed, level {level}, now for {role}")
+        );
+        let list = crate::work_list::list(&service, &[]).await;
+        let alert = &list.rows[0].alerts[0];
+        assert_eq!(
+            (alert.level, alert.escalated_to.as_deref()),
+            (level, Some(role))
+        );
+    }
+    // Who has it, has it.
+    step(&service, &kari(), (&raised, 4), "own", None).await;
+    let owned = alerts(&service).await.remove(0);
+    assert!(owned.get("performerType").is_none(), "{owned}");
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ pub fn assesses(config: &mut sharing::Config) {
         device: Device::Demonstration,
         news2_window_minutes: 60,
         deadlines: sharing::Deadlines::default(),
+        escalate_to: Vec::new(),
     });
 }
 

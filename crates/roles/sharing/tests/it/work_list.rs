@@ -45,7 +45,7 @@ async fn asked(service: &Service, who: &Held, form: &[(&str, &str)]) -> Reply {
 }
 
 /// The list, to somebody who has no tags.
-async fn list(service: &Service, form: &[(&str, &str)]) -> WorkList {
+pub async fn list(service: &Service, form: &[(&str, &str)]) -> WorkList {
     let who = without_patient(service, WORK_LIST_SCOPE);
     list_of(service, &who, form).await
 }
