@@ -102,7 +102,7 @@ pub fn read(folder: &Path, owner: &str) -> anyhow::Result<Kept> {
     })
 }
 
-/// A file's text up to the end of its last whole line; none where there is no file.
+/// A file's text up to where its last whole line ends, that end left out; none where there is no file.
 pub fn whole_lines(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     match File::open(path) {
@@ -113,7 +113,7 @@ pub fn whole_lines(path: &Path) -> anyhow::Result<String> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
-    text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+    text.truncate(text.rfind('\n').unwrap_or(0));
     Ok(text)
 }
 
