@@ -17,6 +17,7 @@ mod reading;
 mod result;
 mod run;
 mod submitted;
+mod uncovered;
 mod unexpected;
 
 pub use case::{plans, readings};

@@ -184,14 +184,21 @@ impl State {
             let within = |one: &Held| (judged.lo..judged.hi).contains(&one.at.0);
             held.extend(case.held.into_iter().filter(within));
         }
-        let (mut puts, candidates) = self.differences(patient, made, held)?;
         let whose = Whose {
             patient,
             person: &person,
             permit: &permit,
         };
-        // In the commit of what was found by, which is the first.
         let now = (self.house.clock)();
+        let gone = ended(&made, &held)?;
+        let (mut puts, mut candidates) = self.differences(patient, made, held)?;
+        let behind = self.uncovered(&whose, &gone, now).await?;
+        for one in behind {
+            if !candidates.iter().any(|other| other.name == one.name) {
+                candidates.push(one);
+            }
+        }
+        // In the commit of what was found by, which is the first.
         let mut raised = self
             .alarmed(&whose, &plans.plans, candidates, now)
             .await?
@@ -515,7 +522,19 @@ fn longest_repeat(plans: &Case) -> i64 {
 }
 
 /// A result as it was written: without what the store adds.
-fn plain(held: &Held) -> Result<Value, StoreError> {
+/// Results that hold until now, and that nothing makes any more.
+fn ended(made: &[Made], held: &[Held]) -> Result<Vec<Held>, StoreError> {
+    let names: BTreeSet<&str> = made.iter().map(|one| one.name.as_str()).collect();
+    let mut ended = Vec::new();
+    for one in held.iter().filter(|one| !names.contains(one.name.as_str())) {
+        if plain(one)?["status"] != TAKEN_BACK {
+            ended.push(one.clone());
+        }
+    }
+    Ok(ended)
+}
+
+pub(super) fn plain(held: &Held) -> Result<Value, StoreError> {
     let mut value: Value = serde_json::from_slice(&held.body)
         .map_err(|_| StoreError::Damaged("a stored result does not parse"))?;
     if let Some(members) = value.as_object_mut() {

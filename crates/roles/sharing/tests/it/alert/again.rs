@@ -57,3 +57,37 @@ async fn a_red_that_comes_late_and_is_still_her_newest_raises_an_alert() {
     service.created(&behind).await;
     assert_eq!(alerts(&service).await, all);
 }
+
+/// A red behind a green called nobody. When the green one is taken back, the red one is the last that is known of her.
+#[tokio::test]
+async fn what_a_reading_that_is_taken_back_uncovers_calls_somebody_once() {
+    let service = assessing().await;
+    planned(&service).await;
+    let green: Instant = "2026-11-19T09:00:00+01:00".parse().unwrap();
+    service.clock.set(green.plus_micros(5 * MINUTE));
+    let at = |minutes: i64| green.plus_micros(minutes * MINUTE).to_string();
+    let of_spo2 =
+        |key: &str, minutes: i64, value: &str| reading(ragnhild(), key, &at(minutes), value);
+    let first = service.created(&of_spo2("green", 0, "92")).await;
+    let earlier = service.created(&of_spo2("earlier", -20, "91")).await;
+    service.created(&of_spo2("red", -10, "79")).await;
+    assert!(alerts(&service).await.is_empty(), "behind a newer one");
+    // An older one that is taken back uncovers nothing.
+    taken_back(&service, &earlier).await;
+    assert!(alerts(&service).await.is_empty());
+    taken_back(&service, &first).await;
+    let all = alerts(&service).await;
+    assert_eq!(all.iter().map(state).collect::<Vec<_>>(), ["raised"]);
+    assert!(all[0].to_string().contains(r#""code":"red""#), "{}", all[0]);
+    // Once: that it is uncovered again adds nothing.
+    let later = service.created(&of_spo2("later", 4, "92")).await;
+    taken_back(&service, &later).await;
+    assert_eq!(alerts(&service).await, all);
+}
+
+async fn taken_back(service: &Service, id: &str) {
+    let owner = service.record_system(FJELLVIK);
+    let place = format!("/Observation/{id}");
+    let reply = service.delete(&owner, &place, None).await;
+    assert_eq!(reply.status, StatusCode::NO_CONTENT);
+}
