@@ -246,8 +246,8 @@ impl Visit<'_> {
         trust::may_list(self.caller(), &self.facts()).map_err(End::Refused)
     }
 
-    /// Asks the rules about one patient of a list, with what she has closed here. A refusal is for the list to leave her out, without
-    /// a trace.
+    /// Asks the rules about one patient of a list, with what she has closed here, and gives what they were asked with, for her record. A
+    /// refusal is for the list to leave her out, without a trace.
     ///
     /// # Errors
     /// Of the store: not knowing what she has closed, nothing is opened.
@@ -255,13 +255,14 @@ impl Visit<'_> {
         &self,
         ask: &Ask,
         patient: &PersonIdentifier,
-    ) -> Result<Result<Permit, Refusal>, StoreError> {
+    ) -> Result<(Result<Permit, Refusal>, Facts), StoreError> {
         let ask = Ask {
             patient: Some(patient.clone()),
             ..ask.clone()
         };
         let facts = self.facts().with(self.desk.store.wishes(patient).await?);
-        Ok(trust::decide(&ask, self.caller(), &facts).permit())
+        let permit = trust::decide(&ask, self.caller(), &facts).permit();
+        Ok((permit, facts))
     }
 
     /// The audit record of this request, still to be told how it went.

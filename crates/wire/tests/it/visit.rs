@@ -375,7 +375,7 @@ async fn each_patient_of_a_list_is_decided_about_with_what_she_closed() {
     assert_eq!(refused_with(visit.may_list()), "allowed");
     let ask = Ask::of(Interaction::WorkList, ResourceType::TASK);
     for (patient, code) in [(PATIENT, Some("blocked")), (OTHER, None)] {
-        let found = visit.permit_about(&ask, &person(patient)).await.unwrap();
+        let found = visit.permit_about(&ask, &person(patient)).await.unwrap().0;
         assert_eq!(found.err().map(|refusal| refusal.code), code);
     }
 }

@@ -59,6 +59,8 @@ pub struct Shown {
     pub row: Row,
     /// By which right.
     pub permit: Permit,
+    /// What that was decided with.
+    pub decided_with: trust::Facts,
     /// What it was taken from.
     pub given: Vec<Disclosed>,
 }
@@ -123,13 +125,18 @@ impl State {
         let Some(person) = self.desk.store.patient_of(id).await? else {
             return Ok(None);
         };
-        let Ok(permit) = visit.permit_about(ask, &person).await? else {
+        let (Ok(permit), facts) = visit.permit_about(ask, &person).await? else {
             return Ok(None);
         };
         // Without readings and plans a row would say that all is well, or that nothing is known.
         let needed = [InformationService::MEASUREMENTS, InformationService::PLANS];
         let opens = needed.iter().all(|one| permit.opens(Some(*one)));
-        Ok(opens.then_some(Patient { id, person, permit }))
+        Ok(opens.then_some(Patient {
+            id,
+            person,
+            permit,
+            decided_with: facts,
+        }))
     }
 
     /// One patient's row; `None` for one who is not followed up now.
@@ -140,7 +147,12 @@ impl State {
         now: Instant,
         mut reading: Reading<'_>,
     ) -> Result<Option<Shown>, StoreError> {
-        let Patient { id, person, permit } = patient;
+        let Patient {
+            id,
+            person,
+            permit,
+            decided_with,
+        } = patient;
         reading.less |= tasks.damaged;
         let plans = assess::plans(self, &permit, &person);
         let plans = reading.or_less(plans).await?.plans;
@@ -246,6 +258,7 @@ impl State {
                 patient: person,
             },
             permit,
+            decided_with,
             given,
         }))
     }
@@ -276,6 +289,7 @@ struct Patient {
     id: LogicalId,
     person: PersonIdentifier,
     permit: Permit,
+    decided_with: trust::Facts,
 }
 
 fn entry(resource: ResourceType, id: LogicalId, version: u64) -> Disclosed {

@@ -335,6 +335,23 @@ async fn who_has_shut_the_reader_out_leaves_no_trace() {
 }
 
 #[tokio::test]
+async fn her_record_says_which_of_her_wishes_were_asked_and_nobody_elses_does() {
+    let service = ward().await;
+    let patient = crate::wishes::patient(&service);
+    let neighbour = crate::wishes::actor(fhir::systems::HPR, "9999999");
+    let closed = crate::wishes::consent(neighbour);
+    let made = service.post(&patient, "/Consent", &closed).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.json);
+    let wish = made.json["id"].as_str().unwrap();
+    assert_eq!(list(&service, &[]).await.total, 3);
+    let hers = Some(identifier(ragnhild()));
+    for record in listed_records(&service).await {
+        let asked: &[&str] = if record.patient == hers { &[wish] } else { &[] };
+        assert_eq!(record.inputs.wishes, asked);
+    }
+}
+
+#[tokio::test]
 async fn who_is_followed_up_has_a_plan_that_holds_or_an_open_alert() {
     let service = ward().await;
     let [green, ..] = others(1)[..] else {

@@ -113,6 +113,7 @@ async fn answer(
         .into_iter()
         .map(|one| {
             let record = visit.record().permitted(&one.permit);
+            let record = record.with_facts(&one.decided_with);
             record.about(Some(one.row.patient)).disclosing(one.given)
         })
         .collect();
