@@ -22,6 +22,8 @@ use wire::visit::Visit;
 const MOST_SOURCES: usize = 64;
 /// Largest answer taken from the locator.
 const ANSWER_BYTES: usize = 1024 * 1024;
+/// Longest code of a refusal that is passed on.
+const LONGEST_CODE: usize = 64;
 /// How the locator stands in receipts and audit records, where it is no organisation.
 pub const LOCATOR: &str = "locator";
 
@@ -209,11 +211,11 @@ async fn ask_locator(
             .unwrap_or(Err(PeerError::Late))
             .and_then(|answer| match answer.status.as_u16() {
                 200 => answer.json().map(Ok),
-                status => Ok(Err(status)),
+                status => Ok(Err((status, code(&answer.body)))),
             });
     // Whoever was told to wait used up a budget of their own; that is an answer, and rests the locator for nobody.
     let failed = match &told {
-        Ok(Err(500..)) => Some(true),
+        Ok(Err((500.., _))) => Some(true),
         Ok(_) => Some(false),
         Err(error) => line::is_the_peers(error, deadline).then_some(true),
     };
@@ -224,13 +226,26 @@ async fn ask_locator(
     }
     match told {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(401 | 403)) => Err((SourceState::Refused, "the locator refused".to_owned())),
-        Ok(Err(status)) => Err((
+        Ok(Err((401 | 403, Some(code)))) => {
+            Err((SourceState::Refused, format!("the locator refused: {code}")))
+        }
+        Ok(Err((401 | 403, None))) => Err((SourceState::Refused, "the locator refused".to_owned())),
+        Ok(Err((status, _))) => Err((
             SourceState::Failed,
             format!("the locator answered {status}"),
         )),
         Err(error) => Err(fault(&error)),
     }
+}
+
+/// The code of a refusal, for the person who asks; nothing else that the locator writes reaches her.
+fn code(body: &[u8]) -> Option<String> {
+    let outcome: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let code = outcome
+        .pointer("/issue/0/details/coding/0/code")?
+        .as_str()?;
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    ((1..=LONGEST_CODE).contains(&code.len()) && code.bytes().all(plain)).then(|| code.to_owned())
 }
 
 /// What a failed call means for the receipt.

@@ -24,6 +24,8 @@ pub enum Health {
     Garbled,
     /// Whoever asks has used up a budget.
     Budget,
+    /// Whoever asks is refused, with this code.
+    Refuses(&'static str),
 }
 
 pub struct Directory {
@@ -74,6 +76,11 @@ async fn sick(health: Health) -> Option<Response> {
         Health::Budget => {
             let wait = [(http::header::RETRY_AFTER, "3600")];
             Some((StatusCode::TOO_MANY_REQUESTS, wait).into_response())
+        }
+        Health::Refuses(code) => {
+            let details = serde_json::json!({"coding": [{"code": code}], "text": "rule"});
+            let outcome = serde_json::json!({"resourceType": "OperationOutcome", "issue": [{"details": details}]});
+            Some((StatusCode::FORBIDDEN, outcome.to_string()).into_response())
         }
     }
 }

@@ -461,6 +461,23 @@ async fn a_locator_that_fails_again_and_again_is_rested_and_a_used_up_budget_res
 }
 
 #[tokio::test]
+async fn why_the_locator_refused_is_told_by_its_code_and_by_nothing_else_that_it_writes() {
+    let world = world(short()).await;
+    for (code, words) in [
+        ("not_a_member", "the locator refused: not_a_member"),
+        ("<b>Ragnhild</b>", "the locator refused"),
+        ("", "the locator refused"),
+    ] {
+        *world.directory.locator.lock().unwrap() = Health::Refuses(code);
+        let person = Person::practitioner(&world, PROVEHEIM);
+        let reply = person.search("Observation", &[]).await;
+        let told = account(&reply);
+        assert_eq!(told[0], line(PROVEHEIM, "complete", 1, ""));
+        assert_eq!((told[1].1, told[1].3.as_str()), ("refused", words));
+    }
+}
+
+#[tokio::test]
 async fn with_the_anchor_down_what_was_exchanged_serves_and_the_rest_is_said() {
     let world = world(Plan::default()).await;
     let person = Person::practitioner(&world, PROVEHEIM);

@@ -288,6 +288,38 @@ async fn the_callers_organisation_must_be_bound_by_the_agreement() {
 }
 
 #[tokio::test]
+async fn a_refusal_says_in_its_answer_all_the_reason_that_is_on_record() {
+    let world = World::new().await;
+    let ours = world.physician_claims(PROVEHEIM, patient());
+    let mut about_another = ours.clone();
+    about_another.patient = world.citizen_claims(other_patient()).patient;
+    let mut about_nobody = ours.clone();
+    about_nobody.attest.as_mut().unwrap().patients.clear();
+    about_nobody.patient = None;
+    let mut small = ours.clone();
+    small.scope = "user/Observation.rs".into();
+    let elsewhere = world.physician_claims(KYSTREGIONEN, patient());
+    let mut codes = std::collections::BTreeSet::new();
+    for claims in [about_another, about_nobody, small, elsewhere] {
+        let reply = world
+            .send(&claims, "/locate", &json!({"kinds": ["IT17"]}))
+            .await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{}", reply.json);
+        let record = world.trail().await.pop().unwrap().record;
+        let trust::audit::Outcome::Refused { rule, code } = &record.outcome else {
+            panic!("{:?}", record.outcome)
+        };
+        let details = &reply.json["issue"][0]["details"];
+        assert_eq!(details["coding"][0]["code"], code.as_str());
+        assert_eq!(details["text"], rule.as_str());
+        // Nothing was left out besides, nor is it on record what would have been.
+        assert!(record.narrowed.is_empty() && record.disclosed.is_empty());
+        codes.insert(code.clone());
+    }
+    assert!(codes.len() > 2, "{codes:?}");
+}
+
+#[tokio::test]
 async fn a_citizen_asks_about_herself_and_a_system_about_nobody() {
     let world = World::new().await;
     world
