@@ -75,15 +75,21 @@ impl Doorstep {
 
     fn say(&self, from: IpAddr, now: Instant) {
         let count = self.turned_away.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.speaks(now) {
+            tracing::warn!(%from, turned_away = count, "an address comes too often to launch or sign in; it is answered 429");
+        }
+    }
+
+    /// Whether a line is due, which is this caller's to write then: one a minute, however many are turned away.
+    fn speaks(&self, now: Instant) -> bool {
         let spoken = self.spoken.load(Ordering::Relaxed);
         // A clock that was set back says it once more.
         let due = spoken > now.0 || spoken.saturating_add(BETWEEN_WORDS) <= now.0;
-        let mine =
+        let take = || {
             self.spoken
-                .compare_exchange(spoken, now.0, Ordering::Relaxed, Ordering::Relaxed);
-        if due && mine.is_ok() {
-            tracing::warn!(%from, turned_away = count, "an address comes too often to launch or sign in; it is answered 429");
-        }
+                .compare_exchange(spoken, now.0, Ordering::Relaxed, Ordering::Relaxed)
+        };
+        due && take().is_ok()
     }
 }
 
@@ -187,6 +193,16 @@ mod tests {
             let knock = door(1, proxies).knock(ip(peer), &headers);
             assert_eq!(knock.from, ip(from), "{peer} {said:?}");
         }
+    }
+
+    #[test]
+    fn the_log_has_a_line_a_minute_however_many_are_turned_away() {
+        let door = door(1, &[]);
+        let second = |n: i64| Instant(n * 1_000_000);
+        let lines: Vec<i64> = (0..=180).filter(|n| door.speaks(second(*n))).collect();
+        assert_eq!(lines, [0, 60, 120, 180]);
+        assert!(door.speaks(second(30)), "the clock was set back");
+        assert!(!door.speaks(second(31)));
     }
 
     #[test]
