@@ -81,8 +81,8 @@ impl Candidate {
 }
 
 /// Whether it is about the last week.
-pub fn fresh(one: &Candidate, now: Instant) -> bool {
-    one.at.0 >= now.0.saturating_sub(FRESH)
+pub fn fresh(at: Instant, now: Instant) -> bool {
+    at.0 >= now.0.saturating_sub(FRESH)
 }
 
 /// Those candidates that are about now, as findings. `recent` holds what was measured in the last week; where
@@ -113,7 +113,7 @@ pub fn current(candidates: Vec<Candidate>, recent: &[Reading], now: Instant) -> 
     };
     candidates
         .into_iter()
-        .filter(|one| fresh(one, now) && newest(one))
+        .filter(|one| fresh(one.at, now) && newest(one))
         .map(finding)
         .collect()
 }

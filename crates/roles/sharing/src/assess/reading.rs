@@ -61,7 +61,7 @@ impl Reading {
         if !GIVEN.contains(&status) {
             return None;
         }
-        let kind = measurement::of_questionnaire(&body.get("questionnaire")?.str()?)?;
+        let kind = kind(ResourceType::QUESTIONNAIRE_RESPONSE, body)?;
         let score = kind.questionnaire.as_ref()?.score(body)?;
         let unit = kind.units.first().filter(|unit| unit.is_plausible(score))?;
         Some((kind, Value::Number(score, unit.code.clone())))
@@ -87,6 +87,17 @@ impl Reading {
         };
         Some(Value::Number(value, unit))
     }
+}
+
+/// What a stored Observation measures, or answers to a questionnaire; `None` for a resource of another sort and what is not known here.
+pub fn kind(resource: ResourceType, body: Glance<'_>) -> Option<&'static Kind> {
+    if resource == ResourceType::QUESTIONNAIRE_RESPONSE {
+        return measurement::of_questionnaire(&body.get("questionnaire")?.str()?);
+    }
+    let code = body
+        .get("code")
+        .filter(|_| resource == ResourceType::OBSERVATION)?;
+    measurement::of(&codings(code))
 }
 
 /// Whether a unit is the first of a kind by another name (`1` for `{score}`).

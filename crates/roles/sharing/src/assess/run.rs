@@ -3,14 +3,16 @@
 //! What is written is a function of what is stored, so that hearing of a change twice, late or in another order does no harm.
 
 use super::case::{self, Case};
+use super::reading;
 use super::result::{Frame, Held, Made};
+use super::uncovered::{Gone, uncovered};
 use super::unexpected::unexpected;
 use super::{Assessment, Owner, judge};
 use crate::alert::{Candidate, Raised, Whose, current, fresh, gravity, pause_at};
 use crate::{State, feed};
 use fhir::check;
 use fhir::ids::{LogicalId, PersonIdentifier};
-use fhir::json::{Json, Limits};
+use fhir::json::{Glance, Json, Limits};
 use fhir::resource::{Checked, ResourceType};
 use fhir::time::{Instant, Range, parse_date};
 use serde_json::Value;
@@ -50,6 +52,24 @@ pub fn workers(state: Arc<State>) -> Option<Worker> {
 }
 
 struct Assessing(Arc<State>);
+
+/// How what was made differs from what is held.
+struct Differences {
+    /// What is to be written; first what says more than was said before.
+    puts: Vec<Put>,
+    /// What says more.
+    candidates: Vec<Candidate>,
+    /// Results that end, as they were.
+    ended: Vec<Held>,
+}
+
+/// What changes touch.
+struct Touched {
+    /// When readings are and were, and from when plans hold.
+    times: Vec<Range>,
+    /// Of which curve each reading is, or was before it went.
+    curves: BTreeMap<LogicalId, &'static str>,
+}
 
 impl Deliver for Assessing {
     async fn deliver(&self, batch: &[Due]) -> Vec<Fate> {
@@ -162,8 +182,8 @@ impl State {
             return Ok(());
         };
         let permit = trust::assess(person.clone());
-        let touched = self.touched(&permit, followed).await?;
-        if touched.is_empty() {
+        let Touched { times, curves } = self.touched(&permit, followed).await?;
+        if times.is_empty() {
             return Ok(());
         }
         let plans = case::plans(self, &permit, &person).await?;
@@ -173,8 +193,7 @@ impl State {
         let window = i64::from(assessment.news2_window_minutes) * MINUTE;
         let longest = longest_repeat(&plans).max(window).max(DAY);
         let (mut made, mut held) = (Vec::new(), Vec::new());
-        let times = touched.clone();
-        for judged in pieces(touched, longest) {
+        for judged in pieces(times.clone(), longest) {
             let seen = Range {
                 lo: judged.lo.saturating_sub(longest),
                 hi: judged.hi,
@@ -190,17 +209,18 @@ impl State {
             permit: &permit,
         };
         let now = (self.house.clock)();
-        let gone = ended(&made, &held)?;
-        let (mut puts, mut candidates) = self.differences(patient, made, held)?;
-        let behind = self.uncovered(&whose, &gone, now).await?;
-        for one in behind {
-            if !candidates.iter().any(|other| other.name == one.name) {
-                candidates.push(one);
-            }
-        }
+        let Differences {
+            mut puts,
+            candidates,
+            ended,
+        } = self.differences(patient, made, held)?;
+        let gone: Vec<_> = ended
+            .iter()
+            .filter_map(|one| Gone::of(one, &curves))
+            .collect();
         // In the commit of what was found by, which is the first.
         let mut raised = self
-            .alarmed(&whose, &plans.plans, candidates, now)
+            .alarmed(&whose, &plans.plans, (candidates, &gone), now)
             .await?
             .and(self.answered(&whose, &times, now).await?)
             .and(self.expected(patient, &plans.plans, now).await?);
@@ -214,15 +234,17 @@ impl State {
         Ok(())
     }
 
-    /// What the results that say more than before write as alerts.
+    /// What the results that say more than before write as alerts, and what those uncover whose readings are gone.
     async fn alarmed(
         &self,
         whose: &Whose<'_>,
         plans: &[judge::Plan],
-        candidates: Vec<Candidate>,
+        (mut candidates, gone): (Vec<Candidate>, &[Gone]),
         now: Instant,
     ) -> Result<Raised, StoreError> {
-        if !candidates.iter().any(|one| fresh(one, now)) {
+        let moments = candidates.iter().map(|one| one.at);
+        let mut moments = moments.chain(gone.iter().map(|one| one.at));
+        if !moments.any(|at| fresh(at, now)) {
             return Ok(Raised::default());
         }
         let since = |back: i64| Range {
@@ -238,6 +260,11 @@ impl State {
         recent
             .readings
             .retain(|one| !judge::is_in_another_unit(plans, one));
+        for one in uncovered(gone, &recent, now)? {
+            if !candidates.iter().any(|other| other.name == one.name) {
+                candidates.push(one);
+            }
+        }
         let findings = current(candidates, &recent.readings, now);
         self.raise(whose, &findings, now).await
     }
@@ -279,13 +306,13 @@ impl State {
             .collect()
     }
 
-    /// What is to be written so that of what is held, only what was made is left; first what says more than was said before.
+    /// What is to be written so that of what is held, only what was made is left.
     fn differences(
         &self,
         patient: LogicalId,
         made: Vec<Made>,
         held: Vec<Held>,
-    ) -> Result<(Vec<Put>, Vec<Candidate>), StoreError> {
+    ) -> Result<Differences, StoreError> {
         let mut held: BTreeMap<String, Held> = held
             .into_iter()
             .map(|one| (one.name.clone(), one))
@@ -331,15 +358,21 @@ impl State {
             }
         }
         // What was made of readings that are not there any more.
+        let mut ended = Vec::new();
         for before in held.into_values() {
             let mut was = plain(&before)?;
             if was["status"] != TAKEN_BACK {
                 was["status"] = TAKEN_BACK.into();
                 puts.push(self.update(patient, &before, &was)?);
+                ended.push(before);
             }
         }
         first.append(&mut puts);
-        Ok((first, candidates))
+        Ok(Differences {
+            puts: first,
+            candidates,
+            ended,
+        })
     }
 
     fn update(
@@ -396,12 +429,9 @@ impl State {
 
     /// The times that changes touch: when the readings are and were, or from when a plan holds; none where they touch
     /// nothing that is assessed, our own results among them.
-    async fn touched(
-        &self,
-        permit: &Permit,
-        followed: &Followed,
-    ) -> Result<Vec<Range>, StoreError> {
+    async fn touched(&self, permit: &Permit, followed: &Followed) -> Result<Touched, StoreError> {
         let mut touched = Vec::new();
+        let mut curves = BTreeMap::new();
         for one in &followed.erased {
             match (one.resource_type.as_str(), one.at) {
                 ("Observation" | "QuestionnaireResponse", Some(at)) => touched.push(Range {
@@ -441,9 +471,14 @@ impl State {
                 let json = feed::stored_json(stored.body)
                     .map_err(|_| StoreError::Damaged("a stored resource does not parse"))?;
                 touched.extend(self.time_of(&json, resource));
+                let kind = reading::kind(resource, Glance::of(json.bytes()));
+                curves.extend(kind.map(|kind| (one.id, kind.curve())));
             }
         }
-        Ok(touched)
+        Ok(Touched {
+            times: touched,
+            curves,
+        })
     }
 
     /// The time that a plan which began then is judged anew by.
@@ -473,7 +508,7 @@ impl State {
                 hi: at.lo.saturating_add(1),
             });
         }
-        let glance = fhir::json::Glance::of(json.bytes());
+        let glance = Glance::of(json.bytes());
         if case::name(glance).is_some() {
             return None;
         }
@@ -522,18 +557,6 @@ fn longest_repeat(plans: &Case) -> i64 {
 }
 
 /// A result as it was written: without what the store adds.
-/// Results that hold until now, and that nothing makes any more.
-fn ended(made: &[Made], held: &[Held]) -> Result<Vec<Held>, StoreError> {
-    let names: BTreeSet<&str> = made.iter().map(|one| one.name.as_str()).collect();
-    let mut ended = Vec::new();
-    for one in held.iter().filter(|one| !names.contains(one.name.as_str())) {
-        if plain(one)?["status"] != TAKEN_BACK {
-            ended.push(one.clone());
-        }
-    }
-    Ok(ended)
-}
-
 pub(super) fn plain(held: &Held) -> Result<Value, StoreError> {
     let mut value: Value = serde_json::from_slice(&held.body)
         .map_err(|_| StoreError::Damaged("a stored result does not parse"))?;
