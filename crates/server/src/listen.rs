@@ -65,13 +65,13 @@ pub async fn serve(
         };
         let _ = stream.set_nodelay(true);
         let router = router.clone();
-        let (faults, doorstep) = (faults.clone(), doorstep.clone());
+        let faults = faults.clone();
+        let knock = doorstep.as_ref().map(|door| door.knock(peer.ip()));
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let router = router.clone();
             let faults = faults.clone();
-            if let Some(doorstep) = &doorstep {
-                let knock = doorstep.knock(peer.ip(), request.headers());
-                request.extensions_mut().insert(knock);
+            if let Some(knock) = &knock {
+                request.extensions_mut().insert(knock.clone());
             }
             async move {
                 if header_bytes(&request) > HEADER_BYTES {

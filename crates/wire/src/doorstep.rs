@@ -29,11 +29,11 @@ pub struct Doorstep {
     spoken: AtomicI64,
 }
 
-/// Where one request comes from.
+/// Who is connected, and by what it is counted.
 #[derive(Clone)]
 pub struct Knock {
     door: Arc<Doorstep>,
-    from: IpAddr,
+    peer: IpAddr,
 }
 
 impl Doorstep {
@@ -48,11 +48,11 @@ impl Doorstep {
         })
     }
 
-    /// Marks a request: `peer` is who is connected.
-    pub fn knock(self: &Arc<Self>, peer: IpAddr, headers: &HeaderMap) -> Knock {
+    /// Marks a connection's requests. Where each comes from is asked by routes that count alone.
+    pub fn knock(self: &Arc<Self>, peer: IpAddr) -> Knock {
         Knock {
             door: self.clone(),
-            from: self.origin(peer, headers),
+            peer,
         }
     }
 
@@ -94,10 +94,11 @@ impl Doorstep {
 }
 
 impl Knock {
-    fn admit(&self) -> Result<(), u32> {
+    fn admit(&self, headers: &HeaderMap) -> Result<(), u32> {
         let now = (self.door.clock)();
-        let counted = self.door.pace.take(key(self.from), 1, now);
-        counted.inspect_err(|_| self.door.say(self.from, now))
+        let from = self.door.origin(self.peer, headers);
+        let counted = self.door.pace.take(key(from), 1, now);
+        counted.inspect_err(|_| self.door.say(from, now))
     }
 }
 
@@ -112,7 +113,7 @@ fn key(address: IpAddr) -> Key {
 /// Counts a request, where the listener marked it.
 pub(crate) async fn count(request: Request, next: Next) -> Response {
     let knock = request.extensions().get::<Knock>();
-    match knock.map_or(Ok(()), Knock::admit) {
+    match knock.map_or(Ok(()), |knock| knock.admit(request.headers())) {
         Ok(()) => next.run(request).await,
         Err(seconds) => too_often(seconds),
     }
@@ -190,8 +191,8 @@ mod tests {
             for line in said {
                 headers.append(FORWARDED_FOR, line.parse().unwrap());
             }
-            let knock = door(1, proxies).knock(ip(peer), &headers);
-            assert_eq!(knock.from, ip(from), "{peer} {said:?}");
+            let origin = door(1, proxies).origin(ip(peer), &headers);
+            assert_eq!(origin, ip(from), "{peer} {said:?}");
         }
     }
 
@@ -208,7 +209,7 @@ mod tests {
     #[test]
     fn an_address_that_comes_too_often_is_turned_away_alone() {
         let door = door(2, &[]);
-        let come = |from: &str| door.knock(ip(from), &HeaderMap::new()).admit();
+        let come = |from: &str| door.knock(ip(from)).admit(&HeaderMap::new());
         assert_eq!(come("198.51.100.1"), Ok(()));
         assert_eq!(come("::ffff:198.51.100.1"), Ok(()), "the same address");
         assert_eq!(come("198.51.100.1"), Err(30));
