@@ -116,6 +116,21 @@ fn a_row_without_a_handler_is_a_bug_at_start() {
 }
 
 #[test]
+#[should_panic(expected = "GET /launch has no handler")]
+fn of_rows_that_may_be_absent_together_none_is_forgotten_alone() {
+    const ROWS: &[RouteRow] = &[
+        row("POST", "/par", Access::SignIn),
+        row("GET", "/launch", Access::Arrival),
+        row("POST", "/demo", Access::Demo),
+    ];
+    let ids: store::Ids = Arc::new(Uuid::new_v4);
+    let _ = Routes::of(ROWS).build((), Join::Front, ids.clone());
+    let _ = Routes::of(ROWS)
+        .on("POST", "/par", || async {})
+        .build((), Join::Front, ids);
+}
+
+#[test]
 #[should_panic(expected = "PUT /thing is not in the table of routes")]
 fn a_handler_without_a_row_is_a_bug_at_start() {
     let _ = Routes::of(ROWS).on("PUT", "/thing", || async {}).build(
