@@ -226,10 +226,10 @@ async fn ask_locator(
     }
     match told {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err((401 | 403, Some(code)))) => {
-            Err((SourceState::Refused, format!("the locator refused: {code}")))
+        Ok(Err((401 | 403, code))) => {
+            let why = code.map_or_else(String::new, |code| format!(": {code}"));
+            Err((SourceState::Refused, format!("the locator refused{why}")))
         }
-        Ok(Err((401 | 403, None))) => Err((SourceState::Refused, "the locator refused".to_owned())),
         Ok(Err((status, _))) => Err((
             SourceState::Failed,
             format!("the locator answered {status}"),

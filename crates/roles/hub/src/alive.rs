@@ -4,6 +4,7 @@
 //! It is said every five minutes, at once when somebody goes quiet or is heard again, and never by a hub that cannot make anything
 //! durable: such a one would acknowledge nothing.
 
+use crate::silence::Silence;
 use crate::{Receiver, State, silence};
 use fhir::ids::OrganisationNumber;
 use fhir::time::Instant;
@@ -105,10 +106,11 @@ pub fn worker(state: Arc<State>) -> Option<Worker> {
 pub async fn round(state: &State) -> Result<(), StoreError> {
     silence::tell(state);
     let now = (state.house.clock)();
+    let silences = state.silences();
     let due: Vec<_> = state
         .waiting
         .iter()
-        .map(|one| (one, one.says(state)))
+        .map(|one| (one, one.says(&silences)))
         .filter(|(one, alive)| crate::tally::locked(&one.said).is_due(alive, now))
         .collect();
     if due.is_empty() {
@@ -135,14 +137,13 @@ pub async fn round(state: &State) -> Result<(), StoreError> {
 
 impl Waiting {
     /// What is to be said of its organisations' senders. Beyond what a sign holds the rest goes unnamed, and the log has them all.
-    fn says(&self, state: &State) -> Alive {
-        let quiet = state
-            .silences()
-            .into_iter()
+    fn says(&self, silences: &[Silence]) -> Alive {
+        let quiet = silences
+            .iter()
             .filter(|one| one.quiet && self.organisations.contains(&one.expected.organisation));
         let silent = quiet.map(|one| Silent {
-            sender: one.expected.sender,
-            name: one.expected.name,
+            sender: one.expected.sender.clone(),
+            name: one.expected.name.clone(),
             since: one.heard,
         });
         Alive {

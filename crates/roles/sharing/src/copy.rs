@@ -248,14 +248,10 @@ impl Book {
         for entry in store.ledger_scan(LEDGER, b"", None, MOST).await? {
             let line = Line::read(&entry.value)
                 .ok_or(StoreError::Damaged("a feed's entry has an unexpected form"))?;
-            let told = Told::ALL.into_iter();
-            let told = told
-                .into_iter()
-                .find(|one| entry.key.first() == Some(&one.code()));
-            book.note(
-                &line,
-                told.ok_or(StoreError::Damaged("a feed's entry has an unexpected key"))?,
-            );
+            let of = |one: &Told| entry.key.first() == Some(&one.code());
+            let told = Told::ALL.into_iter().find(of);
+            let told = told.ok_or(StoreError::Damaged("a feed's entry has an unexpected key"))?;
+            book.note(&line, told);
         }
         Ok(book)
     }

@@ -95,15 +95,8 @@ async fn what_a_feed_says_is_on_every_answer_and_survives_a_restart() {
     assert_eq!(absent.status, StatusCode::NOT_FOUND);
     assert_eq!(headers(&absent), (Some(TOO_OLD), Some("late")));
 
-    let mut config = config(
-        service.folder.path(),
-        &service.issuer,
-        "fjellvik",
-        FJELLVIK,
-        &[],
-    );
-    config.copy.max_lag_seconds = Some(600);
-    let service = service.reopened(config).await;
+    let promised = |config: &mut sharing::Config| config.copy.max_lag_seconds = Some(600);
+    let service = again(service, promised).await;
     let reply = service.get(&owner, "/$copy-state").await;
     assert_eq!(told(&reply), (json!("late"), json!(TOO_OLD), json!(601)));
     let feeds = reply.json["parameter"].as_array().unwrap().iter();
@@ -322,6 +315,14 @@ async fn alive(service: &Service, who: &testkit::door::Held, silent: &[Silent]) 
     service.post(who, "/$copy-state", &said.to_json()).await
 }
 
+/// Fjellvik's own, stopped and started, with this in its configuration.
+async fn again(service: Service, change: impl FnOnce(&mut sharing::Config)) -> Service {
+    let (folder, issuer) = (service.folder.path(), &service.issuer);
+    let mut config = config(folder, issuer, "fjellvik", FJELLVIK, &[]);
+    change(&mut config);
+    service.reopened(config).await
+}
+
 /// The hub is expected within a quarter of an hour, and its copy within ten minutes of what it states.
 pub fn expects_the_hub(config: &mut sharing::Config) {
     config.copy = Promise {
@@ -365,16 +366,8 @@ async fn a_night_without_readings_is_no_silence_while_the_hub_says_that_it_lives
     assert_eq!((state, as_of), (json!("late"), json!(NOW_TEXT)));
     service.clock.advance(901 * 1_000_000);
     assert!(quiet(), "dead at night");
-    let mut config = config(
-        service.folder.path(),
-        &service.issuer,
-        "fjellvik",
-        FJELLVIK,
-        &[],
-    );
-    expects_the_hub(&mut config);
     let before = service.state.silences();
-    let service = service.reopened(config).await;
+    let service = again(service, expects_the_hub).await;
     assert_eq!(service.state.silences(), before, "known after a restart");
     assert!(before[0].heard.is_some());
 }
@@ -395,15 +388,7 @@ async fn a_home_system_that_the_hub_does_not_hear_is_told_of_once_and_so_is_its_
     service.clock.advance(300 * 1_000_000);
     alive(&service, &hub, &[home(Some(NOW))]).await;
     assert_eq!(turned(&service), []);
-    let mut config = config(
-        service.folder.path(),
-        &service.issuer,
-        "fjellvik",
-        FJELLVIK,
-        &[],
-    );
-    expects_the_hub(&mut config);
-    let service = service.reopened(config).await;
+    let service = again(service, expects_the_hub).await;
     assert_eq!(turned(&service), [the_home(true)]);
     alive(&service, &hub, &[]).await;
     assert_eq!(turned(&service), [the_home(false)]);
