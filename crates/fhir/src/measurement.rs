@@ -269,6 +269,12 @@ impl Kind {
     pub fn unit(&self, code: &str) -> Option<&Unit> {
         self.units.iter().find(|u| u.code == code)
     }
+
+    /// The part of this name.
+    #[must_use]
+    pub fn part(&self, id: &str) -> Option<&Component> {
+        self.components.iter().find(|c| c.id == id)
+    }
 }
 
 impl Component {
@@ -315,6 +321,19 @@ pub fn all() -> &'static [Kind] {
 #[must_use]
 pub fn by_id(id: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|k| k.id == id)
+}
+
+/// The part that codings name, of a kind whose value is in its parts; `None` where they name none, or more than one thing.
+pub fn part_of<'a>(
+    codings: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+) -> Option<(&'static Kind, &'static Component)> {
+    let mut kinds = KINDS.iter().filter(|k| k.quantity == ValueForm::None);
+    let (kind, part) = kinds.find_map(|kind| Some((kind, kind.component(codings.clone())?)))?;
+    let agrees = |coding| match kind.component(std::iter::once(coding)) {
+        Some(named) => named.id == part.id,
+        None => candidates(coding.0, coding.1).all(|named| named.id == kind.id),
+    };
+    codings.clone().all(agrees).then_some((kind, part))
 }
 
 /// The kind that is the score of the questionnaire with this canonical, whatever its version.

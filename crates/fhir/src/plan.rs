@@ -11,7 +11,7 @@
 //! | title, aim, validity, author | `title`, `description`, `period`, `author` (organisation, logical reference) |
 //! | version | extension `plan-version` (string); `replaces` names the earlier version by identifier |
 //! | limits of one kind | a contained `Goal`, referred to from `goal`; one `target` per zone |
-//! | one limit | `target.measure` (LOINC, SNOMED CT, local), `target.detailRange` (`low`, `high`, both inclusive; a missing side is open), extension `zone` (Coding of the planer-hacking zone system) |
+//! | one limit | `target.measure` (LOINC, SNOMED CT, local; of blood pressure the part: systolic, diastolic), `target.detailRange` (`low`, `high`, both inclusive; a missing side is open), extension `zone` (Coding of the planer-hacking zone system) |
 //! | "twice within 20 minutes" | extension `repeated` on the target: `count` (positiveInt), `within` (Duration in min) |
 //! | "+ 5 over baseline" | extensions `baseline` (Quantity) and `baseline-delta` (Quantity: above it, or below it with a minus) on the target; the limit is their sum, and `detailRange` says the same where it says anything |
 //! | action of a zone | `activity.detail.description` with extension `zone` on the detail |
@@ -113,6 +113,8 @@ pub struct Baseline {
 pub struct Criterion {
     /// Measurement kind, [`crate::measurement::Kind::id`].
     pub kind: String,
+    /// The part of it that the band is about, [`crate::measurement::Component::id`]; `None`: its own value.
+    pub part: Option<String>,
     /// The zone that a value in the band means.
     pub zone: Zone,
     /// Smallest value of the band, inclusive; `None`: open.
@@ -127,7 +129,51 @@ pub struct Criterion {
     pub baseline: Option<Baseline>,
 }
 
+/// What a band is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measure<'a> {
+    /// Measurement kind, [`crate::measurement::Kind::id`].
+    pub kind: &'a str,
+    /// A part of it, [`crate::measurement::Component::id`]; `None`: its own value.
+    pub part: Option<&'a str>,
+    /// UCUM code.
+    pub unit: &'a str,
+}
+
+impl<'a> Measure<'a> {
+    /// A kind's own value.
+    #[must_use]
+    pub const fn whole(kind: &'a str, unit: &'a str) -> Self {
+        Self {
+            kind,
+            part: None,
+            unit,
+        }
+    }
+
+    /// The unit as it is shown.
+    #[must_use]
+    pub fn unit_shown(self) -> &'a str {
+        let kind = measurement::by_id(self.kind);
+        let known = kind.and_then(|kind| match self.part {
+            None => kind.unit(self.unit),
+            Some(part) => kind.part(part)?.unit(self.unit),
+        });
+        known.map_or(self.unit, |known| known.show.as_str())
+    }
+}
+
 impl Criterion {
+    /// What it is about.
+    #[must_use]
+    pub fn measure(&self) -> Measure<'_> {
+        Measure {
+            kind: &self.kind,
+            part: self.part.as_deref(),
+            unit: &self.unit,
+        }
+    }
+
     fn holds(&self, value: Decimal) -> bool {
         self.low.is_none_or(|low| low <= value) && self.high.is_none_or(|high| value <= high)
     }
@@ -292,34 +338,30 @@ pub struct Judgement {
 }
 
 impl PlanLimits {
-    /// The bands of a kind in a unit, as they stand in the plan. Kinds that share a curve share their limits:
+    /// The bands of a measure, as they stand in the plan. Kinds that share a curve share their limits:
     /// what the plan says of heart rate holds for pulse.
-    pub fn bands<'p>(
-        &'p self,
-        kind: &'p str,
-        unit: &'p str,
-    ) -> impl Iterator<Item = &'p Criterion> {
+    pub fn bands<'p>(&'p self, of: Measure<'p>) -> impl Iterator<Item = &'p Criterion> {
         let curve = |id: &'p str| measurement::by_id(id).map_or(id, |kind| kind.curve());
-        self.criteria
-            .iter()
-            .filter(move |c| curve(&c.kind) == curve(kind) && c.unit == unit)
+        self.criteria.iter().filter(move |c| {
+            curve(&c.kind) == curve(of.kind) && c.part.as_deref() == of.part && c.unit == of.unit
+        })
     }
 
-    /// Judges the latest of `readings` (in any order) of one kind in one unit. Where its zone asks for a repetition that is not
+    /// Judges the latest of `readings` (in any order) of one measure. Where its zone asks for a repetition that is not
     /// there, the gravest milder zone counts whose own rule is met: a value that is worse than yellow at once is never less than
     /// yellow. `None` when there is no reading or no limit.
     #[must_use]
-    pub fn judge(&self, kind: &str, unit: &str, readings: &[Reading]) -> Option<Judgement> {
+    pub fn judge(&self, of: Measure<'_>, readings: &[Reading]) -> Option<Judgement> {
         let last = readings.iter().max_by_key(|r| r.at)?;
-        let gravest = self.zone_of(kind, unit, last.value)?;
-        let bands: Vec<_> = self.bands(kind, unit).collect();
+        let gravest = self.zone_of(of, last.value)?;
+        let bands: Vec<_> = self.bands(of).collect();
         let met = |band: &Criterion| {
             band.repeated.is_none_or(|rule| {
                 let since = last
                     .at
                     .plus_micros(-i64::from(rule.within_minutes) * 60_000_000);
                 let times = readings.iter().filter(|r| {
-                    let zone = self.zone_of(kind, unit, r.value);
+                    let zone = self.zone_of(of, r.value);
                     r.at >= since && zone.is_some_and(|zone| zone >= band.zone)
                 });
                 u32::try_from(times.count()).unwrap_or(u32::MAX) >= rule.count
@@ -335,22 +377,23 @@ impl PlanLimits {
         })
     }
 
-    /// The zone of one value, repetition not considered. `None` when the plan has no limit for this kind in
-    /// this unit: units are never converted here.
+    /// The zone of one value, repetition not considered. `None` when the plan has no limit for this measure:
+    /// units are never converted here.
     #[must_use]
-    pub fn zone_of(&self, kind: &str, unit: &str, value: Decimal) -> Option<Zone> {
-        self.bands(kind, unit).next()?;
-        let inside = self.bands(kind, unit).filter(|c| c.holds(value));
+    pub fn zone_of(&self, of: Measure<'_>, value: Decimal) -> Option<Zone> {
+        let bands: Vec<_> = self.bands(of).collect();
+        bands.first()?;
+        let inside = bands.iter().filter(|c| c.holds(value));
         if let Some(zone) = inside.map(|c| c.zone).max() {
             return Some(zone);
         }
         // The nearest band on each side; with both, the value lies in a gap between them.
-        let below = self
-            .bands(kind, unit)
+        let below = bands
+            .iter()
             .filter(|c| c.high.is_some_and(|h| h < value))
             .max_by_key(|c| c.high);
-        let above = self
-            .bands(kind, unit)
+        let above = bands
+            .iter()
             .filter(|c| c.low.is_some_and(|l| l > value))
             .min_by_key(|c| c.low);
         let gap = below.zip(above).map(|(a, b)| a.zone.max(b.zone));

@@ -6,8 +6,9 @@ use super::{
 };
 use crate::ids::{PersonIdentifier, PersonNumbers};
 use crate::json::Node;
-use crate::measurement::{self, Decimal, Identified, Kind};
+use crate::measurement::{self, Component, Decimal, Identified, Kind, Unit, ValueForm};
 use crate::outcome::{Issue, IssueCode};
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 /// Longest time in which readings are counted together, in minutes: a week. Whoever judges looks so far back from each reading.
@@ -132,6 +133,27 @@ fn is_supporting(plan: Node<'_>, contained: Node<'_>) -> bool {
         .any(|r| r.str().is_some_and(|r| r.strip_prefix('#') == Some(&id)))
 }
 
+/// The codings of a CodeableConcept.
+fn codes<'a>(owner: Node<'a>, member: &str) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
+    let codings = owner
+        .path(&[member, "coding"])
+        .into_iter()
+        .flat_map(Node::items);
+    codings
+        .filter_map(|c| Some((c.text("system")?, c.text("code")?)))
+        .collect()
+}
+
+fn pairs<'p>(
+    codes: &'p [(Cow<'_, str>, Cow<'_, str>)],
+) -> impl Iterator<Item = (&'p str, &'p str)> + Clone {
+    codes.iter().map(|(s, c)| (s.as_ref(), c.as_ref()))
+}
+
+fn identify(owner: Node<'_>, member: &str) -> Identified {
+    measurement::identify(pairs(&codes(owner, member)))
+}
+
 struct Reader<'a> {
     base: Node<'a>,
     issues: Vec<Issue>,
@@ -168,14 +190,7 @@ impl<'a> Reader<'a> {
     }
 
     fn kind(&mut self, owner: Node<'a>, member: &str) -> Option<&'static Kind> {
-        let codings = owner
-            .path(&[member, "coding"])
-            .into_iter()
-            .flat_map(Node::items);
-        let pairs: Vec<_> = codings
-            .filter_map(|c| Some((c.text("system")?, c.text("code")?)))
-            .collect();
-        match measurement::identify(pairs.iter().map(|(s, c)| (s.as_ref(), c.as_ref()))) {
+        match identify(owner, member) {
             Identified::Kind(kind) => Some(kind),
             Identified::Unknown | Identified::Contradiction => {
                 let words = "the code of one known kind of measurement was expected";
@@ -185,8 +200,27 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A Quantity in one of the kind's units.
-    fn quantity(&mut self, quantity: Node<'a>, kind: &Kind) -> Option<(Decimal, String)> {
+    /// What a limit is about: a kind, or the part of one whose value is in its parts.
+    fn measure(&mut self, target: Node<'a>) -> Option<(&'static Kind, Option<&'static Component>)> {
+        if let Some((kind, part)) = measurement::part_of(pairs(&codes(target, "measure"))) {
+            return Some((kind, Some(part)));
+        }
+        let kind = self.kind(target, "measure")?;
+        if kind.quantity == ValueForm::None {
+            let parts: Vec<_> = kind.components.iter().map(|c| c.en.as_str()).collect();
+            let words = format!(
+                "a limit of {} is about one of its parts, by that part's code: {}",
+                kind.en,
+                parts.join(", ")
+            );
+            self.issue(target, "measure", IssueCode::CodeInvalid, &words);
+            return None;
+        }
+        Some((kind, None))
+    }
+
+    /// A Quantity in one of these units.
+    fn quantity(&mut self, quantity: Node<'a>, units: &[Unit]) -> Option<(Decimal, String)> {
         let value = quantity
             .get("value")
             .and_then(|v| v.number())
@@ -201,7 +235,7 @@ impl<'a> Reader<'a> {
         }
         let unit = quantity
             .text("code")
-            .filter(|code| kind.unit(code).is_some());
+            .filter(|code| units.iter().any(|unit| unit.code == *code));
         if unit.is_none() {
             let words = "a unit in which the kind is measured was expected";
             self.issue(quantity, "code", IssueCode::CodeInvalid, words);
@@ -212,7 +246,8 @@ impl<'a> Reader<'a> {
     /// A Goal's target; `None` also for one that is no limit of ours.
     fn criterion(&mut self, target: Node<'a>) -> Option<Criterion> {
         let zone = self.zone(extension(target, ZONE)?);
-        let kind = self.kind(target, "measure")?;
+        let (kind, part) = self.measure(target)?;
+        let units = part.map_or(&kind.units, |part| &part.units);
         let range = target.get("detailRange");
         let (low, high) = (
             range.and_then(|r| r.get("low")),
@@ -224,10 +259,10 @@ impl<'a> Reader<'a> {
             self.issue(target, "detailRange", IssueCode::Required, words);
             return None;
         }
-        let mut side = |side: Option<Node<'a>>| side.map(|q| self.quantity(q, kind));
+        let mut side = |side: Option<Node<'a>>| side.map(|q| self.quantity(q, units));
         let (low, high) = (side(low), side(high));
         let mut of = |e: Node<'a>| match e.get("valueQuantity") {
-            Some(quantity) => self.quantity(quantity, kind),
+            Some(quantity) => self.quantity(quantity, units),
             None => {
                 let words = "a quantity was expected";
                 self.issue(e, "valueQuantity", IssueCode::Required, words);
@@ -290,6 +325,7 @@ impl<'a> Reader<'a> {
         }
         Some(Criterion {
             kind: kind.id.clone(),
+            part: part.map(|part| part.id.clone()),
             zone: zone?,
             low,
             high,
@@ -332,7 +368,7 @@ impl<'a> Reader<'a> {
             self.issue(observation, "valueQuantity", IssueCode::Required, words);
             return None;
         };
-        let (value, unit) = self.quantity(quantity, kind)?;
+        let (value, unit) = self.quantity(quantity, &kind.units)?;
         let text = observation
             .path(&["code", "text"])
             .and_then(|t| t.str())

@@ -17,6 +17,7 @@ fn decimal(text: &str) -> Decimal {
 fn band(kind: &str, zone: Zone, low: Option<&str>, high: Option<&str>, unit: &str) -> Criterion {
     Criterion {
         kind: kind.into(),
+        part: None,
         zone,
         low: low.map(decimal),
         high: high.map(decimal),
@@ -233,13 +234,13 @@ fn every_border_of_the_story() {
         ("cat-score", "{score}", "26", Yellow, Yellow),
     ] {
         for (version, expected) in [(1, one), (2, two)] {
-            let zone = story(version).zone_of(kind, unit, decimal(value));
+            let zone = story(version).zone_of(Measure::whole(kind, unit), decimal(value));
             assert_eq!(zone, Some(expected), "version {version}: {kind} {value}");
         }
     }
     // Respiration (20/21, 24/25) is a border of NEWS2, not of this plan.
     assert_eq!(
-        story(1).zone_of("respiratory-rate", "/min", decimal("25")),
+        story(1).zone_of(Measure::whole("respiratory-rate", "/min"), decimal("25")),
         None
     );
 }
@@ -247,15 +248,81 @@ fn every_border_of_the_story() {
 #[test]
 fn pulse_shares_the_limits_of_heart_rate_and_units_are_never_converted() {
     let plan = story(1);
-    assert_eq!(plan.zone_of("pulse", "/min", decimal("120")), Some(Red));
     assert_eq!(
-        plan.zone_of("body-temperature", "[degF]", decimal("101")),
+        plan.zone_of(Measure::whole("pulse", "/min"), decimal("120")),
+        Some(Red)
+    );
+    assert_eq!(
+        plan.zone_of(Measure::whole("body-temperature", "[degF]"), decimal("101")),
         None
     );
     assert_eq!(
-        plan.zone_of("questionnaire-score", "{score}", decimal("26")),
+        plan.zone_of(
+            Measure::whole("questionnaire-score", "{score}"),
+            decimal("26")
+        ),
         None
     );
+}
+
+#[test]
+fn blood_pressure_has_limits_for_each_of_its_parts() {
+    let of = |part: &str, zone, low: &str| Criterion {
+        part: Some(part.into()),
+        ..band("blood-pressure", zone, Some(low), None, "mm[Hg]")
+    };
+    let mut plan = story(1);
+    plan.criteria.extend([
+        of("systolic", Yellow, "160"),
+        of("systolic", Red, "180"),
+        of("diastolic", Yellow, "100"),
+    ]);
+    let bytes = plan_to_json(&plan);
+    let json = parse(bytes.clone());
+    assert!(check(&json, json.root(), &Rules::default()).is_ok());
+    assert_eq!(PlanLimits::read(json.root()), Ok(plan.clone()));
+    let zone = |part, value: &str| {
+        let of = Measure {
+            part,
+            ..Measure::whole("blood-pressure", "mm[Hg]")
+        };
+        plan.zone_of(of, decimal(value))
+    };
+    for (value, expected) in [
+        ("159", Green),
+        ("160", Yellow),
+        ("179", Yellow),
+        ("180", Red),
+    ] {
+        assert_eq!(zone(Some("systolic"), value), Some(expected), "{value}");
+    }
+    for (value, expected) in [("99", Green), ("100", Yellow), ("180", Yellow)] {
+        assert_eq!(zone(Some("diastolic"), value), Some(expected), "{value}");
+    }
+    assert_eq!(zone(Some("mean"), "180"), None);
+    assert_eq!(zone(None, "180"), None);
+
+    let text = String::from_utf8(bytes).unwrap();
+    let measured = |codes: Value| {
+        let systolic = json!([
+            {"system": systems::LOINC, "code": "8480-6"},
+            {"system": systems::SNOMED, "code": "271649006"},
+        ]);
+        assert!(text.contains(&systolic.to_string()));
+        PlanLimits::read(parse(text.replacen(&systolic.to_string(), &codes.to_string(), 1)).root())
+    };
+    let loinc = |code: &str| json!({"system": systems::LOINC, "code": code});
+    assert!(measured(json!([loinc("85354-9"), loinc("8480-6")])).is_ok());
+    for (codes, said) in [
+        (json!([loinc("85354-9")]), "about one of its parts"),
+        (json!([loinc("8480-6"), loinc("8462-4")]), "one known kind"),
+        // Heart rate has no such unit.
+        (json!([loinc("8867-4"), loinc("8480-6")]), "a unit in which"),
+    ] {
+        let issues = measured(codes).unwrap_err();
+        assert_eq!(issues.len(), 1, "{issues:?}");
+        assert!(issues[0].diagnostics.contains(said), "{issues:?}");
+    }
 }
 
 #[test]
@@ -270,7 +337,7 @@ fn yellow_saturation_counts_when_it_comes_twice_within_twenty_minutes() {
                 value: decimal(v),
             })
             .collect();
-        plan.judge("oxygen-saturation", "%", &readings)
+        plan.judge(Measure::whole("oxygen-saturation", "%"), &readings)
             .map(|j| (j.zone, j.waiting))
     };
     let waits = Some((Green, Some(Yellow)));
@@ -411,7 +478,7 @@ fn where_the_graver_zone_waits_for_a_second_the_milder_one_counts() {
             at: Instant(i64::try_from(minute).unwrap() * 60_000_000),
             value: decimal(value),
         });
-        let judged = plan.judge(kind, unit, &readings.collect::<Vec<_>>());
+        let judged = plan.judge(Measure::whole(kind, unit), &readings.collect::<Vec<_>>());
         judged.map(|j| (j.zone, j.waiting)).unwrap()
     };
     let spo2 = |values: &[&str]| judge("oxygen-saturation", "%", values);
@@ -485,7 +552,7 @@ proptest! {
                     value: Decimal::tenths(tenths),
                 })
                 .collect();
-            plan.judge("oxygen-saturation", "%", &readings).unwrap()
+            plan.judge(Measure::whole("oxygen-saturation", "%"), &readings).unwrap()
         };
         let (milder, graver) = (judged(value), judged(worse));
         prop_assert!(graver.zone >= milder.zone, "{milder:?} at {value}, {graver:?} at {worse}");

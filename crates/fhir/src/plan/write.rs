@@ -1,8 +1,8 @@
 //! Writing a plan as a CarePlan; the form is described in the parent module.
 
 use super::{
-    BASELINE, BASELINE_DELTA, CATEGORY, Criterion, MISSING, NEWS2_SCALE, PAUSE, PlanLimits,
-    REPEATED, VERSION, ZONE, ZONES, Zone,
+    BASELINE, BASELINE_DELTA, CATEGORY, Criterion, MISSING, Measure, NEWS2_SCALE, PAUSE,
+    PlanLimits, REPEATED, VERSION, ZONE, ZONES, Zone,
 };
 use crate::measurement::{self, Decimal};
 use crate::systems;
@@ -23,13 +23,13 @@ pub fn plan_to_json(plan: &PlanLimits) -> Vec<u8> {
         .map(|kind| goal(plan, kind, subject.as_ref()))
         .collect();
     contained.extend(plan.standing.iter().map(|standing| {
-        let mut code = concept(&standing.kind);
+        let mut code = concept(&standing.kind, None);
         if let Some(text) = &standing.text {
             code["text"] = json!(text);
         }
         json!({
             "resourceType": "Observation", "id": format!("standing-{}", standing.kind), "status": "final", "code": code,
-            "valueQuantity": quantity(standing.value, &standing.kind, &standing.unit),
+            "valueQuantity": quantity(standing.value, Measure::whole(&standing.kind, &standing.unit)),
         })
     }));
     insert_list(&mut out, "contained", contained);
@@ -139,7 +139,7 @@ fn target(criterion: &Criterion) -> Value {
             {"url": "count", "valuePositiveInt": rule.count}, {"url": "within", "valueDuration": within},
         ]}));
     }
-    let quantity = |value: Decimal| quantity(value, &criterion.kind, &criterion.unit);
+    let quantity = |value: Decimal| quantity(value, criterion.measure());
     if let Some(baseline) = criterion.baseline {
         extensions.push(json!({"url": BASELINE, "valueQuantity": quantity(baseline.value)}));
         if let Some(delta) = baseline.delta {
@@ -149,20 +149,25 @@ fn target(criterion: &Criterion) -> Value {
     let mut range = Map::new();
     insert(&mut range, "low", criterion.low.map(quantity));
     insert(&mut range, "high", criterion.high.map(quantity));
-    json!({"extension": extensions, "measure": concept(&criterion.kind), "detailRange": range})
+    json!({"extension": extensions, "measure": concept(&criterion.kind, criterion.part.as_deref()), "detailRange": range})
 }
 
 fn zone(zone: Zone) -> Value {
     json!({"url": ZONE, "valueCoding": {"system": ZONES, "code": zone.code()}})
 }
 
-/// The kind's first code of each system.
-fn concept(kind: &str) -> Value {
+/// The first code of each system of a kind, or of a part of it.
+fn concept(kind: &str, part: Option<&str>) -> Value {
+    let kind = measurement::by_id(kind);
+    let all: Vec<_> = match part {
+        None => kind.into_iter().flat_map(|k| k.codings()).collect(),
+        Some(part) => {
+            let part = kind.and_then(|kind| kind.part(part));
+            part.into_iter().flat_map(|p| p.codings()).collect()
+        }
+    };
     let mut codings: Vec<(&str, &str)> = Vec::new();
-    for (system, code) in measurement::by_id(kind)
-        .into_iter()
-        .flat_map(|k| k.codings())
-    {
+    for (system, code) in all {
         if codings.iter().all(|(known, _)| *known != system) {
             codings.push((system, code));
         }
@@ -170,19 +175,16 @@ fn concept(kind: &str) -> Value {
     json!({"coding": codings.iter().map(|(s, c)| json!({"system": s, "code": c})).collect::<Vec<_>>()})
 }
 
-/// A Quantity of a kind: value, the unit as it is shown, its UCUM code.
+/// A Quantity of a measure: value, the unit as it is shown, its UCUM code.
 #[must_use]
-pub fn quantity(value: Decimal, kind: &str, unit: &str) -> Value {
-    let show = measurement::by_id(kind)
-        .and_then(|k| k.unit(unit))
-        .map_or(unit, |u| u.show.as_str());
+pub fn quantity(value: Decimal, of: Measure<'_>) -> Value {
     // Limits have few digits; binary floating point prints those back as they were.
     let text = value.to_string();
     let number = text.parse::<i64>().map_or_else(
         |_| json!(text.parse::<f64>().unwrap_or_default()),
         |n| json!(n),
     );
-    json!({"value": number, "unit": show, "system": systems::UCUM, "code": unit})
+    json!({"value": number, "unit": of.unit_shown(), "system": systems::UCUM, "code": of.unit})
 }
 
 fn extensions(plan: &PlanLimits) -> Vec<Value> {
@@ -233,7 +235,7 @@ fn activities(plan: &PlanLimits) -> Vec<Value> {
             }
         }
         json!({"detail": {
-            "code": concept(&scheduled.kind), "status": "in-progress", "scheduledTiming": {"repeat": repeat},
+            "code": concept(&scheduled.kind, None), "status": "in-progress", "scheduledTiming": {"repeat": repeat},
         }})
     });
     let actions = plan.actions.iter().map(|action| {

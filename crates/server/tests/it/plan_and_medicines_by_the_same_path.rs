@@ -5,7 +5,7 @@ use crate::kit::lookup::{Screen, receipt};
 use crate::kit::region;
 use fhir::json::{Json, Limits};
 use fhir::measurement::Decimal;
-use fhir::plan::{PlanLimits, Zone};
+use fhir::plan::{Measure, PlanLimits, Zone};
 use jiff::civil::Time;
 use serde_json::Value;
 use testkit::calendar::{Calendar, moment};
@@ -27,8 +27,8 @@ async fn the_plan_has_limits_that_a_program_can_use() {
         .iter()
         .find(|plan| plan.version.as_deref() == Some("1"))
         .expect("plan v1");
-    let zone =
-        |value: &str| first.zone_of("oxygen-saturation", "%", Decimal::parse(value).unwrap());
+    let saturation = Measure::whole("oxygen-saturation", "%");
+    let zone = |value: &str| first.zone_of(saturation, Decimal::parse(value).unwrap());
     // STORY.md's borders: 88/87, 85/84.
     assert_eq!(
         [zone("88"), zone("87"), zone("85"), zone("84")],

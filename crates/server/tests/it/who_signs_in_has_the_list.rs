@@ -24,6 +24,7 @@ fn first(page: &Page) -> Option<String> {
 fn plan(patient: &DemoPatient) -> String {
     let red = Criterion {
         kind: "oxygen-saturation".into(),
+        part: None,
         zone: Zone::Red,
         low: None,
         high: Decimal::parse("85"),

@@ -462,8 +462,7 @@ fn the_language_of_plans_reads_what_we_write() {
     );
     let zone = |kind, unit, value: &str| {
         read.zone_of(
-            kind,
-            unit,
+            fhir::plan::Measure::whole(kind, unit),
             fhir::measurement::Decimal::parse(value).unwrap(),
         )
         .map(fhir::plan::Zone::code)

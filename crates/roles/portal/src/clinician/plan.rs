@@ -2,11 +2,12 @@
 //! no assessment (DESIGN section 8).
 
 use fhir::measurement::Decimal;
-use fhir::plan::{Criterion, Scheduled, Zone};
+use fhir::plan::{Criterion, Measure, PlanLimits, Scheduled, Zone};
 
-use super::series::{SeriesKind, kind_name};
+use super::series::{SeriesKind, kind_name, part_word};
 use super::sources::{Source, Sources};
 use crate::calendar::{Calendar, decimal};
+use crate::look_up::answer::{Amount, Reading};
 use crate::look_up::plan::Plan;
 use crate::text::Text;
 
@@ -63,13 +64,34 @@ pub fn zone_word(zone: Zone, text: &Text) -> &'static str {
     })
 }
 
-/// The zone of a value by the limits of the plan that was in force at its time. `unit` is the reading's own.
-pub fn zone_of(plans: &[Plan], kind: &str, unit: &str, digits: &str, millis: i64) -> Option<Zone> {
-    let value = Decimal::parse(digits)?;
+/// The zone of a reading by the limits of the plan that was in force at its time, in the reading's own unit.
+pub fn zone_of(plans: &[Plan], kind: &SeriesKind, reading: &Reading, millis: i64) -> Option<Zone> {
     plans
         .iter()
         .filter(|plan| plan.in_force(millis))
-        .find_map(|plan| plan.says.zone_of(kind, unit, value))
+        .find_map(|plan| match &reading.pressure {
+            Some(parts) => gravest(&plan.says, kind, parts),
+            None => {
+                let amount = reading.value.as_ref()?;
+                let of = Measure::whole(kind.kinds[0], &amount.unit);
+                plan.says.zone_of(of, Decimal::parse(&amount.digits)?)
+            }
+        })
+}
+
+/// The gravest zone of any part; none where a part that is limited was not measured and the others are well.
+fn gravest(says: &PlanLimits, kind: &SeriesKind, parts: &[Option<Amount>]) -> Option<Zone> {
+    let limited = kind.measures().zip(parts);
+    let limited = limited.filter(|(of, _)| says.bands(*of).next().is_some());
+    let zones: Vec<_> = limited
+        .map(|(of, amount)| {
+            let amount = amount.as_ref().filter(|amount| amount.unit == of.unit)?;
+            says.zone_of(of, Decimal::parse(&amount.digits)?)
+        })
+        .collect();
+    let whole = zones.iter().all(Option::is_some);
+    let gravest = zones.into_iter().flatten().max();
+    gravest.filter(|zone| whole || *zone > Zone::Green)
 }
 
 /// For drawing alone: what is compared stays a decimal.
@@ -96,7 +118,8 @@ pub struct Band {
     pub line: Option<f64>,
 }
 
-/// The bands of one curve, plan by plan. A newer plan ends an older one. `plans` are newest first.
+/// The bands of one curve, plan by plan. A newer plan ends an older one. `plans` are newest first. Where two parts share a picture, the
+/// limits of each are lines of no height: a field of one would seem to be the other's.
 pub fn bands(plans: &[Plan], kind: &SeriesKind, text: &Text) -> Vec<Band> {
     let mut all = Vec::new();
     let mut newer: Option<i64> = None;
@@ -107,8 +130,7 @@ pub fn bands(plans: &[Plan], kind: &SeriesKind, text: &Text) -> Vec<Band> {
         let Some(from) = plan.from.map(|from| from.millis) else {
             continue;
         };
-        let mut limits: Vec<&Criterion> = plan.says.bands(kind.kinds[0], kind.ucum).collect();
-        if limits.is_empty() || newer.is_some_and(|newer| newer <= from) {
+        if !kind.is_limited(&plan.says) || newer.is_some_and(|newer| newer <= from) {
             continue;
         }
         let own_end = plan.to.map(|to| to.millis);
@@ -117,46 +139,71 @@ pub fn bands(plans: &[Plan], kind: &SeriesKind, text: &Text) -> Vec<Band> {
             (own, newer) => own.or(newer),
         };
         newer = Some(from);
-        limits.sort_by(|a, b| {
-            let start = |limit: &Criterion| drawn(limit.low).unwrap_or(f64::NEG_INFINITY);
-            start(a).total_cmp(&start(b))
-        });
-        for (i, limit) in limits.iter().enumerate() {
-            let below = i.checked_sub(1).and_then(|at| limits.get(at));
-            let above = limits.get(i + 1);
-            let border = |a: Option<f64>, b: Option<f64>| match (a, b) {
-                (Some(a), Some(b)) => Some(f64::midpoint(a, b)),
-                (a, b) => a.or(b),
-            };
-            let low = drawn(limit.low)
-                .and_then(|low| border(below.and_then(|b| drawn(b.high)), Some(low)));
-            let high = drawn(limit.high)
-                .and_then(|high| border(Some(high), above.and_then(|a| drawn(a.low))));
-            let milder =
-                |other: Option<&&Criterion>| other.is_some_and(|other| other.zone < limit.zone);
-            let upward = milder(below) || (!milder(above) && limit.high.is_none());
-            let (line, sign, border) = if upward {
-                (low, "≥", limit.low)
-            } else {
-                (high, "≤", limit.high)
-            };
-            let label = border.filter(|_| limit.zone != Zone::Green).map(|border| {
-                format!(
-                    "{} {sign} {}",
-                    zone_word(limit.zone, text),
-                    decimal(&border.to_string())
-                )
-            });
-            all.push(Band {
-                zone: limit.zone,
-                low,
-                high,
-                from,
-                to,
-                line: label.as_ref().and(line),
-                label,
-            });
+        for of in kind.measures() {
+            let limits = plan.says.bands(of).collect();
+            let of_measure = drawn_bands(limits, (from, to), text);
+            all.extend(of_measure.into_iter().filter_map(|band| match of.part {
+                None => Some(band),
+                Some(part) => Some(Band {
+                    low: Some(band.line?),
+                    high: Some(band.line?),
+                    label: band.label.map(|label| {
+                        format!("{} {label}", part_word(of.kind, part, text).to_lowercase())
+                    }),
+                    ..band
+                }),
+            }));
         }
+    }
+    all
+}
+
+/// The bands of one measure as they are drawn.
+fn drawn_bands(
+    mut limits: Vec<&Criterion>,
+    (from, to): (i64, Option<i64>),
+    text: &Text,
+) -> Vec<Band> {
+    let mut all = Vec::new();
+    limits.sort_by(|a, b| {
+        let start = |limit: &Criterion| drawn(limit.low).unwrap_or(f64::NEG_INFINITY);
+        start(a).total_cmp(&start(b))
+    });
+    for (i, limit) in limits.iter().enumerate() {
+        let below = i.checked_sub(1).and_then(|at| limits.get(at));
+        let above = limits.get(i + 1);
+        let border = |a: Option<f64>, b: Option<f64>| match (a, b) {
+            (Some(a), Some(b)) => Some(f64::midpoint(a, b)),
+            (a, b) => a.or(b),
+        };
+        let low =
+            drawn(limit.low).and_then(|low| border(below.and_then(|b| drawn(b.high)), Some(low)));
+        let high =
+            drawn(limit.high).and_then(|high| border(Some(high), above.and_then(|a| drawn(a.low))));
+        let milder =
+            |other: Option<&&Criterion>| other.is_some_and(|other| other.zone < limit.zone);
+        let upward = milder(below) || (!milder(above) && limit.high.is_none());
+        let (line, sign, border) = if upward {
+            (low, "≥", limit.low)
+        } else {
+            (high, "≤", limit.high)
+        };
+        let label = border.filter(|_| limit.zone != Zone::Green).map(|border| {
+            format!(
+                "{} {sign} {}",
+                zone_word(limit.zone, text),
+                decimal(&border.to_string())
+            )
+        });
+        all.push(Band {
+            zone: limit.zone,
+            low,
+            high,
+            from,
+            to,
+            line: label.as_ref().and(line),
+            label,
+        });
     }
     all
 }
@@ -193,20 +240,20 @@ fn in_words(plan: &Plan, sources: &Sources, calendar: &Calendar, text: &Text) ->
         (None, None) => text.of("plan.no_period").to_owned(),
     };
     let says = &plan.says;
-    let mut kinds: Vec<(&str, &str)> = Vec::new();
+    let mut measures: Vec<Measure<'_>> = Vec::new();
     for limit in &says.criteria {
-        if !kinds.contains(&(&limit.kind, &limit.unit)) {
-            kinds.push((&limit.kind, &limit.unit));
+        if !measures.contains(&limit.measure()) {
+            measures.push(limit.measure());
         }
     }
-    let limits = kinds
+    let limits = measures
         .into_iter()
-        .map(|(kind, unit)| {
+        .map(|of| {
             let zone = |zone: Zone| {
                 let own = says
                     .criteria
                     .iter()
-                    .filter(|l| l.kind == kind && l.unit == unit && l.zone == zone);
+                    .filter(|l| l.measure() == of && l.zone == zone);
                 let words: Vec<String> = own.map(|limit| span(limit, text)).collect();
                 if words.is_empty() {
                     "–".to_owned()
@@ -214,11 +261,14 @@ fn in_words(plan: &Plan, sources: &Sources, calendar: &Calendar, text: &Text) ->
                     words.join(", ")
                 }
             };
-            let known = fhir::measurement::by_id(kind);
-            let shown = known
-                .and_then(|kind| kind.unit(unit))
-                .map_or(unit, |unit| unit.show.as_str());
-            let name = kind_name(kind, text);
+            let shown = of.unit_shown();
+            let kind = kind_name(of.kind, text);
+            let name = match of.part {
+                None => kind,
+                Some(part) => {
+                    format!("{kind}, {}", part_word(of.kind, part, text).to_lowercase())
+                }
+            };
             LimitRow {
                 what: if shown.is_empty() {
                     name
@@ -311,4 +361,109 @@ fn when(own: &Scheduled, text: &Text) -> String {
         format!(" {}", text.fill("plan.at", &[("times", &times.join(", "))]))
     };
     format!("{}: {days}{at}", kind_name(&own.kind, text))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::calendar::Moment;
+    use crate::clinician::series::SERIES;
+
+    /// Systolic yellow from 160 and red from 180, diastolic yellow from 100.
+    fn plan() -> Plan {
+        let from = |part: &str, zone, low: &str| Criterion {
+            kind: "blood-pressure".into(),
+            part: Some(part.into()),
+            zone,
+            low: Decimal::parse(low),
+            high: None,
+            unit: "mm[Hg]".into(),
+            repeated: None,
+            baseline: None,
+        };
+        Plan {
+            says: PlanLimits {
+                status: "active".into(),
+                criteria: vec![
+                    from("systolic", Zone::Yellow, "160"),
+                    from("systolic", Zone::Red, "180"),
+                    from("diastolic", Zone::Yellow, "100"),
+                ],
+                ..PlanLimits::default()
+            },
+            unreadable: false,
+            from: Some(Moment {
+                millis: 0,
+                exact: true,
+            }),
+            to: None,
+            organisation: None,
+            routes: Vec::new(),
+        }
+    }
+
+    fn pressure(parts: [Option<&str>; 2]) -> Reading {
+        let amount = |digits: &str| Amount {
+            digits: digits.into(),
+            number: digits.parse().unwrap(),
+            unit: "mm[Hg]".into(),
+            comparator: None,
+        };
+        Reading {
+            kind: None,
+            words: None,
+            when: None,
+            value: None,
+            pressure: Some(parts.map(|part| part.map(amount))),
+            said: None,
+            oxygen: None,
+            status: "final".into(),
+            organisation: None,
+            routes: Vec::new(),
+            disagrees: false,
+            interpretation: None,
+            signature: None,
+        }
+    }
+
+    #[test]
+    fn a_blood_pressure_is_as_grave_as_its_gravest_part_and_never_well_with_one_missing() {
+        let kind = SERIES.iter().find(|kind| kind.id == "pressure").unwrap();
+        let plans = [plan()];
+        for (parts, zone) in [
+            ([Some("159"), Some("99")], Some(Zone::Green)),
+            ([Some("159"), Some("100")], Some(Zone::Yellow)),
+            ([Some("180"), Some("99")], Some(Zone::Red)),
+            ([Some("159"), None], None),
+            ([Some("180"), None], Some(Zone::Red)),
+            ([None, Some("99")], None),
+        ] {
+            let found = zone_of(&plans, kind, &pressure(parts), 1);
+            assert_eq!(found, zone, "{parts:?}");
+        }
+        let before = zone_of(&plans, kind, &pressure([Some("180"), Some("99")]), -1);
+        assert_eq!(before, None, "before the plan");
+    }
+
+    #[test]
+    fn limits_of_a_blood_pressure_are_lines_with_the_name_of_the_part() {
+        let text = &Text {
+            language: crate::text::Language::Nb,
+        };
+        let kind = SERIES.iter().find(|kind| kind.id == "pressure").unwrap();
+        let found = bands(&[plan()], kind, text);
+        let lines: Vec<_> = found
+            .iter()
+            .map(|band| (band.label.as_deref().unwrap(), band.low, band.high))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                ("systolisk gul ≥ 160", Some(160.0), Some(160.0)),
+                ("systolisk rød ≥ 180", Some(180.0), Some(180.0)),
+                ("diastolisk gul ≥ 100", Some(100.0), Some(100.0)),
+            ]
+        );
+    }
 }

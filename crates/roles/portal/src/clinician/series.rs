@@ -8,6 +8,7 @@ use crate::look_up::LookUp;
 use crate::look_up::answer::{Amount, Named, Oxygen, Reading};
 use crate::look_up::plan::Plan;
 use crate::text::Text;
+use fhir::plan::{Measure, PlanLimits};
 use wire::signed::Worth;
 
 /// What a curve shows.
@@ -16,6 +17,8 @@ pub struct SeriesKind {
     pub id: &'static str,
     /// Measurement kinds of `spec/measurements/` that it takes.
     pub kinds: &'static [&'static str],
+    /// The parts that it draws beside each other, [`fhir::measurement::Component::id`]; none: the kind's own value.
+    pub parts: &'static [&'static str],
     /// Key of its name.
     pub name: &'static str,
     /// Unit shown.
@@ -28,6 +31,24 @@ pub struct SeriesKind {
     pub span: f64,
 }
 
+impl SeriesKind {
+    /// What of it a plan may limit, in the order in which it is drawn.
+    pub fn measures(&self) -> impl Iterator<Item = Measure<'static>> {
+        let own = Measure::whole(self.kinds[0], self.ucum);
+        let whole = self.parts.is_empty().then_some(own);
+        let parts = self.parts.iter().map(move |part| Measure {
+            part: Some(part),
+            ..own
+        });
+        whole.into_iter().chain(parts)
+    }
+
+    /// Whether a plan limits it.
+    pub fn is_limited(&self, says: &PlanLimits) -> bool {
+        self.measures().any(|of| says.bands(of).next().is_some())
+    }
+}
+
 const DAILY: i64 = DAY + DAY / 2;
 const THRICE_WEEKLY: i64 = 3 * DAY + DAY / 2;
 
@@ -36,6 +57,7 @@ pub const SERIES: [SeriesKind; 5] = [
     SeriesKind {
         id: "spo2",
         kinds: &["oxygen-saturation"],
+        parts: &[],
         name: "series.spo2",
         unit: "%",
         ucum: "%",
@@ -45,6 +67,7 @@ pub const SERIES: [SeriesKind; 5] = [
     SeriesKind {
         id: "pulse",
         kinds: &["heart-rate", "pulse"],
+        parts: &[],
         name: "series.pulse",
         unit: "slag/min",
         ucum: "/min",
@@ -54,6 +77,7 @@ pub const SERIES: [SeriesKind; 5] = [
     SeriesKind {
         id: "pressure",
         kinds: &["blood-pressure"],
+        parts: &["systolic", "diastolic"],
         name: "series.pressure",
         unit: "mmHg",
         ucum: "mm[Hg]",
@@ -63,6 +87,7 @@ pub const SERIES: [SeriesKind; 5] = [
     SeriesKind {
         id: "temperature",
         kinds: &["body-temperature"],
+        parts: &[],
         name: "series.temperature",
         unit: "°C",
         ucum: "Cel",
@@ -72,6 +97,7 @@ pub const SERIES: [SeriesKind; 5] = [
     SeriesKind {
         id: "weight",
         kinds: &["body-weight"],
+        parts: &[],
         name: "series.weight",
         unit: "kg",
         ucum: "kg",
@@ -186,14 +212,14 @@ pub fn kind_name(id: &str, text: &Text) -> String {
         return text.of(series.name).to_owned();
     }
     let kind = fhir::measurement::by_id(id);
-    let name = kind.map(|kind| {
-        if text.language == crate::text::Language::En {
-            &kind.en
-        } else {
-            &kind.nb
-        }
-    });
-    name.map_or_else(|| id.to_owned(), Clone::clone)
+    kind.map_or(id, |kind| text.among(&kind.nb, &kind.nb, &kind.en))
+        .to_owned()
+}
+
+/// The name of a part of a kind.
+pub fn part_word<'a>(kind: &str, part: &'a str, text: &Text) -> &'a str {
+    let known = fhir::measurement::by_id(kind).and_then(|kind| kind.part(part));
+    known.map_or(part, |part| text.among(&part.nb, &part.nb, &part.en))
 }
 
 /// The organisation a reading belongs to, else the service it came by.
@@ -215,16 +241,12 @@ struct Shown {
 }
 
 fn shown(reading: &Reading) -> Option<Shown> {
-    if let Some((systolic, diastolic)) = &reading.pressure {
-        let words = format!(
-            "{}/{}",
-            decimal(&systolic.digits),
-            decimal(&diastolic.digits)
-        );
+    if let Some(parts) = &reading.pressure {
+        let [systolic, diastolic] = parts;
         return Some(Shown {
-            v: systolic.number,
-            w: Some(diastolic.number),
-            words,
+            v: systolic.as_ref()?.number,
+            w: diastolic.as_ref().map(|amount| amount.number),
+            words: pressure_words(parts),
             converted: None,
         });
     }
@@ -256,6 +278,15 @@ fn shown(reading: &Reading) -> Option<Shown> {
             }
         }
     })
+}
+
+/// `138/82`; a part that is not there is a dash.
+fn pressure_words(parts: &[Option<Amount>; 2]) -> String {
+    let part = |amount: &Option<Amount>| {
+        let amount = amount.as_ref();
+        amount.map_or_else(|| "–".to_owned(), |amount| decimal(&amount.digits))
+    };
+    parts.each_ref().map(part).join("/")
 }
 
 /// `61,4 kg`
@@ -462,18 +493,7 @@ fn one(
         };
         let counts = !matches!(reading.status.as_str(), "entered-in-error" | "cancelled");
         // The plan's saturation limits are for room air.
-        let zone = reading
-            .value
-            .as_ref()
-            .and_then(|amount| {
-                zone_of(
-                    &found.plans,
-                    kind.kinds[0],
-                    &amount.unit,
-                    &amount.digits,
-                    when.millis,
-                )
-            })
+        let zone = zone_of(&found.plans, kind, reading, when.millis)
             .filter(|_| counts && !(has_oxygen && on_oxygen));
         let mut flags = flags(reading, source.as_ref(), sources, text);
         if let Some(original) = &value.converted {
@@ -609,11 +629,7 @@ fn other(reading: &Reading, sources: &Sources, calendar: &Calendar, text: &Text)
     };
     let source = source_of(reading).map(|named| sources.of(&named));
     let value = match (&reading.pressure, &reading.value, &reading.said) {
-        (Some((systolic, diastolic)), _, _) => format!(
-            "{}/{} mmHg",
-            decimal(&systolic.digits),
-            decimal(&diastolic.digits)
-        ),
+        (Some(parts), _, _) => format!("{} mmHg", pressure_words(parts)),
         (None, Some(amount), _) => with_unit(amount),
         (None, None, Some(words)) => words.clone(),
         (None, None, None) => text.of("other.no_value").to_owned(),

@@ -71,8 +71,8 @@ pub struct Reading {
     pub when: Option<Moment>,
     /// Its value; none for a panel or a coded value.
     pub value: Option<Amount>,
-    /// Systolic and diastolic pressure.
-    pub pressure: Option<(Amount, Amount)>,
+    /// Systolic and diastolic pressure, one of them at least.
+    pub pressure: Option<[Option<Amount>; 2]>,
     /// A value in words (coded or string).
     pub said: Option<String>,
     /// What the patient breathed, when the reading says so.
@@ -349,15 +349,17 @@ pub fn reading(found: &Match<'_>, calendar: &Calendar) -> Reading {
         .or_else(|| o.path(&["effectivePeriod", "start"])?.str())
         .and_then(|text| calendar.moment(&text));
     let part = |loinc, snomed: &[&str]| amount(component(o, loinc, snomed)?.get("valueQuantity")?);
-    let pressure = part("8480-6", &["271649006", "4471000202106"])
-        .zip(part("8462-4", &["271650006", "4481000202108"]));
+    let pressure = [
+        part("8480-6", &["271649006", "4471000202106"]),
+        part("8462-4", &["271650006", "4481000202108"]),
+    ];
     let performers = o.get("performer").into_iter().flat_map(Node::items);
     Reading {
         kind: o.get("code").and_then(kind_of),
         words: o.get("code").and_then(words),
         when,
         value: o.get("valueQuantity").and_then(amount),
-        pressure,
+        pressure: Some(pressure).filter(|parts| parts.iter().any(Option::is_some)),
         said: o
             .get("valueCodeableConcept")
             .and_then(words)

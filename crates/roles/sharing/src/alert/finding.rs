@@ -86,12 +86,18 @@ pub fn fresh(at: Instant, now: Instant) -> bool {
 }
 
 /// Those candidates that are about now, as findings. `recent` holds what was measured in the last week; where
-/// that is too much, at least in the time after the oldest that may count: one whose reading is not in it raises nothing.
-pub fn current(candidates: Vec<Candidate>, recent: &[Reading], now: Instant) -> Vec<Finding> {
+/// that is too much, at least in the time after the oldest that may count: one whose reading is not in it raises nothing. Only what
+/// `hides` says so of hides what is older: a reading that is not wholly judged hides nothing.
+pub fn current(
+    candidates: Vec<Candidate>,
+    recent: &[Reading],
+    hides: impl Fn(&Reading) -> bool,
+    now: Instant,
+) -> Vec<Finding> {
     let newest = |one: &Candidate| {
         let mut later = recent
             .iter()
-            .filter(|other| other.at > one.at && other.at <= now);
+            .filter(|other| other.at > one.at && other.at <= now && hides(other));
         match one.name.strip_prefix("zone/") {
             Some(id) => {
                 let mut own = recent.iter().filter(|other| other.id.to_string() == id);
@@ -249,7 +255,7 @@ mod tests {
                 true,
             ),
         ] {
-            let found = current(vec![candidate], &recent, NOW);
+            let found = current(vec![candidate], &recent, |_| true, NOW);
             assert_eq!(!found.is_empty(), expected, "{what}");
         }
     }

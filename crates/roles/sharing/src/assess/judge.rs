@@ -5,8 +5,9 @@ use super::news2::{Measured, Score};
 use super::reading::{Reading, Value};
 use fhir::ids::LogicalId;
 use fhir::measurement::{self, Decimal, Kind};
-use fhir::plan::{self, Criterion, Judgement, PlanLimits};
+use fhir::plan::{self, Criterion, Judgement, Measure, PlanLimits};
 use fhir::time::{Instant, Range, Zone, parse_date};
+use std::collections::BTreeSet;
 
 /// A plan as it rests.
 #[derive(Debug, Clone)]
@@ -89,23 +90,40 @@ fn held_at(plans: &[Plan], at: Instant) -> Option<&Plan> {
 /// Whether the plan of its time has limits for a reading's curve, so that its zone is to be told; in whichever unit they are. A plan that
 /// does not read may.
 pub fn is_limited(plans: &[Plan], reading: &Reading) -> bool {
-    is_unreadable(plans, reading.at) || limits(plans, reading).next().is_some()
+    is_unreadable(plans, reading.at)
+        || in_force(plans, reading.at)
+            .is_some_and(|plan| of_curve(plan, reading.curve()).next().is_some())
 }
 
-/// Whether the plan of its time has limits for a reading's curve, and none in its unit: units are not converted, so that nobody
-/// knows what it means. What is not known hides nothing that is.
-pub fn is_in_another_unit(plans: &[Plan], reading: &Reading) -> bool {
-    let Value::Number(_, unit) = &reading.value else {
-        return false;
-    };
-    let mut limits = limits(plans, reading).peekable();
-    limits.peek().is_some() && limits.all(|one| one.unit != *unit)
+/// Whether the plan of its time has limits for a reading's curve that nothing in the reading is held against: it lacks a part, or has it
+/// in a unit that the plan has no limits in, since units are not converted. Nobody knows all that it means. What is not known hides nothing
+/// that is.
+pub fn escapes_limits(plans: &[Plan], reading: &Reading) -> bool {
+    in_force(plans, reading.at).is_some_and(|plan| {
+        let mut parts = limited_parts(plan, reading);
+        parts.any(|part| held_against(plan, reading, part).is_none())
+    })
 }
 
-fn limits<'p>(plans: &'p [Plan], reading: &Reading) -> impl Iterator<Item = &'p Criterion> {
-    let criteria = in_force(plans, reading.at).map(|plan| &plan.limits.criteria);
-    let curve = reading.curve();
-    let criteria = criteria.into_iter().flatten();
+/// The parts of a reading's curve that a plan has limits for, each once; a kind's own value is `None`.
+fn limited_parts<'p>(plan: &'p Plan, reading: &Reading) -> impl Iterator<Item = Option<&'p str>> {
+    let limits = of_curve(plan, reading.curve());
+    let parts: BTreeSet<_> = limits.map(|one| one.part.as_deref()).collect();
+    parts.into_iter()
+}
+
+/// What of a reading is held against a plan's limits of a part, and its number.
+fn held_against<'a>(
+    plan: &Plan,
+    reading: &'a Reading,
+    part: Option<&str>,
+) -> Option<(Measure<'a>, Decimal)> {
+    let mut numbers = reading.numbers();
+    numbers.find(|(of, _)| of.part == part && plan.limits.bands(*of).next().is_some())
+}
+
+fn of_curve<'p>(plan: &'p Plan, curve: &'static str) -> impl Iterator<Item = &'p Criterion> {
+    let criteria = plan.limits.criteria.iter();
     criteria.filter(move |one| measurement::by_id(&one.kind).map(Kind::curve) == Some(curve))
 }
 
@@ -116,10 +134,40 @@ pub struct Zoned<'a> {
     pub reading: &'a Reading,
     /// The plan.
     pub plan: &'a Plan,
-    /// What the plan says.
-    pub judgement: Judgement,
+    /// What the plan says of each thing that it limits.
+    pub parts: Vec<Judged<'a>>,
     /// The readings that went into it, this one among them, oldest first.
     pub inputs: Vec<&'a Reading>,
+}
+
+/// What the plan says of a reading's own value, or of a part of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Judged<'a> {
+    /// The part; `None`: its own value.
+    pub part: Option<&'a str>,
+    /// What was held against the limits, and what the plan says of it; `None`: it is not in the reading, or not in a unit of the limits.
+    pub said: Option<(Measure<'a>, Judgement)>,
+}
+
+impl Zoned<'_> {
+    /// The gravest zone of any part. `None` where no part is worse than green and one is missing: a part that was not measured is
+    /// never taken to be well.
+    pub fn zone(&self) -> Option<plan::Zone> {
+        let whole = self.parts.iter().all(|one| one.said.is_some());
+        self.gravest(|said| Some(said.zone))
+            .filter(|zone| whole || *zone > plan::Zone::Green)
+    }
+
+    /// The graver zone that one more such reading would mean.
+    pub fn waiting(&self) -> Option<plan::Zone> {
+        let waiting = self.gravest(|said| said.waiting);
+        waiting.filter(|zone| self.zone().is_none_or(|now| *zone > now))
+    }
+
+    fn gravest(&self, of: impl Fn(Judgement) -> Option<plan::Zone>) -> Option<plan::Zone> {
+        let said = self.parts.iter().filter_map(|one| one.said);
+        said.filter_map(|(_, judgement)| of(judgement)).max()
+    }
 }
 
 /// The early warning score of one moment.
@@ -159,52 +207,50 @@ pub fn zones<'a>(readings: &'a [Reading], plans: &'a [Plan], range: Range) -> Ve
     let mut found = Vec::new();
     let by_time = ordered(readings.iter());
     for reading in within(readings, range) {
-        let (Value::Number(_, unit), Some(plan)) = (&reading.value, in_force(plans, reading.at))
-        else {
+        let Some(plan) = in_force(plans, reading.at) else {
             continue;
         };
         let window = longest_repeat(plan, reading);
         let near = between(&by_time, reading.at, window).iter().copied();
-        let inputs: Vec<_> = near
-            .filter(|other| {
-                (other.id == reading.id || other.at < reading.at)
-                    && matches!(&other.value, Value::Number(_, theirs) if theirs == unit)
-                    && other.curve() == reading.curve()
-            })
-            .collect();
-        let values: Vec<_> = inputs
-            .iter()
-            .filter_map(|one| match &one.value {
-                Value::Number(value, _) => Some(plan::Reading {
-                    at: one.at,
-                    value: *value,
-                }),
-                _ => None,
-            })
-            .collect();
-        if let Some(judgement) = plan.limits.judge(reading.kind, unit, &values) {
-            found.push(Zoned {
-                reading,
-                plan,
-                judgement,
-                inputs,
+        let near = near.filter(|other| {
+            (other.id == reading.id || other.at < reading.at) && other.curve() == reading.curve()
+        });
+        let near: Vec<_> = near.collect();
+        let judge = |part| {
+            let (of, _) = held_against(plan, reading, part)?;
+            let values = near.iter().filter_map(|one| {
+                let value = one.number(of.part, of.unit)?;
+                Some(plan::Reading { at: one.at, value })
             });
+            let values: Vec<_> = values.collect();
+            Some((of, plan.limits.judge(of, &values)?))
+        };
+        let parts = limited_parts(plan, reading).map(|part| Judged {
+            part,
+            said: judge(part),
+        });
+        let parts: Vec<_> = parts.collect();
+        if parts.iter().all(|one| one.said.is_none()) {
+            continue;
         }
+        let goes_in = |other: &&Reading| {
+            let mut said = parts.iter().filter_map(|one| one.said);
+            said.any(|(of, _)| other.number(of.part, of.unit).is_some())
+        };
+        let inputs = near.into_iter().filter(goes_in).collect();
+        found.push(Zoned {
+            reading,
+            plan,
+            parts,
+            inputs,
+        });
     }
     found
 }
 
 /// The longest window of repetition that the plan has for this curve, in microseconds.
 fn longest_repeat(plan: &Plan, reading: &Reading) -> i64 {
-    let curve = |kind: &str| {
-        measurement::by_id(kind)
-            .map(Kind::curve)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let rules = plan.limits.criteria.iter();
-    rules
-        .filter(|one| curve(&one.kind) == reading.curve())
+    of_curve(plan, reading.curve())
         .filter_map(|one| one.repeated)
         .map(|one| i64::from(one.within_minutes) * 60_000_000)
         .max()
@@ -243,13 +289,13 @@ pub fn scores<'a>(
         let flow = number(&[FLOW], "L/min");
         let pulse = number(&["heart-rate", "pulse"], "/min");
         let temperature = number(&["body-temperature"], "Cel");
-        let systolic = newest(&|one| matches!(one.value, Value::Systolic(_)));
+        let systolic = newest(&|one| systolic_of(one).is_some());
         let alert = newest(&|one| matches!(one.value, Value::Alert(_)));
         let mut measured = Measured {
             respiration: respiration.and_then(number_of),
             saturation: saturation.and_then(number_of),
             oxygen: flow.and_then(number_of).map(|flow| flow > Decimal::ZERO),
-            systolic: systolic.and_then(number_of),
+            systolic: systolic.and_then(systolic_of),
             pulse: pulse.and_then(number_of),
             alert: alert.and_then(|one| match one.value {
                 Value::Alert(alert) => Some(alert),
@@ -305,15 +351,21 @@ fn is_flow(reading: &Reading) -> bool {
 
 fn number_of(reading: &Reading) -> Option<Decimal> {
     match &reading.value {
-        Value::Number(value, _) | Value::Systolic(value) => Some(*value),
-        Value::Alert(_) => None,
+        Value::Number(value, _) => Some(*value),
+        Value::Parts(_) | Value::Alert(_) => None,
     }
+}
+
+fn systolic_of(reading: &Reading) -> Option<Decimal> {
+    let pressure = Some(reading).filter(|one| one.kind == "blood-pressure")?;
+    pressure.number(Some("systolic"), "mm[Hg]")
 }
 
 /// Whether a reading is a part of NEWS2.
 pub fn is_part(reading: &Reading) -> bool {
     match &reading.value {
-        Value::Systolic(_) | Value::Alert(_) => true,
+        Value::Alert(_) => true,
+        Value::Parts(_) => systolic_of(reading).is_some(),
         Value::Number(..) if is_flow(reading) => true,
         Value::Number(_, unit) => matches!(
             (reading.kind, unit.as_str()),

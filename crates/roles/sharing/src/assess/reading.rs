@@ -4,10 +4,12 @@
 use fhir::ids::LogicalId;
 use fhir::index::Coding;
 use fhir::json::Glance;
-use fhir::measurement::{self, Decimal, Kind};
+use fhir::measurement::{self, Decimal, Kind, ValueForm};
+use fhir::plan::Measure;
 use fhir::resource::ResourceType;
 use fhir::systems;
 use fhir::time::Instant;
+use std::collections::BTreeMap;
 
 /// Status codes of readings that are not judged: what was entered in error should not have existed, what was cancelled was
 /// never measured, and of the unknown nobody knows (FHIR R4 observation-status).
@@ -38,8 +40,8 @@ pub struct Reading {
 pub enum Value {
     /// A number and its UCUM code.
     Number(Decimal, String),
-    /// The systolic part of a blood pressure, in mm\[Hg\].
-    Systolic(Decimal),
+    /// The numbers of a kind whose value is in its parts (blood pressure), each with the part's id and its UCUM code; one at least.
+    Parts(Vec<(&'static str, Decimal, String)>),
     /// Level of consciousness: alert, or anything else of ACVPU.
     Alert(bool),
 }
@@ -48,6 +50,32 @@ impl Reading {
     /// Whose limits are its: pulse goes with heart rate.
     pub fn curve(&self) -> &'static str {
         measurement::by_id(self.kind).map_or(self.kind, Kind::curve)
+    }
+
+    /// Its numbers, and what each is of.
+    pub fn numbers(&self) -> impl Iterator<Item = (Measure<'_>, Decimal)> {
+        let (whole, parts) = match &self.value {
+            Value::Number(value, unit) => {
+                (Some((Measure::whole(self.kind, unit), *value)), &[][..])
+            }
+            Value::Parts(parts) => (None, &parts[..]),
+            Value::Alert(_) => (None, &[][..]),
+        };
+        let parts = parts.iter().map(|(part, value, unit)| {
+            let of = Measure {
+                part: Some(part),
+                ..Measure::whole(self.kind, unit)
+            };
+            (of, *value)
+        });
+        whole.into_iter().chain(parts)
+    }
+
+    /// Its number of a part, or its own, in a unit.
+    pub fn number(&self, part: Option<&str>, unit: &str) -> Option<Decimal> {
+        let mut numbers = self.numbers();
+        let found = numbers.find(|(of, _)| of.part == part && of.unit == unit);
+        found.map(|(_, value)| value)
     }
 
     /// Where it is, in the version that was looked at.
@@ -72,8 +100,9 @@ impl Reading {
         if NOT_JUDGED.contains(&status) {
             return None;
         }
-        if kind.id == "blood-pressure" {
-            return systolic(kind, body).map(Value::Systolic);
+        if kind.quantity == ValueForm::None {
+            let parts = parts(kind, body);
+            return (!parts.is_empty()).then_some(Value::Parts(parts));
         }
         if kind.id == "consciousness" {
             return alert(kind, body.get("valueCodeableConcept")?).map(Value::Alert);
@@ -126,18 +155,24 @@ fn quantity(quantity: Glance<'_>) -> Option<(Decimal, Option<String>)> {
     }
 }
 
-fn systolic(kind: &Kind, body: Glance<'_>) -> Option<Decimal> {
-    body.get("component")?.items().find_map(|component| {
-        let codings = codings(component.get("code")?);
-        let pairs = pairs(&codings);
-        if kind.component(pairs)?.id != "systolic" {
-            return None;
+/// Each part once. One that is given twice with different numbers is not known.
+fn parts(kind: &'static Kind, body: Glance<'_>) -> Vec<(&'static str, Decimal, String)> {
+    let mut found: BTreeMap<&'static str, Vec<(Decimal, String)>> = BTreeMap::new();
+    for component in body.get("component").into_iter().flat_map(Glance::items) {
+        let codings = component.get("code").map(codings).unwrap_or_default();
+        let Some(part) = kind.component(pairs(&codings)) else {
+            continue;
+        };
+        if let Some((value, Some(unit))) = component.get("valueQuantity").and_then(quantity) {
+            found.entry(&part.id).or_default().push((value, unit));
         }
-        match quantity(component.get("valueQuantity")?)? {
-            (value, Some(unit)) if unit == "mm[Hg]" => Some(value),
-            _ => None,
-        }
-    })
+    }
+    let alike = |(part, mut given): (_, Vec<(Decimal, String)>)| {
+        let (value, unit) = given.pop()?;
+        let agreed = given.iter().all(|other| *other == (value, unit.clone()));
+        agreed.then_some((part, value, unit))
+    };
+    found.into_iter().filter_map(alike).collect()
 }
 
 /// ACVPU by SNOMED CT code, or by its letter or Norwegian word as text; `None` for an answer that is neither.
@@ -268,15 +303,45 @@ mod tests {
     }
 
     #[test]
-    fn of_a_blood_pressure_the_systolic_part() {
-        let body = r#"{"component":[
-            {"code":{"coding":[{"system":"http://loinc.org","code":"8462-4"}]},"valueQuantity":{"value":82,"system":"http://unitsofmeasure.org","code":"mm[Hg]"}},
-            {"code":{"coding":[{"system":"http://snomed.info/sct","code":"271649006"}]},"valueQuantity":{"value":138,"system":"http://unitsofmeasure.org","code":"mm[Hg]"}}]}"#;
-        let systolic = value("blood-pressure", "final", body);
-        assert_eq!(
-            systolic,
-            Some(Value::Systolic(Decimal::parse("138").unwrap()))
+    fn of_a_blood_pressure_each_part_that_is_a_number() {
+        let part = |system: &str, code: &str, quantity: &str| {
+            format!(
+                r#"{{"code":{{"coding":[{{"system":"{system}","code":"{code}"}}]}},"valueQuantity":{{"system":"http://unitsofmeasure.org",{quantity}}}}}"#
+            )
+        };
+        let of = |parts: &[String]| {
+            let body = format!(r#"{{"component":[{}]}}"#, parts.join(","));
+            value("blood-pressure", "final", &body)
+        };
+        let diastolic = part(
+            "http://loinc.org",
+            "8462-4",
+            r#""value":82,"code":"mm[Hg]""#,
         );
+        let systolic = |value: &str| {
+            let quantity = format!(r#""value":{value},"code":"mm[Hg]""#);
+            part("http://snomed.info/sct", "271649006", &quantity)
+        };
+        let known = |part, value| (part, Decimal::parse(value).unwrap(), "mm[Hg]".to_owned());
+        let low = known("diastolic", "82");
+        let whole = Some(Value::Parts(vec![low.clone(), known("systolic", "138")]));
+        assert_eq!(of(&[systolic("138"), diastolic.clone()]), whole);
+        let twice = [diastolic.clone(), systolic("138"), systolic("138.0")];
+        assert_eq!(of(&twice), whole, "the same twice");
+        let contradicted = [diastolic.clone(), systolic("138"), systolic("148")];
+        let bound = [
+            diastolic,
+            part(
+                "http://loinc.org",
+                "8480-6",
+                r#""value":138,"comparator":">","code":"mm[Hg]""#,
+            ),
+        ];
+        for partial in [of(&contradicted), of(&bound)] {
+            assert_eq!(partial, Some(Value::Parts(vec![low.clone()])));
+        }
+        assert_eq!(of(&[]), None);
+        assert_eq!(value("blood-pressure", "final", "{}"), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | which result it is | `identifier`, system [`NAMES`]: `zone/{reading}`, `news2/{organisation}/{instant}`, `submitted/{reading}`, `unexpected/{reading}` |
 //! | that it is ours | a coding of [`systems::ASSESSMENT`] in `code` |
 //! | zone | `code` `zone` of that system, `valueCodeableConcept` in the zone system of the plan |
+//! | zone of a part (systolic pressure) | `component` with the part's codes, its zone and the limits; one that is limited and was not measured has `dataAbsentReason`, and so has the whole where nothing else is worse than green |
 //! | a worse zone that one more such reading would mean | `component` `waiting` |
 //! | that the plan expects nothing at that time | `component` `paused`: why. A zone does not pause: what is red is red |
 //! | the limits used | `referenceRange`, its `type` the zone |
@@ -26,7 +27,7 @@ use super::{Device, Owner};
 use bytes::Bytes;
 use fhir::ids::{LogicalId, PersonIdentifier};
 use fhir::measurement::{self, Decimal};
-use fhir::plan::{self, Criterion, Pause};
+use fhir::plan::{self, Criterion, Measure, Pause};
 use fhir::systems::{self, ASSESSMENT as CODES};
 use fhir::time::Instant;
 use serde_json::{Map, Value as Json, json};
@@ -107,10 +108,26 @@ impl Frame<'_> {
         let code = json!({"coding": [{"system": CODES, "code": "zone"}], "text": "Sone etter egenbehandlingsplanen"});
         let mut made = self.observation(&name, at, code, "plan-zone");
         made.insert("extension".into(), by_plan(zoned.plan));
-        made.insert("valueCodeableConcept".into(), concept(zoned.judgement.zone));
+        match zoned.zone() {
+            Some(zone) => made.insert("valueCodeableConcept".into(), concept(zone)),
+            None => made.insert("dataAbsentReason".into(), not_measured()),
+        };
         made.insert("derivedFrom".into(), derived(&zoned.inputs));
-        let mut components = Vec::new();
-        if let Some(waiting) = zoned.judgement.waiting {
+        let parts = zoned.parts.iter().filter_map(|one| Some((one, one.part?)));
+        let mut components: Vec<_> = parts
+            .map(|(one, part)| {
+                let code = code_of(zoned.reading.kind, Some(part));
+                match one.said {
+                    None => json!({"code": code, "dataAbsentReason": not_measured()}),
+                    Some((of, judgement)) => json!({
+                        "code": code,
+                        "valueCodeableConcept": concept(judgement.zone),
+                        "referenceRange": ranges(zoned.plan, of),
+                    }),
+                }
+            })
+            .collect();
+        if let Some(waiting) = zoned.waiting() {
             components.push(json!({
                 "code": {"coding": [{"system": CODES, "code": "waiting"}], "text": "Sone hvis en slik måling kommer til i tide"},
                 "valueCodeableConcept": concept(waiting),
@@ -125,10 +142,9 @@ impl Frame<'_> {
         if !components.is_empty() {
             made.insert("component".into(), Json::Array(components));
         }
-        if let Value::Number(_, unit) = &zoned.reading.value {
-            let bands = zoned.plan.limits.bands(zoned.reading.kind, unit);
-            let ranges: Vec<_> = bands.map(range).collect();
-            made.insert("referenceRange".into(), Json::Array(ranges));
+        let mut whole = zoned.parts.iter().filter(|one| one.part.is_none());
+        if let Some((of, _)) = whole.find_map(|one| one.said) {
+            made.insert("referenceRange".into(), ranges(zoned.plan, of));
         }
         Made {
             name,
@@ -142,7 +158,7 @@ impl Frame<'_> {
         // Another organisation scores by its own readings: the two are not one result.
         let name = format!("news2/{}/{}", self.owner.orgnr, scored.at);
         let (score, at) = (&scored.score, scored.at);
-        let mut code = news2_code("news2", None);
+        let mut code = code_of("news2", None);
         if let Some(codings) = code["coding"].as_array_mut() {
             // Tells ours from a total that a source sends.
             codings.push(json!({"system": CODES, "code": "news2"}));
@@ -246,7 +262,7 @@ fn in_words(fault: &Inconsistency) -> String {
 pub fn part_name(part: Part) -> &'static str {
     let id = part.component(Scale::One);
     let kind = measurement::by_id("news2");
-    let component = kind.and_then(|kind| kind.components.iter().find(|one| one.id == id));
+    let component = kind.and_then(|kind| kind.part(id));
     match part {
         Part::Saturation => "Oksygenmetning",
         _ => component.map_or(id, |one| one.nb.as_str()),
@@ -306,14 +322,18 @@ fn other_scale(score: &Score, saturation: Decimal) -> Option<u8> {
 }
 
 fn component(score: &Score, part: Part) -> Json {
-    let code = news2_code("news2", Some(part.component(score.scale)));
+    let code = code_of("news2", Some(part.component(score.scale)));
     match score.points(part) {
         Some(value) => json!({"code": code, "valueQuantity": points(value)}),
         None => json!({
             "code": code,
-            "dataAbsentReason": {"coding": [{"system": ABSENT, "code": "not-performed"}], "text": "Ikke målt"},
+            "dataAbsentReason": not_measured(),
         }),
     }
+}
+
+fn not_measured() -> Json {
+    json!({"coding": [{"system": ABSENT, "code": "not-performed"}], "text": "Ikke målt"})
 }
 
 fn points(value: u8) -> Json {
@@ -321,11 +341,11 @@ fn points(value: u8) -> Json {
 }
 
 /// The codes of a kind, or of one of its components, with its Norwegian name.
-fn news2_code(kind: &str, component: Option<&str>) -> Json {
+fn code_of(kind: &str, component: Option<&str>) -> Json {
     let Some(kind) = measurement::by_id(kind) else {
         return json!({});
     };
-    let part = component.and_then(|id| kind.components.iter().find(|one| one.id == id));
+    let part = component.and_then(|id| kind.part(id));
     let (codings, text): (Vec<_>, _) = match part {
         Some(part) => (part.codings().collect(), &part.nb),
         None => (kind.codings().collect(), &kind.nb),
@@ -364,11 +384,16 @@ fn derived(inputs: &[&Reading]) -> Json {
     Json::Array(inputs.iter().map(reference).collect())
 }
 
+/// The limits of a measure.
+fn ranges(plan: &super::judge::Plan, of: Measure<'_>) -> Json {
+    plan.limits.bands(of).map(range).collect()
+}
+
 fn range(band: &Criterion) -> Json {
     let mut range = Map::new();
     let sides = [("low", band.low), ("high", band.high)];
     for (name, value) in sides.into_iter().filter_map(|(n, v)| Some((n, v?))) {
-        range.insert(name.into(), plan::quantity(value, &band.kind, &band.unit));
+        range.insert(name.into(), plan::quantity(value, band.measure()));
     }
     range.insert("type".into(), concept(band.zone));
     if let Some(rule) = band.repeated {

@@ -3,7 +3,7 @@
 //! What is written is a function of what is stored, so that hearing of a change twice, late or in another order does no harm.
 
 use super::case::{self, Case};
-use super::reading;
+use super::reading::{self, Reading};
 use super::result::{Frame, Held, Made};
 use super::uncovered::{Gone, uncovered};
 use super::unexpected::unexpected;
@@ -252,20 +252,18 @@ impl State {
             hi: fhir::time::LATEST,
         };
         let read = |back| case::readings(self, whose.permit, whose.person, since(back));
-        let mut recent = match read(crate::alert::FRESH).await {
+        let recent = match read(crate::alert::FRESH).await {
             // Who is measured so often has her newest in the last day.
             Err(StoreError::TooCostly) => read(crate::work_list::DAY).await?,
             recent => recent?,
         };
-        recent
-            .readings
-            .retain(|one| !judge::is_in_another_unit(plans, one));
-        for one in uncovered(gone, &recent, now)? {
+        let hides = |one: &Reading| !judge::escapes_limits(plans, one);
+        for one in uncovered(gone, &recent, hides, now)? {
             if !candidates.iter().any(|other| other.name == one.name) {
                 candidates.push(one);
             }
         }
-        let findings = current(candidates, &recent.readings, now);
+        let findings = current(candidates, &recent.readings, hides, now);
         self.raise(whose, &findings, now).await
     }
 

@@ -2,6 +2,7 @@
 //! one stood, or somebody closed its alert when the newer one had come; with that gone, its zone is told of as of any newest.
 
 use super::case::Case;
+use super::reading::Reading;
 use super::result::Held;
 use super::run::plain;
 use crate::alert::{Candidate, gravity};
@@ -29,28 +30,44 @@ impl Gone {
     }
 }
 
-/// Results of the newest readings behind those that are gone, as they rest.
+/// Results of the newest readings behind those that are gone, as they rest: of each curve those down to the first reading that `hides` what
+/// is older.
 ///
 /// # Errors
 /// A result that does not parse.
-pub fn uncovered(gone: &[Gone], recent: &Case, now: Instant) -> Result<Vec<Candidate>, StoreError> {
+pub fn uncovered(
+    gone: &[Gone],
+    recent: &Case,
+    hides: impl Fn(&Reading) -> bool,
+    now: Instant,
+) -> Result<Vec<Candidate>, StoreError> {
     let mut found: Vec<Candidate> = Vec::new();
     for one in gone {
         let of_curve = recent.readings.iter();
         let of_curve = of_curve.filter(|r| r.curve() == one.curve && r.at <= now);
-        let newest = of_curve.max_by_key(|reading| (reading.at, reading.id));
-        let Some(newest) = newest.filter(|reading| reading.at < one.at) else {
-            continue;
-        };
-        let name = format!("zone/{}", newest.id);
-        let Some(held) = recent.held.iter().find(|held| held.name == name) else {
-            continue;
-        };
-        let result = plain(held)?;
-        if let Some(zone) = gravity(&result) {
-            let place = format!("Observation/{}/_history/{}", held.id, held.version);
-            found.push(Candidate::of(name, held.at, zone, &place, &result));
+        let mut of_curve: Vec<_> = of_curve.collect();
+        of_curve.sort_unstable_by_key(|reading| std::cmp::Reverse((reading.at, reading.id)));
+        for reading in of_curve {
+            if reading.at < one.at {
+                found.extend(said_of(reading, recent)?);
+            }
+            if hides(reading) {
+                break;
+            }
         }
     }
     Ok(found)
+}
+
+/// What was made of a reading, where that calls somebody.
+fn said_of(reading: &Reading, recent: &Case) -> Result<Option<Candidate>, StoreError> {
+    let name = format!("zone/{}", reading.id);
+    let Some(held) = recent.held.iter().find(|held| held.name == name) else {
+        return Ok(None);
+    };
+    let result = plain(held)?;
+    Ok(gravity(&result).map(|zone| {
+        let place = format!("Observation/{}/_history/{}", held.id, held.version);
+        Candidate::of(name, held.at, zone, &place, &result)
+    }))
 }

@@ -135,6 +135,7 @@ mod tests {
     fn plan() -> Plan {
         let limit = |kind: &str, unit: &str, repeated| Criterion {
             kind: kind.into(),
+            part: None,
             zone: fhir::plan::Zone::Yellow,
             low: None,
             high: Some(Decimal::tenths(870)),

@@ -29,8 +29,8 @@ pub struct Facts {
     pub trend: Trend,
     /// When the newest reading was measured.
     pub newest: Option<Instant>,
-    /// Whether a result does not read, or the newest of a curve that her plan limits is not judged (it waits, was given up, or is in
-    /// a unit that the plan has no limits in): this is not all that her readings mean.
+    /// Whether a result does not read, or the newest of a curve that her plan limits is not wholly judged (it waits, was given up, lacks
+    /// a part, or is in a unit that the plan has no limits in): this is not all that her readings mean.
     pub unread: bool,
     /// The resources that it was taken from, each with its version.
     pub from: Vec<(ResourceType, LogicalId, u64)>,
@@ -51,6 +51,12 @@ fn code<'a>(concept: &'a Value, system: &str) -> Option<&'a str> {
 impl Outcome<'_> {
     fn zone(&self) -> Option<Zone> {
         Zone::parse(code(&self.json["valueCodeableConcept"], ZONES)?)
+    }
+
+    /// Whether something that the plan limits was not measured.
+    fn is_partial(&self) -> bool {
+        let mut components = self.json["component"].as_array().into_iter().flatten();
+        components.any(|one| !one["dataAbsentReason"].is_null())
     }
 
     fn is(&self, what: &str) -> bool {
@@ -110,30 +116,34 @@ pub fn facts(
     }
     let outcome = |reading: &Reading| {
         let result = by_name.get(format!("zone/{}", reading.id).as_str())?;
-        Some((result.zone()?, result.held))
+        Some((result.zone()?, result.held, result.is_partial()))
     };
     let mut judged = Vec::new();
     for (curve, newest) in &curves {
-        let found = match outcome(newest) {
-            None if limited(newest) => {
-                // What was known before still stands, and nobody has said that it is well.
-                unread = true;
-                let mut own: Vec<_> = readings
-                    .iter()
-                    .filter(|one| one.at <= now && one.curve() == *curve)
-                    .collect();
-                own.sort_unstable_by_key(|one| (one.at, one.id));
-                own.into_iter().rev().find_map(outcome)
-            }
-            found => found,
-        };
+        let found = outcome(newest);
         judged.extend(found);
+        if limited(newest) && found.is_none_or(|(.., partial)| partial) {
+            // What was known before still stands, and nobody has said that it is well.
+            unread = true;
+            let mut own: Vec<_> = readings
+                .iter()
+                .filter(|one| one.at <= now && one.curve() == *curve)
+                .collect();
+            own.sort_unstable_by_key(|one| (one.at, one.id));
+            for outcome in own.into_iter().rev().filter_map(outcome) {
+                judged.push(outcome);
+                let (.., partial) = outcome;
+                if !partial {
+                    break;
+                }
+            }
+        }
     }
     let score = score_that_counts(&results, now);
     let newest = curves.values().max_by_key(|one| (one.at, one.id));
     let mut from: Vec<_> = judged
         .iter()
-        .map(|(_, held)| *held)
+        .map(|(_, held, _)| *held)
         .chain(score.iter().map(|(held, _)| *held))
         .map(|held| (ResourceType::OBSERVATION, held.id, held.version))
         .chain(newest.map(|one| (one.resource, one.id, one.version)))
@@ -141,7 +151,7 @@ pub fn facts(
     from.sort_unstable();
     from.dedup();
     Facts {
-        zone: judged.iter().map(|(zone, _)| *zone).max(),
+        zone: judged.iter().map(|(zone, ..)| *zone).max(),
         news2: score.map(|(_, score)| score),
         trend: trend(&results),
         newest: newest.map(|one| one.at),

@@ -1,5 +1,7 @@
 //! Assessment over HTTP: the story's days as a record system's feed gives them, and what a physician then finds.
 
+mod pressure;
+
 use fhir::json::{Json, Limits};
 use fhir::measurement::Decimal;
 use fhir::plan::{
@@ -38,6 +40,7 @@ pub fn plan(of: &Patient, version: &str, holds: (&str, Option<&str>), red: &str)
     let yellow = (decimal(red)).plus(Decimal::ONE).unwrap();
     let band = |zone, low: Option<Decimal>, high: Option<Decimal>| Criterion {
         kind: "oxygen-saturation".into(),
+        part: None,
         zone,
         low,
         high,
@@ -92,6 +95,7 @@ fn with(plan: &Value, change: impl FnOnce(&mut PlanLimits)) -> Value {
 pub fn with_yellow_from(plan: &Value, kind: &str, low: &str, unit: &str) -> Value {
     let yellow = Criterion {
         kind: kind.into(),
+        part: None,
         zone: Zone::Yellow,
         low: Some(decimal(low)),
         high: None,
@@ -111,16 +115,24 @@ pub fn other(key: &str, when: &str, loinc: &str, unit: &str, value: &str) -> Val
     body
 }
 
-fn pressure(key: &str, when: &str) -> Value {
+/// A blood pressure; of a diastolic part that was not measured it says so.
+fn pressure(key: &str, when: &str, systolic: u32, diastolic: Option<u32>) -> Value {
     let mut body = other(key, when, "85354-9", "/min", "1");
     body.as_object_mut().unwrap().remove("valueQuantity");
-    let part = |code: &str, value: u32| {
-        json!({
-            "code": { "coding": [{ "system": "http://loinc.org", "code": code }] },
-            "valueQuantity": { "value": value, "unit": "mmHg", "system": "http://unitsofmeasure.org", "code": "mm[Hg]" },
-        })
+    let part = |code: &str, value: Option<u32>| {
+        let code = json!({ "coding": [{ "system": "http://loinc.org", "code": code }] });
+        match value {
+            None => json!({
+                "code": code,
+                "dataAbsentReason": { "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/data-absent-reason", "code": "error" }] },
+            }),
+            Some(value) => json!({
+                "code": code,
+                "valueQuantity": { "value": value, "unit": "mmHg", "system": "http://unitsofmeasure.org", "code": "mm[Hg]" },
+            }),
+        }
     };
-    body["component"] = json!([part("8480-6", 138), part("8462-4", 82)]);
+    body["component"] = json!([part("8480-6", Some(systolic)), part("8462-4", diastolic)]);
     body
 }
 
@@ -227,7 +239,7 @@ async fn a_partial_score_says_what_is_missing_and_the_whole_one_shows_both_scale
     for body in [
         reading(ragnhild(), "s", early, "84"),
         other("p", early, "8867-4", "/min", "118"),
-        pressure("bp", early),
+        pressure("bp", early, 138, Some(82)),
         other("t", early, "8310-5", "Cel", "37.8"),
     ] {
         service.created(&body).await;
@@ -591,6 +603,7 @@ async fn the_score_of_answers_is_judged_by_the_plan_and_corrected_with_them() {
     let service = assessing().await;
     let band = |zone, low: Option<&str>, high: Option<&str>, over: Option<&str>| Criterion {
         kind: "cat-score".into(),
+        part: None,
         zone,
         low: low.map(decimal),
         high: high.map(decimal),
