@@ -5,9 +5,11 @@
 //! line in `FILES`.
 
 mod decimal;
+mod oxygen;
 mod questionnaire;
 
 pub use decimal::Decimal;
+pub use oxygen::{Breathed, breathed};
 pub use questionnaire::Questionnaire;
 
 use crate::index::Coding;

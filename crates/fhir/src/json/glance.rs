@@ -64,6 +64,16 @@ impl<'a> Glance<'a> {
         }
     }
 
+    /// True or false.
+    #[must_use]
+    pub fn bool(self) -> Option<bool> {
+        match self.0 {
+            b"true" => Some(true),
+            b"false" => Some(false),
+            _ => None,
+        }
+    }
+
     /// What is between the brackets; nothing where the first byte is another.
     fn inside(self, open: u8) -> &'a [u8] {
         match self.0.split_first() {

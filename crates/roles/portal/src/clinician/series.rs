@@ -8,7 +8,7 @@ use crate::look_up::LookUp;
 use crate::look_up::answer::{Amount, Named, Oxygen, Reading};
 use crate::look_up::plan::Plan;
 use crate::text::Text;
-use fhir::plan::{Measure, PlanLimits};
+use fhir::plan::{Measure, PlanLimits, Zone};
 use wire::signed::Worth;
 
 /// What a curve shows.
@@ -312,6 +312,8 @@ fn oxygen_words(oxygen: &Oxygen, text: &Text) -> String {
             format!("{} l/min", decimal(&amount.digits))
         }
         Oxygen::Flow(amount) | Oxygen::Percent(amount) => with_unit(amount),
+        Oxygen::Some => text.of("oxygen.some").to_owned(),
+        Oxygen::Unclear => text.of("oxygen.unclear").to_owned(),
     }
 }
 
@@ -492,9 +494,10 @@ fn one(
             None => text.of("oxygen.unknown").to_owned(),
         };
         let counts = !matches!(reading.status.as_str(), "entered-in-error" | "cancelled");
-        // The plan's saturation limits are for room air.
+        // The plan's saturation limits are for room air: on oxygen nothing is well by them, and what is red is that all the more.
+        let by_limits = !(has_oxygen && on_oxygen);
         let zone = zone_of(&found.plans, kind, reading, when.millis)
-            .filter(|_| counts && !(has_oxygen && on_oxygen));
+            .filter(|zone| counts && (by_limits || *zone > Zone::Green));
         let mut flags = flags(reading, source.as_ref(), sources, text);
         if let Some(original) = &value.converted {
             flags.push(text.fill("flag.converted", &[("original", original)]));

@@ -1,8 +1,8 @@
 //! Reads what the gateway answered: from the bytes of a searchset to the few things a page shows. Numbers keep their
 //! digits. FHIR R4, with the Norwegian profiles as `fhir::measurement` knows them.
 
-use fhir::json::{Json, Limits, Node};
-use fhir::measurement::{self, Identified, Kind};
+use fhir::json::{Glance, Json, Limits, Node};
+use fhir::measurement::{self, Breathed, Identified, Kind, breathed};
 use fhir::systems;
 use wire::contract::gateway::ROUTE_EXTENSION;
 use wire::signed::Worth;
@@ -58,6 +58,10 @@ pub enum Oxygen {
     Flow(Amount),
     /// Per cent of the air breathed in.
     Percent(Amount),
+    /// Oxygen, and nobody says how much.
+    Some,
+    /// The reading contradicts itself, or cannot be read.
+    Unclear,
 }
 
 /// One reading.
@@ -286,39 +290,32 @@ fn component<'a>(observation: Node<'a>, loinc: &str, snomed: &[&str]) -> Option<
     })
 }
 
-/// What the patient breathed: the no-domain extension, else a component (LOINC 3151-8 flow, 3150-6 per cent).
+/// What the patient breathed, as the reading itself says; how much by the no-domain extension, else by a component (LOINC 3151-8 flow,
+/// 3150-6 per cent).
 fn oxygen(observation: Node<'_>) -> Option<Oxygen> {
+    match breathed(Glance::of(observation.raw().as_bytes()))? {
+        Breathed::Air => return Some(Oxygen::Air),
+        Breathed::Unclear => return Some(Oxygen::Unclear),
+        Breathed::Oxygen => {}
+    }
     let inspired = format!("{VITAL_SIGNS}InspiredOxygenExtension");
-    let extensions = observation
-        .get("extension")
-        .into_iter()
-        .flat_map(Node::items);
-    let parts: Vec<Node<'_>> = extensions
-        .filter(|extension| extension.text("url").as_deref() == Some(&inspired))
-        .filter_map(|extension| extension.get("extension"))
-        .flat_map(Node::items)
-        .collect();
-    let part = |name: &str| {
-        let url = format!("{VITAL_SIGNS}{name}Extension");
-        parts
-            .iter()
-            .copied()
-            .find(|part| part.text("url").as_deref() == Some(&url))
-    };
-    let flow = part("Flow")
-        .and_then(|part| amount(part.get("valueQuantity")?))
-        .or_else(|| amount(component(observation, "3151-8", &[])?.get("valueQuantity")?));
-    if let Some(flow) = flow {
-        return Some(if flow.number == 0.0 {
-            Oxygen::Air
-        } else {
-            Oxygen::Flow(flow)
-        });
-    }
-    if part("OnAir").and_then(|part| part.get("valueBoolean")?.bool()) == Some(true) {
-        return Some(Oxygen::Air);
-    }
-    amount(component(observation, "3150-6", &[])?.get("valueQuantity")?).map(Oxygen::Percent)
+    let flow = format!("{VITAL_SIGNS}FlowExtension");
+    let is = |one: &Node<'_>, url: &str| one.text("url").as_deref() == Some(url);
+    let given = members(observation)
+        .filter(|one| is(one, &inspired))
+        .flat_map(members)
+        .find(|one| is(one, &flow));
+    let part = |code| amount(component(observation, code, &[])?.get("valueQuantity")?);
+    let flow = given
+        .and_then(|flow| amount(flow.get("valueQuantity")?))
+        .or_else(|| part("3151-8"));
+    let flow = flow.map(Oxygen::Flow);
+    flow.or_else(|| part("3150-6").map(Oxygen::Percent))
+        .or(Some(Oxygen::Some))
+}
+
+fn members(of: Node<'_>) -> impl Iterator<Item = Node<'_>> {
+    of.get("extension").into_iter().flat_map(Node::items)
 }
 
 /// Whether it is a person's assessment of an alert.
@@ -376,5 +373,43 @@ pub fn reading(found: &Match<'_>, calendar: &Calendar) -> Reading {
             .flat_map(Node::items)
             .find_map(words),
         signature: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn said(parts: &[(&str, Value)]) -> Option<Oxygen> {
+        let part = |(name, value): &(&str, Value)| {
+            let mut part = value.clone();
+            part["url"] = json!(format!("{VITAL_SIGNS}{name}Extension"));
+            part
+        };
+        let parts: Vec<_> = parts.iter().map(part).collect();
+        let body = json!({"extension": [{"url": format!("{VITAL_SIGNS}InspiredOxygenExtension"), "extension": parts}]});
+        let json = Json::parse(body.to_string(), Limits::RESOURCE).unwrap();
+        oxygen(json.root())
+    }
+
+    #[test]
+    fn what_she_breathed_is_shown_as_it_was_said_and_a_contradiction_as_that() {
+        let flow = (
+            "Flow",
+            json!({"valueQuantity": {"value": 6100, "unit": "ml/min"}}),
+        );
+        let air = |said: bool| ("OnAir", json!({ "valueBoolean": said }));
+        let Some(Oxygen::Flow(amount)) = said(std::slice::from_ref(&flow)) else {
+            panic!("a flow")
+        };
+        assert_eq!(
+            (amount.digits.as_str(), amount.unit.as_str()),
+            ("6100", "ml/min")
+        );
+        assert_eq!(said(&[air(true)]), Some(Oxygen::Air));
+        assert_eq!(said(&[air(false)]), Some(Oxygen::Some));
+        assert_eq!(said(&[flow, air(true)]), Some(Oxygen::Unclear));
     }
 }

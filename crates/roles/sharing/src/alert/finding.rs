@@ -153,6 +153,7 @@ mod tests {
             at: NOW.plus_micros(-minutes_ago * MINUTE),
             kind,
             value: Measured::Number(Decimal::tenths(870), unit.into()),
+            breathed: None,
         }
     }
 

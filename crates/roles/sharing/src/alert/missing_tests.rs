@@ -54,6 +54,7 @@ fn reading(kind: &'static str, when: &str) -> Reading {
         version: 1,
         at: at(when),
         kind,
+        breathed: None,
         value: Measured::Number(Decimal::tenths(900), "%".into()),
     }
 }

@@ -1,7 +1,7 @@
 //! What an assessment looks at: one patient's readings of a time, what was made of them before, and the plans.
 
 use super::judge::Plan;
-use super::reading::{NOT_JUDGED, Reading};
+use super::reading::{self, NOT_JUDGED, Reading};
 use super::result::{Held, NAMES};
 use super::submitted::{self, Inconsistency};
 use crate::{State, feed};
@@ -155,7 +155,8 @@ impl Walker for Reader {
             Meets::Nothing => {}
             Meets::Plan => self.plan(met)?,
             Meets::Reading(kind) => {
-                let value = Reading::value(kind, met.status, met.body()?);
+                let body = met.body()?;
+                let value = Reading::value(kind, met.status, body);
                 if let (Some(value), Some(at)) = (value, met.start) {
                     self.case.readings.push(Reading {
                         resource: ResourceType::OBSERVATION,
@@ -163,6 +164,7 @@ impl Walker for Reader {
                         version: met.version(),
                         at,
                         kind: &kind.id,
+                        breathed: reading::breathed(kind, &value, body),
                         value,
                     });
                 }
@@ -176,6 +178,7 @@ impl Walker for Reader {
                         version: met.version(),
                         at,
                         kind: &kind.id,
+                        breathed: None,
                         value,
                     });
                 }

@@ -1,10 +1,11 @@
 //! What the plans say of readings, and the early warning score of each moment. No IO, no clock: the same readings and plans give
 //! the same judgements, in whatever order they arrived.
 
+use super::air::{is_oxygen, last_word, not_on_air, old_word, standing_air};
 use super::news2::{Measured, Score};
-use super::reading::{Reading, Value};
+use super::reading::{FLOW, Reading, Value};
 use fhir::ids::LogicalId;
-use fhir::measurement::{self, Decimal, Kind};
+use fhir::measurement::{self, Breathed, Decimal, Kind};
 use fhir::plan::{self, Criterion, Judgement, Measure, PlanLimits};
 use fhir::time::{Instant, Range, Zone, parse_date};
 use std::collections::BTreeSet;
@@ -96,12 +97,13 @@ pub fn is_limited(plans: &[Plan], reading: &Reading) -> bool {
 }
 
 /// Whether the plan of its time has limits for a reading's curve that nothing in the reading is held against: it lacks a part, or has it
-/// in a unit that the plan has no limits in, since units are not converted. Nobody knows all that it means. What is not known hides nothing
-/// that is.
-pub fn escapes_limits(plans: &[Plan], reading: &Reading) -> bool {
+/// in a unit that the plan has no limits in, since units are not converted, or the limits are for room air and she did not breathe that.
+/// Nobody knows all that it means. What is not known hides nothing that is. `by_time` holds the readings of the day before it, too.
+pub fn escapes_limits(plans: &[Plan], reading: &Reading, by_time: &[&Reading]) -> bool {
     in_force(plans, reading.at).is_some_and(|plan| {
         let mut parts = limited_parts(plan, reading);
         parts.any(|part| held_against(plan, reading, part).is_none())
+            || not_on_air(plan, reading, by_time).is_some()
     })
 }
 
@@ -122,7 +124,8 @@ fn held_against<'a>(
     numbers.find(|(of, _)| of.part == part && plan.limits.bands(*of).next().is_some())
 }
 
-fn of_curve<'p>(plan: &'p Plan, curve: &'static str) -> impl Iterator<Item = &'p Criterion> {
+/// A plan's limits of a curve.
+pub fn of_curve<'p>(plan: &'p Plan, curve: &'static str) -> impl Iterator<Item = &'p Criterion> {
     let criteria = plan.limits.criteria.iter();
     criteria.filter(move |one| measurement::by_id(&one.kind).map(Kind::curve) == Some(curve))
 }
@@ -136,6 +139,8 @@ pub struct Zoned<'a> {
     pub plan: &'a Plan,
     /// What the plan says of each thing that it limits.
     pub parts: Vec<Judged<'a>>,
+    /// What she breathed, where the limits are for room air and that was not it, or may not have been.
+    pub not_on_air: Option<Breathed>,
     /// The readings that went into it, this one among them, oldest first.
     pub inputs: Vec<&'a Reading>,
 }
@@ -150,10 +155,11 @@ pub struct Judged<'a> {
 }
 
 impl Zoned<'_> {
-    /// The gravest zone of any part. `None` where no part is worse than green and one is missing: a part that was not measured is
-    /// never taken to be well.
+    /// The gravest zone of any part. `None` where no part is worse than green and one is missing, or the limits are not for what she
+    /// breathed: what was not measured is never taken to be well, and neither is what oxygen may have brought about.
     pub fn zone(&self) -> Option<plan::Zone> {
-        let whole = self.parts.iter().all(|one| one.said.is_some());
+        let parts = self.parts.iter().all(|one| one.said.is_some());
+        let whole = parts && self.not_on_air.is_none();
         self.gravest(|said| Some(said.zone))
             .filter(|zone| whole || *zone > plan::Zone::Green)
     }
@@ -192,15 +198,11 @@ pub enum Standing {
     No,
     /// It is used.
     Taken,
-    /// The last flow that was measured says otherwise, and is too old to be used itself: nobody knows, and the part is missing.
+    /// The last that was said of a day says otherwise, and is too old to be used itself: nobody knows, and the part is missing.
     Contradicted,
+    /// What was measured contradicts itself: nobody knows, and the part is missing.
+    Unclear,
 }
-
-/// How long a flow that was measured speaks against the plan's standing value, in microseconds: a day.
-const SPEAKS: i64 = 24 * 60 * 60_000_000;
-
-/// The kind of a flow of oxygen.
-const FLOW: &str = "oxygen-flow";
 
 /// The plan's word on every reading in `range`. `readings` holds what is needed before it too, in any order.
 pub fn zones<'a>(readings: &'a [Reading], plans: &'a [Plan], range: Range) -> Vec<Zoned<'a>> {
@@ -237,12 +239,14 @@ pub fn zones<'a>(readings: &'a [Reading], plans: &'a [Plan], range: Range) -> Ve
             let mut said = parts.iter().filter_map(|one| one.said);
             said.any(|(of, _)| other.number(of.part, of.unit).is_some())
         };
-        let inputs = near.into_iter().filter(goes_in).collect();
+        let (not_on_air, said_by) = not_on_air(plan, reading, &by_time).unzip();
+        let inputs = near.into_iter().filter(goes_in);
         found.push(Zoned {
             reading,
             plan,
+            not_on_air,
+            inputs: once(inputs.chain(said_by.into_iter().flatten())),
             parts,
-            inputs,
         });
     }
     found
@@ -286,7 +290,7 @@ pub fn scores<'a>(
         };
         let respiration = number(&["respiratory-rate"], "/min");
         let saturation = number(&["oxygen-saturation"], "%");
-        let flow = number(&[FLOW], "L/min");
+        let air = last_word(fresh);
         let pulse = number(&["heart-rate", "pulse"], "/min");
         let temperature = number(&["body-temperature"], "Cel");
         let systolic = newest(&|one| systolic_of(one).is_some());
@@ -294,7 +298,7 @@ pub fn scores<'a>(
         let mut measured = Measured {
             respiration: respiration.and_then(number_of),
             saturation: saturation.and_then(number_of),
-            oxygen: flow.and_then(number_of).map(|flow| flow > Decimal::ZERO),
+            oxygen: air.as_ref().and_then(|(said, _)| is_oxygen(*said)),
             systolic: systolic.and_then(systolic_of),
             pulse: pulse.and_then(number_of),
             alert: alert.and_then(|one| match one.value {
@@ -303,50 +307,37 @@ pub fn scores<'a>(
             }),
             temperature: temperature.and_then(number_of),
         };
-        let mut standing = plan.limits.standing.iter();
-        let said = standing.find(|one| one.kind == FLOW);
-        let said = said.map(|one| one.value > Decimal::ZERO);
+        let said = standing_air(plan);
         let mut against = None;
-        let standing = match said.filter(|_| measured.oxygen.is_none()) {
-            None => Standing::No,
-            Some(said) => {
-                let day = between(&by_time, at, SPEAKS).iter().copied();
-                let last = day.rev().find(|one| is_flow(one));
-                against = last.filter(|one| {
-                    number_of(one).is_some_and(|flow| (flow > Decimal::ZERO) != said)
-                });
-                match against {
-                    Some(_) => Standing::Contradicted,
-                    None => {
-                        measured.oxygen = Some(said);
-                        Standing::Taken
-                    }
+        let standing = match (&air, said) {
+            (Some((Breathed::Unclear, _)), _) => Standing::Unclear,
+            (Some(_), _) | (None, None) => Standing::No,
+            (None, Some(said)) => {
+                against = old_word(&by_time, at).filter(|(word, _)| *word != said);
+                if against.is_none() {
+                    measured.oxygen = is_oxygen(said);
+                    Standing::Taken
+                } else {
+                    Standing::Contradicted
                 }
             }
         };
-        let parts = [
-            respiration,
-            saturation,
-            flow.or(against),
-            systolic,
-            pulse,
-            alert,
-            temperature,
-        ];
+        let of_air = air.or(against).map(|(_, readings)| readings);
+        let parts = [respiration, saturation, systolic, pulse, alert, temperature];
         Some(Scored {
             at,
             plan,
             score: Score::of(&measured, scale),
-            inputs: ordered(parts.into_iter().flatten()),
+            inputs: once(
+                parts
+                    .into_iter()
+                    .flatten()
+                    .chain(of_air.into_iter().flatten()),
+            ),
             standing,
         })
     };
     moments.into_iter().filter_map(score).collect()
-}
-
-fn is_flow(reading: &Reading) -> bool {
-    reading.kind == FLOW
-        && matches!(&reading.value, Value::Number(_, unit) if unit.eq_ignore_ascii_case("L/min"))
 }
 
 fn number_of(reading: &Reading) -> Option<Decimal> {
@@ -366,7 +357,7 @@ pub fn is_part(reading: &Reading) -> bool {
     match &reading.value {
         Value::Alert(_) => true,
         Value::Parts(_) => systolic_of(reading).is_some(),
-        Value::Number(..) if is_flow(reading) => true,
+        Value::Number(..) if reading.kind == FLOW => true,
         Value::Number(_, unit) => matches!(
             (reading.kind, unit.as_str()),
             ("respiratory-rate" | "heart-rate" | "pulse", "/min")
@@ -384,16 +375,24 @@ pub fn within(readings: &[Reading], range: Range) -> impl Iterator<Item = &Readi
 }
 
 /// Of readings in their order, those of the last `window` microseconds before a moment, and of the moment.
-fn between<'r, 'a>(by_time: &'r [&'a Reading], at: Instant, window: i64) -> &'r [&'a Reading] {
+pub fn between<'r, 'a>(by_time: &'r [&'a Reading], at: Instant, window: i64) -> &'r [&'a Reading] {
     let oldest = at.0.saturating_sub(window);
     let lo = by_time.partition_point(|one| one.at.0 < oldest);
     let hi = by_time.partition_point(|one| one.at <= at);
     by_time.get(lo..hi).unwrap_or_default()
 }
 
-fn ordered<'a>(readings: impl Iterator<Item = &'a Reading>) -> Vec<&'a Reading> {
+/// In the order of their times.
+pub fn ordered<'a>(readings: impl Iterator<Item = &'a Reading>) -> Vec<&'a Reading> {
     let mut readings: Vec<_> = readings.collect();
     readings.sort_by_key(|one| (one.at, one.id));
+    readings
+}
+
+/// Each reading once, in order: one may be two parts.
+fn once<'a>(readings: impl Iterator<Item = &'a Reading>) -> Vec<&'a Reading> {
+    let mut readings = ordered(readings);
+    readings.dedup_by_key(|one| one.id);
     readings
 }
 

@@ -7,6 +7,9 @@ use fhir::plan::{Criterion, Repeated, Scheduled, Standing as Stands, Zone as Pla
 use proptest::prelude::*;
 use uuid::Uuid;
 
+#[path = "judge_parts_tests.rs"]
+mod parts;
+
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 
@@ -41,8 +44,14 @@ fn reading(n: u128, minutes: i64, kind: &'static str, value: &str) -> Reading {
         version: 1,
         at: Instant(minutes * MINUTE),
         kind,
+        breathed: breathed_by(kind, &value),
         value,
     }
+}
+
+fn breathed_by(kind: &str, value: &Value) -> Option<Breathed> {
+    let kind = measurement::by_id(kind)?;
+    crate::assess::reading::breathed(kind, value, fhir::json::Glance::of(b"{}"))
 }
 
 fn band(zone: PlanZone, low: Option<&str>, high: Option<&str>) -> Criterion {
@@ -381,159 +390,10 @@ fn what_the_plan_has_no_limits_for_in_its_unit_is_known_for_that() {
         (&before, false, false),
     ] {
         assert_eq!(is_limited(&plans, reading), limited, "{reading:?}");
-        assert_eq!(escapes_limits(&plans, reading), another, "{reading:?}");
+        assert_eq!(escapes_limits(&plans, reading, &[]), another, "{reading:?}");
     }
     let [plan] = plans;
     assert!(is_limited(&[plan.unreadable()], &weight), "nobody knows");
-}
-
-/// Systolic yellow from 160 when it comes twice within 20 minutes, red from 180; diastolic yellow from 100.
-fn plan_of_pressure() -> Plan {
-    let of = |part: &str, zone, low: &str| Criterion {
-        kind: "blood-pressure".into(),
-        part: Some(part.into()),
-        unit: "mm[Hg]".into(),
-        repeated: (part == "systolic" && zone == PlanZone::Yellow).then_some(Repeated {
-            count: 2,
-            within_minutes: 20,
-        }),
-        ..band(zone, Some(low), None)
-    };
-    let mut plan = plan(1, (0, 1_000), "84", "85");
-    plan.limits.criteria.extend([
-        of("systolic", PlanZone::Yellow, "160"),
-        of("systolic", PlanZone::Red, "180"),
-        of("diastolic", PlanZone::Yellow, "100"),
-    ]);
-    plan
-}
-
-#[test]
-fn of_a_blood_pressure_the_gravest_part_counts_and_a_missing_part_is_never_well() {
-    use PlanZone::{Green, Red, Yellow};
-    let plans = [plan_of_pressure()];
-    for (parts, zone, waiting, missing) in [
-        (
-            &[("systolic", "159"), ("diastolic", "99")][..],
-            Some(Green),
-            None,
-            None,
-        ),
-        (
-            &[("systolic", "159"), ("diastolic", "100")],
-            Some(Yellow),
-            None,
-            None,
-        ),
-        (
-            &[("systolic", "160"), ("diastolic", "99")],
-            Some(Green),
-            Some(Yellow),
-            None,
-        ),
-        (
-            &[("systolic", "160"), ("diastolic", "100")],
-            Some(Yellow),
-            None,
-            None,
-        ),
-        (
-            &[("systolic", "179"), ("diastolic", "99")],
-            Some(Green),
-            Some(Yellow),
-            None,
-        ),
-        (
-            &[("systolic", "180"), ("diastolic", "99")],
-            Some(Red),
-            None,
-            None,
-        ),
-        (&[("systolic", "159")], None, None, Some("diastolic")),
-        (
-            &[("systolic", "160")],
-            None,
-            Some(Yellow),
-            Some("diastolic"),
-        ),
-        (&[("systolic", "180")], Some(Red), None, Some("diastolic")),
-        (&[("diastolic", "99")], None, None, Some("systolic")),
-        (
-            &[("diastolic", "100"), ("mean", "120")],
-            Some(Yellow),
-            None,
-            Some("systolic"),
-        ),
-    ] {
-        let readings = [Reading {
-            value: pressure(parts),
-            ..reading(1, 500, "blood-pressure", "0")
-        }];
-        let found = zones(&readings, &plans, all());
-        let [zoned] = &found[..] else {
-            panic!("{parts:?}: {found:?}")
-        };
-        assert_eq!(
-            (zoned.zone(), zoned.waiting()),
-            (zone, waiting),
-            "{parts:?}"
-        );
-        let mut without = zoned.parts.iter().filter(|one| one.said.is_none());
-        assert_eq!(
-            without.next().and_then(|one| one.part),
-            missing,
-            "{parts:?}"
-        );
-        assert_eq!(
-            escapes_limits(&plans, &readings[0]),
-            missing.is_some(),
-            "{parts:?}"
-        );
-        assert!(is_limited(&plans, &readings[0]), "{parts:?}");
-    }
-    // Nothing of it is limited, and in a unit that the plan does not know.
-    for value in [
-        pressure(&[("mean", "120")]),
-        Value::Parts(vec![("systolic", decimal("20"), "kPa".into())]),
-    ] {
-        let alone = [Reading {
-            value,
-            ..reading(1, 500, "blood-pressure", "0")
-        }];
-        assert!(zones(&alone, &plans, all()).is_empty());
-        assert!(escapes_limits(&plans, &alone[0]));
-    }
-}
-
-#[test]
-fn a_part_is_repeated_by_itself() {
-    let plans = [plan_of_pressure()];
-    let of = |n, minutes, systolic, diastolic| Reading {
-        value: pressure(&[("systolic", systolic), ("diastolic", diastolic)]),
-        ..reading(n, minutes, "blood-pressure", "0")
-    };
-    let readings = [
-        of(1, 500, "165", "120"),
-        of(2, 515, "150", "80"),
-        of(3, 519, "165", "80"),
-    ];
-    let found = zones(&readings, &plans, all());
-    // What was yellow by its other part does not count towards the systolic part; the first and the third do.
-    assert_eq!(
-        judged(&found),
-        [
-            (1, PlanZone::Yellow, None),
-            (2, PlanZone::Green, None),
-            (3, PlanZone::Yellow, None),
-        ]
-    );
-    assert_eq!(found[2].inputs.len(), 3);
-    let apart = [of(1, 500, "165", "120"), of(3, 521, "165", "80")];
-    let found = zones(&apart, &plans, all());
-    assert_eq!(
-        judged(&found)[1],
-        (3, PlanZone::Green, Some(PlanZone::Yellow))
-    );
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! there) → `judge.rs` (what it means, pure) → `result.rs` (as resources) → one commit. The same readings give the same results
 //! in whatever order they arrive, and what does not hold any more is corrected.
 
+mod air;
 pub(crate) mod case;
 mod judge;
 mod news2;

@@ -4,7 +4,7 @@
 use fhir::ids::LogicalId;
 use fhir::index::Coding;
 use fhir::json::Glance;
-use fhir::measurement::{self, Decimal, Kind, ValueForm};
+use fhir::measurement::{self, Breathed, Decimal, Kind, ValueForm};
 use fhir::plan::Measure;
 use fhir::resource::ResourceType;
 use fhir::systems;
@@ -33,7 +33,12 @@ pub struct Reading {
     pub kind: &'static str,
     /// The value.
     pub value: Value,
+    /// What it says that she breathed: a flow of oxygen always, a saturation or a respiration where it names it.
+    pub breathed: Option<Breathed>,
 }
+
+/// The kind of a flow of oxygen.
+pub const FLOW: &str = "oxygen-flow";
 
 /// A reading's value, as far as it is judged.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,6 +120,16 @@ impl Reading {
             _ => first.clone(),
         };
         Some(Value::Number(value, unit))
+    }
+}
+
+/// What an Observation of a kind, with this value, says that she breathed.
+pub fn breathed(kind: &Kind, value: &Value, body: Glance<'_>) -> Option<Breathed> {
+    match (kind.id.as_str(), value) {
+        (FLOW, Value::Number(flow, _)) if *flow > Decimal::ZERO => Some(Breathed::Oxygen),
+        (FLOW, _) => Some(Breathed::Air),
+        ("oxygen-saturation" | "respiratory-rate", _) => measurement::breathed(body),
+        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@
 //! | that it is ours | a coding of [`systems::ASSESSMENT`] in `code` |
 //! | zone | `code` `zone` of that system, `valueCodeableConcept` in the zone system of the plan |
 //! | zone of a part (systolic pressure) | `component` with the part's codes, its zone and the limits; one that is limited and was not measured has `dataAbsentReason`, and so has the whole where nothing else is worse than green |
+//! | that the limits are for room air, and she breathed something else | `component` `room-air` with `dataAbsentReason`: not applicable, or unknown where what was said contradicts itself |
 //! | a worse zone that one more such reading would mean | `component` `waiting` |
 //! | that the plan expects nothing at that time | `component` `paused`: why. A zone does not pause: what is red is red |
 //! | the limits used | `referenceRange`, its `type` the zone |
@@ -26,7 +27,7 @@ use super::unexpected::Unexpected;
 use super::{Device, Owner};
 use bytes::Bytes;
 use fhir::ids::{LogicalId, PersonIdentifier};
-use fhir::measurement::{self, Decimal};
+use fhir::measurement::{self, Breathed, Decimal};
 use fhir::plan::{self, Criterion, Measure, Pause};
 use fhir::systems::{self, ASSESSMENT as CODES};
 use fhir::time::Instant;
@@ -110,7 +111,7 @@ impl Frame<'_> {
         made.insert("extension".into(), by_plan(zoned.plan));
         match zoned.zone() {
             Some(zone) => made.insert("valueCodeableConcept".into(), concept(zone)),
-            None => made.insert("dataAbsentReason".into(), not_measured()),
+            None => made.insert("dataAbsentReason".into(), not_known()),
         };
         made.insert("derivedFrom".into(), derived(&zoned.inputs));
         let parts = zoned.parts.iter().filter_map(|one| Some((one, one.part?)));
@@ -127,6 +128,19 @@ impl Frame<'_> {
                 }
             })
             .collect();
+        if let Some(breathed) = zoned.not_on_air {
+            let (code, text) = match breathed {
+                Breathed::Unclear => (
+                    "unknown",
+                    "Målingene sier imot seg selv om hva pasienten pustet i",
+                ),
+                Breathed::Oxygen | Breathed::Air => ("not-applicable", "Målt med oksygentilførsel"),
+            };
+            components.push(json!({
+                "code": {"coding": [{"system": CODES, "code": "room-air"}], "text": "Romluft, som planens grenser gjelder"},
+                "dataAbsentReason": {"coding": [{"system": ABSENT, "code": code}], "text": text},
+            }));
+        }
         if let Some(waiting) = zoned.waiting() {
             components.push(json!({
                 "code": {"coding": [{"system": CODES, "code": "waiting"}], "text": "Sone hvis en slik måling kommer til i tide"},
@@ -278,6 +292,9 @@ fn notes(scored: &Scored<'_>) -> Vec<Json> {
         Standing::Contradicted => Some(
             "Luft eller oksygen er ikke regnet med: siste målte oksygentilførsel det siste døgnet er en annen enn planens faste opplysning.",
         ),
+        Standing::Unclear => Some(
+            "Luft eller oksygen er ikke regnet med: målingen sier imot seg selv om hva pasienten pustet i.",
+        ),
     };
     notes.extend(standing.map(|text| json!({"text": text})));
     // What she is treated towards, so that a reading is seen against it.
@@ -330,6 +347,10 @@ fn component(score: &Score, part: Part) -> Json {
             "dataAbsentReason": not_measured(),
         }),
     }
+}
+
+fn not_known() -> Json {
+    json!({"coding": [{"system": ABSENT, "code": "unknown"}], "text": "Ikke alt som planen har grenser for, er kjent"})
 }
 
 fn not_measured() -> Json {

@@ -257,7 +257,8 @@ impl State {
             Err(StoreError::TooCostly) => read(crate::work_list::DAY).await?,
             recent => recent?,
         };
-        let hides = |one: &Reading| !judge::escapes_limits(plans, one);
+        let by_time = judge::ordered(recent.readings.iter());
+        let hides = |one: &Reading| !judge::escapes_limits(plans, one, &by_time);
         for one in uncovered(gone, &recent, hides, now)? {
             if !candidates.iter().any(|other| other.name == one.name) {
                 candidates.push(one);

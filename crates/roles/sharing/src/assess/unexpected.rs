@@ -177,6 +177,7 @@ mod tests {
             at: format!("2026-11-{when}:00+01:00").parse().unwrap(),
             kind,
             value: Value::Number(Decimal::tenths(870), "%".into()),
+            breathed: None,
         }
     }
 

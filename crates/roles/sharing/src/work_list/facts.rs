@@ -251,6 +251,7 @@ mod tests {
             version: 1,
             at: AT.plus_micros(-hours_ago * HOUR),
             kind,
+            breathed: None,
             value: Measured::Number(Decimal::tenths(870), "%".into()),
         }
     }

@@ -1,5 +1,6 @@
 //! Assessment over HTTP: the story's days as a record system's feed gives them, and what a physician then finds.
 
+mod oxygen;
 mod pressure;
 
 use fhir::json::{Json, Limits};
