@@ -2,7 +2,9 @@
 //! that here waits for each subscription in the change that ends the store's entry. So nothing is missed or noticed twice, whoever
 //! is killed when. Rights are asked when events are numbered (`number.rs`), not here.
 
+use super::book::Held;
 use super::kept::{Event, Kept, Shelf, Status};
+use super::right::Right;
 use super::topic::Topic;
 use crate::assess::{case, fate_of};
 use crate::{State, feed};
@@ -18,6 +20,9 @@ use wire::courier::{Deliver, Fate};
 
 /// The receiver of what the store tells.
 pub const RECEIVER: &str = "subscription";
+
+/// Why it is in error when what was written could not be read.
+const LOST: &str = "something was written that cannot be read here, and may have been an event: read anew what matters";
 
 /// How far back the zone before is looked for.
 const LOOK_BACK: i64 = 30 * 24 * 60 * 60_000_000;
@@ -42,10 +47,14 @@ impl Deliver for Noticing {
                     // Done in a change of its own, or nothing came of it.
                     Ok(()) | Err(StoreError::NotPending) => Fate::Done,
                     Err(error) => {
-                        let fate = fate_of(&error, due.attempts);
+                        let mut fate = fate_of(&error, due.attempts);
                         if matches!(fate, Fate::Dead(_)) {
                             tracing::error!(service = self.0.config.id, patient = %followed.patient, %error, "what was written is told to no subscriber");
-                        } else {
+                            if let Err(error) = self.0.owns_up(due, &followed).await {
+                                fate = Fate::Retry(error.to_string());
+                            }
+                        }
+                        if !matches!(fate, Fate::Dead(_)) {
                             held.insert(due.partition);
                         }
                         fate
@@ -59,13 +68,42 @@ impl Deliver for Noticing {
 }
 
 impl State {
-    async fn notice(&self, due: &Due, followed: &Followed) -> Result<(), StoreError> {
-        let patient = followed.patient;
-        let concerned = self.subscriptions.those(|kept| {
+    /// Subscriptions that what was written about a patient may be an event of.
+    fn concerned(&self, due: &Due, patient: LogicalId) -> Vec<Held> {
+        self.subscriptions.those(|kept| {
             let whose = kept.wanted.patient;
             let about = whose.is_none_or(|one| one == patient) && kept.made <= due.made;
             about && kept.status != Status::Off
-        });
+        })
+    }
+
+    /// Says by its status to each subscriber who might have been told of it that something was written which cannot be read: numbers
+    /// without a gap must not seem to say that it has heard everything. To whom the patient is closed nothing is said.
+    async fn owns_up(&self, due: &Due, followed: &Followed) -> Result<(), StoreError> {
+        let now = (self.house.clock)();
+        for held in self.concerned(due, followed.patient) {
+            let types = held.kept.wanted.topic.types();
+            let may_be = |one: &WrittenOne| {
+                let of_type = held.kept.wanted.of_type.as_ref();
+                ResourceType::parse(&one.resource_type).is_some_and(|of| types.contains(&of))
+                    && of_type.is_none_or(|of| *of == one.resource_type)
+            };
+            if held.kept.status == Status::Error || !followed.written.iter().any(may_be) {
+                continue;
+            }
+            match self.right(&held.kept).await? {
+                Right::Open { .. } => self.in_error(held, LOST.to_owned(), now).await?,
+                // Asked again when it can be known.
+                Right::Unknown => return Err(StoreError::Busy),
+                Right::Closed | Right::Silent | Right::Over(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn notice(&self, due: &Due, followed: &Followed) -> Result<(), StoreError> {
+        let patient = followed.patient;
+        let concerned = self.concerned(due, patient);
         if concerned.is_empty() || followed.written.is_empty() {
             return Ok(());
         }

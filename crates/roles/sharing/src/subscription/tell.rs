@@ -93,23 +93,12 @@ impl State {
     /// # Errors
     /// Of the store.
     pub async fn notify_waiting(self: &Arc<Self>) -> Result<usize, StoreError> {
-        use wire::courier::Deliver;
-        let store = &self.desk.store;
-        loop {
-            let due = store
-                .outbox_due(RECEIVER, (self.house.clock)(), 100)
-                .await?;
-            if due.is_empty() {
-                break;
-            }
-            let fates = Noticing(self.clone()).deliver(&due).await;
-            if fates.iter().any(|fate| *fate != courier::Fate::Done) {
-                return Err(StoreError::Bug);
-            }
-            store
-                .outbox_done(due.iter().map(|due| due.id).collect())
-                .await?;
-        }
+        let noticing = Noticing(self.clone());
+        let noticed = async || {
+            let now = (self.house.clock)();
+            courier::once(&self.desk.store, RECEIVER, &noticing, now).await
+        };
+        while noticed().await? > 0 {}
         let mut count = 0;
         loop {
             let due = self.subscriptions.take_due((self.house.clock)(), AT_ONCE);
@@ -406,7 +395,12 @@ impl State {
         Ok(Some(until))
     }
 
-    async fn in_error(&self, held: Held, why: String, now: Instant) -> Result<(), StoreError> {
+    pub(super) async fn in_error(
+        &self,
+        held: Held,
+        why: String,
+        now: Instant,
+    ) -> Result<(), StoreError> {
         tracing::error!(service = self.config.id, subscription = %held.kept.id, "a subscription is in error: nothing is sent until its subscriber asks for it again");
         let mut kept = (*held.kept).clone();
         kept.turn(Status::Error, Some(why), now);

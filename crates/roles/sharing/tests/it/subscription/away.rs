@@ -278,3 +278,32 @@ async fn what_was_taken_and_whose_answer_was_lost_comes_again_under_the_same_num
     region.passes(60).await;
     assert_eq!(region.hook.numbers(), Vec::<u64>::new());
 }
+
+/// A reading that rests damaged before anybody has noticed it: numbers without a gap would say that all was told.
+#[tokio::test]
+async fn what_cannot_be_read_any_more_is_owned_up_to_by_the_status_unless_she_has_closed_it() {
+    for closed in [false, true] {
+        let region = Region::new().await;
+        let path = region.follows("new-reading").await;
+        region.reads("r-1", "90").await;
+        region.tells().await;
+        assert_eq!(region.hook.numbers(), [1]);
+        let lost = region.reads("r-2", "84").await;
+        crate::work_list::spoil(&region.service, &lost);
+        if closed {
+            region.closes(json!({})).await;
+        }
+        // It is tried again before it is given up.
+        for _ in 0..5 {
+            region.tells().await;
+            assert_eq!(region.stands(&path).await, ("active".into(), "1".into()));
+        }
+        region.tells().await;
+        let status = if closed { "active" } else { "error" };
+        assert_eq!(region.stands(&path).await, (status.into(), "1".into()));
+        let shown = region.get(&region.system(), &path).await;
+        let why = shown["error"].as_str().unwrap_or_default();
+        assert_eq!(why.contains("read anew what matters"), !closed, "{shown}");
+        assert_eq!(region.hook.numbers(), Vec::<u64>::new());
+    }
+}
