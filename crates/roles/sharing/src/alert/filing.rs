@@ -193,7 +193,7 @@ fn named(issue: &mut Value, base: &str) {
     let address = |one: &mut Value| {
         let members = one.as_object_mut()?;
         let reference = members.remove("reference")?;
-        let url = format!("{base}/{}", reference.as_str()?);
+        let url = task::address(base, reference.as_str()?);
         members.insert(
             "identifier".into(),
             json!({"system": ADDRESS, "value": url}),

@@ -102,9 +102,8 @@ impl State {
                 let old = named.len().saturating_sub(MOST_CARRIED);
                 named.drain(..old);
                 for one in named {
-                    let here = one["reference"]
-                        .as_str()
-                        .map(|text| format!("{}/{text}", self.base));
+                    let here = one["reference"].as_str();
+                    let here = here.map(|text| task::address(&self.base, text));
                     if let Some(here) = here {
                         one["reference"] = here.into();
                     }
@@ -169,6 +168,10 @@ impl State {
         };
         // What it was found by may have been erased at the sender's.
         let evidence = of("DetectedIssue").and_then(|found| found["implicated"].as_array());
+        let mut evidence = evidence.cloned().unwrap_or_default();
+        for one in &mut evidence {
+            task::brought_home(&self.base, one);
+        }
         let identifier = &told["for"]["identifier"];
         let named = |name: &str| identifier[name].as_str().unwrap_or_default();
         let numbers = self.config.person_numbers;
@@ -207,7 +210,7 @@ impl State {
                 Topic::Readings => "5.1",
                 Topic::Missing => "5.3.2",
             },
-            evidence: evidence.cloned().unwrap_or_default(),
+            evidence,
         };
         // For the log alone: whether there is such a patient is asked when all else is right.
         let whose = Whose {

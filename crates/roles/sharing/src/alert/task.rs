@@ -491,6 +491,24 @@ impl Task {
     }
 }
 
+/// The whole address of what an alert refers to. What another organisation holds has one already.
+pub fn address(base: &str, reference: &str) -> String {
+    if reference.contains(':') {
+        return reference.to_owned();
+    }
+    format!("{base}/{reference}")
+}
+
+/// Refers to what rests here as one's own does, though it came by its whole address: an alert that comes back names the readings that
+/// it was raised by.
+pub fn brought_home(base: &str, reference: &mut Value) {
+    let whole = reference["reference"].as_str();
+    let own = whole.and_then(|text| text.strip_prefix(base)?.strip_prefix('/'));
+    if let Some(own) = own.map(str::to_owned) {
+        reference["reference"] = own.into();
+    }
+}
+
 /// A resource as it was written: without what the store adds.
 pub fn plain(stored: &Stored) -> Option<Value> {
     let mut json: Value = serde_json::from_slice(&stored.body).ok()?;
@@ -498,4 +516,26 @@ pub fn plain(stored: &Stored) -> Option<Value> {
     members.remove("id");
     members.remove("meta");
     Some(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rests_elsewhere_keeps_its_address_and_what_comes_home_loses_it() {
+        let (here, there) = ("https://a.example/fhir", "https://a.example/fhirer");
+        let own = "Observation/1/_history/2";
+        let (whole, other) = (format!("{here}/{own}"), format!("{there}/{own}"));
+        assert_eq!(address(here, own), whole);
+        assert_eq!(address(here, &other), other);
+        for (came, rests) in [(&whole, own), (&other, &other), (&own.to_owned(), own)] {
+            let mut reference = json!({"reference": came});
+            brought_home(here, &mut reference);
+            assert_eq!(reference, json!({"reference": rests}));
+        }
+        let mut named = json!({"identifier": {"value": whole}});
+        brought_home(here, &mut named);
+        assert_eq!(named, json!({"identifier": {"value": whole}}));
+    }
 }

@@ -1,5 +1,6 @@
 //! An alert changes hands between two services that speak over HTTP: whose it is at each moment, and what stands when one falls.
 
+mod back;
 mod crossing;
 mod receiver;
 mod reserved;
