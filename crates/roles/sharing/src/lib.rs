@@ -374,6 +374,13 @@ pub const ROUTES: &[RouteRow] = &[
     },
     RouteRow {
         method: "POST",
+        path: "/Task/{id}/$join",
+        access: Access::Token {
+            scope: "user/Task.u; the organisation's own personnel",
+        },
+    },
+    RouteRow {
+        method: "POST",
         path: "/Task/{id}/$hand-over",
         access: Access::Token {
             scope: "user/Task.u; the organisation's own personnel",
@@ -694,6 +701,7 @@ pub fn routes(state: Arc<State>) -> Router {
             "/Task/{id}/$resolve",
             api::operation::alert::resolve,
         )
+        .on("POST", "/Task/{id}/$join", api::operation::alert::join)
         .on(
             "POST",
             "/Task/{id}/$hand-over",

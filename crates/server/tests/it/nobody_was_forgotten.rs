@@ -181,6 +181,7 @@ const KNOCKS: &[(&str, &str, &str, Sent)] = &[
     ("sharing", "POST", "/Task/{id}/$acknowledge", Nothing),
     ("sharing", "POST", "/Task/{id}/$note", Nothing),
     ("sharing", "POST", "/Task/{id}/$resolve", Nothing),
+    ("sharing", "POST", "/Task/{id}/$join", Nothing),
     ("sharing", "POST", "/Task/{id}/$hand-over", Nothing),
     ("sharing", "POST", "/Task/{id}/$accept", Nothing),
     ("sharing", "POST", "/Task/{id}/$decline", Nothing),

@@ -69,8 +69,8 @@ pub fn shared(
             "text": said.text,
         }],
     });
-    if let Some(issue) = said.issue {
-        let about = format!("DetectedIssue/{}", issue.id);
+    if let Some((issue, _)) = said.issue {
+        let about = format!("DetectedIssue/{issue}");
         assessment["focus"] = json!([{"reference": about}]);
     }
     signed::seal(&mut assessment, &at, |typ, bytes| {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Change, Due, OutboxEntry, StoreError, Stored};
+use store::{Change, Due, OutboxEntry, StoreError};
 use trust::Interaction;
 use trust::audit::Record;
 use wire::Worker;
@@ -67,8 +67,8 @@ pub struct Said<'a> {
     pub text: &'a str,
     /// When.
     pub at: Instant,
-    /// What the alert is about, if it is there still.
-    pub issue: Option<&'a Stored>,
+    /// What the alert is about, if it is there still: the DetectedIssue and its id.
+    pub issue: Option<(LogicalId, &'a Value)>,
 }
 
 /// What is left of a note that the hub has taken: where it is asked after, and by what the Task knows it.
@@ -141,7 +141,7 @@ fn document(state: &State, name: &str, task: &Task, said: &Said<'_>) -> Value {
         "Håndtert"
     };
     let of = |kind: &str, id: &str| format!("{}/{kind}/{id}", state.base);
-    let mut issue = said.issue.and_then(|held| Some((held, task::plain(held)?)));
+    let mut issue = said.issue.map(|(id, issue)| (id, issue.clone()));
     let code = issue.as_ref().map(|(_, issue)| issue["code"].clone());
     let mut section = json!({
         "title": "Notat",
@@ -149,8 +149,8 @@ fn document(state: &State, name: &str, task: &Task, said: &Said<'_>) -> Value {
         "text": {"status": "generated", "div": narrative::paragraphs(said.text)},
         "author": [{"type": "Practitioner", "display": said.by.name}],
     });
-    if let Some((held, _)) = &issue {
-        let about = of("DetectedIssue", &held.id.to_string());
+    if let Some((id, _)) = &issue {
+        let about = of("DetectedIssue", &id.to_string());
         section["entry"] = json!([{"reference": about}]);
     }
     let composition = json!({
@@ -174,9 +174,9 @@ fn document(state: &State, name: &str, task: &Task, said: &Said<'_>) -> Value {
     let mut entries = vec![
         json!({"fullUrl": of("Composition", &name.replace('/', "-")), "resource": composition}),
     ];
-    if let Some((held, issue)) = &mut issue {
+    if let Some((id, issue)) = &mut issue {
         named(issue, &state.base);
-        let url = of("DetectedIssue", &held.id.to_string());
+        let url = of("DetectedIssue", &id.to_string());
         entries.push(json!({"fullUrl": url, "resource": issue}));
     }
     json!({

@@ -31,7 +31,8 @@ const MOST_CARRIED: usize = 200;
 const MOST_NOTES: usize = 20;
 
 /// Told to who accepts too late. Not whose it is.
-const TAKEN: &str = "it was taken by another before, or is closed";
+const TAKEN: &str =
+    "it was taken by another before, or is closed, or stands for more than was offered";
 
 /// One offer as it is known here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,10 +207,7 @@ impl State {
         let finding = Finding {
             topic,
             zone: (topic == Topic::Readings).then_some(zone),
-            code: match topic {
-                Topic::Readings => "5.1",
-                Topic::Missing => "5.3.2",
-            },
+            code: topic.summary(),
             evidence,
         };
         // For the log alone: whether there is such a patient is asked when all else is right.
@@ -374,11 +372,12 @@ impl State {
         // taken the place of change nothing.
         let current = !handed.made || task.offered == Some(offer);
         let before = task.alert.state;
-        if step == Step::Taken && !before.is_open() && !(current && before == Standing::HandedOver)
-        {
+        // Nor was what has joined it since among what the earlier offers told of.
+        let counts = current || (step == Step::Taken && !task.has_gathered());
+        let stands = before.is_open() || (current && before == Standing::HandedOver);
+        if step == Step::Taken && !(stands && counts) {
             return Ok((Heard::Not(TAKEN), Some(person)));
         }
-        let counts = current || step == Step::Taken;
         let now = (self.house.clock)();
         let wait = task.wait(self.deadlines());
         let by = By::itself(now, &wait);

@@ -34,6 +34,8 @@ pub enum State {
     Declined,
     /// Its owner has closed it, with a note.
     Resolved,
+    /// Its owner has joined it to another of hers, which stands for both.
+    Joined,
 }
 
 /// State; our code (`Task.businessStatus`); the nearest `Task.status`; its Norwegian name.
@@ -56,6 +58,7 @@ const TABLE: &[(State, &str, &str, &str)] = &[
     (State::Offered, "offered", "requested", "Tilbudt"),
     (State::Declined, "declined", "rejected", "Ikke tatt imot"),
     (State::Resolved, "resolved", "completed", "Avsluttet"),
+    (State::Joined, "joined", "completed", "Slått sammen"),
 ];
 
 impl State {
@@ -86,7 +89,10 @@ impl State {
 
     /// Whether this organisation still has something to do with it.
     pub fn is_open(self) -> bool {
-        !matches!(self, State::HandedOver | State::Declined | State::Resolved)
+        !matches!(
+            self,
+            State::HandedOver | State::Declined | State::Resolved | State::Joined
+        )
     }
 }
 
@@ -129,6 +135,10 @@ pub enum Step {
     Acknowledge,
     /// Its owner closes it and says why.
     Resolve,
+    /// Its owner joins another of hers to it, and says why: it stays, and then stands for both ([`Alert::with`]).
+    Gather,
+    /// Its owner joins it to another of hers, and says why: it ends.
+    JoinTo,
     /// A person adds her assessment.
     Note,
     /// Its owner offers it to another organisation.
@@ -254,7 +264,28 @@ impl Alert {
                 deadline: Some(self.until(by)),
                 ..self.clone()
             }),
+            (Step::Gather, _) if by.note => Ok(self.clone()),
+            (Step::Gather, _) => Err(No::NeedsNote),
+            (Step::JoinTo, _) => self.ended(State::Joined, by),
             (_, _) => self.ended(State::Resolved, by),
+        }
+    }
+
+    /// It, standing for another of the same owner too: nothing that was waited for at either is waited for less.
+    #[must_use]
+    pub fn with(&self, other: &Alert) -> Alert {
+        let both = [self.state, other.state] == [State::Acknowledged; 2];
+        let deadlines = self.deadline.into_iter().chain(other.deadline);
+        Alert {
+            // What she looked into was not the other.
+            state: if both { self.state } else { State::Owned },
+            zone: self.zone.max(other.zone),
+            owner: self.owner.clone(),
+            deadline: deadlines.min(),
+            level: self.level.max(other.level),
+            escalated: self.escalated.max(other.escalated),
+            rose: self.rose.max(other.rose),
+            acknowledged: self.acknowledged.min(other.acknowledged),
         }
     }
 

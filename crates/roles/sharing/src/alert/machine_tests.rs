@@ -4,7 +4,7 @@
 use super::*;
 use std::fmt::Write as _;
 
-const STATES: [State; 8] = [
+const STATES: [State; 9] = [
     State::Raised,
     State::Owned,
     State::Acknowledged,
@@ -13,11 +13,14 @@ const STATES: [State; 8] = [
     State::Offered,
     State::Declined,
     State::Resolved,
+    State::Joined,
 ];
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 16] = [
     Step::Own,
     Step::Acknowledge,
     Step::Resolve,
+    Step::Gather,
+    Step::JoinTo,
     Step::Note,
     Step::HandOver,
     Step::Accept,
@@ -241,4 +244,56 @@ fn two_at_once_one_owns_and_the_other_is_told_who() {
     );
     let taken = owned.after(Step::Own, &by(Some(&ola), true)).unwrap();
     assert_eq!(taken.owner, Some(ola));
+}
+
+/// Nothing is waited for less: neither the graver one's colour nor the nearer deadline nor what passed is lost, whichever stays.
+#[test]
+fn two_that_are_joined_wait_as_the_more_urgent_of_them() {
+    let at = |minutes: i64| Some(NOW.plus_micros(minutes * MINUTE));
+    let owned = Alert {
+        deadline: at(100),
+        ..alert(State::Owned)
+    };
+    let red = Alert {
+        zone: Zone::Red,
+        deadline: at(10),
+        level: 2,
+        escalated: at(-5),
+        rose: at(-40),
+        ..alert(State::Owned)
+    };
+    let looked = |since: i64| Alert {
+        deadline: None,
+        acknowledged: at(-since),
+        ..alert(State::Acknowledged)
+    };
+    for (one, other, expected) in [
+        (&owned, &red, red.clone()),
+        (&owned, &looked(30), owned.clone()),
+        (
+            &red,
+            &looked(30),
+            Alert {
+                acknowledged: None,
+                ..red.clone()
+            },
+        ),
+        // Both were looked into; the one longer ago is the sooner to be looked into anew.
+        (&looked(30), &looked(200), looked(200)),
+        // When it was written when, it counts as long ago.
+        (
+            &looked(30),
+            &Alert {
+                acknowledged: None,
+                ..looked(0)
+            },
+            Alert {
+                acknowledged: None,
+                ..looked(0)
+            },
+        ),
+    ] {
+        assert_eq!(one.with(other), expected);
+        assert_eq!(other.with(one), expected, "whichever stays");
+    }
 }

@@ -8,12 +8,13 @@
 //!
 //! An alert's way: `assess/run.rs` judges → `finding.rs` (is it new, and is it now?) → `raise.rs` (in the commit of the results)
 //! → people's steps over `api/operation/alert.rs` → `machine.rs` (may it be done, pure) → `task.rs` (as resources).
-//! `hand_over.rs` says what words between two organisations make of an alert, whose it is when the other has accepted; `telling.rs` carries them. `filing.rs` files what people say in the organisation's record system, `assessment.rs` lets others look it up. `watch.rs` wakes when a deadline passes, and when a reading that a plan expects may be missing (`missing.rs`, pure).
+//! `hand_over.rs` says what words between two organisations make of an alert, whose it is when the other has accepted; `telling.rs` carries them. `join.rs` makes one of two that an owner has of one topic. `filing.rs` files what people say in the organisation's record system, `assessment.rs` lets others look it up. `watch.rs` wakes when a deadline passes, and when a reading that a plan expects may be missing (`missing.rs`, pure).
 
 mod assessment;
 mod filing;
 mod finding;
 mod hand_over;
+mod join;
 mod ledger;
 mod machine;
 mod missing;
@@ -26,6 +27,7 @@ pub use assessment::shared;
 pub use filing::{Said, outgoing as filed};
 pub use finding::{Candidate, FRESH, current, fresh, gravity};
 pub use hand_over::{Handed, Heard};
+pub use join::{Apart, Two};
 pub use ledger::{Entry, Key, Queue, Tasks};
 pub use machine::{By, No, Owner, State as Standing, Step};
 pub use missing::{asked, pause_at};

@@ -56,11 +56,15 @@ pub struct Whose<'a> {
 }
 
 /// An alert that is open.
-struct Open {
-    task: Task,
-    /// What was found, with its version; `None`: it was erased.
-    issue: Option<(LogicalId, u64, Value)>,
+pub(super) struct Open {
+    /// Where it stands.
+    pub task: Task,
+    /// What was found.
+    pub issue: Option<Found>,
 }
+
+/// A DetectedIssue with its id and its version; there is none where it was erased.
+pub(super) type Found = (LogicalId, u64, Value);
 
 impl State {
     /// What these findings write. Nothing is written here.
@@ -211,7 +215,7 @@ impl State {
         }
     }
 
-    async fn open_alert(
+    pub(super) async fn open_alert(
         &self,
         permit: &Permit,
         key: Key,
@@ -227,12 +231,21 @@ impl State {
         let Some(task) = task.filter(|task| task.alert.state.is_open()) else {
             return Ok(None);
         };
+        let issue = self.found(permit, &task).await?;
+        Ok(Some(Open { task, issue }))
+    }
+
+    /// What was found for an alert.
+    pub(crate) async fn found(
+        &self,
+        permit: &Permit,
+        task: &Task,
+    ) -> Result<Option<Found>, StoreError> {
         let issue = match task.issue {
             Some(id) => self.there(permit, ResourceType::DETECTED_ISSUE, id).await?,
             None => None,
         };
-        let issue = issue.and_then(|held| Some((held.id, held.version, task::plain(&held)?)));
-        Ok(Some(Open { task, issue }))
+        Ok(issue.and_then(|held| Some((held.id, held.version, task::plain(&held)?))))
     }
 
     /// The open alert that an entry was of, whose Task it does not say any more.

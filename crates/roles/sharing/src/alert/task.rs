@@ -17,6 +17,8 @@
 //! | what came after all | `DetectedIssue.evidence` |
 //! | that another organisation offered it, and which offer | `basedOn`, system [`OFFERS`] |
 //! | that it is offered to another organisation | extension [`OFFERED`] |
+//! | which others were joined to it | extension [`REPLACES`] |
+//! | to which it was joined | `partOf` |
 //! | what it rests on | `DetectedIssue.implicated`: results and readings, each with its version; what is missing by its code |
 
 use super::Deadlines;
@@ -49,6 +51,8 @@ const ACKNOWLEDGED: &str = "https://delt.example/fhir/StructureDefinition/alert-
 const OFFERS: &str = "https://delt.example/fhir/alert-offer";
 /// Extension: the last offer (`offer`) and to whom (`to`).
 const OFFERED: &str = "https://delt.example/fhir/StructureDefinition/alert-offered";
+/// Extension of FHIR R4: an alert that ended, for which this one stands too.
+const REPLACES: &str = "http://hl7.org/fhir/StructureDefinition/task-replaces";
 /// VKP's codes of alerts (vkp-alert-code-v090).
 const VKP: &str = "http://ehelse.no/fhir/CodeSystem/vkp-alert-code-v090";
 /// Most references of one alert: what is found after that raises it, and is not listed.
@@ -76,6 +80,14 @@ impl Topic {
         match self {
             Topic::Readings => "alert-readings",
             Topic::Missing => "alert-missing",
+        }
+    }
+
+    /// VKP's code of an alert that sums up.
+    pub fn summary(self) -> &'static str {
+        match self {
+            Topic::Readings => "5.1",
+            Topic::Missing => "5.3.2",
         }
     }
 
@@ -198,6 +210,19 @@ pub fn join(issue: &mut Value, finding: &Finding) {
     }
 }
 
+/// Adds to a DetectedIssue what another alert rests on, and what came of it after all. `false`: there is no room for all of it.
+pub fn gather(issue: &mut Value, other: &Value, finding: &Finding) -> bool {
+    join(issue, finding);
+    let came = other["evidence"].as_array().into_iter().flatten();
+    for one in came {
+        let reference = one["detail"][0]["reference"].as_str();
+        if reference.is_some_and(|text| !answered(issue, text) && !has_come(issue, text)) {
+            return false;
+        }
+    }
+    rests_on(issue, finding)
+}
+
 /// Whether a DetectedIssue rests on all of this already.
 pub fn rests_on(issue: &Value, finding: &Finding) -> bool {
     let held = issue["implicated"].as_array();
@@ -207,23 +232,30 @@ pub fn rests_on(issue: &Value, finding: &Finding) -> bool {
 
 /// Says that something that was missing has come: the reading, with its version. `false`: it is said already.
 pub fn answered(issue: &mut Value, reading: &str) -> bool {
-    let detail = json!({"reference": reading});
+    if has_come(issue, reading) {
+        return false;
+    }
     let Some(members) = issue.as_object_mut() else {
         return false;
     };
     let held = members.entry("evidence").or_insert(json!([]));
-    let Some(held) = held.as_array_mut() else {
+    let Some(held) = held
+        .as_array_mut()
+        .filter(|held| held.len() < MOST_EVIDENCE)
+    else {
         return false;
     };
-    let there = held.iter().any(|one| one["detail"][0] == detail);
-    if there || held.len() >= MOST_EVIDENCE {
-        return false;
-    }
     held.push(json!({
         "code": [{"coding": [{"system": ASSESSMENT, "code": "answered"}], "text": "Kom senere"}],
-        "detail": [detail],
+        "detail": [{"reference": reading}],
     }));
     true
+}
+
+fn has_come(issue: &Value, reading: &str) -> bool {
+    let held = issue["evidence"].as_array().into_iter().flatten();
+    let mut held = held.map(|one| &one["detail"][0]["reference"]);
+    held.any(|one| one == reading)
 }
 
 fn severity(zone: Zone) -> &'static str {
@@ -281,9 +313,9 @@ fn set(task: &mut Value, topic: Topic, alert: &Alert, now: Instant) {
     }
     let restriction = |end: Instant| json!({"period": {"end": end.to_string()}});
     keep("restriction", alert.deadline.map(restriction));
-    let of_offer = |one: &Value| one["url"] == OFFERED;
+    let lasting = |one: &Value| one["url"] == OFFERED || one["url"] == REPLACES;
     let held = task_extensions.into_iter();
-    let mut extensions: Vec<Value> = held.filter(of_offer).collect();
+    let mut extensions: Vec<Value> = held.filter(lasting).collect();
     if topic == Topic::Readings {
         let coding =
             json!({"system": ZONES, "code": alert.zone.code(), "display": zone_name(alert.zone)});
@@ -394,10 +426,34 @@ impl Task {
     }
 
     /// Under which key it is waited for. What has been offered, to this organisation or by it, stands apart from the patient's open
-    /// alert of its topic: nothing more joins it, since the other side would not hear of that.
+    /// alert of its topic: nothing more joins it, since the other side would not hear of that. When another is joined to it, it is that
+    /// alert, until it is offered anew.
     pub fn what(&self) -> What {
-        let offer = self.offered.or(self.came_by);
+        let came_by = self.came_by.filter(|_| !self.has_gathered());
+        let offer = self.offered.or(came_by);
         offer.map_or(What::Alert(self.topic), What::Offered)
+    }
+
+    /// Whether another was joined to it.
+    pub fn has_gathered(&self) -> bool {
+        let all = self.json["extension"].as_array().into_iter().flatten();
+        all.into_iter().any(|one| one["url"] == REPLACES)
+    }
+
+    /// Notes that it stands for another too. What was offered of it before was less than it is now, and is not on offer any more.
+    pub fn gather(&mut self, other: LogicalId) {
+        let other = json!({"reference": format!("Task/{other}")});
+        let other = json!({"url": REPLACES, "valueReference": other});
+        let held = self.json["extension"].as_array().cloned();
+        let held = held.into_iter().flatten();
+        let held = held.filter(|one| one["url"] != OFFERED);
+        self.json["extension"] = held.chain([other]).collect();
+        self.offered = None;
+    }
+
+    /// Notes which other stands for it.
+    pub fn joined_to(&mut self, other: LogicalId) {
+        self.json["partOf"] = json!([{"reference": format!("Task/{other}")}]);
     }
 
     /// Notes that it is offered to another organisation.
@@ -537,5 +593,57 @@ mod tests {
         let mut named = json!({"identifier": {"value": whole}});
         brought_home(here, &mut named);
         assert_eq!(named, json!({"identifier": {"value": whole}}));
+    }
+
+    #[test]
+    fn what_is_gathered_is_all_there_once_or_there_is_no_room_for_it() {
+        let named = |from: usize, until: usize| -> Vec<Value> {
+            let one = |n| json!({"reference": format!("Observation/{n}/_history/1")});
+            (from..until).map(one).collect()
+        };
+        let rests = |severity: &str, implicated: Vec<Value>| json!({"severity": severity, "implicated": implicated});
+        let finding = |other: &Value, zone: Option<Zone>| Finding {
+            topic: Topic::Readings,
+            zone,
+            code: "5.1",
+            evidence: other["implicated"].as_array().unwrap().clone(),
+        };
+        let mut issue = rests("moderate", named(0, 3));
+        let mut other = rests("high", named(2, 5));
+        assert!(answered(&mut issue, "a"));
+        assert!(
+            ["a", "b"]
+                .into_iter()
+                .all(|came| answered(&mut other, came))
+        );
+        let red = finding(&other, Some(Zone::Red));
+        assert!(gather(&mut issue, &other, &red));
+        assert_eq!(issue["implicated"], json!(named(0, 5)));
+        assert_eq!(issue["severity"], "high");
+        assert!(has_come(&issue, "a") && has_come(&issue, "b"));
+        assert_eq!(issue["evidence"].as_array().unwrap().len(), 2);
+        // Twice is once, and what is graver stays so.
+        let (before, yellow) = (issue.clone(), finding(&other, Some(Zone::Yellow)));
+        assert!(gather(&mut issue, &other, &yellow));
+        assert_eq!(issue, before);
+
+        let mut full = rests("high", named(0, MOST_EVIDENCE - 2));
+        assert!(!gather(
+            &mut full,
+            &rests("low", named(500, 503)),
+            &finding(&rests("low", named(500, 503)), None)
+        ));
+        let mut full = rests("high", named(0, MOST_EVIDENCE - 2));
+        assert!(gather(
+            &mut full,
+            &rests("low", named(500, 502)),
+            &finding(&rests("low", named(500, 502)), None)
+        ));
+        let mut full = rests("low", Vec::new());
+        for n in 0..MOST_EVIDENCE {
+            assert!(answered(&mut full, &n.to_string()));
+        }
+        let nothing = finding(&rests("low", Vec::new()), None);
+        assert!(!gather(&mut full, &other, &nothing));
     }
 }

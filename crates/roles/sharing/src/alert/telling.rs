@@ -25,8 +25,7 @@ const REFUSED: &str = "Kunne ikke leveres: mottakeren avslo";
 const CLOSED: &str = "Kunne ikke leveres: ikke åpent for mottakeren";
 
 /// Said where an acceptance did not count.
-const LOST: &str =
-    "Avsenderen regner ikke varselet som overtatt: en annen tok det før, eller det er avsluttet";
+const LOST: &str = "Avsenderen regner ikke varselet som overtatt: en annen tok det før, eller det er avsluttet eller slått sammen med et annet";
 
 /// The receiver of what a partner is told.
 fn receiver(partner: &Partner) -> String {

@@ -509,14 +509,9 @@ async fn only_the_organisations_own_with_the_right_and_need_take_steps() {
     );
 }
 
-#[tokio::test]
-async fn an_alert_stands_though_what_it_rested_on_is_erased() {
-    let service = yellow().await;
-    let owner = service.record_system(FJELLVIK);
-    let task = alerts(&service).await.remove(0);
-    let found = issue(&service, &task).await;
-    let reading_of = found["implicated"][1]["reference"].as_str().unwrap();
-    let erased = reading_of.split("/_history").next().unwrap();
+/// A reading that an alert rests on is erased for good.
+pub async fn erased(service: &Service, reading: &str) {
+    let erased = reading.split("/_history").next().unwrap();
     let order = json!({"resourceType": "Parameters", "parameter": [
         {"name": "ground", "valueCode": "deletion-decision"},
         {"name": "order", "valueString": "o-1"},
@@ -524,8 +519,22 @@ async fn an_alert_stands_though_what_it_rested_on_is_erased() {
         {"name": "scope", "valueCode": "resource"},
         {"name": "resource", "valueReference": {"reference": erased}},
     ]});
+    let owner = service.record_system(FJELLVIK);
     let reply = service.post(&owner, "/$purge", &order).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+}
+
+#[tokio::test]
+async fn an_alert_stands_though_what_it_rested_on_is_erased() {
+    let service = yellow().await;
+    let owner = service.record_system(FJELLVIK);
+    let task = alerts(&service).await.remove(0);
+    let found = issue(&service, &task).await;
+    erased(
+        &service,
+        found["implicated"][1]["reference"].as_str().unwrap(),
+    )
+    .await;
     let path = format!("/{}", task["focus"]["reference"].as_str().unwrap());
     assert_eq!(
         service.get(&owner, &path).await.status,

@@ -2,6 +2,7 @@
 
 mod back;
 mod crossing;
+mod joined;
 mod receiver;
 mod reserved;
 

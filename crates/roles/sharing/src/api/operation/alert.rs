@@ -1,6 +1,10 @@
-//! Steps of an alert by people: `POST {base}/Task/{id}/$own`, `$acknowledge`, `$note`, `$resolve`. Each is a new version of the
+//! Steps of an alert by people: `POST {base}/Task/{id}/$own`, `$acknowledge`, `$note`, `$resolve`, and of two alerts `$join`. Each is a new version of the
 //! Task, with who took it, and needs `If-Match` (FHIR R4 http.html#concurrency): of two who take an alert at once one has it,
 //! and the other is told who. What may be done when is `alert/machine.rs`.
+
+mod join;
+
+pub use join::join;
 
 use crate::alert::{self, By, Entry, Handed, Key, No, Owner, Standing, Step, Task, outgoing};
 use crate::api::{id_of, if_match, writable};
@@ -181,20 +185,13 @@ async fn taken(
     let patient = patient(state, &permit).await?;
     let (mut filed, mut assessed) = (None, None);
     if let (Some(text), trust::PermitScope::Patient(about)) = (&note, permit.patient()) {
-        let issue = match task.issue {
-            Some(id) => {
-                state
-                    .there(&permit, ResourceType::DETECTED_ISSUE, id)
-                    .await?
-            }
-            None => None,
-        };
+        let issue = state.found(&permit, &task).await?;
         let said = alert::Said {
             person: about,
             by: &person,
             text,
             at: visit.now,
-            issue: issue.as_ref(),
+            issue: issue.as_ref().map(|(id, _, issue)| (*id, issue)),
         };
         filed = alert::filed(state, &task, &said)?;
         if let Some((signature, party)) = sealed {
@@ -412,7 +409,9 @@ fn to_in<'s>(
 fn note_in(input: &[(String, String)], step: Step) -> Result<Option<String>, Problem> {
     let other = |name: &str| {
         let of_shared = [SHARED, SIGNATURE].contains(&name);
-        (step == Step::HandOver && name == "to") || (SHARES.contains(&step) && of_shared)
+        (step == Step::HandOver && name == "to")
+            || (step == Step::Gather && name == join::WITH)
+            || (SHARES.contains(&step) && of_shared)
     };
     let own: Vec<_> = input.iter().filter(|(name, _)| !other(name)).collect();
     match &own[..] {
@@ -425,8 +424,7 @@ fn note_in(input: &[(String, String)], step: Step) -> Result<Option<String>, Pro
             }
         }
         _ => {
-            let words =
-                "known are note, once, and where what is said may be shared, shared and signature";
+            let words = "known are note, once, where what is said may be shared, shared and signature, and with of $join";
             Err(Problem::invalid(IssueCode::NotSupported, "note", words))
         }
     }

@@ -112,6 +112,12 @@ const OFFERED: &[Offered] = &[
     },
     Offered {
         resource: "Task",
+        name: "join",
+        definition: "https://delt.example/fhir/OperationDefinition/alert-join",
+        documentation: "POST Task/{id}/$join with If-Match, with (the other alert as it was seen, Task/{id}/_history/{version}) and note: who owns both makes one of two alerts of a patient and topic. This one stays: it rests on what both rest on, has the graver colour, the earlier deadline and the higher level; the other ends as joined. Not while either is offered, or its acceptance has not been heard by who offered it.",
+    },
+    Offered {
+        resource: "Task",
         name: "hand-over",
         definition: "https://delt.example/fhir/OperationDefinition/alert-hand-over",
         documentation: "POST Task/{id}/$hand-over with If-Match, to (an organisation number that the service hands over to) and note: its owner offers the alert to another organisation. It stays hers until that has accepted; $own with a note takes it back before.",

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The clinic has accepted it, the municipality has heard so, and the clinic hands it back.
-async fn handed_back() -> (Side, Side) {
+pub async fn handed_back() -> (Side, Side) {
     let (fjellvik, proveheim) = offered().await;
     fjellvik.tells(&proveheim).await;
     let accepted = proveheim.step(&ola(), "accept", &[]).await;
@@ -22,7 +22,7 @@ async fn handed_back() -> (Side, Side) {
 }
 
 /// What an alert rests on, as it is named there.
-async fn rests_on(side: &Side, task: &Value) -> Vec<String> {
+pub async fn rests_on(side: &Side, task: &Value) -> Vec<String> {
     let owner = side.service.record_system(side.orgnr);
     let path = format!("/{}", task["focus"]["reference"].as_str().unwrap());
     let found = side.service.get(&owner, &path).await.json;
