@@ -38,6 +38,8 @@ pub struct AlertPage {
     pub steps: Vec<(&'static str, &'static str)>,
     /// Whether it may be handed over.
     pub hands_over: bool,
+    /// Others that it may be joined with: each as it was seen, and in words.
+    pub joins: Vec<(String, String)>,
 }
 
 /// What somebody said.
@@ -69,10 +71,20 @@ fn label(step: Step, state: &str, t: &Text) -> &'static str {
         (Step::Acknowledge, _) => t.of("alert.acknowledge"),
         (Step::Note, _) => t.of("alert.note_only"),
         (Step::Resolve, _) => t.of("alert.resolve"),
+        (Step::Join, _) => t.of("alert.join"),
         (Step::HandOver, _) => t.of("alert.hand_over"),
         (Step::Accept, _) => t.of("alert.accept"),
         (Step::Decline, _) => t.of("alert.decline"),
     }
+}
+
+fn extension<'a>(task: &'a Value, url: &str) -> Option<&'a Value> {
+    let all = task["extension"].as_array()?;
+    all.iter().find(|one| one["url"] == url)
+}
+
+fn zone_of(task: &Value) -> Option<Zone> {
+    Zone::parse(extension(task, ZONE)?["valueCoding"]["code"].as_str()?)
 }
 
 fn state_of(task: &Value) -> &str {
@@ -90,32 +102,61 @@ pub fn owner(task: &Value) -> Option<&str> {
 
 /// Whether nothing is left to be done with it here.
 pub fn is_closed(task: &Value) -> bool {
-    matches!(state_of(task), "resolved" | "declined" | "handed-over")
+    matches!(
+        state_of(task),
+        "resolved" | "declined" | "handed-over" | "joined"
+    )
 }
 
-/// A Task in words; `None` for one that does not read.
-pub fn page(task: &Value, state: &State, t: &Text) -> Option<AlertPage> {
+/// Whether somebody has it, and nobody else is asked to take it.
+fn is_had(task: &Value) -> bool {
+    matches!(state_of(task), "owned" | "acknowledged")
+}
+
+/// Whether two alerts are one person's, about the same.
+fn may_be_joined(one: &Value, other: &Value) -> bool {
+    let owner = |task: &Value| task["owner"]["identifier"]["value"].clone();
+    one["id"] != other["id"]
+        && is_had(one)
+        && is_had(other)
+        && owner(one).is_string()
+        && owner(one) == owner(other)
+        && is_about_missing(one) == is_about_missing(other)
+}
+
+fn is_about_missing(task: &Value) -> bool {
+    let codings = task["code"]["coding"].as_array();
+    codings.is_some_and(|all| all.iter().any(|one| one["code"] == "alert-missing"))
+}
+
+/// A Task in words, among `all` of the patient's; `None` for one that does not read.
+pub fn page(task: &Value, all: &[Value], state: &State, t: &Text) -> Option<AlertPage> {
     let calendar = &state.calendar;
     let now: Instant = (state.house.clock)();
     let time = |value: &Value| parse_instant(value.as_str()?).ok();
     let shown = |at: Instant| calendar.date_time(at.0 / 1000);
-    let extension = |url: &str| {
-        let all = task["extension"].as_array()?;
-        all.iter().find(|one| one["url"] == url)
-    };
     let code = state_of(task);
     let word = t.find(&format!("alert.state_{}", code.replace('-', "_")))?;
-    let about_missing = task["code"]["coding"]
-        .as_array()?
-        .iter()
-        .any(|one| one["code"] == "alert-missing");
-    let title = match about_missing {
+    let title = match is_about_missing(task) {
         true => t.of("alert.about_missing"),
         false => t.of("alert.about_readings"),
     };
-    let escalation = extension("https://delt.example/fhir/StructureDefinition/alert-escalation");
+    let escalation = extension(
+        task,
+        "https://delt.example/fhir/StructureDefinition/alert-escalation",
+    );
     let level = escalation.and_then(|one| one["extension"][0]["valueUnsignedInt"].as_u64());
-    let zoned = extension(ZONE).and_then(|one| Zone::parse(one["valueCoding"]["code"].as_str()?));
+    let zoned = zone_of(task);
+    let joins = all.iter().filter(|other| may_be_joined(task, other));
+    let joins = joins.filter_map(|other| {
+        let (id, version) = (other["id"].as_str()?, other["meta"]["versionId"].as_str()?);
+        let raised = time(&other["authoredOn"]).map(shown).unwrap_or_default();
+        let words = match zone_of(other) {
+            Some(of) => format!("{} ({}), {raised}", title, zone(of, t).1),
+            None => format!("{title}, {raised}"),
+        };
+        Some((format!("Task/{id}/_history/{version}"), words))
+    });
     let notes = task["note"].as_array().into_iter().flatten();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     Some(AlertPage {
@@ -140,6 +181,7 @@ pub fn page(task: &Value, state: &State, t: &Text) -> Option<AlertPage> {
             .iter()
             .map(|step| (step.word(), label(*step, code, t)))
             .collect(),
-        hands_over: matches!(code, "owned" | "acknowledged"),
+        hands_over: is_had(task),
+        joins: joins.collect(),
     })
 }

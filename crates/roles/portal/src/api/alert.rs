@@ -78,6 +78,7 @@ pub async fn step(visit: Visit, Path(id): Path<String>, body: Body) -> Response 
             return Err(Stop::Form);
         }
         let to = (step == Step::HandOver).then(|| text("to"));
+        let with = (step == Step::Join).then(|| text("with"));
         let wanted = Wanted {
             task: text("task"),
             version,
@@ -85,6 +86,7 @@ pub async fn step(visit: Visit, Path(id): Path<String>, body: Body) -> Response 
             note: Some(note).filter(|note| !note.is_empty()),
             shared: text("shared") == "true",
             to,
+            with,
         };
         let state: Arc<State> = visit.state.clone();
         let (_, by) = visit.personnel()?;
@@ -98,12 +100,19 @@ pub async fn step(visit: Visit, Path(id): Path<String>, body: Body) -> Response 
         };
         let now = tasks.iter().find(|task| task["id"] == wanted.task);
         let (status, said) = match (taken, now) {
+            (Taken::Incomplete, _) if step == Step::Join && wanted.note.is_some() => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                t.of("alert.not_joined").to_owned(),
+            ),
             (Taken::Incomplete, _) => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 t.of("alert.takes_note").to_owned(),
             ),
             (_, Some(task)) if alert::is_closed(task) => {
                 (StatusCode::CONFLICT, t.of("alert.is_closed").to_owned())
+            }
+            (_, Some(_)) if step == Step::Join => {
+                (StatusCode::CONFLICT, t.of("alert.not_joined").to_owned())
             }
             (_, Some(task)) => {
                 let said = match alert::owner(task) {
@@ -153,7 +162,7 @@ fn page(visit: &Visit, id: &str, view: &View, tasks: &[Value], fault: Option<Fau
         number: person_number(view.number().expose()),
         alerts: tasks
             .iter()
-            .filter_map(|task| alert::page(task, state, &t))
+            .filter_map(|task| alert::page(task, tasks, state, &t))
             .collect(),
         organisations: organisations
             .map(|one| Choice {

@@ -91,6 +91,8 @@ pub enum Step {
     Note,
     /// Close it.
     Resolve,
+    /// Let it stand for another of hers too, which ends.
+    Join,
     /// Offer it to another organisation.
     HandOver,
     /// Take what another offers.
@@ -100,11 +102,12 @@ pub enum Step {
 }
 
 /// Step and its word, in forms and in the service's address.
-const STEPS: [(Step, &str); 7] = [
+const STEPS: [(Step, &str); 8] = [
     (Step::Own, "own"),
     (Step::Acknowledge, "acknowledge"),
     (Step::Note, "note"),
     (Step::Resolve, "resolve"),
+    (Step::Join, "join"),
     (Step::HandOver, "hand-over"),
     (Step::Accept, "accept"),
     (Step::Decline, "decline"),
@@ -139,6 +142,8 @@ pub struct Wanted<'a> {
     pub shared: bool,
     /// To which organisation, for a hand-over.
     pub to: Option<&'a str>,
+    /// With which other, as it was seen, for joining: `Task/{id}/_history/{version}`.
+    pub with: Option<&'a str>,
 }
 
 /// What became of a step.
@@ -148,7 +153,7 @@ pub enum Taken {
     Done,
     /// Somebody came before: another version, or another owner.
     Changed,
-    /// It takes a note, or one that is not too long, or an organisation that alerts are handed over to.
+    /// It takes a note, or one that is not too long, or an organisation that alerts are handed over to, or room for what is joined.
     Incomplete,
 }
 
@@ -341,6 +346,7 @@ impl OfPatient<'_> {
         let mut form = Vec::new();
         form.extend(wanted.note.map(|note| ("note", note)));
         form.extend(wanted.to.map(|to| ("to", to)));
+        form.extend(wanted.with.map(|with| ("with", with)));
         let shares = matches!(wanted.step, Step::Acknowledge | Step::Note | Step::Resolve);
         let note = wanted.note.filter(|_| wanted.shared && shares);
         let signature = note.map(|note| self.signed(wanted, note)).transpose()?;

@@ -488,6 +488,116 @@ async fn who_came_too_late_is_told_who_has_it_and_keeps_what_she_wrote() {
     assert_eq!(late.value_of("version"), "2");
 }
 
+/// Two about the same that she has: one stays, and the page shows one. Another's, and one about something else, are not on offer.
+#[tokio::test]
+async fn two_alerts_that_one_person_has_are_made_one_by_a_form() {
+    const MARI: &str = "Mari Syntetisk, Fjellvik kommune";
+    let mut portal = ward().await;
+    let of = |id: &str, state: &str, owner: Option<&str>| {
+        let mut one = task(4, state, owner);
+        one["id"] = id.into();
+        one
+    };
+    let mut missing = of("b-4", "owned", Some(MARI));
+    missing["code"]["coding"][0]["code"] = "alert-missing".into();
+    let others = [
+        of("b-1", "acknowledged", Some(MARI)),
+        of("b-2", "owned", Some("Kari Prøve, Fjellvik kommune")),
+        of("b-3", "handing-over", Some(MARI)),
+        missing,
+        of("b-5", "raised", None),
+        of("b-6", "resolved", Some(MARI)),
+    ];
+    *portal.fake.own.task.lock().unwrap() = Some(task(1, "owned", Some(MARI)));
+    *portal.fake.own.others.lock().unwrap() = others.to_vec();
+    let address = format!("{}/alerts", first(&portal.get("/list").await));
+    for (language, words, states) in [
+        ("nn", "Slå saman med", "slått saman med eit anna"),
+        ("en", "Join with", "joined with another"),
+        ("nb", "Slå sammen med", "slått sammen med et annet"),
+    ] {
+        portal.cookies.retain(|(name, _)| name != "delt-language");
+        let cookie = ("delt-language".into(), language.into());
+        portal.cookies.push(cookie);
+        let page = portal.get(&address).await;
+        assert!(page.body.contains(words), "{language}: {}", page.body);
+        assert!(!page.body.contains(states), "{language}");
+    }
+    let page = portal.get(&address).await;
+    // Each of the two may stay; no other has the form.
+    let values = ["Task/b-1/_history/4", "Task/a-1/_history/1"];
+    assert_eq!(
+        page.body
+            .matches("<select class=\"ds-input\" id=\"with-")
+            .count(),
+        2
+    );
+    assert_eq!(page.body.matches("<option value=\"Task/").count(), 2);
+    assert!(
+        values
+            .iter()
+            .all(|one| page.body.contains(&format!("<option value=\"{one}\">")))
+    );
+    let form = page.form();
+    let sent = |note: &'static str| {
+        [
+            ("form", form.clone()),
+            ("task", "a-1".into()),
+            ("version", "1".into()),
+            ("step", "join".into()),
+            ("with", values[0].into()),
+            ("note", note.into()),
+        ]
+    };
+    let post = async |portal: &mut Portal, note: &'static str| {
+        let sent = sent(note);
+        let sent: Vec<_> = sent
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        portal.post(&address, &sent).await
+    };
+    let silent = post(&mut portal, " ").await;
+    assert_eq!(silent.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(silent.body.contains("krever et notat"), "{}", silent.body);
+    // What the service does not join is told as that, and what she wrote is kept.
+    for (refuses, status) in [
+        (StatusCode::CONFLICT, StatusCode::CONFLICT),
+        (StatusCode::PRECONDITION_FAILED, StatusCode::CONFLICT),
+        (StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        *portal.fake.own.refuses.lock().unwrap() = Some(refuses);
+        let two = post(&mut portal, "Samme <sak>").await;
+        assert_eq!(two.status, status);
+        assert!(
+            two.body.contains("Varslene er fortsatt to."),
+            "{}",
+            two.body
+        );
+        assert!(two.body.contains("Samme &#60;sak&#62;"), "{}", two.body);
+    }
+    *portal.fake.own.refuses.lock().unwrap() = None;
+    assert!(portal.fake.own.steps.lock().unwrap().is_empty());
+    let joined = post(&mut portal, "Samme sak").await;
+    assert_eq!(joined.location(), address, "{}", joined.body);
+    let steps = portal.fake.own.steps.lock().unwrap().clone();
+    let [(step, form)] = &steps[..] else {
+        panic!("one step: {steps:?}")
+    };
+    assert_eq!(
+        (step.as_str(), form.get("with")),
+        ("$join", Some(values[0]))
+    );
+    assert_eq!(form.get("note"), Some("Samme sak"));
+    let page = portal.get(&address).await;
+    assert!(
+        page.body.contains("slått sammen med et annet"),
+        "{}",
+        page.body
+    );
+    assert!(!page.body.contains("value=\"join\""), "{}", page.body);
+}
+
 #[tokio::test]
 async fn who_has_no_list_is_told_so_and_a_citizen_has_none() {
     let mut portal = ward().await;

@@ -28,6 +28,8 @@ pub struct Service {
     pub steps: Mutex<Vec<(String, Form)>>,
     /// Who takes the alert just before the next step arrives.
     pub rival: Mutex<Option<&'static str>>,
+    /// What it answers to every step, if it takes none.
+    pub refuses: Mutex<Option<StatusCode>>,
 }
 
 /// An alert that is open.
@@ -39,7 +41,7 @@ pub fn task(version: u64, state: &str, owner: Option<&str>) -> Value {
         "status": match state {
             "raised" | "offered" => "requested",
             "owned" => "accepted",
-            "resolved" | "handed-over" => "completed",
+            "resolved" | "handed-over" | "joined" => "completed",
             "declined" => "rejected",
             _ => "in-progress",
         },
@@ -51,7 +53,7 @@ pub fn task(version: u64, state: &str, owner: Option<&str>) -> Value {
         "note": [{"authorString": "Kari <Prøve>", "time": "2026-03-05T07:30:00Z", "text": "Ringte <b>nå</b>"}],
     });
     if let Some(owner) = owner {
-        task["owner"] = json!({"display": owner});
+        task["owner"] = json!({"identifier": {"value": owner}, "display": owner});
     }
     task
 }
@@ -147,10 +149,27 @@ async fn step(
         return StatusCode::PRECONDITION_FAILED.into_response();
     }
     assert_eq!(seen, format!("W/\"{version}\""));
+    if let Some(status) = *fake.own.refuses.lock().unwrap() {
+        return status.into_response();
+    }
     let state = match (step.as_str(), form.get("note")) {
         ("$own", _) => "owned",
         ("$resolve", None) => return StatusCode::BAD_REQUEST.into_response(),
         ("$resolve", _) => "resolved",
+        ("$join", None) => return StatusCode::BAD_REQUEST.into_response(),
+        ("$join", _) => {
+            for other in fake.own.others.lock().unwrap().iter_mut() {
+                let (id, version) = (&other["id"], &other["meta"]["versionId"]);
+                let text = |value: &Value| value.as_str().unwrap().to_owned();
+                let seen = format!("Task/{}/_history/{}", text(id), text(version));
+                if form.get("with") == Some(seen.as_str()) {
+                    let id = id.clone();
+                    *other = self::task(9, "joined", None);
+                    other["id"] = id;
+                }
+            }
+            "owned"
+        }
         _ => "acknowledged",
     };
     fake.own.steps.lock().unwrap().push((step, form));
