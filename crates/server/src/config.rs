@@ -58,6 +58,9 @@ pub struct Config {
     pub hub: Option<Hub>,
     /// The consumer's gateway, here or elsewhere.
     pub gateway: Option<Gateway>,
+    /// The region's other gateways, elsewhere: what the anchor knows them by.
+    #[serde(default)]
+    pub other_gateway: Vec<OtherGateway>,
     /// The portal, here or elsewhere.
     pub portal: Option<Portal>,
     /// Assessment of readings at the sharing services that run here; none: nothing is assessed.
@@ -213,6 +216,16 @@ pub struct Gateway {
     /// How long the last good addresses serve while the catalogue is silent, in hours.
     #[serde(default = "catalogue_grace_hours")]
     pub catalogue_grace_hours: u32,
+}
+
+/// A gateway that an organisation runs for its own people, by a file of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtherGateway {
+    /// The organisation, whose client of use `gateway` it is.
+    pub orgnr: String,
+    /// Base URL, no slash at the end.
+    pub base: Url,
 }
 
 fn catalogue_grace_hours() -> u32 {
@@ -474,6 +487,12 @@ impl Config {
     /// Whether this process runs `role`.
     pub fn runs(&self, role: &str) -> bool {
         self.roles.iter().any(|r| r == role)
+    }
+
+    /// The bases of the region's gateways, the one that this file is about first.
+    pub fn gateways(&self) -> impl Iterator<Item = &Url> {
+        let one = self.gateway.iter().map(|one| &one.base);
+        one.chain(self.other_gateway.iter().map(|one| &one.base))
     }
 
     /// The sharing services this process runs.

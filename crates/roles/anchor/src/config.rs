@@ -198,7 +198,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client as it is registered, with the audience of the region's gateway for one that is a gateway. Ways to a token
+    /// A client as it is registered, with its own audience ([`gateway_of`]) for one that is a gateway. Ways to a token
     /// are, where none is named, those of its use.
     ///
     /// # Errors
@@ -375,12 +375,23 @@ impl Paper {
 pub struct Audience {
     /// The audience exactly as tokens name it.
     pub url: String,
-    /// The organisation responsible for patients' data behind it; `None` where it is nobody's patient store.
+    /// The organisation responsible for patients' data behind it, or that runs it for its own people; `None` where it is nobody's in
+    /// particular.
     pub owner: Option<OrganisationNumber>,
     /// Members of a shared register; they count as its owner.
     pub members: Vec<OrganisationNumber>,
     /// What it is.
     pub kind: AudienceKind,
+}
+
+/// The gateway that a client of this organisation (its main unit) is: the organisation's own, else the one that is nobody's in particular.
+pub fn gateway_of(audiences: &[Audience], organisation: OrganisationNumber) -> Option<String> {
+    let gateways = |owner| {
+        let mut all = audiences.iter();
+        all.find(move |one| one.kind == AudienceKind::Gateway && one.owner == owner)
+    };
+    let found = gateways(Some(organisation)).or_else(|| gateways(None));
+    found.map(|one| one.url.clone())
 }
 
 /// People that test tokens may speak for by name; anybody synthetic may be spoken for.

@@ -71,15 +71,14 @@ pub fn another_issuer_is_believed_in_words(config: &Config, _day: &str, found: &
             "say false (it is left out, and they see what every registered person's work takes) or true (you believe those systems)",
         ));
     }
-    let gateway = config
-        .gateway
-        .as_ref()
-        .map(|one| format!("{}/fhir", crate::roles::plain(&one.base)));
+    let gateways = config
+        .gateways()
+        .map(|base| format!("{}/fhir", crate::roles::plain(base)));
     let locator = config
         .locator
         .as_ref()
         .map(|one| crate::roles::plain(&one.base));
-    for audience in [gateway, locator].into_iter().flatten() {
+    for audience in gateways.chain(locator) {
         if issuer.audiences.contains_key(&audience) {
             found.push(Refusal::ours(
                 format!("issuer.audiences.{audience}"),
@@ -153,6 +152,10 @@ mod tests {
             )
             .unwrap();
             change(&mut issuer);
+            config.other_gateway = vec![crate::config::OtherGateway {
+                orgnr: "310001007".into(),
+                base: "https://gateway.fjellvik.example".parse().unwrap(),
+            }];
             config.issuer = Some(issuer);
             let found = super::super::refusals(&config, "2026-11-30");
             found.into_iter().map(|one| one.setting).collect::<Vec<_>>()
@@ -174,12 +177,14 @@ mod tests {
         );
         for (base, place) in [
             ("https://delt.example/gateway/fhir", "gateway"),
+            ("https://gateway.fjellvik.example/fhir", "another's gateway"),
             ("https://delt.example/locator", "locator"),
         ] {
             let found = refused(|one| {
                 one.believe_stated_authorisations = Some(false);
                 for base in [
                     "https://delt.example/gateway/fhir",
+                    "https://gateway.fjellvik.example/fhir",
                     "https://delt.example/locator",
                 ] {
                     one.audiences.insert(base.into(), "nhn:delt".into());
@@ -189,7 +194,7 @@ mod tests {
                 found.contains(&format!("issuer.audiences.{base}")),
                 "{place}: {found:?}"
             );
-            assert_eq!(found.len(), 2);
+            assert_eq!(found.len(), 3);
         }
         // The hub and the catalogue take them.
         assert!(

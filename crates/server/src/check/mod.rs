@@ -86,6 +86,7 @@ const RULES: &[Rule] = &[
     network::addresses,
     network::proxies,
     network::names_are_known,
+    network::gateways_are_told_apart,
     network::no_test_tokens,
     identity::providers_can_be_used,
     identity::authorisations_are_asked_about,

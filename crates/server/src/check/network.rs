@@ -27,6 +27,8 @@ pub fn addresses(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
             .iter()
             .map(|s| (format!("service.{}.fhir", s.id), &s.fhir)),
     );
+    let others = config.other_gateway.iter();
+    bases.extend(others.map(|one| (format!("other_gateway.{}.base", one.orgnr), &one.base)));
     for o in &config.organisation {
         bases.extend(o.record_system.as_ref().map(|r| {
             (
@@ -157,6 +159,9 @@ pub fn names_are_known(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
     for c in &config.client {
         named.push((format!("client.{}.orgnr", c.client_id), &c.orgnr));
     }
+    for one in &config.other_gateway {
+        named.push((format!("other_gateway.{}.orgnr", one.orgnr), &one.orgnr));
+    }
     for (setting, orgnr) in named {
         if fhir::ids::OrganisationNumber::parse(orgnr).is_err() {
             found.push(Refusal::ours(
@@ -182,6 +187,28 @@ pub fn names_are_known(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
                 "roles".into(),
                 format!("`{role}` is no role of this program or no service of this file"),
                 "choose among anchor, catalogue, locator, hub, sharing, sharing:ID, gateway, portal",
+            ));
+        }
+    }
+}
+
+/// A user's token is for one gateway, and an organisation's client is one: no two share an address, and none has two of its own.
+pub fn gateways_are_told_apart(config: &Config, _day: &str, found: &mut Vec<Refusal>) {
+    let (mut bases, mut owners) = (HashSet::new(), HashSet::new());
+    bases.extend(config.gateway.iter().map(|one| &one.base));
+    for one in &config.other_gateway {
+        if !bases.insert(&one.base) {
+            found.push(Refusal::ours(
+                format!("other_gateway.{}.base", one.orgnr),
+                "another gateway has this address: a token for one would open the other".into(),
+                "give each its own address; the one of [gateway] is not listed again",
+            ));
+        }
+        if !owners.insert(&one.orgnr) {
+            found.push(Refusal::ours(
+                format!("other_gateway.{}", one.orgnr),
+                "the organisation has two: which of them its client is could not be told".into(),
+                "name one; it may run on several machines behind one address",
             ));
         }
     }

@@ -1,7 +1,7 @@
 //! What `delt check` refuses, and that the commented default file passes.
 
 use super::{Refusal, refusals};
-use crate::config::{Concept, Config};
+use crate::config::{Concept, Config, OtherGateway};
 
 const DAY: &str = "2026-11-21";
 
@@ -214,6 +214,44 @@ fn unknown_names_are_refused() {
         "service.fjellvik.supplier",
         "Delt's own rule",
     );
+}
+
+#[test]
+fn gateways_of_a_region_are_told_apart() {
+    let with = |listed: &[(&str, &str)]| {
+        let listed = listed.iter().map(|(orgnr, base)| OtherGateway {
+            orgnr: (*orgnr).into(),
+            base: base.parse().expect("an address"),
+        });
+        of(|c| c.other_gateway = listed.collect())
+    };
+    const OWN: &str = "https://gateway.fjellvik.example";
+    const OTHER: &str = "https://gateway.provebakken.example";
+    let sound = [("310001007", OWN), ("310001147", OTHER)];
+    assert_eq!(with(&sound), vec![]);
+    for (listed, setting) in [
+        (
+            [sound[0], ("310001147", OWN)],
+            "other_gateway.310001147.base",
+        ),
+        (
+            [sound[0], ("310001147", "https://delt.example/gateway")],
+            "other_gateway.310001147.base",
+        ),
+        (
+            [sound[0], ("310001147", "http://gateway.example")],
+            "other_gateway.310001147.base",
+        ),
+        ([sound[0], ("310001007", OTHER)], "other_gateway.310001007"),
+        (
+            [sound[0], ("310001848", OTHER)],
+            "other_gateway.310001848.orgnr",
+        ),
+    ] {
+        let found = with(&listed);
+        refused(&found, setting, "Delt's own rule");
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
 }
 
 #[test]

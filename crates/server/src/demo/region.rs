@@ -180,6 +180,7 @@ pub fn make(
             client_file: key("delt-gateway"),
             catalogue_grace_hours: 24,
         }),
+        other_gateway: Vec::new(),
         portal: Some(Portal {
             base: at.at("")?,
             staff: staff(directory),

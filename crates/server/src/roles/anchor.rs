@@ -67,10 +67,7 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
             signed: true,
         })
     });
-    let own_audience = config
-        .gateway
-        .as_ref()
-        .map(|g| format!("{}{}", plain(&g.base), wire::contract::gateway::FHIR));
+    let audiences = audiences(config)?;
     let clients = config.client.iter().map(|c| {
         let key: serde_json::Value =
             serde_json::from_str(&c.jwk).with_context(|| format!("client {}: jwk", c.client_id))?;
@@ -85,7 +82,9 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
             redirect_uris: c.redirect_uris.clone(),
             post_logout_redirect_uris: c.post_logout_redirect_uris.clone(),
         };
-        ::anchor::config::Client::read(&said, own_audience.clone())
+        let main_unit = setting.register.main_unit(organisation(&c.orgnr)?);
+        let own_audience = ::anchor::config::gateway_of(&audiences, main_unit);
+        ::anchor::config::Client::read(&said, own_audience)
             .map_err(|e| anyhow!("client {}: {e}", c.client_id))
     });
     Ok(::anchor::Config {
@@ -96,7 +95,7 @@ fn settings(setting: &Setting<'_>) -> anyhow::Result<::anchor::Config> {
         papers: papers(config)?,
         delegations: delegations.collect::<anyhow::Result<_>>()?,
         clients: clients.collect::<anyhow::Result<_>>()?,
-        audiences: audiences(config)?,
+        audiences,
         dpop_nonce: config.anchor.dpop_nonce,
         operator: config
             .anchor
@@ -218,6 +217,12 @@ fn audiences(config: &Config) -> anyhow::Result<Vec<::anchor::config::Audience>>
             .as_ref()
             .map(|g| shared(fhir(&g.base), AudienceKind::Gateway)),
     );
+    for other in &config.other_gateway {
+        found.push(Audience {
+            owner: Some(organisation(&other.orgnr)?),
+            ..shared(fhir(&other.base), AudienceKind::Gateway)
+        });
+    }
     found.extend(
         config
             .catalogue

@@ -44,7 +44,7 @@ fn audiences(config: &Config) -> impl Iterator<Item = (String, Option<&str>)> {
     let fhir = |base: &Url| (format!("{}/fhir", plain(base)), None);
     let shared = config.hub.as_ref().map(|h| &h.base).into_iter();
     let shared = shared
-        .chain(config.gateway.as_ref().map(|g| &g.base))
+        .chain(config.gateways())
         .chain(config.catalogue.as_ref().map(|c| &c.base));
     config
         .service

@@ -33,6 +33,7 @@ mod a_token_for_one_patient_shows_nothing_of_another;
 mod an_alert_changes_hands;
 mod an_alert_from_the_home_system_is_shared_by_look_up;
 mod an_import_is_reported_entry_by_entry;
+mod an_organisation_runs_a_gateway_of_its_own;
 mod bad_input_is_refused_aloud;
 mod check_refuses_what_the_law_does_not_allow;
 mod every_party_in_a_process_of_its_own;

@@ -274,9 +274,10 @@ impl<'a> Order<'a> {
                 Some(Defect::NotYetValid) => 300,
                 _ => 0,
             };
-        let agreement = self
-            .organisation
-            .filter(|one| practitioner && !state.registry.is_own(one, self.audience));
+        let agreement = self.organisation.filter(|one| {
+            let elsewhere = !state.registry.is_own(one, self.audience);
+            practitioner && self.audience.holds_patients() && elsewhere
+        });
         Claims {
             iss: self.or_wrong(Defect::WrongIssuer, &state.config.issuer),
             aud: self.or_wrong(Defect::WrongAudience, &self.audience.url),

@@ -3,7 +3,7 @@
 use super::document::{Document, Held, organisation};
 use super::{Book, Law};
 use crate::config::{
-    Agreement, AudienceKind, Client, Config, Consumer, Delegation, Paper, Participant, Unit,
+    Agreement, Client, Config, Consumer, Delegation, Paper, Participant, Unit, gateway_of,
 };
 use crate::operate::Standings;
 use fhir::ids::OrganisationNumber;
@@ -95,11 +95,8 @@ fn put(config: &mut Config, held: &Held) -> Result<(), String> {
             });
         }
         Document::Client(one) => {
-            let gateway = config
-                .audiences
-                .iter()
-                .find(|one| one.kind == AudienceKind::Gateway);
-            let own_audience = gateway.map(|one| one.url.clone());
+            // Registered by its main unit.
+            let own_audience = gateway_of(&config.audiences, organisation(&one.orgnr)?);
             let client = Client::read(one, own_audience)?;
             place(&mut config.clients, client, |had| {
                 had.client_id == one.client_id

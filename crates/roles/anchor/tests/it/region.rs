@@ -466,7 +466,18 @@ impl Region {
 
     /// A sound request for an exchange by the gateway.
     pub fn exchange(&self, subject: &str, resource: &str, scope: &str) -> Ask {
-        self.ask("delt-gateway", &self.gateway, resource, scope)
+        self.exchange_by(("delt-gateway", &self.gateway), subject, resource, scope)
+    }
+
+    /// The same by another client with its key.
+    pub fn exchange_by(
+        &self,
+        (client, key): (&str, &SigningKey),
+        subject: &str,
+        resource: &str,
+        scope: &str,
+    ) -> Ask {
+        self.ask(client, key, resource, scope)
             .set(
                 "grant_type",
                 "urn:ietf:params:oauth:grant-type:token-exchange",

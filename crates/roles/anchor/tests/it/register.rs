@@ -3,6 +3,7 @@
 
 use crate::operate::*;
 use crate::region::*;
+use anchor::config::{Audience, AudienceKind};
 use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
@@ -153,6 +154,56 @@ async fn a_participant_and_its_client_are_there_from_the_next_request_on_and_aft
         (401, "invalid_client")
     );
     assert_eq!(ask(&region, "hjemme-ny", &next).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_gateway_of_an_organisations_own_is_its_clients_and_no_other_is_it() {
+    const OWN: &str = "http://127.0.0.1:7070/gateway-fjellvik/fhir";
+    let folder = tempfile::tempdir().unwrap();
+    let operated = Operated::new();
+    let key = &operated.operator;
+    let region = Region::open_as(folder.path(), operated.keys.clone(), |config| {
+        with(config, key);
+        config.audiences.push(Audience {
+            url: OWN.into(),
+            owner: Some(org("310001007")),
+            members: vec![],
+            kind: AudienceKind::Gateway,
+        });
+    });
+    let region = region.await;
+    // One of the municipality, and one of somebody who has no gateway of its own.
+    let clients = [
+        ("delt-gateway-fjellvik", "310001007", OWN),
+        ("delt-gateway-sorlia", "310001422", GATEWAY),
+    ];
+    let scope = "user/Observation.rs";
+    let subjects = [
+        (OWN, region.physicians_token(OWN, scope, &[]).await),
+        (GATEWAY, region.physicians_token(GATEWAY, scope, &[]).await),
+    ];
+    for (id, orgnr, is) in clients {
+        let own = SigningKey::generate().unwrap();
+        let document = json!({
+            "client_id": id, "orgnr": orgnr, "use": "gateway", "keys": [own.public_jwk()],
+            "scopes": ["user/*.rs"], "audiences": [FJELLVIK],
+        });
+        put(&region, key, order("client", 0, &document, &[])).await;
+        for (at, subject) in &subjects {
+            let asked = region.exchange_by((id, &own), subject, FJELLVIK, scope);
+            let answer = region.token(asked).await;
+            if *at == is {
+                assert_eq!(answer.status, 200, "{id} at {at}: {}", answer.body);
+            } else {
+                assert_eq!(answer.error(), (400, "invalid_request"), "{id} at {at}");
+            }
+        }
+    }
+    // The hospital's, by configuration, is not the municipality's either; and nothing but its own audience tells what a token is for.
+    let answer = region.token(region.exchange(&subjects[0].1, FJELLVIK, scope));
+    assert_eq!(answer.await.error(), (400, "invalid_request"));
+    let claims = region.claims(&subjects[0].1, OWN).await;
+    assert!(claims.agreement.is_none());
 }
 
 #[tokio::test]
