@@ -1,5 +1,5 @@
-//! The demo's fault switches (CONTRACT section 2): one service, one organisation's record system (`epj-ID`), or the hub (`hub`), made slow, dead, refusing, lying or
-//! skewed, for stories. A hub that is dead does nothing of its own either.
+//! The demo's fault switches (CONTRACT section 2): one service, one organisation's record system (`epj-ID`), the hub (`hub`) or a gateway (`gateway`,
+//! `gateway-fjellvik`), made slow, dead, refusing, lying or skewed, for stories. A hub or gateway that is dead does nothing of its own either.
 //! Exists only in `delt demo`; `delt serve` has no such route.
 
 use axum::Router;
@@ -16,13 +16,12 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tower::ServiceExt;
+use url::Url;
 use wire::contract::demo::{FAULTS, Fault, FaultRequest};
 use wire::stop::Pause;
 
 /// Delay of `slow` when the request names none.
 const SLOW_MS: u64 = 4_000;
-/// The hub's name to the switch.
-pub const HUB: &str = "hub";
 /// Skew of `skewed` when the request names none: five minutes.
 const SKEW_MS: u64 = 300_000;
 
@@ -38,6 +37,11 @@ struct Inner {
     lies: AtomicUsize,
     /// Told whenever a switch is set.
     turned: watch::Sender<()>,
+}
+
+/// The name to the switch of a role that is one in its process: its path.
+pub fn name_of(base: &Url) -> &str {
+    base.path().trim_matches('/')
 }
 
 /// A connection that is dropped without an answer.
@@ -77,14 +81,14 @@ impl Faults {
     }
 
     /// Waiting that does not end while whoever waits is dead.
-    pub fn halting(&self, name: &'static str, pause: Pause) -> Pause {
-        let faults = self.clone();
+    pub fn halting(&self, name: &str, pause: Pause) -> Pause {
+        let (faults, name) = (self.clone(), Arc::<str>::from(name));
         Arc::new(move |wait| {
-            let (faults, waited) = (faults.clone(), pause(wait));
+            let (faults, name, waited) = (faults.clone(), name.clone(), pause(wait));
             Box::pin(async move {
                 let mut turned = faults.0.turned.subscribe();
                 waited.await;
-                while faults.is_dead(name) {
+                while faults.is_dead(&name) {
                     // Never an error: the switches that are held here hold the sender.
                     let _ = turned.changed().await;
                 }
@@ -143,7 +147,7 @@ impl Faults {
     fn set(&self, request: FaultRequest) -> Result<(), String> {
         let Some(skew) = self.0.skew.get(&request.service) else {
             return Err(format!(
-                "no sharing service and no record system is called `{}`, nor is it the hub",
+                "no sharing service and no record system is called `{}`, nor is it the hub or a gateway",
                 request.service
             ));
         };

@@ -427,11 +427,7 @@ impl Ground {
 
     /// Ends the region; its folder goes.
     pub async fn close(self) {
-        self.started.region.stop().stop();
-        for listening in self.started.listening {
-            let _ = listening.await;
-        }
-        self.started.region.finish().await;
+        self.started.end().await;
         drop(self.folder);
     }
 }

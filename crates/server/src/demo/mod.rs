@@ -10,7 +10,7 @@ mod ports;
 mod region;
 mod state;
 
-use crate::faults::{Faults, HUB};
+use crate::faults::{self, Faults};
 use crate::time::Time;
 use crate::{listen, roles, surroundings};
 use anyhow::Context;
@@ -101,10 +101,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         kept.stood = Some(started.time.now().0);
         kept.write(folder.path())?;
     }
-    for listening in started.listening {
-        let _ = listening.await;
-    }
-    started.region.finish().await;
+    started.end().await;
     told.map(|()| ExitCode::SUCCESS)
 }
 
@@ -136,8 +133,10 @@ fn directory(kept: &DemoState) -> Directory {
 pub(crate) struct Started {
     /// Its roles.
     pub(crate) region: roles::Region,
+    /// The municipality's own server.
+    own: roles::Region,
     /// Its listeners, which end with the region's stop signal.
-    pub(crate) listening: Vec<tokio::task::JoinHandle<()>>,
+    listening: Vec<tokio::task::JoinHandle<()>>,
     /// Its configuration and clients.
     pub(crate) made: region::Made,
     /// Where its parts are reached.
@@ -183,26 +182,25 @@ pub(crate) async fn start(
         let name = region::record_system_name(&o.id);
         (name.clone(), format!("/{name}"))
     });
-    let hub = made.config.hub.iter();
-    let hub = hub.map(|hub| (HUB.to_owned(), hub.base.path().to_owned()));
-    let faults = Faults::new(services.chain(beside).chain(hub).collect());
-    let people = roles::DemoPeople::of(directory);
-    let region = roles::Region::open(
-        &made.config,
-        roles::Demo {
-            faults: Some(faults.clone()),
-            people: Some(people),
-            time: time.clone(),
-        },
-    )
-    .await?;
+    let by_path = made.config.hub.iter().map(|hub| &hub.base);
+    let by_path = by_path.chain(made.config.gateways());
+    let by_path = by_path.map(|base| (faults::name_of(base).to_owned(), base.path().to_owned()));
+    let faults = Faults::new(services.chain(beside).chain(by_path).collect());
+    let demo = || roles::Demo {
+        faults: Some(faults.clone()),
+        people: Some(roles::DemoPeople::of(directory)),
+        time: time.clone(),
+    };
+    let region = roles::Region::open(&made.config, demo()).await?;
+    let own = roles::Region::open(&made.own, demo()).await?;
+    let router = region.router().merge(own.routes());
     let stop = region.stop();
     let peers = open_record_systems(&made, &at, directory, &region)?;
     let control_url = format!("http://{}", control.local_addr()?);
     let listening = vec![
         tokio::spawn(listen::serve(
             listener,
-            region.router(),
+            router,
             Some(listen::doorstep(&made.config.listen, surroundings::clock())),
             Some(faults.clone()),
             on(&stop),
@@ -224,6 +222,7 @@ pub(crate) async fn start(
     ];
     Ok(Started {
         region,
+        own,
         listening,
         made,
         at,
@@ -324,6 +323,16 @@ fn ready(directory: &Directory, started: &Started) -> DemoReady {
 }
 
 impl Started {
+    /// Stops it: listeners first, then what the roles have in hand.
+    pub(crate) async fn end(self) {
+        self.region.stop().stop();
+        for listening in self.listening {
+            let _ = listening.await;
+        }
+        self.own.finish().await;
+        self.region.finish().await;
+    }
+
     fn hub(&self) -> String {
         format!("{}/hub", self.at.origin)
     }

@@ -3,8 +3,8 @@
 use crate::config::{
     Agreement, Amount, Anchor, Client, Collaboration, Concept, Config, Delegation, DeliveryRule,
     Expect, ExpectSender, Form, Gateway, Hub, Listen, Locator, Network, Organisation,
-    OrganisationKind, Paper, Party, PersonNumbers, Portal, RecordSystem, Service, SubUnit,
-    Subscriber, UnknownPatients,
+    OrganisationKind, OtherGateway, Paper, Party, PersonNumbers, Portal, RecordSystem, Service,
+    SubUnit, Subscriber, UnknownPatients,
 };
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,10 @@ const SIGNED: &str = "2026-01-15";
 const SHARED: [&str; 4] = ["IT03", "IT08", "IT12", "IT17"];
 /// The kinds that a record system receives from the hub.
 const RECEIVED: [&str; 2] = ["IT17", "IT09"];
+/// Path of the gateway that the story's municipality runs itself.
+pub const OWN_GATEWAY: &str = "/gateway-fjellvik";
+/// The client that it is.
+const OWN_GATEWAY_CLIENT: &str = "delt-gateway-fjellvik";
 /// Minutes that the story's home system may be silent: a day and a half, since it sends in the morning.
 const HOME_QUIET: u32 = 36 * 60;
 /// Minutes that the hub may be.
@@ -71,6 +75,8 @@ struct Plan {
 pub struct Made {
     /// The configuration of all roles in one process.
     pub config: Config,
+    /// That of the story's municipality's own server, with a gateway for its people: another house in the same process.
+    pub own: Config,
     /// The clients that a tester may use, as in the ready line.
     pub clients: Vec<DemoClient>,
 }
@@ -111,7 +117,7 @@ pub fn make(
             });
         }
     }
-    let key = |id: &str| Some(PathBuf::from(format!("{}/{id}.json", keys.display())));
+    let key = |id: &str| Some(keys.join(format!("{id}.json")));
     let members = directory
         .locator_members
         .iter()
@@ -180,7 +186,10 @@ pub fn make(
             client_file: key("delt-gateway"),
             catalogue_grace_hours: 24,
         }),
-        other_gateway: Vec::new(),
+        other_gateway: vec![OtherGateway {
+            orgnr: directory.orgnr(STORY_MUNICIPALITY).to_owned(),
+            base: at.at(OWN_GATEWAY)?,
+        }],
         portal: Some(Portal {
             base: at.at("")?,
             staff: staff(directory),
@@ -200,7 +209,22 @@ pub fn make(
         delegation: delegations(directory),
         agreement: agreements(directory),
     };
-    Ok(Made { config, clients })
+    let own = Config {
+        roles: vec!["gateway".into()],
+        data: folder.join("stores-fjellvik"),
+        gateway: Some(Gateway {
+            base: at.at(OWN_GATEWAY)?,
+            client_file: key(OWN_GATEWAY_CLIENT),
+            catalogue_grace_hours: 24,
+        }),
+        other_gateway: Vec::new(),
+        ..config.clone()
+    };
+    Ok(Made {
+        config,
+        own,
+        clients,
+    })
 }
 
 /// What a client is registered for when people sign in through it, besides what its file says.
@@ -252,6 +276,10 @@ fn sign_in(plan: &Plan, at: &Addresses, directory: &Directory) -> SignIn {
     let hpr = "helseid://scopes/hpr/hpr_number".to_owned();
     let more = ["pid", "security_level", "assurance_level"].map(|one| format!("{identity}{one}"));
     let services = directory.services.iter().map(|s| at.service(&s.id));
+    // The municipality's people come to its own gateway too.
+    let own =
+        plan.registered_use == "record-system" && plan.orgnr == directory.orgnr(STORY_MUNICIPALITY);
+    let own = own.then(|| format!("{}{OWN_GATEWAY}/fhir", at.origin));
     let mut redirect_uris = vec![TEST_CALLBACK.to_owned()];
     let mut post_logout_redirect_uris = Vec::new();
     if plan.registered_use == "portal" {
@@ -262,6 +290,7 @@ fn sign_in(plan: &Plan, at: &Addresses, directory: &Directory) -> SignIn {
         scopes: [text(scopes), more.to_vec(), vec![hpr]].concat(),
         audiences: services
             .chain([format!("{}/gateway/fhir", at.origin)])
+            .chain(own)
             .filter(|one| !plan.audiences.contains(one))
             .collect(),
         grants: text(grants),
@@ -317,31 +346,25 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
         }
     }
     let hospital = hospital(directory);
-    let record_systems: Vec<String> = with_record_system(directory)
-        .map(|o| format!("{}/fhir", at.record_system(&o.id)))
-        .collect();
+    let filed_at = |o: &people::Organisation| format!("{}/fhir", at.record_system(&o.id));
+    let record_systems: Vec<String> = with_record_system(directory).map(filed_at).collect();
     let mut asked = services.clone();
-    asked.extend([catalogue.clone(), locator.clone(), gateway.clone()]);
+    asked.extend([catalogue.clone(), locator.clone()]);
     // Documents go to the record system of the hospital that runs the gateway, and to those of whoever delegates it.
-    asked.extend(record_systems.clone());
-    plans.push(Plan {
-        client_id: "delt-gateway".into(),
-        orgnr: directory.orgnr(hospital).to_owned(),
-        registered_use: "gateway",
-        use_: ClientUse::Gateway,
-        scopes: vec![
-            "user/*.rs",
-            // A citizen's own wishes, made and taken back at every holder.
-            "user/Consent.cds",
-            "user/Pointer.r",
-            "system/Bundle.c",
-            "system/Organization.rs",
-            "system/HealthcareService.rs",
-            "system/Endpoint.rs",
-            "system/OrganizationAffiliation.rs",
-        ],
-        audiences: asked,
-    });
+    let beside = std::iter::once(gateway).chain(record_systems.clone());
+    let all = asked.iter().cloned().chain(beside).collect();
+    plans.push(gateway_client(
+        "delt-gateway",
+        directory.orgnr(hospital),
+        all,
+    ));
+    // The municipality's own files at its own.
+    let own = directory.organisation(STORY_MUNICIPALITY).map(filed_at);
+    plans.push(gateway_client(
+        OWN_GATEWAY_CLIENT,
+        directory.orgnr(STORY_MUNICIPALITY),
+        asked.into_iter().chain(own).collect(),
+    ));
     let mut receivers = services;
     receivers.extend(record_systems);
     plans.push(service_client(
@@ -399,6 +422,27 @@ fn plans(at: &Addresses, directory: &Directory) -> Vec<Plan> {
         ));
     }
     plans
+}
+
+fn gateway_client(id: &str, orgnr: &str, audiences: Vec<String>) -> Plan {
+    Plan {
+        client_id: id.into(),
+        orgnr: orgnr.into(),
+        registered_use: "gateway",
+        use_: ClientUse::Gateway,
+        scopes: vec![
+            "user/*.rs",
+            // A citizen's own wishes, made and taken back at every holder.
+            "user/Consent.cds",
+            "user/Pointer.r",
+            "system/Bundle.c",
+            "system/Organization.rs",
+            "system/HealthcareService.rs",
+            "system/Endpoint.rs",
+            "system/OrganizationAffiliation.rs",
+        ],
+        audiences,
+    }
 }
 
 fn service_client(

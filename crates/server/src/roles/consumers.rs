@@ -41,11 +41,8 @@ pub async fn gateway(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         source_deadline: SOURCE_DEADLINE,
         total_deadline: TOTAL_DEADLINE,
     };
-    let state = ::gateway::open(
-        settings,
-        setting.house("gateway", setting.demo.time.clock())?,
-    )
-    .await?;
+    let house = setting.house_that_may_fall("gateway", &part.base)?;
+    let state = ::gateway::open(settings, house).await?;
     let told = state.clone();
     Ok(vec![Mounted {
         gauged: Some(std::sync::Arc::new(move || circuits(&told))),

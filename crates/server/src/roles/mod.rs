@@ -14,7 +14,7 @@ pub(crate) use identity::agreed;
 pub(crate) use providers::{demands, files_notes};
 
 use crate::config::{self, Config};
-use crate::faults::Faults;
+use crate::faults::{self, Faults};
 use crate::heads::{Keeper, Trails};
 use crate::surroundings;
 use crate::time::Time;
@@ -178,7 +178,9 @@ pub struct Figure {
 
 /// The roles of this process, opened and working.
 pub struct Region {
-    router: Router,
+    routes: Router,
+    /// Whether a portal is among them.
+    pages: bool,
     stop: Stop,
     workers: Vec<(&'static str, tokio::task::JoinHandle<()>)>,
     stores: Vec<store::Store>,
@@ -238,14 +240,9 @@ impl Region {
             let worker = keeper.worker(setting.stop.clone());
             (worker.name, tokio::spawn(worker.run))
         }));
-        // The portal answers unknown paths with a page of its own; without it they get an OperationOutcome.
-        let router = if config.runs("portal") {
-            router
-        } else {
-            router.fallback(wire::outcome::unknown_route)
-        };
         Ok(Region {
-            router,
+            routes: router,
+            pages: config.runs("portal"),
             stop: setting.stop,
             workers,
             stores,
@@ -257,7 +254,16 @@ impl Region {
 
     /// All routes of this process.
     pub fn router(&self) -> Router {
-        self.router.clone()
+        // The portal answers unknown paths with a page of its own; without it they get an OperationOutcome.
+        match self.pages {
+            true => self.routes(),
+            false => self.routes().fallback(wire::outcome::unknown_route),
+        }
+    }
+
+    /// The routes of its roles alone, for a process that has more.
+    pub fn routes(&self) -> Router {
+        self.routes.clone()
     }
 
     /// Set to end the workers and the listener.
@@ -348,6 +354,17 @@ impl Setting<'_> {
             other_issuer: other_issuer::of(self.config, &self.zone)?.map(std::sync::Arc::new),
             ..house
         })
+    }
+
+    /// The same for a role that the demo's switch reaches: its clock may be skewed, and while it is dead its workers stand still.
+    fn house_that_may_fall(&self, folder: &str, base: &Url) -> anyhow::Result<House> {
+        let mut house = self.house(folder, self.demo.time.clock())?;
+        if let Some(faults) = &self.demo.faults {
+            let name = faults::name_of(base);
+            house.clock = self.demo.time.skewed(faults.skew_of(name));
+            house.pause = faults.halting(name, house.pause);
+        }
+        Ok(house)
     }
 
     fn person_numbers(&self) -> PersonNumbers {

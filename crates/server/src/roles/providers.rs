@@ -5,7 +5,6 @@ use super::{
     path_of, services, trail,
 };
 use crate::config;
-use crate::faults::HUB;
 use crate::metrics;
 use anyhow::Context;
 use fhir::check::profile::Demands;
@@ -358,11 +357,7 @@ pub async fn hub(setting: &Setting<'_>) -> anyhow::Result<Vec<Mounted>> {
         expects: expects.collect::<anyhow::Result<_>>()?,
         receivers: receivers.collect::<anyhow::Result<_>>()?,
     };
-    let mut house = setting.house("hub", setting.demo.time.clock())?;
-    if let Some(faults) = &setting.demo.faults {
-        house.clock = setting.demo.time.skewed(faults.skew_of(HUB));
-        house.pause = faults.halting(HUB, house.pause);
-    }
+    let house = setting.house_that_may_fall("hub", &part.base)?;
     let state = ::hub::open(config, house).await?;
     let told = state.clone();
     let figures = move || {

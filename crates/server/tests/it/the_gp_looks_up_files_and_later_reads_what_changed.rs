@@ -95,7 +95,7 @@ async fn day_2_thirty_days_plan_and_medicines_are_filed_with_the_receipt_in_her_
     assert_eq!(*author, *gp(region).hpr.expose());
     assert!(composition.to_string().contains("prednisolon 30 mg"));
     assert_eq!(entries[4]["resource"], kept.json);
-    verified(region, &entries[4]["resource"]).await;
+    verified(&region.gateway(), &entries[4]["resource"]).await;
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn day_3_the_hospital_files_in_its_own_record_system() {
     assert_eq!(filed["entry"].as_array().unwrap().len(), 4);
     let composition = &filed["entry"][0]["resource"];
     assert_eq!(composition["custodian"]["identifier"]["value"], PROVEHEIM);
-    verified(region, &filed["entry"][3]["resource"]).await;
+    verified(&region.gateway(), &filed["entry"][3]["resource"]).await;
 }
 
 /// Files the first readings of an answer, and waits until the document is in that record system.
@@ -118,9 +118,21 @@ pub async fn filed_in_record(
     region: &Region,
     screen: &Screen,
     system: &str,
-    (reply, count): (&Reply, usize),
+    chosen: (&Reply, usize),
     words: &str,
 ) -> Value {
+    let document = files(screen, chosen, words).await;
+    let line = until("the document is in the record", async || {
+        documents(region, system, &document).into_iter().next()
+    })
+    .await;
+    let filed: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(filed["identifier"]["value"], *document);
+    filed
+}
+
+/// Files the first readings of an answer, and gives the document's identifier.
+pub async fn files(screen: &Screen, (reply, count): (&Reply, usize), words: &str) -> String {
     let id = receipt(reply).id.unwrap();
     let mut form = vec![("receipt", id.as_str()), ("assessment", words)];
     let entries = reply.json["entry"].as_array().unwrap().iter();
@@ -128,26 +140,25 @@ pub async fn filed_in_record(
     let urls = matches.map(|entry| ("reading", entry["fullUrl"].as_str().unwrap()));
     form.extend(urls.take(count));
     assert_eq!(form.len(), 2 + count);
-    let file = Request::post_form(format!("{}/$file", region.gateway()), form);
+    let file = Request::post_form(format!("{}/$file", screen.base), form);
     let reply = screen.send(file).await;
     assert_eq!(reply.status, 202, "{}", reply.json);
-    let document = reply.json["parameter"][0]["valueUri"].as_str().unwrap();
+    let document = reply.json["parameter"][0]["valueUri"].as_str();
+    document.unwrap().to_owned()
+}
+
+/// Each time that a document came to a record system.
+pub fn documents(region: &Region, system: &str, document: &str) -> Vec<String> {
     let stores = region.data().join("stores/record-systems");
     let documents = stores.join(system).join(testkit::record_system::DOCUMENTS);
-    let line = until("the document is in the record", async || {
-        let text = std::fs::read_to_string(&documents).ok()?;
-        let mut lines = text.lines().map(str::to_owned);
-        lines.find(|line| line.contains(document))
-    })
-    .await;
-    let filed: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(filed["identifier"]["value"], document);
-    filed
+    let text = std::fs::read_to_string(documents).unwrap_or_default();
+    let lines = text.lines().map(str::to_owned);
+    lines.filter(|line| line.contains(document)).collect()
 }
 
 /// A receipt holds against the keys that the gateway publishes.
-async fn verified(region: &Region, outcome: &Value) {
-    let keys = region.gateway().replace("/fhir", "/jwks");
+pub async fn verified(gateway: &str, outcome: &Value) {
+    let keys = gateway.replace("/fhir", "/jwks");
     let caller = Caller::new().unwrap();
     let keys = caller.send_bare(Request::get(keys)).await.unwrap();
     wire::receipt::verify(outcome, &KeySet::parse(&keys.body).unwrap()).unwrap();

@@ -4,7 +4,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use testkit::clients::{Caller, Reply};
 use testkit::region::Region;
-use wire::client::Request;
+use wire::client::{PeerError, Request};
 use wire::contract::demo::{DemoPatient, DemoPractitioner, TestTokenRequest};
 use wire::contract::gateway::ROUTE_EXTENSION;
 use wire::receipt::{Receipt, SourceReport, SourceState};
@@ -99,6 +99,20 @@ impl Screen {
             &[&[("patient.identifier", person.as_str())], form].concat(),
         )
         .await
+    }
+
+    /// A search that names the patient, where no answer may come.
+    pub async fn asks(
+        &self,
+        patient: &DemoPatient,
+        resource_type: &str,
+    ) -> Result<Reply, PeerError> {
+        let person = person(patient);
+        let form = [("patient.identifier", person.as_str())];
+        let asked = self
+            .caller
+            .search(&self.token, &self.base, resource_type, &form);
+        asked.await
     }
 
     /// GET of an absolute URL.

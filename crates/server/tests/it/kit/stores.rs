@@ -7,6 +7,9 @@ use store::{AuditFilter, Store, Surroundings};
 use testkit::people::Directory;
 use trust::audit::Record;
 
+/// The story's municipality's own gateway, from the folder of the stores.
+pub const OWN_GATEWAY: &str = "../stores-fjellvik/gateway";
+
 /// Every store of a demo's data folder with its owner.
 pub fn all(data: &Path) -> Vec<(PathBuf, String)> {
     let stores = data.join("stores");
@@ -16,12 +19,12 @@ pub fn all(data: &Path) -> Vec<(PathBuf, String)> {
         .collect();
     // A locator keeps pointers under its own name; a gateway one more store for each organisation that looked up.
     found.push((stores.join("locator"), "locator".to_owned()));
-    let organisations = folders(&stores.join("gateway"));
-    found.extend(
-        organisations
-            .into_iter()
-            .filter(|(_, name)| name.bytes().all(|b| b.is_ascii_digit())),
-    );
+    let own = stores.join(OWN_GATEWAY);
+    for gateway in [stores.join("gateway"), own.clone()] {
+        let organisations = folders(&gateway).into_iter();
+        found.extend(organisations.filter(|(_, name)| name.bytes().all(|b| b.is_ascii_digit())));
+    }
+    found.push((own, "gateway".to_owned()));
     found.extend(folders(&stores.join("sharing")));
     let orgnr = |name: String| Directory::demo().orgnr(&name).to_owned();
     found.extend(
@@ -45,7 +48,7 @@ fn folders(parent: &Path) -> Vec<(PathBuf, String)> {
 /// `delt audit verify` of every store finds its trail whole.
 pub async fn all_trails_are_whole(data: &Path) {
     let stores = all(data);
-    assert!(stores.len() >= 12, "{stores:?}");
+    assert!(stores.len() >= 13, "{stores:?}");
     for (path, owner) in stores {
         let said = delt(&[
             "audit",

@@ -1,12 +1,13 @@
 //! Days 4 to 14: everything is delivered, the alert is closed, and she sees who looked.
 
-use super::{FJELLVIK, MISSING, OPEN, PROVEHEIM, READINGS, Story, zone};
+use super::{FJELLVIK, MISSING, OPEN, PROVEHEIM, READINGS, SERVERS, Story, zone};
 use crate::a_patient_sees_who_looked_and_closes_the_door::{
     HUSBAND, block_of, by, citizen, contained, practitioner,
 };
 use crate::kit::lookup::{Screen, receipt, source, states};
 use crate::kit::side::state;
 use crate::kit::wait::until;
+use crate::the_gp_looks_up_files_and_later_reads_what_changed::documents;
 use serde_json::Value;
 use std::collections::HashSet;
 use trust::wish::PSEUDONYM;
@@ -16,24 +17,41 @@ use wire::receipt::SourceState;
 
 const SORLIA: &str = "310001422";
 
-/// The municipality's record system comes back at 08:00: everything that waited is there, once, in order.
-pub async fn day_4_the_record_system_is_back_and_has_everything_once(story: &Story<'_>) {
-    story.at(4, "07:59").await;
+/// What the hub has delivered to the municipality's record system.
+fn lines(story: &Story<'_>) -> String {
     let file = story.region.data().join("stores/record-systems/fjellvik");
-    let file = file.join(testkit::record_system::FILE);
-    let lines = || std::fs::read_to_string(&file).unwrap();
-    let (evening, morning) = (
-        named("home-better/3/20:32/spo2"),
-        named("home-better/4/08:44/pulse"),
-    );
-    assert!(!lines().contains(&evening));
-    let back = story.region.fault("epj-fjellvik", Fault::None, None);
-    back.await.unwrap();
+    std::fs::read_to_string(file.join(testkit::record_system::FILE)).unwrap()
+}
+
+/// The last reading of day 3, which waits for the record system.
+const EVENING: &str = "home-better/3/20:32/spo2";
+
+/// The municipality's servers come back: the record system first, and what waited at the hub comes; what waited at its own gateway only
+/// when that is back too.
+pub async fn day_4_the_servers_return(story: &Story<'_>, filed: &str) {
+    story.at(4, "07:59").await;
+    let evening = named(EVENING);
+    assert!(!lines(story).contains(&evening));
+    let [record_system, gateway] = SERVERS;
+    let back = async |server| story.region.fault(server, Fault::None, None).await.unwrap();
+    back(record_system).await;
+    story.at(4, "08:00").await;
+    until("the evening is in the record", async || {
+        lines(story).contains(&evening).then_some(())
+    })
+    .await;
+    assert!(documents(story.region, "fjellvik", filed).is_empty());
+    back(gateway).await;
+}
+
+/// Everything that waited is there, once, in order.
+pub async fn day_4_the_record_system_has_everything_once(story: &Story<'_>) {
+    let (evening, morning) = (named(EVENING), named("home-better/4/08:44/pulse"));
     story.at(4, "08:50").await;
     let text = until(
         "what waited, and the morning, is in the record",
         async || {
-            let text = lines();
+            let text = lines(story);
             (text.contains(&evening) && text.contains(&morning)).then_some(text)
         },
     )

@@ -6,6 +6,7 @@ mod after;
 mod before;
 mod begun;
 mod ill;
+mod own_gateway;
 
 use crate::kit::lookup::{Screen, receipt, source};
 use crate::kit::region;
@@ -20,6 +21,8 @@ use wire::receipt::{Receipt, SourceState};
 const FJELLVIK: &str = "310001007";
 const PROVEHEIM: &str = "310001074";
 const PROVEBAKKEN: &str = "310001147";
+/// What falls at Fjellvik on day 3: its own servers, and not its service at NordDrift.
+const SERVERS: [&str; 2] = ["epj-fjellvik", "gateway-fjellvik"];
 /// What waits for somebody.
 const OPEN: &[&str] = &["raised", "owned", "acknowledged", "offered"];
 /// An alert's topics.
@@ -56,7 +59,7 @@ impl<'a> Story<'a> {
         all.find(|one| one.orgnr == orgnr).unwrap()
     }
 
-    /// At the gateway, for a purpose.
+    /// At the hospital's gateway, for a purpose.
     async fn screen(&self, who: &DemoPractitioner, purpose: Purpose) -> Screen {
         let gateway = self.region.gateway();
         Screen::with(self.region, &gateway, |caller| {
@@ -196,9 +199,14 @@ async fn from_the_phone_that_was_off_to_the_evaluation() {
     ill::day_1_is_yellow_and_the_nurse_owns_it(&story).await;
     let changes = ill::day_2_the_score_says_what_it_lacks_and_the_gp_looks_up(&story).await;
     let subscribed = ill::day_2_the_gps_record_system_subscribes(&story).await;
-    ill::day_3_red_handed_over_and_looked_up_though_servers_fall(&story).await;
+    ill::day_3_is_red_and_handed_over(&story).await;
+    let looked = own_gateway::day_3_the_nurse_looks_up_at_her_own(&story).await;
+    let filed = own_gateway::day_3_the_municipalitys_servers_fall(&story, &looked).await;
+    ill::day_3_the_physician_looks_up_though_servers_fell(&story).await;
     ill::day_3_the_clinic_makes_plan_v2_and_hands_back(&story, &subscribed).await;
-    after::day_4_the_record_system_is_back_and_has_everything_once(&story).await;
+    after::day_4_the_servers_return(&story, &filed).await;
+    after::day_4_the_record_system_has_everything_once(&story).await;
+    let again = own_gateway::day_4_it_is_there_as_it_was(&story, &looked, &filed).await;
     after::day_6_the_alert_is_closed_and_day_3_still_shows_plan_v1(&story).await;
     after::day_7_she_sees_who_looked_and_closes_the_door(&story).await;
     after::day_9_who_has_no_part_in_it_and_her_husband(&story).await;
@@ -207,4 +215,5 @@ async fn from_the_phone_that_was_off_to_the_evaluation() {
     let data = region.data().to_owned();
     own.region.stop().await.unwrap();
     crate::kit::stores::all_trails_are_whole(&data).await;
+    own_gateway::its_trail_is_one(&data, [&looked.request, &again]).await;
 }
