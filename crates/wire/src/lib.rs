@@ -40,7 +40,7 @@ pub use stop::Stop;
 pub struct House {
     /// The clock.
     pub clock: store::Clock,
-    /// How workers wait, by the same clock.
+    /// How workers wait, and answers that are not to come at once, by the same clock.
     pub pause: stop::Pause,
     /// Random ids.
     pub ids: store::Ids,

@@ -1,7 +1,8 @@
 //! One verified caller's one request at one party, from the proven token to the audit record that ends it.
 //!
 //! Every way out of a protected handler leads through here, so that each access, allowed or refused, leaves exactly one
-//! record (threats-and-faults.md sections 1 and 11), and the proof that was used is remembered in the same commit.
+//! record (threats-and-faults.md sections 1 and 11), and the proof that was used is remembered in the same commit. Who is told to come
+//! later and does not wait may be counted instead, by a party that puts on record how often (decision 0065).
 
 use axum::response::Response;
 use fhir::ids::PersonIdentifier;

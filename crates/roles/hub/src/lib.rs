@@ -25,6 +25,7 @@ mod silence;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod turned_away;
 mod versions;
 
 pub use amount::{Amount, Form, Rule};
@@ -145,6 +146,8 @@ pub struct State {
     senders: wire::pace::Pace,
     /// What each patient's each device sends.
     devices: wire::pace::Pace,
+    /// Who was told to come later.
+    turned_away: turned_away::TurnedAway,
 }
 
 impl State {
@@ -159,6 +162,11 @@ impl State {
     /// The hub's own store.
     pub fn store(&self) -> &Store {
         &self.desk.store
+    }
+
+    /// By what a sender is counted.
+    fn sender(&self, client: &str) -> wire::pace::Key {
+        self.desk.store.keyed("sender", client.as_bytes())
     }
 
     /// Where an organisation's readings of a kind go.
@@ -300,6 +308,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
     let waiting = alive::waiting(&config.receivers, party.client_id());
     let senders = wire::pace::Pace::new(config.bounds.sender);
     let devices = wire::pace::Pace::new(config.bounds.device);
+    let turned_away = turned_away::TurnedAway::nobody(house.pause.clone());
     let destinations = config.receivers.iter().flat_map(destinations).collect();
     let desk = Desk {
         guard,
@@ -322,6 +331,7 @@ pub async fn open(config: Config, house: House) -> Result<Arc<State>, OpenError>
         waiting,
         senders,
         devices,
+        turned_away,
     }))
 }
 
@@ -376,12 +386,13 @@ pub fn routes(state: Arc<State>) -> Router {
         .layer(axum::middleware::from_fn(wire::body::negotiated))
 }
 
-/// One courier a receiver, so that a dead one delays no other, one who looks at days that are over, one who forgets, and where somebody
-/// is expected to be heard one who tells of silences and that the hub is alive.
+/// One courier a receiver, so that a dead one delays no other, one who looks at days that are over, one who forgets, one who puts on record how
+/// many were turned away, and where somebody is expected to be heard one who tells of silences and that the hub is alive.
 pub fn workers(state: Arc<State>) -> Vec<Worker> {
     let mut workers = deliver::workers(&state);
     workers.push(day::worker(state.clone()));
     workers.push(forget::worker(state.clone()));
+    workers.push(turned_away::worker(state.clone()));
     workers.extend(alive::worker(state));
     workers
 }

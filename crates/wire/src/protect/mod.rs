@@ -215,6 +215,21 @@ impl Guard {
         Err(Problem::unauthenticated(refused.challenge, refused.words))
     }
 
+    /// Whose a request's token is, where it was verified here before and stands. Nothing is proven by it, since anybody may have seen a token: it
+    /// is for turning away whoever is to be turned away, and for nothing else.
+    pub async fn presented(&self, parts: &Parts) -> Option<Arc<Caller>> {
+        let Credentials::Token { token, .. } = credentials(&parts.headers) else {
+            return None;
+        };
+        let (hash, now) = (sha256(token.as_bytes()), (self.inner.clock)());
+        let other = self.inner.other.iter().map(|(_, issuer)| issuer);
+        let mut issuers = std::iter::once(&self.inner.anchor).chain(other);
+        let issuer = issuers.find(|issuer| issuer.known.knows(&hash))?;
+        let keys = issuer.keys.current().await?;
+        let known = issuer.known.find(&hash, &keys, now);
+        known.map(|standing| standing.caller.clone())
+    }
+
     /// Whether one more refused stranger goes on record in this minute.
     fn room_for_a_stranger(&self) -> bool {
         let strangers = &self.inner.strangers;

@@ -463,6 +463,38 @@ async fn a_flood_of_strangers_is_answered_but_does_not_fill_the_trail() {
 }
 
 #[tokio::test]
+async fn whose_a_token_is_is_told_unproven_of_one_that_was_verified_here_while_it_stands() {
+    let region = Region::new().await;
+    let stranger = Stranger::new(&region);
+    let token = stranger.token();
+    let presented = async |token: &str| {
+        let request = http::Request::post("/fhir/Observation")
+            .header("authorization", format!("DPoP {token}"))
+            .header(DPOP, "no proof");
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let caller = region.guard.presented(&parts).await;
+        caller.map(|caller| caller.client_id.clone())
+    };
+    assert_eq!(presented(&token).await, None, "nobody has verified it");
+    let sent = stranger.send(&stranger.request(&token)).await;
+    assert_eq!(sent.status, StatusCode::CREATED);
+    let whose = presented(&token).await;
+    assert_eq!(whose, Some(stranger.claims().client_id));
+    for other in ["garbage", &token[..token.len() - 1], &stranger.token()] {
+        assert_eq!(presented(other).await, None);
+    }
+    region.pass(trust::token::LIFETIME_SECONDS + 10);
+    assert_eq!(presented(&token).await, None, "it has ended");
+    // And not of one whose key was removed.
+    let token = stranger.token();
+    let sent = stranger.send(&stranger.request(&token)).await;
+    assert_eq!(sent.status, StatusCode::CREATED);
+    region.anchor.rotate();
+    region.pass(61);
+    assert_eq!(presented(&token).await, None, "its key is gone");
+}
+
+#[tokio::test]
 async fn a_token_that_was_verified_before_forgives_no_proof_and_ends_on_time() {
     let region = Region::new().await;
     let stranger = Stranger::new(&region);

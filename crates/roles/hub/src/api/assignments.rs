@@ -38,10 +38,7 @@ pub async fn assign(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let work = async |visit: &mut Visit<'_>| assigned(&state, visit, &parts, body).await;
-    state
-        .desk
-        .serve(&parts, ids, Interaction::Assign, work)
-        .await
+    state.serve(&parts, ids, Interaction::Assign, work).await
 }
 
 /// `POST {hub}/assignments/end`: 200, and 404 where none of the organisation's runs then.
@@ -52,10 +49,7 @@ pub async fn end(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let work = async |visit: &mut Visit<'_>| ended(&state, visit, &parts, body).await;
-    state
-        .desk
-        .serve(&parts, ids, Interaction::Assign, work)
-        .await
+    state.serve(&parts, ids, Interaction::Assign, work).await
 }
 
 /// `GET {hub}/assignments?count=N&after=…`: a page of the organisation's own, and where the next is.
@@ -66,10 +60,7 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let work = async |visit: &mut Visit<'_>| listed(&state, visit, &parts).await;
-    state
-        .desk
-        .serve(&parts, ids, Interaction::Assign, work)
-        .await
+    state.serve(&parts, ids, Interaction::Assign, work).await
 }
 
 /// Who asks for which organisation, at the pace of all who send.

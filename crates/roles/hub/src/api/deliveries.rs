@@ -34,7 +34,6 @@ pub async fn all(
     let (parts, _) = request.into_parts();
     let work = async |visit: &mut Visit<'_>| receivers(&state, visit).await;
     state
-        .desk
         .serve(&parts, ids, Interaction::Deliveries, work)
         .await
 }
@@ -49,7 +48,6 @@ pub async fn one(
     let (parts, _) = request.into_parts();
     let work = async |visit: &mut Visit<'_>| entry(&state, visit, key).await;
     state
-        .desk
         .serve(&parts, ids, Interaction::Deliveries, work)
         .await
 }
@@ -63,7 +61,6 @@ pub async fn quarantine(
     let (parts, _) = request.into_parts();
     let work = async |visit: &mut Visit<'_>| kept_aside(&state, visit, &parts).await;
     state
-        .desk
         .serve(&parts, ids, Interaction::Deliveries, work)
         .await
 }

@@ -59,10 +59,7 @@ async fn posted(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let work = async |visit: &mut Visit<'_>| single(state, visit, &parts, body, kind).await;
-    state
-        .desk
-        .serve(&parts, ids, Interaction::Create, work)
-        .await
+    state.serve(&parts, ids, Interaction::Create, work).await
 }
 
 async fn single(
@@ -108,16 +105,9 @@ pub(super) fn acknowledged(kind: &str, key: &str, status: StatusCode) -> First {
 
 /// Counts what a sender sends, or a record system asks.
 pub(super) fn pace(state: &State, visit: &Visit<'_>, readings: usize) -> Result<(), Problem> {
-    let counted = state
-        .senders
-        .take(sender(state, visit), readings, visit.now);
+    let sender = state.sender(&visit.caller().client_id);
+    let counted = state.senders.take(sender, readings, visit.now);
     counted.map_err(Problem::throttled)
-}
-
-/// By what a sender is counted.
-fn sender(state: &State, visit: &Visit<'_>) -> [u8; 16] {
-    let client = visit.caller().client_id.as_bytes();
-    state.desk.store.keyed("sender", client)
 }
 
 /// Whether an entry's answer would be the same at another try.
@@ -157,10 +147,7 @@ pub async fn bundle(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let work = async |visit: &mut Visit<'_>| many(&state, visit, &parts, body).await;
-    state
-        .desk
-        .serve(&parts, ids, Interaction::Batch, work)
-        .await
+    state.serve(&parts, ids, Interaction::Batch, work).await
 }
 
 async fn many(
@@ -171,7 +158,8 @@ async fn many(
 ) -> Result<Response, End> {
     let permit = visit.permit(&Ask::of(Interaction::Batch, ResourceType::BUNDLE))?;
     // A sender that floods is told so before its body is read.
-    let ready = state.senders.ready(sender(state, visit), visit.now);
+    let sender = state.sender(&visit.caller().client_id);
+    let ready = state.senders.ready(sender, visit.now);
     ready.map_err(Problem::throttled)?;
     let bytes = wire::body::fhir_json(&parts.headers, body, Limits::BUNDLE.bytes).await?;
     let running = match idempotency::begin(state, visit, parts, &bytes).await? {
@@ -404,6 +392,10 @@ async fn take_all(
             }
         }
     }
+    if !answers.is_empty() && answers.iter().all(is_too_much) {
+        state.turn_away(visit).await?;
+        return Ok(answers.into_iter().flatten().collect());
+    }
     let lone = sent.len() == 1;
     let proven = commit_all(visit, permit, groups, (aside, lone), &mut answers).await?;
     if !proven {
@@ -423,6 +415,12 @@ async fn take_all(
         silence::heard(state, visit).await;
     }
     Ok(done)
+}
+
+/// Whether an entry is refused because its device sends too much.
+fn is_too_much(answer: &Option<Answer>) -> bool {
+    let is = |problem: &Problem| problem.status() == StatusCode::TOO_MANY_REQUESTS;
+    matches!(answer, Some(Err(problem)) if is(problem))
 }
 
 /// Puts an entry with its patient's others. The same reading twice in one request waits until the first is durable.

@@ -33,10 +33,7 @@ pub async fn quarantined(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let work = async |visit: &mut Visit<'_>| taken(&state, visit, &id).await;
-    state
-        .desk
-        .serve(&parts, ids, Interaction::Create, work)
-        .await
+    state.serve(&parts, ids, Interaction::Create, work).await
 }
 
 /// `GET {hub}/dead-letters?count=N&after=…`: a page, and where the next is.
@@ -48,7 +45,6 @@ pub async fn dead_letters(
     let (parts, _) = request.into_parts();
     let work = async |visit: &mut Visit<'_>| dead(&state, visit, &parts).await;
     state
-        .desk
         .serve(&parts, ids, Interaction::Deliveries, work)
         .await
 }
@@ -63,7 +59,6 @@ pub async fn delivery(
     let (parts, _) = request.into_parts();
     let work = async |visit: &mut Visit<'_>| revived(&state, visit, key).await;
     state
-        .desk
         .serve(&parts, ids, Interaction::Deliveries, work)
         .await
 }

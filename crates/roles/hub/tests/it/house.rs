@@ -9,6 +9,8 @@ use hub::{Config, Receiver, State};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use store::{AuditEntry, AuditFilter};
 use testkit::clients::Reply;
 use testkit::door::{Door, Held, Knock};
@@ -19,6 +21,7 @@ use trust::ClientUse;
 use trust::organisation::Register;
 use trust::token::Claims;
 use wire::client::{Http, Policy};
+use wire::stop::{Pause, real_pause};
 use wire::{House, Stop};
 
 /// Organisations of STORY.md: two municipalities of their own, a GP office that the hub has no receivers for, a member of a
@@ -77,6 +80,21 @@ pub fn receiver(orgnr: &str, record_system: Option<&str>, sharing: Option<&str>)
     }
 }
 
+/// How long an answer waits that is not to come at once.
+const SLOW: Duration = Duration::from_millis(75);
+
+/// Counts how often an answer waits, without waiting for it; all else waits in real time.
+fn counting(slowed: Arc<AtomicU32>) -> Pause {
+    let real = real_pause();
+    Arc::new(move |wait| {
+        if wait != SLOW {
+            return real(wait);
+        }
+        slowed.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async {})
+    })
+}
+
 /// A standing hub.
 pub struct Hub {
     pub folder: Arc<tempfile::TempDir>,
@@ -86,6 +104,8 @@ pub struct Hub {
     pub state: Arc<State>,
     pub door: Door,
     pub stop: Stop,
+    /// Answers that waited.
+    slowed: Arc<AtomicU32>,
 }
 
 impl Hub {
@@ -161,10 +181,10 @@ impl Hub {
         issuer: Issuer,
         config: Config,
     ) -> Self {
-        let stop = Stop::new();
+        let (stop, slowed) = (Stop::new(), Arc::default());
         let house = House {
             clock: clock.clock(),
-            pause: wire::stop::real_pause(),
+            pause: counting(Arc::clone(&slowed)),
             ids: ids(clock.now().0.unsigned_abs()),
             http: Http::new(Policy::loopback()).unwrap(),
             data: folder.path().to_owned(),
@@ -181,7 +201,13 @@ impl Hub {
             state,
             door,
             stop,
+            slowed,
         }
+    }
+
+    /// Answers that waited since it was asked last.
+    pub fn slowed(&self) -> u32 {
+        self.slowed.swap(0, Ordering::SeqCst)
     }
 
     /// Closed, and opened again on the same folder a second later.
@@ -194,6 +220,7 @@ impl Hub {
             state,
             door,
             stop,
+            slowed: _,
         } = self;
         drop((state, door, stop));
         clock.advance(1_000_000);
