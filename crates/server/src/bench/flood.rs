@@ -158,7 +158,7 @@ pub async fn run(setting: Setting) -> anyhow::Result<Found> {
     let ms = |driven: &Driven, percent| {
         Ok::<f64, anyhow::Error>(rounded(milliseconds(time(driven, percent)?)))
     };
-    let taken = flood.taken.load(Ordering::Relaxed);
+    let (taken, warm_up) = (flood.taken.load(Ordering::Relaxed), plan().warm_up);
     let slower = time(&beside, 50.0)?.as_secs_f64() / time(&alone, 50.0)?.as_secs_f64();
     let figure = Figure::new("flood/p50_ratio", slower, "")
         .under("what", "time of others' single Observations until the hub's durable acknowledgement, beside one device that sends without end, through the time without it")
@@ -169,7 +169,9 @@ pub async fn run(setting: Setting) -> anyhow::Result<Found> {
         .under("others_p99_ms_beside", ms(&beside, 99.0)?)
         .under("flooders_connections", setting.clients as u64)
         .under("flooders_readings_taken_in_all", taken)
-        .under("flooder_turned_away_per_second", per_second(refused, Duration::from_secs(setting.seconds)))
+        .under("flooder_turned_away_per_second", per_second(refused, warm_up + Duration::from_secs(setting.seconds)))
+        .under("flooders_answers_p50_ms", ms(&flooding, 50.0)?)
+        .under("flooders_answers_p99_ms", ms(&flooding, 99.0)?)
         .under("device_per_minute", u64::from(OF_A_DEVICE))
         .under("seconds", setting.seconds)
         .under("generator", "same process and cores, flooder included; signs a fresh DPoP proof for each request")
