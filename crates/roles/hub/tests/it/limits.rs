@@ -254,6 +254,11 @@ async fn who_has_used_up_its_pace_is_turned_away_unread_and_nothing_unproven_bri
     let thief = Held::from_jwt(&ProofKey::generate().unwrap(), home.jwt.clone());
     let stolen = async || hub.post(&thief, "/fhir/Observation", &named(0)).await;
 
+    // Another vendor's minute is open.
+    let (other, body) = (hub.home(PROVEHEIM), reading(patient("arne"), "o-1", 91));
+    let others = async || hub.post(&other, "/fhir/Observation", &body).await;
+    assert_eq!(others().await.status, StatusCode::CREATED);
+    assert!(is_turned_away(&others().await));
     assert_eq!(sent(1).await.status, StatusCode::CREATED);
     for _ in 0..3 {
         // The sender's pace is used up: the thief is told nothing of it, and opens no minute.
@@ -274,11 +279,8 @@ async fn who_has_used_up_its_pace_is_turned_away_unread_and_nothing_unproven_bri
         assert!(is_turned_away(&hub.get(asked, path).await), "{path}");
     }
     assert_eq!((hub.trail().await, hub.slowed()), (begins, 23));
-    // Another vendor is not touched; and a token of the same client that is new here is looked at as ever.
-    let other = hub.home(PROVEHEIM);
-    let body = reading(patient("arne"), "o-1", 91);
-    let reply = hub.post(&other, "/fhir/Observation", &body).await;
-    assert_eq!(reply.status, StatusCode::CREATED);
+    // The other vendor has rested and is not touched; and a token of the same client that is new here is looked at as ever.
+    assert_eq!(others().await.status, StatusCode::OK, "known");
     let (new, newer) = (hub.home(FJELLVIK), hub.home(FJELLVIK));
     let garbled = hub.door.get("/deliveries").with(&new, "no proof");
     assert_eq!(garbled.send().await.status, StatusCode::UNAUTHORIZED);
