@@ -136,25 +136,29 @@ pub struct Silent {
     pub since: Option<Instant>,
 }
 
+impl Silent {
+    /// As a parameter `silent` with the parts `sender`, `name` (strings) and `since` (instant, absent: never).
+    pub fn to_json(&self) -> Value {
+        let mut parts = vec![
+            json!({"name": "sender", "valueString": self.sender}),
+            json!({"name": "name", "valueString": self.name}),
+        ];
+        let since = self.since.map(|at| at.to_string());
+        parts.extend(since.map(|at| json!({"name": "since", "valueInstant": at})));
+        json!({"name": "silent", "part": parts})
+    }
+}
+
 impl Alive {
     /// Most who are named.
     pub const MOST: usize = 100;
     /// Longest client id or name, in characters.
     pub const LONGEST: usize = 200;
 
-    /// As Parameters: `alive` (boolean, true) and for each who is silent `silent` with the parts `sender`, `name` (strings) and `since`
-    /// (instant, absent: never).
+    /// As Parameters: `alive` (boolean, true) and each who is silent ([`Silent::to_json`]).
     pub fn to_json(&self) -> Value {
         let mut all = vec![json!({"name": "alive", "valueBoolean": true})];
-        all.extend(self.silent.iter().map(|one| {
-            let mut parts = vec![
-                json!({"name": "sender", "valueString": one.sender}),
-                json!({"name": "name", "valueString": one.name}),
-            ];
-            let since = one.since.map(|at| at.to_string());
-            parts.extend(since.map(|at| json!({"name": "since", "valueInstant": at})));
-            json!({"name": "silent", "part": parts})
-        }));
+        all.extend(self.silent.iter().map(Silent::to_json));
         json!({"resourceType": "Parameters", "parameter": all})
     }
 

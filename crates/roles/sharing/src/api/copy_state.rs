@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use trust::{Ask, Interaction};
 use wire::contract::ORGANISATION_NUMBER_SYSTEM;
-use wire::contract::sharing::Alive;
+use wire::contract::sharing::{Alive, Silent};
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
 use wire::visit::{End, Visit};
@@ -165,6 +165,7 @@ fn answer(state: &State) -> Response {
             parts.push(json!({"name": "alive", "valueInstant": at.to_string()}));
         }
         aged(&mut parts, feed.as_of(), now);
+        parts.extend(feed.silent.iter().map(Silent::to_json));
         parameters.push(json!({"name": "feed", "part": parts}));
     }
     let answer = json!({"resourceType": "Parameters", "parameter": parameters});

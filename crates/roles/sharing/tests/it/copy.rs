@@ -385,6 +385,17 @@ async fn a_home_system_that_the_hub_does_not_hear_is_told_of_once_and_so_is_its_
     assert_eq!(turned(&service), [the_hub(true)]);
     alive(&service, &hub, &[home(Some(NOW))]).await;
     assert_eq!(turned(&service), [the_home(true), the_hub(false)]);
+    // The organisation's own system reads it beside the age of its copy.
+    let own = service.record_system(FJELLVIK);
+    let named = async |service: &Service| {
+        let told = service.get(&own, "/$copy-state").await;
+        let all = told.json["parameter"].as_array().unwrap().clone();
+        let feeds = all.into_iter().filter(|one| one["name"] == "feed");
+        let parts = feeds.flat_map(|one| one["part"].as_array().unwrap().clone());
+        let silent = parts.filter(|one| one["name"] == "silent");
+        silent.collect::<Vec<_>>()
+    };
+    assert_eq!(named(&service).await, [home(Some(NOW)).to_json()]);
     service.clock.advance(300 * 1_000_000);
     alive(&service, &hub, &[home(Some(NOW))]).await;
     assert_eq!(turned(&service), []);
@@ -392,6 +403,7 @@ async fn a_home_system_that_the_hub_does_not_hear_is_told_of_once_and_so_is_its_
     assert_eq!(turned(&service), [the_home(true)]);
     alive(&service, &hub, &[]).await;
     assert_eq!(turned(&service), [the_home(false)]);
+    assert_eq!(named(&service).await, [Value::Null; 0]);
     assert_eq!(turned(&service), []);
     assert_eq!(service.state.silences().len(), 1);
 }
