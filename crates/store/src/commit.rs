@@ -9,6 +9,7 @@ use trust::audit::Record;
 
 use crate::body;
 use crate::errors::StoreError;
+use crate::listed::TakenBack;
 use crate::outbox::DeliveryId;
 
 /// One unit: all of it becomes durable, or nothing.
@@ -27,6 +28,8 @@ pub struct Change {
     pub purge: Option<Purge>,
     /// Ledger entries to write or remove.
     pub ledger: Vec<LedgerWrite>,
+    /// Numbers of lists to take back, after the ledger entries: one of those says by its version that nobody has heard of them.
+    pub taken_back: Vec<TakenBack>,
     /// Patients of whom the locator is told anew, each kind that is here as a turn of its own: what they have closed has changed.
     pub retold: Vec<PersonIdentifier>,
     /// Things to send to others.

@@ -71,6 +71,18 @@ pub enum WrittenFate {
     Withdrawn,
 }
 
+impl WrittenFate {
+    /// Of a put; none where nothing was written.
+    pub(crate) fn of(fate: Fate) -> Option<WrittenFate> {
+        match fate {
+            Fate::Created => Some(WrittenFate::Created),
+            Fate::Updated => Some(WrittenFate::Updated),
+            Fate::Withdrawn => Some(WrittenFate::Withdrawn),
+            Fate::Existing => None,
+        }
+    }
+}
+
 /// What a group of changes has written so far, by the patient's number.
 #[derive(Default)]
 pub(crate) struct Following {
@@ -102,11 +114,8 @@ impl Writer {
             return Ok(());
         }
         for put in &committed.puts {
-            let fate = match put.fate {
-                Fate::Created => WrittenFate::Created,
-                Fate::Updated => WrittenFate::Updated,
-                Fate::Withdrawn => WrittenFate::Withdrawn,
-                Fate::Existing => continue,
+            let Some(fate) = WrittenFate::of(put.fate) else {
+                continue;
             };
             if put.resource_type == ResourceType::PATIENT {
                 continue;

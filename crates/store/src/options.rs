@@ -1,5 +1,8 @@
 //! How a store is opened, apart from its owner.
 
+use std::sync::Arc;
+
+use crate::listed::Lists;
 use crate::publish::Publishing;
 
 /// How a store is opened, apart from its owner.
@@ -9,6 +12,8 @@ pub struct Options {
     pub announce: Option<String>,
     /// Receivers of outbox entries that tell what each commit wrote about whom ([`FOLLOW`](crate::FOLLOW)); empty: nobody follows.
     pub follow: Vec<String>,
+    /// Says in which lists each commit numbers what it writes; `None`: there are no lists.
+    pub lists: Option<Arc<dyn Lists>>,
     /// Reading threads.
     pub readers: usize,
     /// Resources that one page of a search may look at where the tables cannot answer it alone; beyond it the search is
@@ -23,11 +28,12 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// No announcements, nobody follows, two readers, 20 000 candidates, thirty days, as large as the disk allows, everything published.
+    /// No announcements, nobody follows, no lists, two readers, 20 000 candidates, thirty days, as large as the disk allows, everything published.
     fn default() -> Self {
         Options {
             announce: None,
             follow: Vec::new(),
+            lists: None,
             readers: 2,
             candidates: 20_000,
             keep_delivered_seconds: 30 * 24 * 3600,

@@ -102,6 +102,7 @@ impl Store {
             ids: surroundings.ids,
             announce: options.announce,
             follow: options.follow,
+            lists: options.lists,
             publishing,
             keep_delivered: options.keep_delivered_seconds.saturating_mul(1_000_000),
             stopped: stopped.clone(),

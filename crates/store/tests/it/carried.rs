@@ -1,5 +1,5 @@
 //! What is made of an outbox entry is made once: in the change that ends the entry, or not at all, killed at any moment and by
-//! however many workers. This is how a subscription's events are numbered without a gap (decision 0052).
+//! however many workers: so a note is filed once (decision 0048).
 //!
 //! As in `purge_killed.rs`, the follower runs in a process of its own that is killed after ever more turns of an empty loop.
 

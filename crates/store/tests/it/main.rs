@@ -12,6 +12,7 @@ mod join;
 mod joint;
 mod killed;
 mod ledger;
+mod listed;
 mod open;
 mod oracle;
 mod outbox;

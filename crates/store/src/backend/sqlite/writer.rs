@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use fhir::ids::LogicalId;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, watch};
 
@@ -22,6 +23,7 @@ use crate::follow::Following;
 use crate::handle::Remembered;
 use crate::joint::Joint;
 use crate::keys::Keys;
+use crate::listed::{self, Lists};
 use crate::outbox::{self, Report};
 use crate::prepare::Ready;
 use crate::publish::Publishing;
@@ -62,6 +64,7 @@ pub(crate) struct Setting {
     pub(crate) ids: Ids,
     pub(crate) announce: Option<String>,
     pub(crate) follow: Vec<String>,
+    pub(crate) lists: Option<Arc<dyn Lists>>,
     pub(crate) publishing: Arc<Publishing>,
     pub(crate) keep_delivered: i64,
     pub(crate) stopped: Arc<AtomicBool>,
@@ -76,6 +79,8 @@ pub(crate) struct Writer {
     pub(crate) counters: Counters,
     /// What the group at hand has written.
     pub(crate) following: Following,
+    /// Lists that the group at hand has put something in, once for each.
+    pub(crate) grown: Vec<LogicalId>,
     pub(crate) packer: Packer,
     /// Kind numbers by key, and word numbers; forgotten whenever something is rolled back.
     pub(crate) kinds: HashMap<[u8; 16], i64>,
@@ -127,6 +132,7 @@ impl Writer {
                 head,
             },
             following: Following::default(),
+            grown: Vec::new(),
             packer: Packer::default(),
             kinds: HashMap::new(),
             words: HashMap::new(),
@@ -178,10 +184,13 @@ impl Writer {
             {
                 tracing::error!(%error, "the store has stopped writing");
             }
-        } else if posted {
-            self.set
-                .signal
-                .send_modify(|count| *count = count.wrapping_add(1));
+        } else {
+            if posted {
+                self.set
+                    .signal
+                    .send_modify(|count| *count = count.wrapping_add(1));
+            }
+            self.tell_lists();
         }
         // Whoever ordered an erasure hears of it when the bytes are gone, or that is tried again with the next change.
         if self.unscrubbed && !self.set.stopped.load(Ordering::Acquire) {
@@ -302,6 +311,7 @@ impl Writer {
         work: impl FnOnce(&mut Writer) -> Result<T, StoreError>,
     ) -> Result<Result<T, StoreError>, StoreError> {
         let (before, mark) = (self.counters, self.following.mark());
+        let grown = self.grown.len();
         self.execute("SAVEPOINT one")?;
         let result = catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or(Err(StoreError::Bug));
         if let Err(error) = &result {
@@ -315,6 +325,7 @@ impl Writer {
             }
             self.execute("ROLLBACK TO one")?;
             self.following.back_to(mark);
+            self.grown.truncate(grown);
             self.undone(before);
         }
         self.execute("RELEASE one")?;
@@ -361,6 +372,7 @@ impl Writer {
             self.replace(series, now, &mut committed)?;
         }
         self.follow(&committed)?;
+        self.list(&committed, now)?;
         if let Some(purge) = &rest.purge {
             let purged = self.purge(purge, now, &mut committed)?;
             committed.purged = Some(purged);
@@ -377,6 +389,9 @@ impl Writer {
         }
         for write in &rest.ledger {
             ledger::write(&self.connection, write, now)?;
+        }
+        for back in &rest.taken_back {
+            listed::take_back(&self.connection, back)?;
         }
         for patient in &rest.retold {
             self.retell(patient, &mut committed)?;
@@ -492,11 +507,20 @@ impl Writer {
         Ok(())
     }
 
+    /// Says which lists have grown, now that it is durable.
+    fn tell_lists(&mut self) {
+        let grown = std::mem::take(&mut self.grown);
+        if let Some(lists) = self.set.lists.as_ref().filter(|_| !grown.is_empty()) {
+            lists.grown(&grown, (self.set.clock)());
+        }
+    }
+
     fn roll_back(&mut self, before: Counters) {
         if !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
         self.following = Following::default();
+        self.grown.clear();
         self.undone(before);
     }
 
@@ -559,6 +583,7 @@ mod tests {
             ids: Arc::new(uuid::Uuid::new_v4),
             announce: None,
             follow: Vec::new(),
+            lists: None,
             publishing: Arc::default(),
             keep_delivered: 0,
             stopped: Arc::default(),
