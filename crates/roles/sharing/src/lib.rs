@@ -61,7 +61,7 @@ pub struct State {
     /// How far each feed has come.
     copy: copy::Book,
     /// Who is told of what.
-    subscriptions: subscription::Book,
+    subscriptions: Arc<subscription::Book>,
     /// When open alerts are to be looked at.
     alerts: alert::Queue,
     /// Citizens' settings made elsewhere.
@@ -119,10 +119,13 @@ pub async fn open(mut config: Config, house: House) -> Result<Arc<State>, OpenEr
         config.types = config.types.with(ResourceType::TASK);
     }
     let announces = config.locator.is_some();
+    let subscriptions = Arc::new(subscription::Book::default());
     let options = store::Options {
         announce: announces.then(|| wire::contract::locator::OUTBOX_RECEIVER.to_owned()),
         publishing: config.publish.clone(),
         follow: followers(&config),
+        lists: (!config.subscribers.is_empty())
+            .then(|| subscriptions.clone() as Arc<dyn store::Lists>),
         ..store::Options::default()
     };
     let owner = config.store_of.as_ref().unwrap_or(&config.id);
@@ -182,7 +185,7 @@ pub async fn open(mut config: Config, house: House) -> Result<Arc<State>, OpenEr
         clock: house.clock.clone(),
     };
     let copy = copy::Book::open(&desk.store).await?;
-    let subscriptions = subscription::Book::open(&desk.store).await?;
+    subscriptions.fill(&desk.store).await?;
     let members = MemberBook::new(&config.issuer, house.http.clone(), house.clock.clone());
     let state = Arc::new(State {
         config,
@@ -206,10 +209,11 @@ pub async fn open(mut config: Config, house: House) -> Result<Arc<State>, OpenEr
 
 /// Who in this house hears of each change.
 fn followers(config: &Config) -> Vec<String> {
-    let assess = config.assessment.as_ref().map(|_| assess::RECEIVER);
-    let subscribed = (!config.subscribers.is_empty()).then_some(subscription::RECEIVER);
-    let all = assess.into_iter().chain(subscribed);
-    all.map(str::to_owned).collect()
+    let assess = config
+        .assessment
+        .as_ref()
+        .map(|_| assess::RECEIVER.to_owned());
+    assess.into_iter().collect()
 }
 
 /// Background work: telling subscribers, watching alerts' deadlines, announcing to the locator what is published and comparing with it, the entry in the catalogue, replicating

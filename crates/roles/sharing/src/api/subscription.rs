@@ -5,8 +5,8 @@ use super::{id_of, if_match};
 use crate::State;
 use crate::disclose;
 use crate::subscription::{
-    self, Asked, Content, Event, Held, KEPT_EVENTS, Kept, Kind, MOST_WAITING, Numbered, Shown,
-    Status, disclosed,
+    self, Asked, Content, Held, KEPT_EVENTS, Kept, Kind, MOST_WAITING, Settled, Shown, Status,
+    disclosed,
 };
 use axum::body::Body;
 use axum::extract::{self, Path, Request};
@@ -22,7 +22,7 @@ use fhir::time::Instant;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
-use store::{Change, StoreError};
+use store::{Change, Listed, StoreError};
 use trust::{Ask, Category, ClientUse, Interaction, Permit, Person, Refusal, Standing};
 use wire::outcome::{Problem, fhir_response};
 use wire::request_id::RequestIds;
@@ -398,7 +398,17 @@ async fn keep(
     };
     let mut change = visit.change(visit.record().permitted(permit).about(about));
     change.ledger.push(kept.write(version)?);
-    if !stands(visit, change).await? {
+    // What is written from this commit on is an event, also before its maker hears of it.
+    let followed = version
+        .is_none()
+        .then(|| state.subscriptions.follows(&kept));
+    let stood = stands(visit, change).await;
+    if followed.is_some() && !matches!(stood, Ok(true)) {
+        drop(followed);
+        state.clear_subscription(kept.id).await?;
+        return stood.map(|_| None);
+    }
+    if !stood? {
         return Ok(None);
     }
     let response = answer(state, status, &kept);
@@ -407,6 +417,7 @@ async fn keep(
         version: version.map_or(1, |before| before + 1),
     };
     state.subscriptions.keep(held, Some(visit.now.0));
+    drop(followed);
     Ok(Some(response))
 }
 
@@ -509,7 +520,7 @@ async fn span(visit: &mut Visit<'_>, parts: &Parts, body: Body, kind: Kind) -> R
     })
 }
 
-/// Answers `$status` and `$events`: what waits gets its numbers first, in the commit of the answer's record.
+/// Answers `$status` and `$events`: the numbers of what waits are settled first, in the commit of the answer's record.
 async fn told(
     state: &State,
     visit: &mut Visit<'_>,
@@ -538,14 +549,14 @@ async fn told_now(
 ) -> Result<Option<Response>, End> {
     let (permit, held) = mine(state, visit, id, Interaction::SubscriptionRead).await?;
     let right = state.right(&held.kept).await?;
-    let Numbered {
+    let Settled {
         kept,
-        mut ledger,
+        mut moves,
         events: new,
         gone,
         left,
-    } = state.number(&held, &right, MOST_WAITING).await?;
-    let mut shown: Vec<(Event, Shown)> = Vec::new();
+    } = state.settle(&held, &right, MOST_WAITING).await?;
+    let mut shown: Vec<(Listed, Shown)> = Vec::new();
     if kind == Kind::QueryEvent {
         let oldest = kept.told.saturating_sub(KEPT_EVENTS) + 1;
         if (1..oldest).contains(&span.since) {
@@ -557,7 +568,7 @@ async fn told_now(
         let after = span.since.max(oldest).saturating_sub(1);
         let within =
             |one: &Shown| one.number > after && span.until.is_none_or(|until| one.number <= until);
-        let old = state.numbered(&held, &right, after, MOST_EVENTS).await?;
+        let old = state.settled(&held, &right, after, MOST_EVENTS).await?;
         let all = old.into_iter().chain(new);
         shown = all
             .filter(|(_, one)| within(one))
@@ -565,7 +576,7 @@ async fn told_now(
             .collect();
         // A record is about one patient, so that she sees it in her trail: the next one's are asked for next.
         let patient = shown.first().map(|(event, _)| event.patient);
-        let others = |(event, _): &(Event, Shown)| Some(event.patient) != patient;
+        let others = |(event, _): &(Listed, Shown)| Some(event.patient) != patient;
         let end = shown.iter().position(others).unwrap_or(shown.len());
         shown.truncate(end);
     }
@@ -584,10 +595,11 @@ async fn told_now(
     let record = visit.record().permitted(&permit).about(about);
     let mut change = visit.change(record.disclosing(given));
     if gone > 0 {
-        ledger.push(kept.write(Some(held.version))?);
-        change.ledger.extend(ledger);
+        moves.ledger.push(kept.write(Some(held.version))?);
+        change.ledger.extend(moves.ledger);
+        change.taken_back.extend(moves.back);
     } else if !state.is_still(&held).await? {
-        // Somebody who asked at the same moment gave the numbers, and what is held here is from before that.
+        // Somebody who asked at the same moment settled the numbers, and what is held here is from before that.
         return Ok(None);
     }
     if !stands(visit, change).await? {

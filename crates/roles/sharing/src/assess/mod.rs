@@ -27,7 +27,6 @@ pub use reading::Reading;
 #[cfg(test)]
 pub use reading::Value;
 pub use result::{Held, NAMES, zone_name};
-pub(crate) use run::fate_of;
 pub use run::{RECEIVER, workers};
 
 use crate::alert::Deadlines;

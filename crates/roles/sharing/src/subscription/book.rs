@@ -1,6 +1,7 @@
 //! The subscriptions of a service in memory, as the ledger has them, and when each is to be looked at. Locks are held for a look-up
 //! alone.
 
+use super::heard::Heard;
 use super::kept::{Kept, LEDGER, Status};
 use super::pace::Pace;
 use crate::State;
@@ -13,9 +14,9 @@ use tokio::sync::Notify;
 
 /// Most of one organisation that are being told at once: a slow subscriber's hold up nobody else's.
 const AT_ONCE: usize = 4;
-/// Events that may wait for a number while the status is `error`; then they get one though nobody is told.
+/// Events that may wait while the status is `error`; then their numbers stand though nobody is told.
 pub const MOST_WAITING: usize = 500;
-/// Events that may wait for a number in any other status; then the status is `error`.
+/// Events that may wait in any other status; then the status is `error`.
 pub const FAR_BEHIND: usize = 10_000;
 /// Most subscriptions of a service.
 pub const MOST: usize = 5_000;
@@ -23,7 +24,7 @@ pub const MOST: usize = 5_000;
 const PAGE: usize = 1_000;
 
 impl Status {
-    /// How much may wait for a number.
+    /// How much may wait.
     fn most_waiting(self) -> usize {
         match self {
             Status::Error => MOST_WAITING,
@@ -54,10 +55,8 @@ struct Line {
     again: bool,
     /// Tries that failed, one after the other.
     failures: u32,
-    /// How much waits to be numbered, about.
+    /// How much waits, about.
     waiting: usize,
-    /// The next place on the shelf of what waits.
-    place: u64,
     /// When its endpoint last took something.
     spoke: Instant,
 }
@@ -69,6 +68,8 @@ pub struct Book {
     /// Whose are being made at this moment: they count already.
     making: Mutex<Vec<OrganisationNumber>>,
     changed: Notify,
+    /// What each is about.
+    pub heard: Heard,
     /// How often each is told about one patient.
     pub pace: Pace,
 }
@@ -88,13 +89,26 @@ impl Drop for Making<'_> {
     }
 }
 
+/// One that is being made, and has a list already.
+pub struct Follows<'a> {
+    book: &'a Book,
+    id: LogicalId,
+}
+
+impl Drop for Follows<'_> {
+    fn drop(&mut self) {
+        if self.book.get(self.id).is_none() {
+            self.book.heard.leave(self.id);
+        }
+    }
+}
+
 impl Book {
-    /// Reads the ledger, the whole of it.
+    /// Reads the ledger, the whole of it, before anything is written.
     ///
     /// # Errors
     /// The store's, and damage.
-    pub async fn open(store: &Store) -> Result<Book, StoreError> {
-        let book = Book::default();
+    pub async fn fill(&self, store: &Store) -> Result<(), StoreError> {
         let mut pages = store.ledger_pages(LEDGER, b"", PAGE);
         while let Some(page) = pages.next().await? {
             for entry in page {
@@ -108,10 +122,10 @@ impl Book {
                     }
                 };
                 let version = entry.version;
-                book.keep(Held { kept, version }, Some(0));
+                self.keep(Held { kept, version }, Some(0));
             }
         }
-        Ok(book)
+        Ok(())
     }
 
     fn lines(&self) -> MutexGuard<'_, BTreeMap<LogicalId, Line>> {
@@ -125,6 +139,7 @@ impl Book {
     /// Keeps what the ledger has now, and when to look at it (none: as before).
     pub fn keep(&self, held: Held, due: Option<i64>) {
         let id = held.kept.id;
+        self.heard.follow(&held.kept);
         {
             let mut lines = self.lines();
             let spoke = held.kept.updated;
@@ -136,7 +151,6 @@ impl Book {
                 again: false,
                 failures: 0,
                 waiting: 0,
-                place: 0,
                 spoke,
             });
             if held.version >= line.held.version {
@@ -151,6 +165,15 @@ impl Book {
         self.changed.notify_one();
     }
 
+    /// One that is being made: what it is about is put in its list from now on, and no longer than this is held if nothing comes of it.
+    pub fn follows(&self, kept: &Kept) -> Follows<'_> {
+        self.heard.follow(kept);
+        Follows {
+            book: self,
+            id: kept.id,
+        }
+    }
+
     /// It rests as this, which is newer than what is held. Nothing is held of one that is not there any more.
     pub fn newer(&self, held: Held) {
         if let Some(line) = self.lines().get_mut(&held.kept.id)
@@ -162,6 +185,7 @@ impl Book {
 
     /// It is not there any more.
     pub fn forget(&self, id: LogicalId) {
+        self.heard.leave(id);
         self.lines().remove(&id);
         self.pace.anew(id);
     }
@@ -196,27 +220,20 @@ impl Book {
         Some(Making { book: self, of })
     }
 
-    /// Places for so many on the shelf of what waits. What is not written in the end leaves a hole there that nobody sees.
-    pub fn places(&self, id: LogicalId, count: usize) -> Option<u64> {
+    /// Its list holds this number, as it was found at start; not where there is none such any more.
+    pub fn found(&self, id: LogicalId, number: u64) -> bool {
         let mut lines = self.lines();
-        let line = lines.get_mut(&id)?;
-        let first = line.place + 1;
-        line.place += count as u64;
-        Some(first)
+        let Some(line) = lines.get_mut(&id) else {
+            return false;
+        };
+        line.waiting += usize::from(number > line.held.kept.told);
+        true
     }
 
-    /// This place is taken on the shelf, as it was found at start.
-    pub fn found(&self, id: LogicalId, place: u64) {
+    /// One more waits: look at it now.
+    pub fn more(&self, id: LogicalId, now: Instant) {
         if let Some(line) = self.lines().get_mut(&id) {
-            line.place = line.place.max(place);
             line.waiting += 1;
-        }
-    }
-
-    /// So many more wait: look at it now.
-    pub fn more(&self, id: LogicalId, count: usize, now: Instant) {
-        if let Some(line) = self.lines().get_mut(&id) {
-            line.waiting += count;
             line.again = true;
             // Who waits after a failure waits on, but for that what waits is not to grow.
             let full = line.waiting >= line.held.kept.status.most_waiting();

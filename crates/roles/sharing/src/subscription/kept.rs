@@ -1,4 +1,5 @@
-//! What is kept of a subscription, in three ledgers: how it stands, its numbered events, and what waits to be numbered.
+//! What is kept of a subscription: how it stands, in a ledger, and its events, in a list that the store numbers in the commit of what
+//! happened ([`store::Lists`]). Up to `told` somebody may have heard of the numbers; those after it wait, and can be taken back.
 
 use super::topic::Topic;
 use crate::State;
@@ -6,21 +7,16 @@ use fhir::ids::LogicalId;
 use fhir::time::Instant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use store::{Change, Expect, LedgerEntry, LedgerWrite, StoreError};
+use store::{Change, Expect, LedgerEntry, LedgerWrite, StoreError, forgotten};
 use trust::Standing;
-use uuid::Uuid;
 
 /// Ledger of subscriptions, by id.
 pub const LEDGER: &str = "subscription";
-/// Ledger of events that have a number: id, number.
-const EVENTS: &str = "subscription-event";
-/// Ledger of what happened and has no number yet: id, place.
-const WAITING: &str = "subscription-waiting";
 
-/// Numbered events that are kept of each subscription, the newest.
+/// Events that are kept of each subscription of those that may have been heard of, the newest.
 pub const KEPT_EVENTS: u64 = 1_000;
 
-/// Entries that are read or taken away at once.
+/// Entries that are taken away at once.
 const PAGE: usize = 1_000;
 
 /// How much is told of an event.
@@ -127,7 +123,7 @@ pub struct Kept {
     pub updated: Instant,
     /// When it was made: what was written before is no event.
     pub made: Instant,
-    /// The highest number that was given to an event. Numbers are given when they are told.
+    /// The highest number that somebody may have heard of. Those after it wait.
     pub told: u64,
     /// The highest that the endpoint has taken.
     pub taken: u64,
@@ -167,100 +163,7 @@ impl Kept {
     }
 }
 
-/// Something that happened, as it waits and as it is kept. It names, and says nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Event {
-    /// The Patient.
-    pub patient: LogicalId,
-    /// Type of what was written.
-    #[serde(rename = "type")]
-    pub resource_type: String,
-    /// What was written.
-    pub id: LogicalId,
-    /// Whether it was new.
-    pub new: bool,
-    /// The version that withdrew it, if it was withdrawn.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gone: Option<u64>,
-    /// When it was committed.
-    pub at: Instant,
-}
-
-/// Which of the two ledgers of events.
-#[derive(Debug, Clone, Copy)]
-pub enum Shelf {
-    /// What has no number yet, by its place.
-    Waiting,
-    /// What has one.
-    Numbered,
-}
-
-impl Shelf {
-    fn ledger(self) -> &'static str {
-        match self {
-            Shelf::Waiting => WAITING,
-            Shelf::Numbered => EVENTS,
-        }
-    }
-
-    /// The write of one event under a number; `None` takes it away.
-    pub fn write(
-        self,
-        of: LogicalId,
-        number: u64,
-        event: Option<&Event>,
-    ) -> Result<LedgerWrite, StoreError> {
-        let value = event.map(serde_json::to_vec).transpose();
-        Ok(LedgerWrite {
-            ledger: self.ledger(),
-            key: key(of, number),
-            value: value.map_err(|_| StoreError::Bug)?,
-            expect: match event {
-                Some(_) => Expect::Absent,
-                None => Expect::Any,
-            },
-        })
-    }
-}
-
-fn key(of: LogicalId, number: u64) -> Vec<u8> {
-    let mut key = of.uuid().as_bytes().to_vec();
-    key.extend(number.to_be_bytes());
-    key
-}
-
-/// Of which subscription an entry of a shelf is, and its number there.
-fn place_of(entry: &LedgerEntry) -> Result<(LogicalId, u64), StoreError> {
-    let wrong = StoreError::Damaged("an event has no place");
-    let (id, number) = entry.key.split_first_chunk::<16>().ok_or(wrong.clone())?;
-    let number = number.try_into().map_err(|_| wrong)?;
-    Ok((LogicalId(Uuid::from_bytes(*id)), u64::from_be_bytes(number)))
-}
-
 impl State {
-    /// At most `most` events of a subscription on a shelf after a number, with theirs, in order.
-    pub(super) async fn shelf(
-        &self,
-        shelf: Shelf,
-        of: LogicalId,
-        after: u64,
-        most: usize,
-    ) -> Result<Vec<(u64, Event)>, StoreError> {
-        let after = key(of, after);
-        let id = of.uuid();
-        let store = &self.desk.store;
-        let held = store.ledger_scan(shelf.ledger(), id.as_bytes(), Some(&after), most);
-        let wrong = || StoreError::Damaged("an event does not read again");
-        held.await?
-            .iter()
-            .map(|entry| {
-                let event = serde_json::from_slice(&entry.value).map_err(|_| wrong())?;
-                Ok((place_of(entry)?.1, event))
-            })
-            .collect()
-    }
-
     /// The write that ends a subscription. It is committed, the book forgets it, and then its shelves are cleared: what was put there
     /// meanwhile too.
     pub(crate) fn ended_subscription(id: LogicalId, version: u64) -> LedgerWrite {
@@ -277,53 +180,31 @@ impl State {
     /// # Errors
     /// Of the store: what is left then goes at the next start.
     pub(crate) async fn clear_subscription(&self, id: LogicalId) -> Result<(), StoreError> {
-        for shelf in [Shelf::Waiting, Shelf::Numbered] {
-            while self.clear(shelf, id, PAGE).await? == PAGE {}
-        }
-        Ok(())
-    }
-
-    /// Takes away the first of a shelf, at most `most`; gives how many those were.
-    pub(super) async fn clear(
-        &self,
-        shelf: Shelf,
-        id: LogicalId,
-        most: usize,
-    ) -> Result<usize, StoreError> {
-        let held = self.shelf(shelf, id, 0, most).await?;
-        let ledger: Vec<LedgerWrite> = held
-            .iter()
-            .map(|(number, _)| shelf.write(id, *number, None))
-            .collect::<Result<_, _>>()?;
-        if !ledger.is_empty() {
+        loop {
+            let listed = self.desk.store.listed(id, 0, PAGE).await?;
+            if listed.is_empty() {
+                return Ok(());
+            }
             let change = Change {
-                ledger,
+                ledger: listed
+                    .iter()
+                    .map(|(number, _)| forgotten(id, *number))
+                    .collect(),
                 ..Change::default()
             };
             self.desk.store.commit(change).await?;
         }
-        Ok(held.len())
     }
 
     /// Counts what waits since before the service stopped, and takes away what is left of subscriptions that are not there any more.
     pub(crate) async fn subscriptions_found(&self) -> Result<(), StoreError> {
-        let store = &self.desk.store;
         let mut lost = BTreeSet::new();
-        for shelf in [Shelf::Waiting, Shelf::Numbered] {
-            let mut pages = store.ledger_pages(shelf.ledger(), b"", PAGE);
-            while let Some(page) = pages.next().await? {
-                for entry in page {
-                    let (of, place) = place_of(&entry)?;
-                    match shelf {
-                        _ if self.subscriptions.get(of).is_none() => {
-                            lost.insert(of);
-                        }
-                        Shelf::Waiting => self.subscriptions.found(of, place),
-                        Shelf::Numbered => {}
-                    }
-                }
+        let found = |id, number| {
+            if !self.subscriptions.found(id, number) {
+                lost.insert(id);
             }
-        }
+        };
+        self.desk.store.each_listed(found).await?;
         for id in lost {
             self.clear_subscription(id).await?;
         }

@@ -1,27 +1,28 @@
 //! Subscriptions (FHIR R4 subscription.html, with HL7's backport of R5's topics): who wants to be told is told that something
 //! happened, and reads what it says by a right of its own.
 //!
-//! A written resource's way: the store tells of it in its own commit → `notice.rs` (is it an event of a topic that somebody wants?) →
-//! `number.rs` (may it be told now? then it gets the next number) → `tell.rs` (on record, then sent). `topic.rs`, `asked.rs` and
-//! `notification.rs` are pure; `kept.rs` is what rests, `book.rs` the same in memory; `right.rs` is asked each time, and `pace.rs` ends what goes round.
+//! A written resource's way: its own commit gives it the next number of each subscription that it may be an event of (`heard.rs`) →
+//! `number.rs` (may it be told now? if not, its number goes to the next) → `tell.rs` (on record, then sent). `topic.rs`, `asked.rs` and
+//! `notification.rs` are pure; `kept.rs` is what rests, `book.rs` the same in memory; `right.rs` is asked each time, `turn.rs` whether a
+//! zone is another than before, and `pace.rs` ends what goes round.
 
 mod asked;
 mod book;
+mod heard;
 mod kept;
-mod notice;
 mod notification;
 mod number;
 mod pace;
 mod right;
 mod tell;
 mod topic;
+mod turn;
 
 pub use asked::{Asked, read};
 pub use book::{Book, Held, MOST_WAITING};
-pub use kept::{Content, Event, KEPT_EVENTS, Kept, Status};
-pub use notice::RECEIVER;
+pub use kept::{Content, KEPT_EVENTS, Kept, Status};
 pub use notification::{Kind, Shown, bundle, canonical, parameters, subscription};
-pub use number::Numbered;
+pub use number::Settled;
 pub use tell::{disclosed, workers};
 pub use topic::Topic;
 

@@ -1,13 +1,13 @@
 //! Tells subscribers: the handshake first, then what happened, each attempt under the right of that moment and on record before it is
 //! sent; silence by heartbeats; after failures the status says so, and nothing is sent until the subscriber asks for it again.
 //!
-//! The numbered events are the queue: what the endpoint has not taken is sent again, with the same numbers. A delivery writes no
+//! The list of events is the queue: what the endpoint has not taken is sent again, with the same numbers. A delivery writes no
 //! resource, so none leads to another.
 
 use super::book::{FAR_BEHIND, Held, MOST_WAITING};
-use super::kept::{Content, Event, Kept, Shelf, Status};
-use super::notice::{Noticing, RECEIVER};
+use super::kept::{Content, Kept, Status};
 use super::notification::{Focus, Kind, Shown, bundle};
+use super::number::Moves;
 use super::pace::Turn;
 use super::right::Right;
 use crate::State;
@@ -16,7 +16,7 @@ use fhir::time::Instant;
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Change, LedgerWrite, StoreError};
+use store::{Change, Listed, StoreError, TakenBack};
 use tokio::task::JoinSet;
 use trust::audit::{Asker, Disclosed, Record};
 use trust::{Interaction, Permit};
@@ -24,7 +24,7 @@ use uuid::Uuid;
 use wire::Worker;
 use wire::client::Request;
 use wire::contract::sharing::{NOTIFICATION_SIGNATURE_HEADER, NOTIFICATION_TYP};
-use wire::courier::{self, backoff};
+use wire::courier::backoff;
 
 /// Subscriptions told at once.
 const AT_ONCE: usize = 16;
@@ -45,19 +45,15 @@ const LOOPS: &str = "each notification is followed by a further event about the 
 /// Longest answer of an endpoint: nothing of it is read.
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// The second follower of the store, and who tells; none where nobody subscribes.
+/// Who tells; nobody where nobody subscribes.
 pub fn workers(state: &Arc<State>) -> Vec<Worker> {
     if state.config.subscribers.is_empty() {
         return Vec::new();
     }
-    let (noticing, telling) = (state.clone(), state.clone());
-    vec![
-        Worker::new("subscription-notice", async move {
-            let (house, store) = (noticing.house.clone(), noticing.desk.store.clone());
-            courier::run(store, RECEIVER.to_owned(), Noticing(noticing), &house).await;
-        }),
-        Worker::new("subscription", telling.tell_subscribers()),
-    ]
+    vec![Worker::new(
+        "subscription",
+        state.clone().tell_subscribers(),
+    )]
 }
 
 impl State {
@@ -87,18 +83,12 @@ impl State {
         }
     }
 
-    /// Notices and tells whatever waits now, one after the other, and says how many subscriptions were looked at. The workers do the
-    /// same by themselves.
+    /// Tells whatever waits now, one after the other, and says how many subscriptions were looked at. The worker does the
+    /// same by itself.
     ///
     /// # Errors
     /// Of the store.
     pub async fn notify_waiting(self: &Arc<Self>) -> Result<usize, StoreError> {
-        let noticing = Noticing(self.clone());
-        let noticed = async || {
-            let now = (self.house.clock)();
-            courier::once(&self.desk.store, RECEIVER, &noticing, now).await
-        };
-        while noticed().await? > 0 {}
         let mut count = 0;
         loop {
             let due = self.subscriptions.take_due((self.house.clock)(), AT_ONCE);
@@ -173,14 +163,14 @@ impl State {
         }
     }
 
-    /// Numbers all that waits, as far as it may be; the rest of it waits no more where nothing may be told.
+    /// Settles all that waits, as far as it may be; the rest of it waits no more where nothing may be told.
     async fn counted(&self, mut held: Held, right: &Right) -> Result<Held, StoreError> {
         loop {
-            let numbered = self.number(&held, right, MOST_WAITING).await?;
-            let (gone, left) = (numbered.gone, numbered.left);
+            let settled = self.settle(&held, right, MOST_WAITING).await?;
+            let (gone, left) = (settled.gone, settled.left);
             if gone > 0 {
                 held = self
-                    .settled(numbered.kept, &held, numbered.ledger, None)
+                    .commit(settled.kept, &held, settled.moves, None)
                     .await?;
                 self.subscriptions.fewer(held.kept.id, gone, left);
             }
@@ -208,12 +198,33 @@ impl State {
         if self.subscriptions.waiting(id) < FAR_BEHIND {
             return Ok(());
         }
-        self.in_error(held, BEHIND.to_owned(), now).await?;
+        let mut held = self.in_error(held, BEHIND.to_owned(), now).await?;
         while self.subscriptions.waiting(id) >= FAR_BEHIND {
-            let gone = self.clear(Shelf::Waiting, id, MOST_WAITING).await?;
-            self.subscriptions.fewer(id, gone, gone == MOST_WAITING);
+            (held, _) = self.drop_oldest(held).await?;
         }
         Ok(())
+    }
+
+    /// The oldest of what waits gives its numbers back, [`MOST_WAITING`] at most; how many those were.
+    async fn drop_oldest(&self, held: Held) -> Result<(Held, usize), StoreError> {
+        let id = held.kept.id;
+        let waiting = (self.desk.store)
+            .listed(id, held.kept.told, MOST_WAITING)
+            .await?;
+        let gone = waiting.len();
+        let back = TakenBack {
+            list: id,
+            numbers: waiting.into_iter().map(|(number, _)| number).collect(),
+        };
+        let moves = Moves {
+            back: Some(back),
+            ..Moves::default()
+        };
+        let held = self
+            .commit((*held.kept).clone(), &held, moves, None)
+            .await?;
+        self.subscriptions.fewer(id, gone, gone == MOST_WAITING);
+        Ok((held, gone))
     }
 
     async fn over(
@@ -226,11 +237,10 @@ impl State {
         if held.kept.status != Status::Off {
             let mut kept = (*held.kept).clone();
             kept.turn(Status::Off, Some(why.to_owned()), now);
-            held = self.settled(kept, &held, Vec::new(), None).await?;
+            held = self.commit(kept, &held, Moves::default(), None).await?;
         }
-        if self.subscriptions.is_full(&held) {
-            while self.clear(Shelf::Waiting, id, MOST_WAITING).await? == MOST_WAITING {}
-            self.subscriptions.fewer(id, 0, false);
+        while self.subscriptions.is_full(&held) {
+            (held, _) = self.drop_oldest(held).await?;
         }
         let end = held.kept.updated.plus_seconds(SHOWN);
         if now < end {
@@ -255,7 +265,7 @@ impl State {
         }
         let mut kept = (*held.kept).clone();
         kept.turn(Status::Active, None, now);
-        self.settled(kept, &held, Vec::new(), None).await?;
+        self.commit(kept, &held, Moves::default(), None).await?;
         self.subscriptions.spoke(held.kept.id, now);
         Ok(Some(now.0))
     }
@@ -280,25 +290,25 @@ impl State {
             };
             return Ok(due.map(|due| if untaken { due.min(later.0) } else { due }));
         };
-        let mut list = self.numbered(&held, right, held.kept.taken, most).await?;
-        let mut numbered = self
-            .number(&held, right, most.saturating_sub(list.len()))
+        let mut list = self.settled(&held, right, held.kept.taken, most).await?;
+        let mut settled = self
+            .settle(&held, right, most.saturating_sub(list.len()))
             .await?;
-        list.append(&mut numbered.events);
-        let (gone, left) = (numbered.gone, numbered.left);
+        list.append(&mut settled.events);
+        let (gone, left) = (settled.gone, settled.left);
         // What has been closed, withdrawn or erased since it got its number is not told: `$events` gives the number alone.
         let passed = list.last().map(|(_, shown)| shown.number);
         list.retain(|(_, shown)| shown.focus.is_some());
         // A record is about one patient, so that she sees it in her trail.
         let patient = list.first().map(|(event, _)| event.patient);
-        let others = |(event, _): &(Event, Shown)| Some(event.patient) != patient;
+        let others = |(event, _): &(Listed, Shown)| Some(event.patient) != patient;
         let end = list.iter().position(others);
         list.truncate(end.unwrap_or(list.len()));
         let (Some(first), Some(last)) = (list.first(), list.last()) else {
             if gone > 0 || passed.is_some() {
-                let mut kept = numbered.kept;
+                let mut kept = settled.kept;
                 kept.taken = passed.unwrap_or(kept.taken);
-                self.settled(kept, &held, numbered.ledger, None).await?;
+                self.commit(kept, &held, settled.moves, None).await?;
                 self.subscriptions.fewer(id, gone, left);
                 if passed.is_some() {
                     // What was not taken is not tried any more: what comes next need not wait for that.
@@ -340,7 +350,7 @@ impl State {
                 .collect(),
         );
         let held = self
-            .settled(numbered.kept, &held, numbered.ledger, Some(record))
+            .commit(settled.kept, &held, settled.moves, Some(record))
             .await?;
         self.subscriptions.fewer(id, gone, left);
         if let Err(why) = self.send(&held.kept, Kind::Event, &shown, request).await {
@@ -348,7 +358,7 @@ impl State {
         }
         let mut kept = (*held.kept).clone();
         kept.taken = taken;
-        self.settled(kept, &held, Vec::new(), None).await?;
+        self.commit(kept, &held, Moves::default(), None).await?;
         self.subscriptions.spoke(id, now);
         // There may be more; if not, the next look says so.
         Ok(Some(now.0))
@@ -395,30 +405,26 @@ impl State {
         Ok(Some(until))
     }
 
-    pub(super) async fn in_error(
-        &self,
-        held: Held,
-        why: String,
-        now: Instant,
-    ) -> Result<(), StoreError> {
+    async fn in_error(&self, held: Held, why: String, now: Instant) -> Result<Held, StoreError> {
         tracing::error!(service = self.config.id, subscription = %held.kept.id, "a subscription is in error: nothing is sent until its subscriber asks for it again");
         let mut kept = (*held.kept).clone();
         kept.turn(Status::Error, Some(why), now);
-        self.settled(kept, &held, Vec::new(), None).await?;
-        Ok(())
+        self.commit(kept, &held, Moves::default(), None).await
     }
 
     /// Commits what a subscription has become, and keeps it in the book.
-    async fn settled(
+    async fn commit(
         &self,
         kept: Kept,
         before: &Held,
-        mut ledger: Vec<LedgerWrite>,
+        moves: Moves,
         audit: Option<Record>,
     ) -> Result<Held, StoreError> {
+        let mut ledger = moves.ledger;
         ledger.push(kept.write(Some(before.version))?);
         let change = Change {
             ledger,
+            taken_back: moves.back.into_iter().collect(),
             audit,
             ..Change::default()
         };

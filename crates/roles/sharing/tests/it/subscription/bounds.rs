@@ -82,15 +82,15 @@ async fn of_one_that_is_over_nothing_waits() {
         region.reads(&format!("r-{n}"), "90").await;
         region.tells().await;
     }
-    assert!(rows(&region, "subscription-waiting").await > 0);
+    assert!(region.listed().await.waiting > 0);
     region.service.clock.advance(91 * DAY);
     region.vouched(Standing::Active, Standing::Active);
     region.tells().await;
     assert_eq!(region.stands(&path).await.0, "off");
-    assert_eq!(rows(&region, "subscription-waiting").await, 0);
+    assert_eq!(region.listed().await.waiting, 0);
     region.reads("r-late", "90").await;
     region.tells().await;
-    assert_eq!(rows(&region, "subscription-waiting").await, 0);
+    assert_eq!(region.listed().await.waiting, 0);
 }
 
 /// The hook takes nothing, and more waits for it than is kept.
@@ -101,15 +101,15 @@ async fn waits_beyond_measure(region: &Region) {
         region.tells().await;
     }
     let store = region.service.state.store();
-    let waiting = store.ledger_scan("subscription-waiting", b"", None, 10);
-    let one = waiting.await.unwrap().remove(0);
-    let key = |place: u64| {
-        let mut key = one.key.get(..16).unwrap().to_vec();
-        key.extend(place.to_be_bytes());
+    let listed = store.ledger_scan("listed", b"", None, 10);
+    let newest = listed.await.unwrap().pop().unwrap();
+    let key = |number: u64| {
+        let mut key = newest.key.get(..16).unwrap().to_vec();
+        key.extend(number.to_be_bytes());
         key
     };
-    let many = (100..11_600).map(|place| (key(place), one.value.clone()));
-    left(region, "subscription-waiting", many.collect()).await;
+    let many = (3..11_500).map(|number| (key(number), newest.value.clone()));
+    left(region, "listed", many.collect()).await;
 }
 
 #[tokio::test]
@@ -125,8 +125,8 @@ async fn what_waits_beyond_all_measure_is_an_error_that_says_so_and_the_rest_goe
     assert_eq!(status, "error");
     let told = region.get(&region.system(), &path).await;
     assert!(told["error"].as_str().unwrap().contains("read anew"));
-    assert!(rows(&region, "subscription-waiting").await < 500);
-    assert!(rows(&region, "subscription-event").await <= 1_000);
+    assert!(region.listed().await.waiting < 500);
+    assert!(region.listed().await.heard_of <= 1_000);
     let newest = region
         .missed(&path, &format!("?eventsSinceNumber={count}"))
         .await;
@@ -135,9 +135,7 @@ async fn what_waits_beyond_all_measure_is_an_error_that_says_so_and_the_rest_goe
     // It goes when its subscriber ends it, all of it.
     let ended = region.service.delete(&region.system(), &path, None).await;
     assert_eq!(ended.status, StatusCode::NO_CONTENT);
-    for ledger in ["subscription-event", "subscription-waiting"] {
-        assert_eq!(rows(&region, ledger).await, 0, "{ledger}");
-    }
+    assert_eq!(rows(&region, "listed").await, 0);
 }
 
 #[tokio::test]
@@ -206,7 +204,6 @@ async fn one_resource_that_does_not_read_holds_up_nothing_and_has_its_number() {
     region.hook.heard();
     let spoilt = region.reads("r-1", "90").await;
     let sound = region.reads("r-2", "91").await;
-    // Noticed while it could be read.
     region.hook.answers(StatusCode::SERVICE_UNAVAILABLE);
     region.tells().await;
     crate::work_list::spoil(&region.service, &spoilt);
@@ -253,11 +250,11 @@ async fn where_her_wishes_do_not_read_what_waits_is_bounded_all_the_same() {
     let stands: Value = serde_json::from_slice(&held[0].value).unwrap();
     assert_eq!(stands["status"], "error");
     assert!(stands["why"].as_str().unwrap().contains("read anew"));
-    assert!(rows(&region, "subscription-waiting").await < 10_000);
+    assert!(region.listed().await.waiting < 10_000);
 }
 
 #[tokio::test]
-async fn ended_between_the_write_and_its_notice_nothing_is_told_and_nothing_is_left() {
+async fn ended_between_the_write_and_its_telling_nothing_is_told_and_nothing_is_left() {
     let region = Region::new().await;
     let path = region.follows("new-reading").await;
     let other = region.follows("new-reading").await;
@@ -267,7 +264,7 @@ async fn ended_between_the_write_and_its_notice_nothing_is_told_and_nothing_is_l
     assert_eq!(ended.status, StatusCode::NO_CONTENT);
     region.tells().await;
     assert_eq!(region.hook.numbers(), [1], "the other's alone");
-    // And one that ends while it is noticed.
+    // And one that ends while it is told.
     region.reads("r-2", "91").await;
     let (ended, told) = tokio::join!(
         async { region.service.delete(&region.system(), &other, None).await },
@@ -277,7 +274,7 @@ async fn ended_between_the_write_and_its_notice_nothing_is_told_and_nothing_is_l
     // One that was being told when it ended is done with at the next look.
     let _ = told;
     region.passes(60).await;
-    for ledger in ["subscription", "subscription-event", "subscription-waiting"] {
+    for ledger in ["subscription", "listed"] {
         assert_eq!(rows(&region, ledger).await, 0, "{ledger}");
     }
 }

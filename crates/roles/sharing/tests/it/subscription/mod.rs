@@ -194,6 +194,13 @@ fn wanted(endpoint: &str, topic: &str, patient: Option<&str>) -> Value {
     body
 }
 
+/// Events by what their subscribers may know of them.
+#[derive(Default)]
+struct Listed {
+    heard_of: usize,
+    waiting: usize,
+}
+
 /// Fjellvik's service, and Prøvebakken's GP office that follows Ragnhild there.
 struct Region {
     service: Service,
@@ -333,6 +340,29 @@ impl Region {
         );
         self.tells().await;
         path
+    }
+
+    /// What the lists of all subscriptions hold.
+    async fn listed(&self) -> Listed {
+        let store = self.service.state.store();
+        let kept = store.ledger_scan("subscription", b"", None, 10_000);
+        let told = |entry: &store::LedgerEntry| {
+            let kept: Value = serde_json::from_slice(&entry.value).unwrap();
+            (entry.key.clone(), kept["told"].as_u64().unwrap())
+        };
+        let told: std::collections::BTreeMap<_, _> = kept.await.unwrap().iter().map(told).collect();
+        let mut pages = store.ledger_pages("listed", b"", 1_000);
+        let mut all = Listed::default();
+        while let Some(page) = pages.next().await.unwrap() {
+            for entry in page {
+                let (list, number) = entry.key.split_at(16);
+                match u64::from_be_bytes(number.try_into().unwrap()) > told[list] {
+                    true => all.waiting += 1,
+                    false => all.heard_of += 1,
+                }
+            }
+        }
+        all
     }
 
     async fn tells(&self) {

@@ -194,7 +194,7 @@ async fn to_all_others_there_is_none() {
         StatusCode::NOT_FOUND
     );
     let store = region.service.state.store();
-    for ledger in ["subscription", "subscription-event", "subscription-waiting"] {
+    for ledger in ["subscription", "listed"] {
         assert_eq!(
             store.ledger_scan(ledger, b"", None, 10).await.unwrap(),
             [],

@@ -280,6 +280,64 @@ async fn the_organisations_own_record_system_hears_of_everybody_each_on_her_own_
     }
 }
 
+/// The number is written with what happened; until somebody hears of it, it goes to the next if there is nothing to tell after all.
+#[tokio::test]
+async fn a_number_is_given_by_the_commit_of_what_happened_and_moves_up_until_somebody_hears_of_it()
+{
+    let region = Region::new().await;
+    let owner = region.service.record_system(FJELLVIK);
+    let all = wanted(&region.endpoint(), "new-reading", None);
+    region.followed(&owner, &all).await;
+    region.hook.heard();
+    let erased = region.reads("r-1", "90").await;
+    let kept = region.reads("r-2", "91").await;
+    // Nobody has looked after any subscription since.
+    assert_eq!(region.listed().await.waiting, 2);
+    let parameters = json!({"resourceType": "Parameters", "parameter": [
+        {"name": "ground", "valueCode": "deletion-decision"},
+        {"name": "order", "valueString": "o-1"},
+        {"name": "decision", "valueString": "d-1"},
+        {"name": "scope", "valueCode": "resource"},
+        {"name": "resource", "valueReference": {"reference": format!("Observation/{erased}")}},
+    ]});
+    let purged = region.service.post(&owner, "/$purge", &parameters).await;
+    assert_eq!(purged.status, StatusCode::OK, "{}", purged.json);
+    region.tells().await;
+    let told = vec![(1, format!("Observation/{kept}"))];
+    assert_eq!(
+        region.hook.heard(),
+        [("event-notification".to_owned(), told)]
+    );
+    let listed = region.listed().await;
+    assert_eq!((listed.heard_of, listed.waiting), (1, 0));
+}
+
+/// A result that says the zone there was is no event: its number goes to the next that says another.
+#[tokio::test]
+async fn a_zone_that_is_as_before_leaves_no_gap_in_the_numbers() {
+    let region = Region::with(crate::assess::assesses).await;
+    let path = region.follows("zone-change").await;
+    let plan = crate::assess::plan(ragnhild(), "1", ("2026-11-01", None), "84");
+    region.service.created(&plan).await;
+    region.service.state.assess_waiting().await.unwrap();
+    region.tells().await;
+    let before = region.missed(&path, "").await.len() as u64;
+    region.hook.heard();
+    for (minute, value) in [("30", "90"), ("40", "84")] {
+        let when = format!("2026-11-21T09:{minute}:00+01:00");
+        let body = reading(ragnhild(), &format!("z-{minute}"), &when, value);
+        region.service.created(&body).await;
+        region.service.state.assess_waiting().await.unwrap();
+    }
+    assert_eq!(region.listed().await.waiting, 2);
+    region.tells().await;
+    assert_eq!(region.hook.numbers(), [before + 1]);
+    let told = region.missed(&path, "").await;
+    assert!(told.iter().all(|(_, focus)| !focus.is_empty()), "{told:?}");
+    let numbers: Vec<u64> = told.into_iter().map(|(number, _)| number).collect();
+    assert_eq!(numbers, Vec::from_iter(1..=before + 1));
+}
+
 #[tokio::test]
 async fn where_nothing_is_named_nothing_is_on_record_as_given() {
     let region = Region::new().await;
