@@ -74,19 +74,30 @@ pub fn zone_of(plans: &[Plan], kind: &SeriesKind, reading: &Reading, millis: i64
             None => {
                 let amount = reading.value.as_ref()?;
                 let of = Measure::whole(kind.kinds[0], &amount.unit);
-                plan.says.zone_of(of, Decimal::parse(&amount.digits)?)
+                plan.says.zone_of(of, value(amount)?)
             }
         })
 }
 
-/// The gravest zone of any part; none where a part that is limited was not measured and the others are well.
+/// What can be compared with a limit: a bound (`< 84`) says nothing of where the value lies.
+fn value(amount: &Amount) -> Option<Decimal> {
+    match amount.comparator {
+        None => Decimal::parse(&amount.digits),
+        Some(_) => None,
+    }
+}
+
+/// The gravest zone of any part; none where a part that is limited was not measured, or is none that is shown, and the others are well.
 fn gravest(says: &PlanLimits, kind: &SeriesKind, parts: &[Option<Amount>]) -> Option<Zone> {
-    let limited = kind.measures().zip(parts);
-    let limited = limited.filter(|(of, _)| says.bands(*of).next().is_some());
+    let limited = says.criteria.iter();
+    let limited =
+        limited.filter(|limit| limit.part.is_some() && kind.kinds.contains(&&*limit.kind));
     let zones: Vec<_> = limited
-        .map(|(of, amount)| {
+        .map(|limit| {
+            let mut shown = kind.measures().zip(parts);
+            let (of, amount) = shown.find(|(of, _)| *of == limit.measure())?;
             let amount = amount.as_ref().filter(|amount| amount.unit == of.unit)?;
-            says.zone_of(of, Decimal::parse(&amount.digits)?)
+            says.zone_of(of, value(amount)?)
         })
         .collect();
     let whole = zones.iter().all(Option::is_some);
@@ -442,8 +453,58 @@ mod tests {
             let found = zone_of(&plans, kind, &pressure(parts), 1);
             assert_eq!(found, zone, "{parts:?}");
         }
+        // A mean pressure is not shown here: of a plan that limits it too nothing is called well.
+        let mut wider = plan();
+        let mean = Criterion {
+            part: Some("mean".into()),
+            ..wider.says.criteria[0].clone()
+        };
+        wider.says.criteria.push(mean);
+        let wider = [wider];
+        for (parts, zone) in [
+            ([Some("159"), Some("99")], None),
+            ([Some("159"), Some("100")], Some(Zone::Yellow)),
+        ] {
+            let found = zone_of(&wider, kind, &pressure(parts), 1);
+            assert_eq!(found, zone, "{parts:?}");
+        }
         let before = zone_of(&plans, kind, &pressure([Some("180"), Some("99")]), -1);
         assert_eq!(before, None, "before the plan");
+    }
+
+    #[test]
+    fn a_bound_has_no_zone() {
+        let kind = SERIES.iter().find(|kind| kind.id == "spo2").unwrap();
+        let mut plan = plan();
+        plan.says.criteria = vec![Criterion {
+            kind: "oxygen-saturation".into(),
+            part: None,
+            unit: "%".into(),
+            ..plan.says.criteria[0].clone()
+        }];
+        let plans = [plan];
+        let amount = |comparator: Option<&str>| Amount {
+            digits: "170".into(),
+            number: 170.0,
+            unit: "%".into(),
+            comparator: comparator.map(str::to_owned),
+        };
+        for (comparator, zone) in [(None, Some(Zone::Yellow)), (Some("<"), None)] {
+            let reading = Reading {
+                value: Some(amount(comparator)),
+                pressure: None,
+                ..pressure([None, None])
+            };
+            let found = zone_of(&plans, kind, &reading, 1);
+            assert_eq!(found, zone, "{comparator:?}");
+        }
+        // Nor has a part of a pressure.
+        let kind = SERIES.iter().find(|kind| kind.id == "pressure").unwrap();
+        let mut bound = pressure([Some("200"), Some("99")]);
+        if let Some([Some(systolic), _]) = &mut bound.pressure {
+            systolic.comparator = Some("<".into());
+        }
+        assert_eq!(zone_of(&[self::plan()], kind, &bound, 1), None);
     }
 
     #[test]
