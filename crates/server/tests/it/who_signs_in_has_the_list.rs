@@ -56,7 +56,7 @@ async fn a_physician_signs_in_for_the_hospitals_list_and_takes_an_alert_from_it(
     let base = &region.service("proveheim").unwrap().fhir;
     let feed = Feed::new(client.unwrap(), "proveheim", base);
     feed.create("CarePlan", plan(patient)).await.unwrap();
-    let red = reading::red(patient);
+    let red = reading::red(patient, "red");
     feed.create("Observation", red).await.unwrap();
 
     // He says who he is, and names nobody.

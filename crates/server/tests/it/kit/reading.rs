@@ -85,11 +85,11 @@ pub fn member_order(json: &str) -> Vec<String> {
     object.keys().cloned().collect()
 }
 
-/// A saturation of 80 now, as a record system has it: red by any plan of the story.
-pub fn red(patient: &DemoPatient) -> String {
+/// A saturation of 80 now, as a record system has it under its own `key`: red by any plan of the story.
+pub fn red(patient: &DemoPatient, key: &str) -> String {
     let reading = json!({
         "resourceType": "Observation",
-        "identifier": [{"system": "urn:example:epj", "value": "red"}],
+        "identifier": [{"system": "urn:example:epj", "value": key}],
         "status": "final",
         "category": [{"coding": [{"system": fhir::systems::OBSERVATION_CATEGORY, "code": "vital-signs"}]}],
         "code": {"coding": [{"system": fhir::systems::LOINC, "code": "59408-5"}]},
