@@ -209,7 +209,7 @@ pub fn tell(state: &State) {
         if one.quiet {
             tracing::error!(sender, orgnr, heard, "a home system has gone quiet");
         } else {
-            tracing::info!(sender, orgnr, heard, "a home system is heard again");
+            tracing::warn!(sender, orgnr, heard, "a home system is heard again");
         }
     }
 }

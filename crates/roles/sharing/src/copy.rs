@@ -509,7 +509,7 @@ pub fn workers(state: Arc<State>) -> Option<Worker> {
                         tracing::error!(service, feed = client, heard, "a feed has gone quiet");
                     }
                     (false, None) => {
-                        tracing::info!(service, feed = client, heard, "a feed speaks again");
+                        tracing::warn!(service, feed = client, heard, "a feed speaks again");
                     }
                     (true, Some(feed)) => {
                         let words = "a home system has gone quiet, says the feed";
@@ -517,7 +517,7 @@ pub fn workers(state: Arc<State>) -> Option<Worker> {
                     }
                     (false, Some(feed)) => {
                         let words = "a home system is heard again, says the feed";
-                        tracing::info!(service, feed, sender = client, "{words}");
+                        tracing::warn!(service, feed, sender = client, "{words}");
                     }
                 }
             }
@@ -533,7 +533,7 @@ pub fn workers(state: Arc<State>) -> Option<Worker> {
                         "the shared copy is too old"
                     );
                 } else {
-                    tracing::info!(
+                    tracing::warn!(
                         service,
                         as_of,
                         max_lag_seconds,
