@@ -23,10 +23,12 @@ use crate::definitions::extract::{Found, Value, extract};
 use crate::ids::PersonNumbers;
 use crate::index;
 use crate::json::{Json, Node};
-use crate::outcome::{Issue, IssueCode};
+use crate::outcome::{Issue, IssueCode, Severity};
+use crate::plan::PlanLimits;
 use crate::resource::{Checked, ResourceType};
 use crate::subset;
 use crate::time::{Instant, Zone};
+use findings::Findings;
 use walk::Walk;
 
 /// What to do with an Observation none of whose codes names a known measurement kind.
@@ -87,6 +89,9 @@ pub fn check(json: &Json, node: Node<'_>, rules: &Rules) -> Result<Checked, Vec<
         findings.at(mark, IssueCode::BusinessRule, words);
     }
     if findings.is_empty() {
+        if resource_type == ResourceType::CARE_PLAN {
+            plan_limits(&mut findings, node);
+        }
         let mut checked =
             Checked::seal(json, node, resource_type, &rules.zone, rules.person_numbers)?;
         checked.remark(findings.into_remarks());
@@ -102,6 +107,21 @@ pub fn check(json: &Json, node: Node<'_>, rules: &Rules) -> Result<Checked, Vec<
             .collect(),
     };
     Err(findings.with(more))
+}
+
+/// Remarks what of a plan's limits does not read: the plan is taken as it was written, and its author hears what nobody will judge by.
+fn plan_limits(findings: &mut Findings<'_>, node: Node<'_>) {
+    for issue in PlanLimits::read(node).err().into_iter().flatten() {
+        let words = format!(
+            "{}: until it reads, nothing is judged by this plan",
+            issue.diagnostics
+        );
+        findings.note(Issue {
+            severity: Severity::Warning,
+            diagnostics: words,
+            ..issue
+        });
+    }
 }
 
 /// What the element tables alone say of the resource at `node`.

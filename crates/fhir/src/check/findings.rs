@@ -200,7 +200,8 @@ impl<'a> Findings<'a> {
         self.note(Issue::new(severity, code, place, words));
     }
 
-    fn note(&mut self, issue: Issue) {
+    /// Remarks something that refuses nothing.
+    pub(super) fn note(&mut self, issue: Issue) {
         if self.remarks.len() < MOST && !self.remarks.contains(&issue) {
             self.remarks.push(issue);
         }

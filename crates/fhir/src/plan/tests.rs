@@ -628,3 +628,101 @@ fn a_limit_that_cannot_be_read_is_refused_with_its_place() {
     let plan = PlanLimits::read(parse(value.to_string()).root()).unwrap();
     assert!(plan.criteria.iter().all(|c| c.kind != "oxygen-saturation"));
 }
+
+/// What the guide for those who write plans says: its example, what its table says of it, and the words for what does not read.
+#[test]
+fn the_plan_of_the_guide_reads_and_says_what_the_guide_says() {
+    let guide = include_str!("../../../../docs/guide/plan.md");
+    let example = guide.split_once("```json\n").unwrap().1;
+    let example = example.split_once("```").unwrap().0;
+    let json = parse(example);
+    let checked = check(&json, json.root(), &Rules::default()).unwrap();
+    assert_eq!(checked.remarks(), []);
+    let plan = PlanLimits::read(json.root()).unwrap();
+    assert_eq!(
+        (plan.standing.len(), plan.schedule.len(), plan.pauses.len()),
+        (2, 2, 1)
+    );
+    assert_eq!(plan.news2, Some(Scale::Two));
+    assert!(plan.missing.is_some() && plan.actions.len() == 1);
+
+    let table = guide.split_once("| Kind | Part |").unwrap().1;
+    let mut rows = 0;
+    for row in table.lines().skip(2).take_while(|row| row.starts_with('|')) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [kind, part, readings, zone] = cells[..] else {
+            panic!("{row}")
+        };
+        let of = plan.criteria.iter().map(Criterion::measure);
+        let is = |of: &Measure<'_>| of.kind == kind && of.part.unwrap_or_default() == part;
+        let of = of.clone().find(is).unwrap_or_else(|| panic!("{row}"));
+        let readings: Vec<Reading> = readings
+            .split(", ")
+            .zip(0..)
+            .map(|(value, n)| Reading {
+                at: Instant(n * 600_000_000),
+                value: decimal(value),
+            })
+            .collect();
+        let judged = plan.judge(of, &readings).unwrap();
+        assert_eq!(judged.zone.code(), zone, "{row}");
+        rows += 1;
+    }
+    assert_eq!(rows, 11);
+
+    let told = guide.split_once("| Wrong | Words |").unwrap().1;
+    let words: Vec<&str> = told
+        .lines()
+        .skip(2)
+        .map(|row| row.trim_matches('|').split_once('|').unwrap().1.trim())
+        .collect();
+    let spo2 = "/contained/0/target";
+    let loinc = |code: &str| json!([{"system": systems::LOINC, "code": code}]);
+    let wrong = [
+        (format!("{spo2}/0/detailRange"), Value::Null),
+        (
+            "/contained/1/target/0/measure/coding".into(),
+            loinc("85354-9"),
+        ),
+        (format!("{spo2}/0/detailRange/low/code"), json!("kPa")),
+        (
+            format!("{spo2}/0/extension/0/valueCoding/code"),
+            json!("orange"),
+        ),
+        (
+            format!("{spo2}/1/extension/1/extension/0/valuePositiveInt"),
+            json!(1),
+        ),
+        (
+            "/contained/2/target/0/detailRange".into(),
+            json!({"low": {"value": 24, "system": systems::UCUM, "code": "{score}"}}),
+        ),
+        (format!("{spo2}/0/measure/coding"), loinc("1234-5")),
+    ];
+    assert_eq!(words.len(), wrong.len());
+    for ((place, value), words) in wrong.iter().zip(words) {
+        let mut bent: Value = serde_json::from_str(example).unwrap();
+        let (owner, member) = place.rsplit_once('/').unwrap();
+        match (bent.pointer_mut(owner).unwrap(), value) {
+            (Value::Object(owner), Value::Null) => drop(owner.remove(member)),
+            (owner, value) => owner[member] = value.clone(),
+        }
+        let bent = parse(bent.to_string());
+        // The plan is taken, and its sender hears what does not read, where, and what follows.
+        let checked = check(&bent, bent.root(), &Rules::default()).unwrap();
+        let [remark] = checked.remarks() else {
+            panic!("{place}: {:?}", checked.remarks())
+        };
+        assert_eq!(remark.severity, crate::outcome::Severity::Warning);
+        assert!(remark.diagnostics.contains(words), "{words}: {remark:?}");
+        assert!(
+            remark
+                .diagnostics
+                .ends_with("until it reads, nothing is judged by this plan")
+        );
+        assert!(
+            remark.expression[0].starts_with("CarePlan.contained["),
+            "{remark:?}"
+        );
+    }
+}
