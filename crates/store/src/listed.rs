@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use crate::backend::sqlite::writer::Writer;
-use crate::body::{self, Unpacker};
+use crate::body;
 use crate::commit::{Committed, Expect, LedgerWrite};
 use crate::dictionary;
 use crate::errors::StoreError;
@@ -184,7 +184,7 @@ impl Writer {
     }
 
     /// A version's body as it rests cut.
-    fn cut(&self, known: &Known, version: u64) -> Result<Vec<u8>, StoreError> {
+    fn cut(&mut self, known: &Known, version: u64) -> Result<Vec<u8>, StoreError> {
         let id = known.id.uuid();
         let packed: Option<Vec<u8>> = if version == known.version && !known.gone {
             self.connection
@@ -205,9 +205,9 @@ impl Writer {
                 .optional()?
         };
         let packed = packed.ok_or(StoreError::Damaged("a version is not where it was put"))?;
-        Unpacker::default().unpack(&packed, |number| {
-            dictionary::bytes(&self.connection, number)
-        })
+        let connection = &self.connection;
+        self.unpacker
+            .unpack(&packed, |number| dictionary::bytes(connection, number))
     }
 }
 

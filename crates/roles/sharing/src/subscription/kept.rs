@@ -180,6 +180,8 @@ impl State {
     /// # Errors
     /// Of the store: what is left then goes at the next start.
     pub(crate) async fn clear_subscription(&self, id: LogicalId) -> Result<(), StoreError> {
+        // What was being written when it ended is in its list by the time that this is done, and nothing after it is.
+        self.desk.store.commit(Change::default()).await?;
         loop {
             let listed = self.desk.store.listed(id, 0, PAGE).await?;
             if listed.is_empty() {

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::message::{Done, Message};
 
-use crate::body::Packer;
+use crate::body::{Packer, Unpacker};
 use crate::commit::{Committed, OutboxEntry};
 use crate::dictionary::{self, Trainer};
 use crate::errors::StoreError;
@@ -82,6 +82,7 @@ pub(crate) struct Writer {
     /// Lists that the group at hand has put something in, once for each.
     pub(crate) grown: Vec<LogicalId>,
     pub(crate) packer: Packer,
+    pub(crate) unpacker: Unpacker,
     /// Kind numbers by key, and word numbers; forgotten whenever something is rolled back.
     pub(crate) kinds: HashMap<[u8; 16], i64>,
     pub(crate) words: HashMap<String, i64>,
@@ -134,6 +135,7 @@ impl Writer {
             following: Following::default(),
             grown: Vec::new(),
             packer: Packer::default(),
+            unpacker: Unpacker::default(),
             kinds: HashMap::new(),
             words: HashMap::new(),
             remembered: Remembered::default(),
@@ -531,6 +533,7 @@ impl Writer {
         self.words.clear();
         self.remembered.forget();
         self.dictionaries.clear();
+        self.unpacker = Unpacker::default();
     }
 }
 
