@@ -1,7 +1,7 @@
 //! The guard in front of every protected route (threats-and-faults.md section 3; RFC 9449 section 7; RFC 9068): one
 //! `Authorization: DPoP`, one proof, a token of the configured issuer for exactly this audience, a proof for exactly this
-//! request. A refusal of something that carried a token leaves an audit record, as long as strangers do not come in
-//! floods; a request without credentials is only counted.
+//! request. A refusal of something that carried a token leaves an audit record, as long as neither strangers nor those who have seen
+//! a token come in floods; a request without credentials is only counted.
 
 pub(crate) mod keyset;
 mod strangers;
@@ -64,7 +64,10 @@ struct Inner {
     /// The other issuer, if this audience takes its tokens.
     other: Option<(Foreign, Issuer)>,
     without_credentials: AtomicU64,
+    /// Without a token that stands.
     strangers: Mutex<Strangers>,
+    /// With one, and without a proof that counts: anybody who has seen it, or a request of its owner's.
+    unproven: Mutex<Strangers>,
 }
 
 /// What is held of one issuer: its keys, and its tokens that were verified here and have not ended.
@@ -150,6 +153,7 @@ impl Guard {
             other,
             without_credentials: AtomicU64::new(0),
             strangers: Mutex::new(Strangers::none()),
+            unproven: Mutex::new(Strangers::none()),
         };
         Self {
             inner: Arc::new(inner),
@@ -206,7 +210,7 @@ impl Guard {
         };
         let record = self.record(ids, interaction, asked);
         let record = match &refused.caller {
-            Some(caller) => Some(record.by(caller)),
+            Some(caller) => self.room_for_the_unproven().then(|| record.by(caller)),
             None => self.room_for_a_stranger().then_some(record),
         };
         if let Some(record) = record {
@@ -232,17 +236,27 @@ impl Guard {
 
     /// Whether one more refused stranger goes on record in this minute.
     fn room_for_a_stranger(&self) -> bool {
-        let strangers = &self.inner.strangers;
-        let mut strangers = strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted = strangers.count((self.inner.clock)());
+        let words = "refusals of strangers were counted, not recorded";
+        self.room(&self.inner.strangers, words)
+    }
+
+    /// The same of one more who has a token and no proof that counts.
+    fn room_for_the_unproven(&self) -> bool {
+        let words = "refusals of proofs beside tokens that stand were counted, not recorded";
+        self.room(&self.inner.unproven, words)
+    }
+
+    fn room(&self, of: &Mutex<Strangers>, words: &'static str) -> bool {
+        let mut refused = of.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = refused.count((self.inner.clock)());
         if let Some(left_out) = counted.left_out {
-            tracing::warn!(left_out, "refusals of strangers were counted, not recorded");
+            tracing::warn!(left_out, "{words}");
         }
         counted.has_room
     }
 
     /// What to answer when the commit of an admitted interaction failed. A replayed proof, which undid the whole commit,
-    /// gets its own audit record here.
+    /// gets its own audit record here, as long as such do not come in floods.
     pub async fn commit_failed(
         &self,
         error: StoreError,
@@ -251,7 +265,7 @@ impl Guard {
         interaction: Interaction,
         asked: &str,
     ) -> Problem {
-        if error == StoreError::Replayed {
+        if error == StoreError::Replayed && self.room_for_the_unproven() {
             let record = self
                 .record(ids, interaction, asked)
                 .by(&verified.caller)

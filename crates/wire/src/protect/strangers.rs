@@ -1,5 +1,6 @@
-//! How many refused strangers (callers without a token that stands) are on record in a minute. More are refused all the same and
-//! only counted, so that nobody without a token can fill the disk (threats-and-faults.md section 1, rule 4).
+//! How many refused strangers (callers without a token that stands, or with one and without a proof that counts) are on record in a
+//! minute. More are refused all the same and only counted, so that nobody without a key can fill the disk
+//! (threats-and-faults.md section 1, rule 4).
 
 use std::num::NonZeroU32;
 

@@ -462,6 +462,31 @@ async fn a_flood_of_strangers_is_answered_but_does_not_fill_the_trail() {
     );
 }
 
+/// Who has seen one request of somebody else's, and sends it again and again.
+#[tokio::test]
+async fn a_flood_of_one_request_that_was_seen_does_not_fill_the_trail() {
+    let region = Region::new().await;
+    let stranger = Stranger::new(&region);
+    let seen = stranger.request(&stranger.token());
+    assert_eq!(stranger.send(&seen).await.status, StatusCode::CREATED);
+    for _ in 0..700 {
+        let again = stranger.send(&seen).await;
+        assert_eq!(again.status, StatusCode::UNAUTHORIZED);
+        assert!(challenge(&again).starts_with("DPoP error=\"invalid_dpop_proof\""));
+    }
+    let before = region.store.audit_head().await.unwrap().sequence;
+    assert!((500..=601).contains(&before), "{before}");
+    // A stranger is on record all the same, and so is the owner of the token.
+    stranger.send(&stranger.request("garbage")).await;
+    let own = stranger.request(&stranger.token());
+    assert_eq!(stranger.send(&own).await.status, StatusCode::CREATED);
+    let head = async || region.store.audit_head().await.unwrap().sequence;
+    assert_eq!(head().await, before + 2);
+    region.pass(60);
+    stranger.send(&seen).await;
+    assert_eq!(head().await, before + 3);
+}
+
 #[tokio::test]
 async fn whose_a_token_is_is_told_unproven_of_one_that_was_verified_here_while_it_stands() {
     let region = Region::new().await;
