@@ -34,10 +34,15 @@ pub trait Lists: Send + Sync + std::fmt::Debug {
     /// Whether anything of this type about this patient may belong in a list: else its body is not looked for.
     fn wants(&self, patient: LogicalId, resource: ResourceType) -> bool;
 
-    /// The lists in which a version belongs. Its JSON is without what the server owns; for a withdrawal it is what was withdrawn,
-    /// `None` where that cannot be read any more.
-    fn of(&self, patient: LogicalId, resource: ResourceType, body: Option<&[u8]>)
-    -> Vec<LogicalId>;
+    /// The lists in which a version belongs, each with the highest number that somebody may have heard of: whatever has become of what
+    /// it names, no such number is given again. The version's JSON is without what the server owns; for a withdrawal it is what was
+    /// withdrawn, `None` where that cannot be read any more.
+    fn of(
+        &self,
+        patient: LogicalId,
+        resource: ResourceType,
+        body: Option<&[u8]>,
+    ) -> Vec<(LogicalId, u64)>;
 
     /// These have grown, each by so much as it stands here; what they hold is durable now.
     fn grown(&self, lists: &[LogicalId], now: Instant);
@@ -175,8 +180,8 @@ impl Writer {
                 },
                 at: Instant(now),
             };
-            for list in lists.of(patient, put.resource_type, body) {
-                append(&self.connection, list, &listed, now)?;
+            for (list, heard_of) in lists.of(patient, put.resource_type, body) {
+                append(&self.connection, (list, heard_of), &listed, now)?;
                 self.grown.push(list);
             }
         }
@@ -213,7 +218,7 @@ impl Writer {
 
 fn append(
     connection: &Connection,
-    list: LogicalId,
+    (list, heard_of): (LogicalId, u64),
     listed: &Listed,
     now: i64,
 ) -> Result<(), StoreError> {
@@ -223,10 +228,11 @@ fn append(
         )?
         .query_row(params![LISTED, key(list, 0), key(list, u64::MAX)], |row| row.get(0))
         .optional()?;
-    let number = match newest {
-        Some(newest) => place(&newest)?.1 + 1,
-        None => 1,
+    let newest = match newest {
+        Some(newest) => place(&newest)?.1,
+        None => 0,
     };
+    let number = newest.max(heard_of) + 1;
     let value = serde_json::to_vec(listed).map_err(|_| StoreError::Bug)?;
     connection
         .prepare_cached(

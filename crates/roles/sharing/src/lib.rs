@@ -204,6 +204,7 @@ pub async fn open(mut config: Config, house: House) -> Result<Arc<State>, OpenEr
         conditions: tokio::sync::Mutex::new(()),
     });
     state.subscriptions_found().await?;
+    state.subscriptions_of_before().await?;
     Ok(state)
 }
 

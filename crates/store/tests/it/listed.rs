@@ -27,6 +27,7 @@ const EVEN: LogicalId = LogicalId(uuid::Uuid::from_u128(2));
 #[derive(Debug, Default)]
 struct Book {
     grown: Mutex<Vec<LogicalId>>,
+    heard_of: Mutex<u64>,
 }
 
 impl Lists for Book {
@@ -34,10 +35,12 @@ impl Lists for Book {
         resource == ResourceType::OBSERVATION
     }
 
-    fn of(&self, _: LogicalId, _: ResourceType, body: Option<&[u8]>) -> Vec<LogicalId> {
+    fn of(&self, _: LogicalId, _: ResourceType, body: Option<&[u8]>) -> Vec<(LogicalId, u64)> {
         let body = std::str::from_utf8(body.unwrap()).unwrap();
         let even = body.contains(r#""value":"even-"#);
-        [ALL].into_iter().chain(even.then_some(EVEN)).collect()
+        let lists = [ALL].into_iter().chain(even.then_some(EVEN));
+        let heard_of = *self.heard_of.lock().unwrap();
+        lists.map(|list| (list, heard_of)).collect()
     }
 
     fn grown(&self, lists: &[LogicalId], _: Instant) {
@@ -164,6 +167,10 @@ async fn each_version_is_numbered_by_its_own_commit_and_what_fails_or_changes_no
             (3, tenth, WrittenFate::Created)
         ]
     );
+    // Whatever has become of the list, no number that somebody has heard of is given again.
+    *book.heard_of.lock().unwrap() = 7;
+    store.commit(reading(12)).await.unwrap();
+    assert_eq!(numbers(&store, EVEN).await.pop().unwrap().0, 8);
 }
 
 proptest! {

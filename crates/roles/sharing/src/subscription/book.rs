@@ -244,6 +244,12 @@ impl Book {
         self.changed.notify_one();
     }
 
+    /// The highest number that somebody may have heard of.
+    pub fn told(&self, id: LogicalId) -> u64 {
+        let lines = self.lines();
+        lines.get(&id).map_or(0, |line| line.held.kept.told)
+    }
+
     /// About how much waits.
     pub fn waiting(&self, id: LogicalId) -> usize {
         self.lines().get(&id).map_or(0, |line| line.waiting)

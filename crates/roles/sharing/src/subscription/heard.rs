@@ -98,7 +98,7 @@ impl Lists for Book {
         patient: LogicalId,
         resource: ResourceType,
         body: Option<&[u8]>,
-    ) -> Vec<LogicalId> {
+    ) -> Vec<(LogicalId, u64)> {
         let topic = body.map(|body| Topic::of(resource, Glance::of(body)));
         // Of what was withdrawn and does not read any more nobody can say what it was about: whoever may have heard of it hears
         // that it is gone.
@@ -106,7 +106,8 @@ impl Lists for Book {
             topic.is_none_or(|topic| topic == Some(one.topic))
                 && one.types().any(|of| of == resource)
         };
-        self.heard.those(patient, about)
+        let those = self.heard.those(patient, about).into_iter();
+        those.map(|id| (id, self.told(id))).collect()
     }
 
     fn grown(&self, lists: &[LogicalId], now: Instant) {

@@ -4,9 +4,10 @@
 //! A written resource's way: its own commit gives it the next number of each subscription that it may be an event of (`heard.rs`) →
 //! `number.rs` (may it be told now? if not, its number goes to the next) → `tell.rs` (on record, then sent). `topic.rs`, `asked.rs` and
 //! `notification.rs` are pure; `kept.rs` is what rests, `book.rs` the same in memory; `right.rs` is asked each time, `turn.rs` whether a
-//! zone is another than before, and `pace.rs` ends what goes round.
+//! zone is another than before, and `pace.rs` ends what goes round. `before.rs` is for stores of before December 2026.
 
 mod asked;
+mod before;
 mod book;
 mod heard;
 mod kept;

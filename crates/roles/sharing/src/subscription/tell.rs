@@ -413,7 +413,7 @@ impl State {
     }
 
     /// Commits what a subscription has become, and keeps it in the book.
-    async fn commit(
+    pub(super) async fn commit(
         &self,
         kept: Kept,
         before: &Held,

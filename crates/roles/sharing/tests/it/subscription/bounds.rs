@@ -1,9 +1,10 @@
 //! What waits, what is kept and how many there are is bounded, and no bound loses what a subscriber may still fetch
 //! (threats-and-faults.md section 8).
 
+use fhir::ids::LogicalId;
 use http::StatusCode;
 use std::collections::BTreeSet;
-use store::{Change, Expect, LedgerWrite};
+use store::{Change, Expect, LedgerWrite, OutboxEntry};
 
 use super::*;
 use crate::house::*;
@@ -160,6 +161,84 @@ async fn however_many_there_were_a_restart_forgets_none() {
     region.tells().await;
     assert_eq!(region.hook.numbers(), [1]);
     assert_eq!(region.stands(&path).await.0, "active");
+}
+
+/// A store as a service of before events were numbered by their own commits left it.
+#[tokio::test]
+async fn what_an_earlier_service_left_is_owned_up_to_once_and_no_number_is_given_again() {
+    let region = Region::new().await;
+    let path = region.follows("new-reading").await;
+    let other = region.follows("plan-change").await;
+    for n in 1..=2 {
+        region.reads(&format!("r-{n}"), "90").await;
+    }
+    region.tells().await;
+    assert_eq!(region.stands(&path).await.1, "2");
+    let id = uuid::Uuid::parse_str(path.rsplit_once('/').unwrap().1).unwrap();
+    let row = |number: u64| {
+        let key = [id.as_bytes().as_slice(), &number.to_be_bytes()].concat();
+        (key, b"{}".to_vec())
+    };
+    left(&region, "subscription-event", vec![row(1), row(2)]).await;
+    left(&region, "subscription-waiting", vec![row(1)]).await;
+    let store = region.service.state.store();
+    let listed = LogicalId(id);
+    let forgotten = [1, 2].map(|number| store::forgotten(listed, number));
+    let change = Change {
+        ledger: forgotten.into(),
+        ..Change::default()
+    };
+    store.commit(change).await.unwrap();
+    let region = region.restarted().await;
+    region.hook.heard();
+    let told = region.get(&region.system(), &path).await;
+    assert_eq!(told["status"], "error");
+    assert!(told["error"].as_str().unwrap().contains("read anew"));
+    assert_eq!(
+        region.stands(&other).await.0,
+        "active",
+        "nothing of it was there"
+    );
+    for ledger in ["subscription-event", "subscription-waiting"] {
+        assert_eq!(rows(&region, ledger).await, 0, "{ledger}");
+    }
+    // Asked for again it goes on, by the next number.
+    let now = region.get(&region.gp(), &path).await;
+    let version = format!("W/\"{}\"", now["meta"]["versionId"].as_str().unwrap());
+    let mut body = wanted(&region.endpoint(), "new-reading", Some(&region.patient));
+    body["id"] = now["id"].clone();
+    let again = region
+        .service
+        .put(&region.gp(), &path, Some(&version), &body)
+        .await;
+    assert_eq!(again.status, StatusCode::OK, "{}", again.json);
+    region.reads("r-3", "91").await;
+    region.tells().await;
+    assert_eq!(region.hook.numbers(), [3]);
+    let region = region.restarted().await;
+    assert_eq!(region.stands(&path).await, ("active".into(), "3".into()));
+    // What nobody had noticed may have been anybody's event.
+    let unnoticed = OutboxEntry {
+        topic: store::FOLLOW,
+        receivers: vec!["subscription".into()],
+        partition: "follow".into(),
+        key: "follow".into(),
+        body: b"{}".as_slice().into(),
+    };
+    let change = Change {
+        outbox: vec![unnoticed],
+        ..Change::default()
+    };
+    let store = region.service.state.store();
+    store.commit(change).await.unwrap();
+    let region = region.restarted().await;
+    for path in [&path, &other] {
+        assert_eq!(region.stands(path).await.0, "error");
+    }
+    let store = region.service.state.store();
+    let now = region.service.clock.now();
+    let due = store.outbox_due("subscription", now, 1).await.unwrap();
+    assert!(due.is_empty());
 }
 
 #[tokio::test]
