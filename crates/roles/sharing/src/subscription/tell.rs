@@ -200,13 +200,13 @@ impl State {
         }
         let mut held = self.in_error(held, BEHIND.to_owned(), now).await?;
         while self.subscriptions.waiting(id) >= FAR_BEHIND {
-            (held, _) = self.drop_oldest(held).await?;
+            held = self.drop_oldest(held).await?;
         }
         Ok(())
     }
 
-    /// The oldest of what waits gives its numbers back, [`MOST_WAITING`] at most; how many those were.
-    async fn drop_oldest(&self, held: Held) -> Result<(Held, usize), StoreError> {
+    /// The oldest of what waits gives its numbers back, [`MOST_WAITING`] at most.
+    async fn drop_oldest(&self, held: Held) -> Result<Held, StoreError> {
         let id = held.kept.id;
         let waiting = (self.desk.store)
             .listed(id, held.kept.told, MOST_WAITING)
@@ -224,7 +224,7 @@ impl State {
             .commit((*held.kept).clone(), &held, moves, None)
             .await?;
         self.subscriptions.fewer(id, gone, gone == MOST_WAITING);
-        Ok((held, gone))
+        Ok(held)
     }
 
     async fn over(
@@ -240,7 +240,7 @@ impl State {
             held = self.commit(kept, &held, Moves::default(), None).await?;
         }
         while self.subscriptions.is_full(&held) {
-            (held, _) = self.drop_oldest(held).await?;
+            held = self.drop_oldest(held).await?;
         }
         let end = held.kept.updated.plus_seconds(SHOWN);
         if now < end {
